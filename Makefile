@@ -1,0 +1,81 @@
+# Every job of this project, defined once: people, CI and the documents call these. `make` alone lists them.
+# Needs Python 3.11 or later and make; each target sets up what it lacks in .venv.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+VENV := .venv/pyvenv.cfg
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo check lint test test-long bench format lock clean
+
+help: ## List the jobs.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+demo: $(RUNTIME) ## Replicate a made-up workspace into DuckDB and prove the copy. ARGS="..." goes to the command.
+	$(BIN)/cio-replicate demo $(ARGS)
+
+check: lint test ## All that a change must pass: lint, then the tests.
+
+lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m cio_replicate.tables.describe --check docs/tables.md
+	$(BIN)/pytest -q tests/house
+
+test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
+	$(BIN)/pytest $(ARGS)
+
+test-long: $(DEV) ## The long tests, and those that need the package index.
+	$(BIN)/pytest -m slow $(ARGS)
+
+bench: $(DEV) ## Measure a first and a second sync against the simulator; figures go to bench-results/.
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+format: $(DEV) ## Format the code and mend what the linter can mend.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# pip-tools reads no dependency group, so the group goes to it as a list. Versions that are locked stay unless
+# pyproject.toml forbids them; ARGS=--upgrade takes the newest, ARGS="--upgrade-package NAME" the newest of one.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config --no-build-isolation --no-emit-options \
+	--strip-extras --allow-unsafe --annotation-style=line
+GROUP := import pathlib, tomllib; \
+	print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["dependency-groups"]["dev"], sep="\n")
+
+lock: $(DEV) ## Write both lock files anew from pyproject.toml. ARGS=--upgrade takes the newest versions.
+	@mkdir -p build
+	@$(BIN)/python -c '$(GROUP)' > build/dev-group
+	$(COMPILE) $(ARGS) --output-file=requirements.lock pyproject.toml
+	$(COMPILE) $(ARGS) --output-file=requirements-dev.lock --constraint=requirements.lock pyproject.toml build/dev-group
+	@sed -i.bak -e 's/-c requirements.lock, //; s/-r build\/dev-group/dev (pyproject.toml)/' requirements-dev.lock
+	@rm requirements-dev.lock.bak
+
+clean: ## Remove the environment and everything else that was made here.
+	rm -rf .venv build dist bench-results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: made once, and again only when a lock or pyproject.toml changes --------------------------------
+
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+# the build backend is pinned in the development lock, so that a build here is the same build everywhere
+$(RUNTIME): $(VENV) requirements.lock pyproject.toml
+	$(PIP) install --requirement requirements.lock
+	$(PIP) install --constraint requirements-dev.lock hatchling editables
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(VENV) requirements-dev.lock pyproject.toml
+	$(PIP) install --requirement requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $(RUNTIME) $@

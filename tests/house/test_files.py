@@ -1,0 +1,48 @@
+"""The house rules that hold for every Python file."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MOST_LINES = 400
+GRAB_BAGS = {"util", "utils", "helper", "helpers", "common", "misc", "base"}
+
+SOURCES = sorted(path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_no_file_is_long() -> None:
+    """A file that grows past 400 lines is split by responsibility."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert [f"{_name(path)}: {length} lines" for path, length in lengths.items() if length > MOST_LINES] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    """Every module opens with a docstring whose first line is a sentence of its own."""
+    first_lines = {path: _docstring(path).partition("\n\n")[0] for path in SOURCES}
+    assert [_name(path) for path, line in first_lines.items() if not line or "\n" in line] == []
+
+
+def test_no_module_is_a_grab_bag() -> None:
+    """A module is named after what it does, never `utils` or the like; the package `base` is the one exception."""
+    places = set(SOURCES) | {path.parent for path in SOURCES}
+    allowed = {ROOT / "src" / "cio_replicate" / "base"}
+    assert [_name(place) for place in sorted(places - allowed) if place.stem in GRAB_BAGS] == []
+
+
+def test_the_contributing_guide_shows_the_layers_that_lint_checks() -> None:
+    """The layers drawn for contributors are, line for line, the ones in the import contract."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert "\n".join(["```", *layers, "```"]) in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()

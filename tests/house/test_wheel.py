@@ -1,0 +1,93 @@
+"""What users install: the built wheel, without the source and without development tools."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import cio_replicate
+
+ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements.lock"
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, cio_replicate
+for module in pkgutil.walk_packages(cio_replicate.__path__, "cio_replicate."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(cio_replicate.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the locked build backend."""
+    folder = tmp_path_factory.mktemp("dist")
+    _run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(ROOT)])
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel and the runtime lock's packages, the latter linked from this environment.
+
+    It holds nothing else, so a module that only development brings in is missing here. What it does not show is that
+    the package index has those versions: the slow test below does.
+    """
+    folder = tmp_path_factory.mktemp("home")
+    venv.create(folder, with_pip=False, symlinks=True)
+    site = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    for name in re.findall(r"^([\w.-]+)==", LOCK.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        package = metadata.distribution(name)
+        tops = {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}
+        for top in tops:
+            (site / top).symlink_to(str(package.locate_file(top)))
+    python = str(folder / "bin" / "python")
+    _run([*PIP, "--python", python, "install", "--no-deps", "--no-index", "--no-compile", str(wheel)])
+    return folder
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """The wheel has the typed package, its licence and its command, and no tests."""
+    names = zipfile.ZipFile(wheel).namelist()
+    info = f"cio_replicate-{cio_replicate.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"cio_replicate", info}
+    assert {"cio_replicate/py.typed", f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= set(names)
+
+
+def test_every_module_imports_without_development_tools(home: Path) -> None:
+    """Each module of the installed package imports with the runtime packages alone, far from the source."""
+    told = _run([str(home / "bin" / "python"), "-I", "-c", IMPORT_EVERYTHING])
+    assert Path(told.strip()).is_relative_to(home)
+
+
+def test_the_installed_command_says_its_version(home: Path) -> None:
+    """`cio-replicate --version` runs from the wheel and prints the version that was built."""
+    assert cio_replicate.__version__ in _run([str(home / "bin" / "cio-replicate"), "--version"])
+
+
+@pytest.mark.slow
+def test_the_wheel_installs_from_the_runtime_lock(wheel: Path, tmp_path: Path) -> None:
+    """A new environment made as users make it, from the package index by the runtime lock, runs the command."""
+    venv.create(tmp_path / "fresh", with_pip=True, symlinks=True)
+    python = str(tmp_path / "fresh" / "bin" / "python")
+    _run([python, "-m", "pip", "--disable-pip-version-check", "install", "--requirement", str(LOCK), str(wheel)])
+    _run([python, "-m", "pip", "--disable-pip-version-check", "check"])
+    assert cio_replicate.__version__ in _run([str(tmp_path / "fresh" / "bin" / "cio-replicate"), "--version"])
+
+
+def _run(command: list[str]) -> str:
+    """The standard output of a command that must succeed; its error output is shown when it does not."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,33 @@
+"""The one request budget of a workspace, shared by every caller."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cio_replicate.base.clock import Clock
+
+
+class Budget:
+    """Hands out turns to send a request, in the order in which they were asked for.
+
+    Two turns are never closer than `1 / per_second`, measured from when a turn was really given, so no span of one
+    second holds more than `per_second` of them, however many callers there are and however late the loop wakes up.
+    """
+
+    def __init__(self, per_second: float, clock: Clock) -> None:
+        self.per_second = per_second
+        self._interval = 1.0 / per_second
+        self._clock = clock
+        self._next = 0.0
+        self._queue = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Return when the caller may send one request."""
+        async with self._queue:
+            while (wait := self._next - self._clock.monotonic()) > 0:
+                await self._clock.sleep(wait)
+            self._next = self._clock.monotonic() + self._interval
+
+    def pause(self, seconds: float) -> None:
+        """Give no turn to anybody for so long: the API said that the bucket is empty."""
+        self._next = max(self._next, self._clock.monotonic() + seconds)

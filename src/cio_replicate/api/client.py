@@ -1,0 +1,192 @@
+"""Sends requests to the App API: one authenticated connection pool, one budget, one retry policy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+import tenacity
+
+from cio_replicate import __version__
+from cio_replicate.api.answers import daily_quota, detail_of, error_of
+from cio_replicate.api.budget import Budget
+from cio_replicate.api.request import Meter, Request
+from cio_replicate.api.retry import RetryPolicy, retry_after
+from cio_replicate.base.clock import Clock
+from cio_replicate.base.errors import AccessError, CioReplicateError, GaveUpError, PageShapeError, TransientError
+from cio_replicate.base.secret import Secret
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one attempt, in seconds, and of the connection pool."""
+
+    connect: float = 10.0
+    read: float = 30.0  # between two pieces of an answer
+    attempt: float = 120.0  # the whole answer: a server that drips bytes for ever is cut off
+    connections: int = 32
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the client as a whole has sent and seen."""
+
+    requests: int = 0
+    throttled: int = 0
+    answered: bool = field(default=False)
+
+
+class UnreachableError(AccessError):
+    """Nobody answers at the address."""
+
+
+class Client:
+    """One App API, one key. Use as an async context manager; safe for any number of concurrent callers.
+
+    Nothing it raises, logs or shows holds the access token. Redirects are not followed, so the token goes to one
+    host only.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Secret,
+        budget: Budget,
+        clock: Clock,
+        *,
+        policy: RetryPolicy | None = None,
+        limits: Limits | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self.totals = Totals()
+        self.policy = policy or RetryPolicy()
+        self._token = token
+        self._budget = budget
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
+        self._http = httpx2.AsyncClient(
+            base_url=url,
+            timeout=httpx2.Timeout(self._limits.read, connect=self._limits.connect, pool=None),
+            limits=httpx2.Limits(max_connections=self._limits.connections),
+            headers={"Accept-Encoding": "gzip", "User-Agent": f"cio-replicate/{__version__}"},
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter) -> T:
+        """Send until `read` accepts the body of a 200, and return what it made of it.
+
+        `read` raises TransientError for a body that is damaged and PageShapeError for one of another shape. Raises
+        AccessError, ReadError or one of their kinds; always ends, within the policy's attempts and total seconds.
+        """
+        started = self._clock.monotonic()
+        retrying = tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=tenacity.retry_if_exception_type((TransientError, PageShapeError)),
+            wait=self._wait,
+            stop=lambda state: self._stops(state, started),
+            reraise=True,
+        )
+        attempts = 0
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    attempts += 1
+                    return read(await self._attempt(request, meter))
+        except TransientError as error:
+            raise self._gave_up(request, error, attempts, self._clock.monotonic() - started) from None
+        raise AssertionError("unreachable: the retry loop returns or raises")
+
+    async def _attempt(self, request: Request, meter: Meter) -> bytes:
+        await self._budget.turn()
+        meter.requests += 1
+        self.totals.requests += 1
+        failure: CioReplicateError
+        try:
+            async with asyncio.timeout(self._limits.attempt):
+                answer = await self._http.request(
+                    request.method,
+                    request.target,
+                    json=request.body,
+                    headers={"Authorization": f"Bearer {self._token.reveal()}"},
+                )
+        except (httpx2.HTTPError, TimeoutError) as error:
+            failure = TransientError(self._token.scrub(_cause(error)))
+        else:
+            self.totals.answered = True
+            if answer.status_code == httpx2.codes.OK:
+                return answer.content
+            failure = self._refusal(request, answer, meter)
+        # raised outside of the except block, so that no traceback leads to the request and its headers
+        raise failure from None
+
+    def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter) -> CioReplicateError:
+        wait = retry_after(answer.headers.get("retry-after"), self._clock.now())
+        if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
+            meter.throttled += 1
+            self.totals.throttled += 1
+            # the bucket is the whole workspace's: nobody sends until it has room again
+            self._budget.pause(min(wait, self.policy.total_seconds) if wait is not None else 1.0)
+        detail = self._token.scrub(detail_of(answer.content))
+        return error_of(request, self._http.base_url.host, answer.status_code, detail, wait)
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = _error_of(state)
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return self.policy.wait(state.attempt_number, asked, self._random)
+
+    def _stops(self, state: tenacity.RetryCallState, started: float) -> bool:
+        error, policy = _error_of(state), self.policy
+        bound = policy.attempts
+        if isinstance(error, PageShapeError):
+            bound = policy.attempts_on_shape
+        elif isinstance(error, TransientError):
+            if error.status == httpx2.codes.TOO_MANY_REQUESTS and error.retry_after is None:
+                bound = policy.attempts_without_header
+            elif error.status is None and not self.totals.answered:
+                bound = policy.attempts_unreachable
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        elapsed = self._clock.monotonic() - started
+        return state.attempt_number >= bound or elapsed + (asked or 0.0) > policy.total_seconds
+
+    def _gave_up(self, request: Request, error: TransientError, attempts: int, seconds: float) -> CioReplicateError:
+        if error.status == httpx2.codes.TOO_MANY_REQUESTS and error.retry_after is None:
+            return daily_quota(request)
+        if error.status is None and not self.totals.answered:
+            return UnreachableError(
+                f"Nobody answers at {self.url} ({error.message}).", "Check the network, --region and --api-url."
+            )
+        times = "once" if attempts == 1 else f"{attempts} times"
+        wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""
+        return GaveUpError(
+            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.message}{wish}.",
+            "Run again later: what is landed is not requested again.",
+        )
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _cause(error: Exception) -> str:
+    """A transport error in a few words; its own text is often empty."""
+    text = str(error).strip()
+    name = type(error).__name__
+    return f"{name}: {text}" if text else name

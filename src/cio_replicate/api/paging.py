@@ -1,0 +1,92 @@
+"""Pages and what follows them: pure decisions on where a list goes on and when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
+from cio_replicate.base.surrogates import with_literal_surrogates
+
+MOST_EMPTY_PAGES = 200  # in a row, each with a new token
+
+_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_token = msgspec.json.Decoder(str | int | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a list: its items as raw JSON, in the order received, and the token of the next page, if any."""
+
+    items: list[msgspec.Raw]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of a table is to be read on: the token and row count to send, and whether its end was reached."""
+
+    token: str = ""
+    offset: int = 0
+    empty_pages: int = 0
+    done: bool = False
+
+
+def read_page(body: bytes, key: str) -> Page:
+    """The page in `body`, its items under `key`.
+
+    `null` counts as an empty list (live). Raises TransientError when the body is not JSON, since it was cut or
+    garbled on the way, and PageShapeError when it is JSON but not such a page: that is never an end of a list.
+    """
+    envelope = read_envelope(body)
+    if key not in envelope:
+        raise PageShapeError(f"An answer lacks {key!r}; it has {', '.join(map(repr, envelope)) or 'nothing'}.")
+    try:
+        items = _items.decode(envelope[key]) or []
+        token = _token.decode(envelope["next"]) if "next" in envelope else None
+    except msgspec.ValidationError as error:
+        raise PageShapeError(f"An answer's {key!r} or 'next' is not of the promised type ({error}).") from None
+    return Page(items, "" if token is None else str(token))
+
+
+def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of the JSON object in `body`; errors as in `read_page`."""
+    try:
+        body.decode()
+        return _envelope.decode(body)
+    except msgspec.ValidationError:
+        raise PageShapeError("An answer is not a JSON object.") from None
+    except UnicodeDecodeError:
+        raise TransientError("an answer that is not UTF-8") from None
+    except msgspec.DecodeError as error:
+        mended = with_literal_surrogates(body)
+        if mended == body:
+            raise TransientError(f"an answer that is not JSON ({error})") from None
+        return read_envelope(mended)
+
+
+def after(place: Place, page: Page, *, by_offset: bool, asked: int | None, seen: set[str]) -> Place:
+    """The place after `page` was read at `place`. `seen` holds the tokens used so far and gains the new one.
+
+    A cursor list ends only on an empty token: an empty page with a token is not the end (live), and the token after
+    the last sender leads to an empty page (live). A list by offset ends on an empty page or one shorter than asked
+    for (live), unless its length is so round that the server may have its own, smaller page size.
+    Raises EndlessListError when a token comes again or empty pages do not stop.
+    """
+    if by_offset:
+        count = len(page.items)
+        ended = count == 0 or (asked is not None and count < asked and count % 50 != 0)
+        return replace(place, offset=place.offset + count, done=ended)
+    if not page.next:
+        return replace(place, done=True)
+    if page.next in seen:
+        raise EndlessListError(
+            "A list does not end: the same page token came twice.", "Run again; if it stays, report it to Customer.io."
+        )
+    empty = 0 if page.items else place.empty_pages + 1
+    if empty > MOST_EMPTY_PAGES:
+        raise EndlessListError(f"A list does not end: {empty} empty pages in a row, each naming a next one.")
+    seen.add(page.next)
+    return Place(token=page.next, empty_pages=empty)

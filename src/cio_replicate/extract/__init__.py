@@ -1,0 +1,1 @@
+"""From the App API to landed pages."""

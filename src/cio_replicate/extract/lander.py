@@ -1,0 +1,108 @@
+"""Lands pages of one table: shapes and encodes their records, and makes rows and position durable together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cio_replicate.api.paging import Place
+from cio_replicate.extract.parts import slice_of
+from cio_replicate.extract.rows import RowEncoder
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.landing.read import Part, Read, Tally
+from cio_replicate.tables.declare import Table
+from cio_replicate.tables.fields import Fields
+
+
+class Lander:
+    """Lands the pages of one read. Its methods block on the disk and belong on one landing thread."""
+
+    def __init__(self, table: Table, read: Read, fields: Fields, folder: StateFolder) -> None:
+        self.table = table
+        self.read = read
+        self._fields = fields
+        self._folder = folder
+        self._encoder = RowEncoder(fields)
+        self._column = table.replication_key or table.start_date_column
+
+    def land(
+        self, part: Part, records: Sequence[bytes | msgspec.Raw], seen: Sequence[bytes], place: Place, at: int
+    ) -> int:
+        """Make the records of a page durable and move the part to `place`; returns the rows landed.
+
+        `seen` are records that exist but are not to be written. When this returns, the page is never asked for again;
+        when the process dies before, it is as if it had not been asked for.
+        """
+        tally = self.read.tally
+        known = len(self._fields.discovered)
+        rows = self._encoder.encode(self._shaped(part, records), at)
+        table = self._before_start(rows.table)
+        if seen:
+            others = self._encoder.encode(seen, at).table
+            index = others.schema.get_field_index("_cio_seen_only")
+            others = others.set_column(index, "_cio_seen_only", pa.repeat(pa.scalar(value=True), len(others)))
+            table = pa.concat_tables([table, others], promote_options="default")
+        before = (part.place, _copy(tally))
+        tally.rows += len(records)
+        tally.misfits += rows.misfits
+        tally.left_out += len(seen)
+        part.place = place
+        self._note_bounds(rows.table)
+        try:
+            if not len(table):
+                self._folder.journal.settle(self.read, part, at)
+                return 0
+            name = f"{uuid.uuid4().hex}.parquet"
+            self._folder.write(name, table)
+            self._folder.journal.land(self.read, part, name, len(table), self._fields.discovered[known:], at)
+        except BaseException:
+            part.place, self.read.tally = before
+            raise
+        return len(records)
+
+    def skip(self, part: Part, reason: str, at: int) -> None:
+        """Record that a part does not exist."""
+        self.read.tally.skipped.append(reason)
+        self.move(part, replace(part.place, done=True), at)
+
+    def move(self, part: Part, place: Place, at: int) -> None:
+        """Move a part without a page."""
+        part.place = place
+        self._folder.journal.settle(self.read, part, at)
+
+    def _shaped(self, part: Part, records: Sequence[bytes | msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
+        shape = self.table.shape
+        if shape is None:
+            return records
+        declared = slice_of(self.table, part)
+        return [shape(msgspec.Raw(record), declared) for record in records]
+
+    def _before_start(self, table: pa.Table) -> pa.Table:
+        """Mark the rows before the start date as only seen; a row without that date is kept."""
+        name = self.table.start_date_column
+        if name is None:
+            return table
+        start = pa.scalar(self.read.start * 1_000_000, pa.int64()).cast(table.schema.field(name).type)
+        early = pc.fill_null(pc.less(table[name], start), fill_value=False)
+        index = table.schema.get_field_index("_cio_seen_only")
+        return table.set_column(index, "_cio_seen_only", early)
+
+    def _note_bounds(self, table: pa.Table) -> None:
+        if self._column is None:
+            return
+        bounds = pc.min_max(table[self._column].cast(pa.int64())).as_py()
+        if bounds["max"] is None:
+            return
+        low, high = bounds["min"] // 1_000_000, bounds["max"] // 1_000_000
+        tally = self.read.tally
+        tally.latest = high if tally.latest is None else max(tally.latest, high)
+        tally.earliest = low if tally.earliest is None else min(tally.earliest, low)
+
+
+def _copy(tally: Tally) -> Tally:
+    return msgspec.structs.replace(tally, skipped=list(tally.skipped))

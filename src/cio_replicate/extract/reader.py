@@ -1,0 +1,176 @@
+"""Reads one table: its parts side by side, each page by page, every page landed before the next is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from cio_replicate.api.client import Client
+from cio_replicate.api.paging import Page, Place, after, read_page
+from cio_replicate.api.request import Meter
+from cio_replicate.base.clock import Clock
+from cio_replicate.base.errors import ChildGoneError, CursorRejectedError, EndlessListError, GaveUpError, ReadError
+from cio_replicate.extract import people
+from cio_replicate.extract.lander import Lander
+from cio_replicate.extract.parts import request_for, slice_of
+from cio_replicate.extract.rows import key_text
+from cio_replicate.extract.together import together
+from cio_replicate.landing.read import Part
+from cio_replicate.tables.declare import Paging, Reading, Table
+
+T = TypeVar("T")
+
+PARTS_AT_ONCE = 6
+MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
+
+_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a reader works with.
+
+    `first_answer` is called when the API has let the table in. `ready` returns when pages may be landed. `on_thread`
+    runs a call on the landing thread. `landed` is called after each page with its part and row count.
+    """
+
+    client: Client
+    clock: Clock
+    meter: Meter
+    first_answer: Callable[[], None]
+    ready: Callable[[], Awaitable[None]]
+    on_thread: Callable[[Callable[[], T]], Awaitable[T]]
+    landed: Callable[[Part, int], None]
+
+
+class TableReader:
+    """Reads what is left of one read, from wherever its parts stand to their ends.
+
+    Pages of a part are read in the order of the list; the parts of a table side by side. A page's position moves only
+    with its rows. Raises ReadError when the table cannot be read to its end, AccessError when the key is refused.
+    """
+
+    def __init__(self, table: Table, lander: Lander, around: Surroundings) -> None:
+        self._table = table
+        self._lander = lander
+        self._around = around
+
+    async def read(self) -> None:
+        """Read every part to its end."""
+        parts = [part for part in self._lander.read.parts if not part.place.done]
+        first = await self._first_pages(parts)
+        await together((self._read_part(part, first.get(part.name)) for part in parts), PARTS_AT_ONCE)
+
+    async def _first_pages(self, parts: Sequence[Part]) -> dict[str, Page]:
+        """The first pages of parts of which one may hold all that the other does; a part so covered is done."""
+        by_name = {part.name: part for part in parts}
+        first: dict[str, Page] = {}
+        for part in parts:
+            whole = by_name.get(slice_of(self._table, part).covered_by or "")
+            if whole is None or part.place != Place() or whole.place != Place():
+                continue
+            try:
+                mine, theirs = await together([self._fetch(part), self._fetch(whole)])
+            except ChildGoneError:
+                continue
+            first |= {part.name: mine, whole.name: theirs}
+            if self._keys(mine) & self._keys(theirs):
+                del first[part.name]
+                await self._around.ready()
+                await self._on_thread(lambda part=part: self._lander.move(part, Place(done=True), self._now()))
+        return first
+
+    def _keys(self, page: Page) -> set[str]:
+        keys = {key_text(_record.decode(item), self._table.key) for item in page.items}
+        return keys - {""}
+
+    async def _read_part(self, part: Part, page: Page | None) -> None:
+        seen = {part.place.token} - {""}
+        restarts = repeats = 0
+        while not part.place.done:
+            try:
+                page = page or await self._fetch(part)
+                place = after(
+                    part.place,
+                    page,
+                    by_offset=self._table.paging is Paging.OFFSET,
+                    asked=self._table.page_size,
+                    seen=seen,
+                )
+            except EndlessListError:
+                repeats += 1
+                if repeats > 1:  # the same page said it twice, so it was no passing fault
+                    raise
+                page = None
+                continue
+            except CursorRejectedError as error:
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
+                seen.clear()
+                await self._on_thread(lambda: self._lander.move(part, Place(), self._now()))
+                continue
+            except ChildGoneError as gone:
+                await self._around.ready()
+                reason = gone.message
+                await self._on_thread(lambda: self._lander.skip(part, reason, self._now()))
+                return
+            repeats = 0
+            await self._land(part, page, place)
+            page = None
+
+    async def _fetch(self, part: Part) -> Page:
+        request = request_for(self._table, part, part.place)
+        try:
+            page = await self._around.client.send(
+                request, lambda body: read_page(body, self._table.records), self._around.meter
+            )
+        except ReadError:
+            self._around.first_answer()
+            raise
+        self._around.first_answer()
+        return page
+
+    async def _land(self, part: Part, page: Page, place: Place) -> None:
+        await self._around.ready()
+        records: Sequence[bytes | msgspec.Raw] = page.items
+        missing: list[bytes] = []
+        if self._table.reading is Reading.PEOPLE:
+            records, missing = await self._people(page)
+        rows = await self._on_thread(lambda: self._lander.land(part, records, missing, place, self._now()))
+        self._around.landed(part, rows)
+
+    async def _people(self, page: Page) -> tuple[list[bytes], list[bytes]]:
+        """The whole records of the people of a list page, and the entries of those whose attributes did not come.
+
+        Ids that the API does not know it leaves out of a 200 in silence (live), so those left out are asked for once
+        more before they count as left out.
+        """
+        listed = people.listed(page.items)
+        found: dict[str, bytes] = {}
+        for _ in range(2):
+            ids = [cio_id for cio_id in listed.by_id if cio_id.removeprefix(people.PREFIX) not in found]
+            if not ids:
+                break
+            requests = people.attribute_requests(ids)
+            send = self._around.client.send
+            answers = await together(
+                send(one, lambda body: read_page(body, "customers"), self._around.meter) for one in requests
+            )
+            for answer in answers:
+                found |= dict(people.person(item, listed.by_id) for item in answer.items)
+        missing = [
+            people.only_listed(item)
+            for cio_id, item in listed.by_id.items()
+            if cio_id.removeprefix(people.PREFIX) not in found
+        ]
+        return [*found.values(), *map(people.only_listed, listed.nameless)], missing
+
+    async def _on_thread(self, call: Callable[[], T]) -> T:
+        return await self._around.on_thread(call)
+
+    def _now(self) -> int:
+        return int(self._around.clock.now())

@@ -1,0 +1,1 @@
+"""Durable pages and the journal of what was read."""

@@ -1,0 +1,121 @@
+"""The state folder of one task: its lock, its journal and the files of its landed pages."""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import filelock
+import platformdirs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.landing.journal import Journal
+
+PRIVATE = 0o700
+
+
+def default_root() -> Path:
+    """Where the state of all tasks lives unless the user says otherwise: per user, by the system's own rules."""
+    return platformdirs.user_state_path("cio-replicate", appauthor=False)
+
+
+def task_folder(root: Path, destination: str, dataset: str) -> Path:
+    """The folder of the task that fills this dataset of this destination: readable, and unique by a digest."""
+    digest = sha256(f"{destination}\n{dataset}".encode()).hexdigest()[:10]
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{Path(destination).stem}-{dataset}").strip("-")[:60]
+    return root / f"{readable}-{digest}"
+
+
+class StateFolder:
+    """An open state folder, held by this process alone. Use as a context manager.
+
+    Raises StateFolderError when it cannot be made or written, TaskBusyError when another process holds it. A folder
+    that was made here and in which nothing landed is removed again on leaving.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pages = path / "pages"
+        self._lock = filelock.FileLock(path / "lock", blocking=False)
+        self._journal: Journal | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
+            self._lock.acquire()
+            self._pages.mkdir(exist_ok=True, mode=PRIVATE)
+        except filelock.Timeout:
+            raise TaskBusyError(
+                f"Another process is running this task (it holds {self.path / 'lock'}).",
+                "Wait for it to end, or stop it; two runs must not write the same copy.",
+            ) from None
+        except OSError as error:
+            raise StateFolderError(
+                f"The state folder {self.path} cannot be written ({error.strerror or error}).",
+                "Choose another with --state-dir, or mend its permissions.",
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        elif not (self.path / "journal.sqlite").exists():
+            self._pages.rmdir()
+            (self.path / "lock").unlink(missing_ok=True)
+            self._lock.release()
+            self.path.rmdir()
+            return
+        self._lock.release()
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a journal exists already."""
+        return (self.path / "journal.sqlite").exists()
+
+    @property
+    def journal(self) -> Journal:
+        """The journal, made when it is first needed; files that it does not know are removed then."""
+        if self._journal is None:
+            self._journal = Journal(self.path / "journal.sqlite")
+            os.chmod(self.path / "journal.sqlite", 0o600)
+            known = self._journal.files()
+            for file in self._pages.iterdir():
+                if file.name not in known:
+                    file.unlink()
+        return self._journal
+
+    def file(self, name: str) -> Path:
+        """The path of a landed file."""
+        return self._pages / name
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Make a page durable: when this returns, it survives the loss of power. Raises LandingError."""
+        path = self._pages / name
+        try:
+            with path.open("xb") as sink:
+                pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+                sink.flush()
+                os.fsync(sink.fileno())
+            folder = os.open(self._pages, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise LandingError(
+                f"A page could not be written to {self._pages} ({error.strerror or error}).",
+                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+            ) from None
+
+    def drop(self, names: list[str]) -> None:
+        """Remove files that are no longer needed."""
+        for name in names:
+            (self._pages / name).unlink(missing_ok=True)

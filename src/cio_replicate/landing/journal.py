@@ -1,0 +1,208 @@
+"""The journal: reads, their parts, landed pages and runs, in one SQLite file that is always consistent."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from cio_replicate.api.paging import Place
+from cio_replicate.landing.position import from_text, to_text
+from cio_replicate.landing.read import LandedPage, Part, Read, Tally
+from cio_replicate.tables.declare import Column, ColumnType
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS reads (
+  id TEXT PRIMARY KEY, table_name TEXT NOT NULL UNIQUE, start INTEGER NOT NULL, began INTEGER NOT NULL,
+  touched INTEGER NOT NULL, base TEXT, tally TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS parts (
+  read_id TEXT NOT NULL REFERENCES reads ON DELETE CASCADE, name TEXT NOT NULL, query TEXT NOT NULL, path TEXT NOT NULL,
+  place TEXT NOT NULL, PRIMARY KEY (read_id, name)) STRICT;
+CREATE TABLE IF NOT EXISTS pages (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, read_id TEXT NOT NULL REFERENCES reads ON DELETE CASCADE,
+  file TEXT NOT NULL, rows INTEGER NOT NULL, loaded INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE IF NOT EXISTS discovered (
+  table_name TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, path TEXT NOT NULL,
+  PRIMARY KEY (table_name, name)) STRICT;
+CREATE TABLE IF NOT EXISTS runs (
+  id TEXT PRIMARY KEY, started INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
+"""
+
+_place = msgspec.json.Decoder(Place)
+_tally = msgspec.json.Decoder(Tally)
+_strings = msgspec.json.Decoder(dict[str, str])
+_path = msgspec.json.Decoder(tuple[str, ...])
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class Journal:
+    """One task's journal. Every method is one transaction that is on disk when it returns; any thread may call it."""
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._sqlite = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        self._sqlite.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + SCHEMA)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._sqlite.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._sqlite.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._sqlite
+            except BaseException:
+                self._sqlite.execute("ROLLBACK")
+                raise
+            self._sqlite.execute("COMMIT")
+
+    def fact(self, name: str) -> str | None:
+        """A single remembered value."""
+        with self._transaction() as sql:
+            row = sql.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def remember(self, name: str, value: str) -> None:
+        """Set a single remembered value."""
+        with self._transaction() as sql:
+            sql.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def begin(self, read: Read) -> None:
+        """Record a new read and its parts. The table must have no read yet."""
+        with self._transaction() as sql:
+            base = to_text(read.base) if read.base else None
+            sql.execute(
+                "INSERT INTO reads VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (read.id, read.table, read.start, read.began, read.began, base, _text(read.tally)),
+            )
+            self._add_parts(sql, read.id, read.parts)
+
+    def extend(self, read: Read, parts: list[Part]) -> None:
+        """Add parts to a read."""
+        with self._transaction() as sql:
+            self._add_parts(sql, read.id, parts)
+
+    def read_of(self, table: str) -> Read | None:
+        """The read of a table that has begun and is not closed, with every part as it stands."""
+        with self._transaction() as sql:
+            row = sql.execute(
+                "SELECT id, start, began, touched, base, tally FROM reads WHERE table_name = ?", (table,)
+            ).fetchone()
+            if row is None:
+                return None
+            parts = sql.execute(
+                "SELECT name, query, path, place FROM parts WHERE read_id = ? ORDER BY rowid", (row[0],)
+            ).fetchall()
+        return Read(
+            id=row[0],
+            table=table,
+            start=row[1],
+            began=row[2],
+            touched=row[3],
+            base=from_text(row[4]) if row[4] else None,
+            tally=_tally.decode(row[5]),
+            parts=[Part(name, _strings.decode(q), _strings.decode(p), _place.decode(at)) for name, q, p, at in parts],
+        )
+
+    def land(self, read: Read, part: Part, file: str, rows: int, found: list[Column], at: int) -> int:
+        """Record a page whose file is on disk, together with where its part goes on; returns the page's number.
+
+        `found` are the columns known only since this page.
+        """
+        with self._transaction() as sql:
+            self._settle(sql, read, part, at)
+            sql.executemany(
+                "INSERT OR IGNORE INTO discovered VALUES (?, ?, ?, ?)",
+                [(read.table, column.name, column.type.value, _text(column.path)) for column in found],
+            )
+            return int(
+                sql.execute(
+                    "INSERT INTO pages (read_id, file, rows) VALUES (?, ?, ?) RETURNING number", (read.id, file, rows)
+                ).fetchone()[0]
+            )
+
+    def settle(self, read: Read, part: Part, at: int) -> None:
+        """Record where a part stands without a page: it was empty, skipped, or starts again."""
+        with self._transaction() as sql:
+            self._settle(sql, read, part, at)
+
+    def pages(self, read: Read) -> list[LandedPage]:
+        """The landed pages of a read, in the order in which they landed."""
+        with self._transaction() as sql:
+            rows = sql.execute(
+                "SELECT number, file, rows, loaded FROM pages WHERE read_id = ? ORDER BY number", (read.id,)
+            ).fetchall()
+        return [LandedPage(number, file, count, bool(loaded)) for number, file, count, loaded in rows]
+
+    def loaded(self, numbers: list[int], commit: int, *, drop: bool) -> None:
+        """Record that pages are in the destination since its commit of that number; forget them if `drop`."""
+        with self._transaction() as sql:
+            change = "DELETE FROM pages" if drop else "UPDATE pages SET loaded = 1"
+            sql.executemany(f"{change} WHERE number = ?", [(number,) for number in numbers])  # noqa: S608 - two constants
+            sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
+
+    def forget(self, read: Read, commit: int | None = None) -> None:
+        """Remove a read with its parts and pages: it is closed in the destination, or worth nothing any more."""
+        with self._transaction() as sql:
+            sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
+            if commit is not None:
+                sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
+
+    def files(self) -> set[str]:
+        """The names of all landed files that the journal knows."""
+        with self._transaction() as sql:
+            return {row[0] for row in sql.execute("SELECT file FROM pages")}
+
+    def discovered(self, table: str) -> list[Column]:
+        """The columns of a table that were found in what the API sent."""
+        with self._transaction() as sql:
+            rows = sql.execute(
+                "SELECT name, type, path FROM discovered WHERE table_name = ? ORDER BY rowid", (table,)
+            ).fetchall()
+        return [
+            Column(name, ColumnType(kind), "Sent by the API though not in its documentation.", _path.decode(path))
+            for name, kind, path in rows
+        ]
+
+    def forget_discovered(self) -> None:
+        """Forget all discovered columns: they belong to a destination that is no longer there."""
+        with self._transaction() as sql:
+            sql.execute("DELETE FROM discovered")
+
+    def record_run(self, run_id: str, started: int, report: str) -> None:
+        """Keep a run's report; the newest hundred are kept."""
+        with self._transaction() as sql:
+            sql.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started, report))
+            sql.execute("DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started DESC, rowid DESC LIMIT 100)")
+
+    def runs(self, newest: int) -> list[str]:
+        """The reports of the newest runs, newest first."""
+        with self._transaction() as sql:
+            rows = sql.execute("SELECT report FROM runs ORDER BY started DESC, rowid DESC LIMIT ?", (newest,)).fetchall()
+        return [row[0] for row in rows]
+
+    def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: list[Part]) -> None:
+        sql.executemany(
+            "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
+            [(read_id, part.name, _text(part.query), _text(part.path), _text(part.place)) for part in parts],
+        )
+
+    def _settle(self, sql: sqlite3.Connection, read: Read, part: Part, at: int) -> None:
+        sql.execute(
+            "UPDATE parts SET place = ? WHERE read_id = ? AND name = ?", (_text(part.place), read.id, part.name)
+        )
+        sql.execute("UPDATE reads SET touched = ?, tally = ? WHERE id = ?", (at, _text(read.tally), read.id))
+
+

@@ -1,0 +1,32 @@
+"""How far a table has been read, as it is stored with the data and in the journal."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """What complete reads of a table cover. All times are unix seconds.
+
+    `start`: the earliest moment replicated. `through`: when the last complete read began; everything that the source
+    held then is in the copy. `latest`: the highest value of the replication key (or of the start date's column) seen.
+    `read`: the read that brought this position, so that two positions are the same only if one read made them.
+    """
+
+    read: str
+    start: int
+    through: int
+    latest: int | None = None
+
+
+_decoder = msgspec.json.Decoder(Position)
+
+
+def to_text(position: Position) -> str:
+    """The position as JSON."""
+    return msgspec.json.encode(position).decode()
+
+
+def from_text(text: str) -> Position:
+    """The position in a JSON text that `to_text` wrote."""
+    return _decoder.decode(text)

@@ -1,0 +1,1 @@
+"""From landed pages into a destination."""

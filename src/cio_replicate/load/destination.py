@@ -1,0 +1,84 @@
+"""What a destination is: the small interface behind which every database looks the same to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cio_replicate.landing.position import Position
+from cio_replicate.tables.declare import Column, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """What ends a read: the position it brings and, when absence means deletion, all pages that it landed."""
+
+    position: Position
+    seen: Sequence[Path] | None
+    at: int  # unix seconds; becomes `_cio_deleted_at` of the rows that are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Landed pages of one table, in landing order, that go in together; with `close` when they are the last."""
+
+    table: Table
+    columns: Sequence[Column]
+    files: Sequence[Path]
+    run_id: str
+    close: Close | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a batch really changed: rows whose content was already there count nowhere."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which copy this is and how many commits it has seen, so that a replaced or restored copy is recognised."""
+
+    copy_id: str
+    commits: int
+
+
+class Destination(Protocol):
+    """One dataset in one place. One thread at a time. Raises DestinationUnavailableError and LoadError.
+
+    `write` is one commit: after a kill at any moment either all of a batch is there, its position included, or none.
+    Writing a batch a second time changes nothing.
+    """
+
+    def look(self) -> Identity | None:
+        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+        ...
+
+    def prepare(self, now: int) -> Identity:
+        """Make the copy if there is none. `look` came first."""
+        ...
+
+    def positions(self) -> Mapping[str, Position]:
+        """How far each table has been read."""
+        ...
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """The columns of a table that its declaration does not have."""
+        ...
+
+    def write(self, batch: Batch) -> Changes:
+        """Merge the rows, apply deletions, move the position: all or nothing."""
+        ...
+
+    def identity(self) -> Identity:
+        """As `look`, of a copy that is there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...

@@ -1,0 +1,222 @@
+"""The DuckDB destination: one transaction merges rows, marks deletions and moves the position."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from cio_replicate.base.errors import DestinationUnavailableError, LoadError
+from cio_replicate.landing.position import Position, from_text, to_text
+from cio_replicate.load import sql
+from cio_replicate.load.destination import Batch, Changes, Identity
+from cio_replicate.tables.declare import Column, Table
+from cio_replicate.tables.system import SYSTEM_COLUMNS
+
+#: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
+STORAGE = "v1.0.0"
+MEMORY = "300MB"
+COPY, POSITIONS = "_cio_copy", "_cio_positions"
+
+
+class DuckDBDestination:
+    """A dataset (schema) in a DuckDB file."""
+
+    def __init__(self, file: Path, dataset: str) -> None:
+        self.file = file
+        self.dataset = dataset
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def look(self) -> Identity | None:
+        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+        if not self.file.exists():
+            self._require_room()
+            return None
+        self._open()
+        if not self._exists(COPY):
+            return None
+        return self.identity()
+
+    def prepare(self, now: int) -> Identity:
+        """Make the file, the schema and the tables of our own if they are missing."""
+        if self._connection is None:
+            self._open()
+        schema = sql.quoted(self.dataset)
+        if not self._exists(COPY):
+            with self._transaction():
+                self._run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                self._run(
+                    f"CREATE TABLE {self._name(COPY)} (copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT)"
+                )
+                self._run(
+                    f"CREATE TABLE {self._name(POSITIONS)} "
+                    "(table_name VARCHAR, position JSON, run_id VARCHAR, moved_at TIMESTAMPTZ)"
+                )
+                self._run(f"INSERT INTO {self._name(COPY)} VALUES (?, to_timestamp(?), 0)", [uuid.uuid4().hex, now])
+        return self.identity()
+
+    def identity(self) -> Identity:
+        """Which copy this is and how many commits it has seen."""
+        row = self._run(f"SELECT copy_id, commits FROM {self._name(COPY)}").fetchone()
+        if row is None:
+            raise DestinationUnavailableError(
+                f"The copy in {self.file} has lost its record of itself (table {self.dataset}.{COPY} is empty).",
+                "Choose another --dataset or file.",
+            )
+        return Identity(str(row[0]), int(row[1]))
+
+    def positions(self) -> Mapping[str, Position]:
+        """How far each table has been read."""
+        rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
+        return {name: from_text(text) for name, text in rows}
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """The columns of a table that its declaration does not have, but the API once sent."""
+        known = {column.name for column in (*table.columns, *SYSTEM_COLUMNS)}
+        return [
+            Column(name, sql.KINDS[kind], "Sent by the API though not in its documentation.", _path(table, name))
+            for name, kind in self._columns(table.name).items()
+            if name not in known and kind in sql.KINDS
+        ]
+
+    def write(self, batch: Batch) -> Changes:
+        """Merge the rows, apply deletions, move the position: all or nothing."""
+        try:
+            self._fit_table(batch.table, batch.columns)
+            with self._transaction():
+                return self._write(batch)
+        except duckdb.Error as error:
+            raise LoadError(
+                f"DuckDB did not accept rows of {batch.table.name} ({str(error).splitlines()[0][:300]}).",
+                "They stay landed; mend the cause and run again.",
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Batch) -> Changes:
+        target = self._name(batch.table.name)
+        paths = [str(path) for path in batch.files]
+        inserted = updated = deleted = 0
+        if paths:
+            present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
+            self._run(sql.stage(batch.columns, frozenset(present), paths))
+            merged = self._run(sql.merge(target, batch.columns)).to_arrow_table()
+            actions = merged["merge_action"].value_counts().to_pylist()
+            counts = {action["values"]: action["counts"] for action in actions}
+            inserted, updated = counts.get("INSERT", 0), counts.get("UPDATE", 0)
+            self._run("DROP TABLE staged")
+        if batch.close is not None:
+            if batch.close.seen is not None:
+                seen = [str(path) for path in batch.close.seen]
+                deleted = self._count(self._run(sql.delete_unseen(target, seen), [batch.close.at]))
+            self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [batch.table.name])
+            self._run(
+                f"INSERT INTO {self._name(POSITIONS)} VALUES (?, ?, ?, to_timestamp(?))",
+                [batch.table.name, to_text(batch.close.position), batch.run_id, batch.close.at],
+            )
+        self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1")
+        return Changes(inserted, updated, deleted)
+
+    def _fit_table(self, table: Table, columns: Sequence[Column]) -> None:
+        """Make the table, or add the columns that it lacks."""
+        target = self._name(table.name)
+        there = self._columns(table.name)
+        if there and sql.KEY not in there:
+            raise LoadError(
+                f"{self.dataset}.{table.name} exists in {self.file} and was not made by cio-replicate.",
+                "Choose another --dataset, or move that table away.",
+            )
+        with self._transaction():
+            if not there:
+                for statement in sql.create(target, columns):
+                    self._run(statement)
+            for column in (*columns, *SYSTEM_COLUMNS) if there else ():
+                if column.name not in there:
+                    kind = sql.TYPES[column.type]
+                    self._run(f"ALTER TABLE {target} ADD COLUMN {sql.quoted(column.name)} {kind}")
+
+    def _columns(self, table: str) -> dict[str, str]:
+        rows = self._run(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? "
+            "AND database_name = current_database() ORDER BY column_index",
+            [self.dataset, table],
+        ).fetchall()
+        return dict(rows)
+
+    def _exists(self, table: str) -> bool:
+        return bool(self._columns(table))
+
+    def _name(self, table: str) -> str:
+        return f"{sql.quoted(self.dataset)}.{sql.quoted(table)}"
+
+    def _run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        assert self._connection is not None, "look() or prepare() opens the file"  # noqa: S101 - a programmer's error
+        return self._connection.execute(statement, list(values))
+
+    @staticmethod
+    def _count(result: duckdb.DuckDBPyConnection) -> int:
+        row = result.fetchone()
+        return int(row[0]) if row else 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._run("ROLLBACK")
+            raise
+        self._run("COMMIT")
+
+    def _open(self) -> None:
+        try:
+            self._connection = duckdb.connect(
+                str(self.file),
+                config={
+                    "storage_compatibility_version": STORAGE,
+                    "memory_limit": MEMORY,
+                    "preserve_insertion_order": False,
+                },
+            )
+        except duckdb.Error as error:
+            raise self._unavailable(str(error)) from None
+
+    def _unavailable(self, said: str) -> DestinationUnavailableError:
+        if "lock" in said.lower():
+            return DestinationUnavailableError(
+                f"The DuckDB file {self.file} is open in another program.",
+                "Close it there (a notebook, a DuckDB shell, a viewer) and run again.",
+            )
+        return DestinationUnavailableError(
+            f"The DuckDB file {self.file} cannot be opened ({said.splitlines()[0][:200]}).",
+            "Check that it is a DuckDB file and that you may write it, or name another with --to.",
+        )
+
+    def _require_room(self) -> None:
+        folder = self.file.parent
+        if not folder.is_dir():
+            raise DestinationUnavailableError(
+                f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with --to."
+            )
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DestinationUnavailableError(
+                f"The folder {folder} of the DuckDB file cannot be written.",
+                "Mend its permissions, or name another file with --to.",
+            )
+
+
+def _path(table: Table, name: str) -> tuple[str, ...]:
+    """Where the value of a discovered column stands in a record: inside an object that the table flattens, or on top."""
+    for objects in table.objects:
+        prefix = "__".join(objects) + "__"
+        if name.startswith(prefix):
+            return (*objects, name.removeprefix(prefix))
+    return (name,)

@@ -1,0 +1,86 @@
+"""The DuckDB statements of a merge, derived from the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.tables.system import SYSTEM_COLUMNS
+
+TYPES = {
+    ColumnType.STRING: "VARCHAR",
+    ColumnType.INTEGER: "BIGINT",
+    ColumnType.NUMBER: "DOUBLE",
+    ColumnType.BOOLEAN: "BOOLEAN",
+    ColumnType.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+    ColumnType.JSON: "JSON",
+}
+KINDS = {name: kind for kind, name in TYPES.items()}
+KEY = "_cio_key"
+NOT_COMPARED = frozenset({KEY, "_cio_synced_at", "_cio_deleted_at"})
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text constant."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def create(target: str, columns: Sequence[Column]) -> list[str]:
+    """The statements that make a table, each column with its explanation."""
+    every = [*columns, *SYSTEM_COLUMNS]
+    body = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in every)
+    comments = [f"COMMENT ON COLUMN {target}.{quoted(column.name)} IS {literal(column.about)}" for column in every]
+    return [f"CREATE TABLE {target} ({body})", *comments]
+
+
+def files(paths: Iterable[str]) -> str:
+    """A scan of landed pages that also tells from which page and row each record comes."""
+    listed = ", ".join(literal(path) for path in paths)
+    return f"read_parquet([{listed}], union_by_name = true, filename = true, file_row_number = true)"
+
+
+def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str]) -> str:
+    """The newest row of each key in the pages, in the types of the table. `present` are the pages' own columns."""
+    order = ", ".join(f"({literal(path)}, {number})" for number, path in enumerate(paths))
+    chosen = [
+        f"CAST({quoted(c.name) if c.name in present else 'NULL'} AS {TYPES[c.type]}) AS {quoted(c.name)}"
+        for c in (*columns, *SYSTEM_COLUMNS)
+        if c.name != "_cio_deleted_at"
+    ]
+    return (
+        f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "  # noqa: S608
+        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(name, number) ON filename = landed.name "
+        f"WHERE NOT _cio_seen_only "
+        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY landed.number DESC, file_row_number DESC) = 1"
+    )
+
+
+def merge(target: str, columns: Sequence[Column]) -> str:
+    """Insert rows with a new key, update those that differ or come back; returns one action per changed row."""
+    names = [column.name for column in (*columns, *SYSTEM_COLUMNS)]
+    differs = " OR ".join(
+        [f"t.{quoted(n)} IS DISTINCT FROM s.{quoted(n)}" for n in names if n not in NOT_COMPARED]
+        + ["t._cio_deleted_at IS NOT NULL"]
+    )
+    sets = ", ".join(f"{quoted(n)} = s.{quoted(n)}" for n in names if n != KEY)
+    return (
+        f"MERGE INTO {target} AS t USING staged AS s ON t.{KEY} = s.{KEY} "
+        f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} "
+        f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, names))}) "
+        f"VALUES ({', '.join(f's.{quoted(n)}' for n in names)}) "
+        f"RETURNING merge_action"
+    )
+
+
+def delete_unseen(target: str, paths: Sequence[str]) -> str:
+    """Mark as deleted what none of the pages has. Parameter: the moment, in unix seconds."""
+    seen = f"(SELECT {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"  # noqa: S608
+    return (
+        f"UPDATE {target} AS t SET _cio_deleted_at = to_timestamp(?) WHERE _cio_deleted_at IS NULL "  # noqa: S608
+        f"AND NOT EXISTS (SELECT 1 FROM {seen} AS s WHERE s.{KEY} = t.{KEY})"
+    )

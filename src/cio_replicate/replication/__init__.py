@@ -1,0 +1,1 @@
+"""A run: the only place where reading and loading meet."""

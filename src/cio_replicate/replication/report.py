@@ -1,0 +1,78 @@
+"""The report of a run: what the command line prints, `--json` writes and the journal keeps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """How a run or a table ended."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"  # settings or access are wrong; nothing was read
+
+
+EXIT_CODES = {Status.COMPLETE: 0, Status.FAILED: 1, Status.REFUSED: 2, Status.INTERRUPTED: 130}
+
+
+class TableReport(msgspec.Struct, kw_only=True):
+    """What became of one table. `read` counts records received, the others what really changed in the destination."""
+
+    name: str
+    status: Status = Status.INTERRUPTED
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
+    left_out: int = 0  # records that the source lists but did not hand over
+    notes: list[str] = msgspec.field(default_factory=list)
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What became of a run. Times are ISO 8601 in UTC."""
+
+    run_id: str
+    status: Status = Status.INTERRUPTED
+    started: str
+    ended: str = ""
+    seconds: float = 0.0
+    requests: int = 0
+    throttled: int = 0  # requests that were answered 429
+    error: str | None = None
+    tables: list[TableReport] = msgspec.field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the command line promises for this outcome."""
+        return EXIT_CODES[self.status]
+
+    def to_json(self) -> str:
+        """The report as one JSON document."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def read_report(text: str) -> Report:
+    """The report that `to_json` wrote."""
+    return msgspec.json.decode(text, type=Report)
+
+
+def iso(moment: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")
+
+
+def outcome(tables: list[TableReport]) -> Status:
+    """The outcome of a run from that of its tables: complete only if every one is."""
+    statuses = {table.status for table in tables}
+    if Status.INTERRUPTED in statuses:
+        return Status.INTERRUPTED
+    return Status.COMPLETE if statuses <= {Status.COMPLETE} else Status.FAILED

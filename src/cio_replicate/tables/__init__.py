@@ -1,0 +1,1 @@
+"""The table of tables: what is replicated, declared once."""

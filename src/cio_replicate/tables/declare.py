@@ -1,0 +1,121 @@
+"""The words in which a table is declared: columns, pages, ways of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+API_REFERENCE = "https://docs.customer.io/api/app/#operation/"
+
+#: One record as received: field name to the raw JSON of its value.
+RawRecord = Mapping[str, msgspec.Raw]
+
+
+class ColumnType(StrEnum):
+    """The types a column can have."""
+
+    STRING = "string"
+    INTEGER = "integer"  # 64 bits, signed
+    NUMBER = "number"  # double precision
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"  # unix seconds in the API, UTC with microseconds in the copy
+    JSON = "json"  # any JSON value, its text as received
+
+
+class Paging(StrEnum):
+    """How a list tells where its next page is."""
+
+    CURSOR = "cursor"  # `start` takes the last answer's `next`; a list without pages is one that never sends `next`
+    OFFSET = "offset"  # `offset` counts rows; ends on an empty or null page
+
+
+class Reading(StrEnum):
+    """How the parts of a table are found."""
+
+    LIST = "list"  # the parts declared in `slices`
+    WINDOWS = "windows"  # one part per time window from the start date to now
+    PEOPLE = "people"  # identifiers first, then attributes by the hundred
+
+
+class Method(StrEnum):
+    """The replication method that the documentation promises for a table."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `path` leads to its value in the API's record; more than one step means a flattened object."""
+
+    name: str
+    type: ColumnType
+    about: str
+    path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            object.__setattr__(self, "path", tuple(self.name.split("__")))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a table that is read page by page on its own: its name, and what it adds to the request."""
+
+    name: str = "all"
+    query: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = field(default_factory=dict)
+    # a part of this name is redundant when its first page repeats a record of the named part's first page
+    covered_by: str | None = None
+
+
+#: Turns one item of the list into the record that becomes a row; pure. Gets the item and the part it came from.
+Shape = Callable[[msgspec.Raw, Slice], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One replicated table, whole: everything that reads, lists, documents or loads it derives from this row."""
+
+    name: str
+    about: str
+    operation: str  # the API's own name of the operation, for the link to its page
+    path: str
+    records: str  # the key of the answer that holds the list
+    key: tuple[str, ...]
+    method: Method
+    columns: tuple[Column, ...]
+    http_method: str = "GET"
+    body: Mapping[str, Any] | None = None
+    reading: Reading = Reading.LIST
+    paging: Paging = Paging.CURSOR
+    page_size: int | None = None  # None: the list has no `limit` parameter
+    slices: tuple[Slice, ...] = (Slice(),)
+    replication_key: str | None = None  # a column; its highest value is the position
+    start_date_column: str | None = None  # rows before the start date in this column are not replicated
+    absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
+    retention_days: int | None = None  # how long the source is sure to keep a row
+    settles_after_days: int | None = None  # how long after its creation a row can still change (windows only)
+    shape: Shape | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The address of the API's own page on the operation."""
+        return API_REFERENCE + self.operation
+
+    @property
+    def objects(self) -> frozenset[tuple[str, ...]]:
+        """The paths of the objects that are flattened into columns."""
+        return frozenset(column.path[:-1] for column in self.columns if len(column.path) > 1)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)

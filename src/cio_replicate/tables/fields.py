@@ -1,0 +1,59 @@
+"""The columns of a table as known so far: those declared, and those discovered in what the API sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cio_replicate.tables.declare import Column, ColumnType, Table
+
+MOST_DISCOVERED = 200  # a source that sends keys without end must not make columns without end
+LONGEST_NAME = 100
+RESERVED = "_cio_"
+
+
+class Fields:
+    """Leads from a path in a record to its column. Grows when a field appears that the table does not declare."""
+
+    def __init__(self, table: Table, discovered: Iterable[Column] = ()) -> None:
+        self.table = table
+        self.discovered: list[Column] = []
+        self._by_path = {column.path: column for column in table.columns}
+        self._names = {column.name.casefold() for column in table.columns}
+        for column in discovered:
+            if column.path not in self._by_path:
+                self._add(column)
+
+    @property
+    def all(self) -> tuple[Column, ...]:
+        """Declared columns first, then the discovered ones in the order of their discovery."""
+        return (*self.table.columns, *self.discovered)
+
+    def at(self, path: tuple[str, ...]) -> Column | None:
+        """The column for the value at `path`, if there is one."""
+        return self._by_path.get(path)
+
+    def discover(self, path: tuple[str, ...], kind: ColumnType) -> Column | None:
+        """A new column for the value at `path`, or None when no column can have that name.
+
+        Databases fold the case of names, so a name that differs from a known one only by case is none. The type is
+        that of the first value seen, for good: what does not fit it later is kept in `_cio_extra`.
+        """
+        name = "__".join(path)
+        possible = (
+            name.isprintable()
+            and bool(name.strip())
+            and len(name) <= LONGEST_NAME
+            and not name.casefold().startswith(RESERVED)
+            and name.casefold() not in self._names
+            and len(self.discovered) < MOST_DISCOVERED
+        )
+        if not possible:
+            return None
+        column = Column(name, kind, "Sent by the API though not in its documentation.", path)
+        self._add(column)
+        return column
+
+    def _add(self, column: Column) -> None:
+        self.discovered.append(column)
+        self._by_path[column.path] = column
+        self._names.add(column.name.casefold())

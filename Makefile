@@ -26,7 +26,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m cio_replicate.tables.describe --check docs/tables.md
 	$(BIN)/pytest -q tests/house
 

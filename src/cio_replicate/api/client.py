@@ -68,6 +68,7 @@ class Client:
         self.url = url
         self.totals = Totals()
         self.policy = policy or RetryPolicy()
+        self.requests_per_second = budget.per_second
         self._token = token
         self._budget = budget
         self._clock = clock

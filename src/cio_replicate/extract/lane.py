@@ -26,12 +26,13 @@ _ANNOTATIONS: dict[ColumnType, Any] = {
 class FastLane:
     """Decodes records whose every field is known and of the right type; says which ones are not.
 
-    Numbers with a fraction are left to the careful lane: a decoder would round them in silence.
+    Numbers with a fraction are left to the careful lane, since a decoder would round them in silence, and so are
+    field names that a decoder does not take.
     """
 
     def __init__(self, table: Table, columns: Sequence[Column]) -> None:
         self._schema = schema_of(columns)
-        self._columns = [column for column in columns if column.type in _ANNOTATIONS]
+        self._columns = [column for column in columns if _is_quick(column)]
         self._getters: dict[str, tuple[str, ...]] = {}
         record = self._struct(table.name, (), frozenset(table.objects))
         self._decoder = msgspec.json.Decoder(record)
@@ -93,6 +94,10 @@ class FastLane:
             fields.append((attribute, self._struct(f"{name}_{attribute}", path, objects) | None, None))
             names[attribute] = path[-1]
         return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
+
+
+def _is_quick(column: Column) -> bool:
+    return column.type in _ANNOTATIONS and not any(sign in step for step in column.path for sign in '\\"')
 
 
 def _place(objects: frozenset[tuple[str, ...]], path: tuple[str, ...]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 import msgspec
 
@@ -13,6 +13,7 @@ from cio_replicate.api.paging import Page, Place, after, read_page
 from cio_replicate.api.request import Meter
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import ChildGoneError, CursorRejectedError, EndlessListError, GaveUpError, ReadError
+from cio_replicate.base.threads import OnThread
 from cio_replicate.extract import people
 from cio_replicate.extract.lander import Lander
 from cio_replicate.extract.parts import request_for, slice_of
@@ -20,8 +21,6 @@ from cio_replicate.extract.rows import key_text
 from cio_replicate.extract.together import together
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.declare import Paging, Reading, Table
-
-T = TypeVar("T")
 
 PARTS_AT_ONCE = 6
 MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
@@ -42,7 +41,7 @@ class Surroundings:
     meter: Meter
     first_answer: Callable[[], None]
     ready: Callable[[], Awaitable[None]]
-    on_thread: Callable[[Callable[[], T]], Awaitable[T]]
+    on_thread: OnThread
     landed: Callable[[Part, int], None]
 
 
@@ -80,7 +79,7 @@ class TableReader:
             if self._keys(mine) & self._keys(theirs):
                 del first[part.name]
                 await self._around.ready()
-                await self._on_thread(lambda part=part: self._lander.move(part, Place(done=True), self._now()))
+                await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
         return first
 
     def _keys(self, page: Page) -> set[str]:
@@ -111,12 +110,12 @@ class TableReader:
                 if restarts > MOST_RESTARTS:
                     raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
                 seen.clear()
-                await self._on_thread(lambda: self._lander.move(part, Place(), self._now()))
+                await self._around.on_thread(lambda: self._lander.move(part, Place(), self._now()))
                 continue
             except ChildGoneError as gone:
                 await self._around.ready()
                 reason = gone.message
-                await self._on_thread(lambda: self._lander.skip(part, reason, self._now()))
+                await self._around.on_thread(lambda: self._lander.skip(part, reason, self._now()))
                 return
             repeats = 0
             await self._land(part, page, place)
@@ -140,7 +139,7 @@ class TableReader:
         missing: list[bytes] = []
         if self._table.reading is Reading.PEOPLE:
             records, missing = await self._people(page)
-        rows = await self._on_thread(lambda: self._lander.land(part, records, missing, place, self._now()))
+        rows = await self._around.on_thread(lambda: self._lander.land(part, records, missing, place, self._now()))
         self._around.landed(part, rows)
 
     async def _people(self, page: Page) -> tuple[list[bytes], list[bytes]]:
@@ -168,9 +167,6 @@ class TableReader:
             if cio_id.removeprefix(people.PREFIX) not in found
         ]
         return [*found.values(), *map(people.only_listed, listed.nameless)], missing
-
-    async def _on_thread(self, call: Callable[[], T]) -> T:
-        return await self._around.on_thread(call)
 
     def _now(self) -> int:
         return int(self._around.clock.now())

@@ -81,6 +81,8 @@ class RowEncoder:
         extra: dict[str, Any] = {}
         misfits = 0
         for name, raw in record.items():
+            if bytes(raw).strip() == b"null":
+                continue
             path = (*at, name)
             if path in self._fields.table.objects and bytes(raw).lstrip()[:1] == b"{":
                 inner, count = self._place(_record.decode(raw), path, row)
@@ -99,7 +101,7 @@ class RowEncoder:
 
     def _column_for(self, path: tuple[str, ...], raw: msgspec.Raw) -> Column | None:
         column = self._fields.at(path)
-        if column is None and bytes(raw).strip() != b"null" and path not in self._fields.table.objects:
+        if column is None and path not in self._fields.table.objects:
             column = self._fields.discover(path, kind_of(raw))
         return column
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,10 +109,8 @@ class DuckDBDestination:
         if paths:
             present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
             self._run(sql.stage(batch.columns, frozenset(present), paths))
-            merged = self._run(sql.merge(target, batch.columns)).to_arrow_table()
-            actions = merged["merge_action"].value_counts().to_pylist()
-            counts = {action["values"]: action["counts"] for action in actions}
-            inserted, updated = counts.get("INSERT", 0), counts.get("UPDATE", 0)
+            counts = Counter(row[0] for row in self._run(sql.merge(target, batch.columns)).fetchall())
+            inserted, updated = counts["INSERT"], counts["UPDATE"]
             self._run("DROP TABLE staged")
         if batch.close is not None:
             if batch.close.seen is not None:

@@ -1,0 +1,145 @@
+"""Loads what has landed while reading goes on: one batch at a time, by size, by age, and at the end of each read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from cio_replicate.base.clock import Clock
+from cio_replicate.base.errors import LoadError
+from cio_replicate.base.events import BatchLoaded, Listener
+from cio_replicate.base.threads import OnThread
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.landing.read import LandedPage
+from cio_replicate.load.destination import Batch, Changes, Close, Destination
+from cio_replicate.replication.work import Work, new_position
+
+BATCH_ROWS = 50_000  # a commit costs about as much as reading a page, so it should hold several seconds of reading
+LONGEST_WAIT = 10.0  # seconds that landed rows wait for company
+
+
+def batch_of(pages: Sequence[LandedPage], most_rows: int) -> list[LandedPage]:
+    """The next pages to load together: the oldest, at least one, and no more than fit into a batch."""
+    chosen: list[LandedPage] = []
+    rows = 0
+    for page in pages:
+        if page.loaded:
+            continue
+        if chosen and rows + page.rows > most_rows:
+            break
+        chosen.append(page)
+        rows += page.rows
+    return chosen
+
+
+def is_due(waiting_rows: int, waited: float, *, reading: bool) -> bool:
+    """Whether a table's landed rows are to be loaded now."""
+    return not reading or waiting_rows >= BATCH_ROWS or (waiting_rows > 0 and waited >= LONGEST_WAIT)
+
+
+class Loader:
+    """Loads for all tables of a run, one commit after another, on one thread, since a destination has one writer."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        folder: StateFolder,
+        run_id: str,
+        clock: Clock,
+        on_thread: OnThread,
+        tell: Listener,
+        ended: Callable[[Work], None],
+    ) -> None:
+        self._destination = destination
+        self._folder = folder
+        self._run_id = run_id
+        self._clock = clock
+        self._on_thread = on_thread
+        self._tell = tell
+        self._ended = ended
+        self._waiting: dict[str, tuple[Work, int, float]] = {}
+        self._wake = asyncio.Event()
+        self._no_more = False
+
+    def landed(self, work: Work, rows: int) -> None:
+        """Rows of a table wait to be loaded; of one that the destination refuses, only the end of reading counts."""
+        if work.unloadable and work.reading:
+            return
+        _, before, since = self._waiting.get(work.table.name, (work, 0, self._clock.monotonic()))
+        self._waiting[work.table.name] = (work, before + rows, since)
+        self._wake.set()
+
+    def no_more(self) -> None:
+        """Nothing will land any more; `run` returns when all is loaded."""
+        self._no_more = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Load until everything that landed is in the destination."""
+        while True:
+            self._wake.clear()
+            work = self._next()
+            if work is not None:
+                await self._load(work)
+                continue
+            if self._no_more:
+                return
+            try:
+                async with asyncio.timeout(1.0 if self._waiting else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _next(self) -> Work | None:
+        now = self._clock.monotonic()
+        for work, rows, since in self._waiting.values():
+            if is_due(rows, now - since, reading=work.reading):
+                return work
+        return None
+
+    async def _load(self, work: Work) -> None:
+        _, _, since = self._waiting.pop(work.table.name)
+        reading = work.reading  # what lands from here on comes with a call of `landed` of its own
+        changes, left = Changes(), 0
+        if not work.unloadable:
+            try:
+                changes, left = await self._on_thread(lambda: self._load_batch(work, reading=reading))
+            except LoadError as error:
+                work.failed = work.unloadable = True
+                work.report.error = str(error)
+        report = work.report
+        report.inserted += changes.inserted
+        report.updated += changes.updated
+        report.deleted += changes.deleted
+        self._tell(BatchLoaded(work.table.name, report.inserted, report.updated, report.deleted))
+        if not reading and not left:
+            self._ended(work)
+        elif left and work.table.name not in self._waiting:
+            self._waiting[work.table.name] = (work, left, since)
+
+    def _load_batch(self, work: Work, *, reading: bool) -> tuple[Changes, int]:
+        """Load one batch, and close the read with its last one; what changed, and how many rows are left."""
+        read, journal = work.read, self._folder.journal
+        pages = journal.pages(read)
+        chosen = batch_of(pages, BATCH_ROWS)
+        left = sum(page.rows for page in pages if not page.loaded) - sum(page.rows for page in chosen)
+        closing = not reading and not left and read.finished and not work.failed
+        if not chosen and not closing:
+            return Changes(), 0
+        keep = work.table.absence_deletes  # all pages of the read tell at its end what is gone
+        close = None
+        if closing:
+            seen = [self._folder.file(page.file) for page in pages] if keep and read.whole else None
+            close = Close(new_position(work), seen, int(self._clock.now()))
+        files = [self._folder.file(page.file) for page in chosen]
+        changes = self._destination.write(Batch(work.table, work.fields.all, files, self._run_id, close))
+        commit = self._destination.identity().commits
+        if closing:
+            journal.forget(read, commit)
+            self._folder.drop([page.file for page in pages])
+        else:
+            journal.loaded([page.number for page in chosen], commit, drop=not keep)
+            if not keep:
+                self._folder.drop([page.file for page in chosen])
+        work.closed = closing
+        return changes, left

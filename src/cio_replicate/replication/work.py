@@ -1,0 +1,56 @@
+"""One table's share of a run: what it reads, what was counted, where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cio_replicate.api.request import Meter
+from cio_replicate.landing.position import Position
+from cio_replicate.landing.read import Part, Read
+from cio_replicate.replication.report import TableReport
+from cio_replicate.tables.declare import Reading, Table
+from cio_replicate.tables.fields import Fields
+
+
+@dataclass(slots=True)
+class Work:
+    """A table in a run. `rows` and `pages` are what this run landed; `reading` is false once there is no more to come."""
+
+    table: Table
+    read: Read
+    fields: Fields
+    base: Position | None
+    report: TableReport
+    started: float
+    recorded: bool  # whether the journal knows the read already
+    expected_rows: int | None = None  # what the last run read
+    meter: Meter = field(default_factory=Meter)
+    rows: int = 0
+    pages: int = 0
+    reading: bool = True
+    failed: bool = False
+    unloadable: bool = False  # the destination refused a batch
+    closed: bool = False
+
+
+def new_position(work: Work) -> Position:
+    """The position that a complete read brings: it never covers less than the one before."""
+    read, base = work.read, work.base
+    ends = [int(part.query["end_ts"]) for part in read.parts] if work.table.reading is Reading.WINDOWS else []
+    latest = [one for one in (read.tally.latest, base.latest if base else None) if one is not None]
+    return Position(
+        read=read.id,
+        start=min(read.start, base.start) if base else read.start,
+        through=max(ends, default=read.began),
+        latest=max(latest, default=None),
+    )
+
+
+def share_read(work: Work, part: Part, expected_rows: int | None) -> float | None:
+    """How much of the table is read, from 0 to 1, as far as it can be told: by its windows, or by its last size."""
+    parts = work.read.parts
+    if work.table.reading is Reading.WINDOWS and len(parts) > 1:
+        return sum(one.place.done for one in parts) / len(parts)
+    if part.place.done and len(parts) == 1:
+        return 1.0
+    return min(1.0, work.read.tally.rows / expected_rows) if expected_rows else None

@@ -1,0 +1,77 @@
+"""The request budget."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cio_replicate.api.budget import Budget
+from tests.manual_clock import ManualClock
+
+
+async def _turns(budget: Budget, clock: ManualClock, callers: int, each: int, late: float = 0.0) -> list[float]:
+    given: list[float] = []
+
+    async def caller() -> None:
+        for _ in range(each):
+            await budget.turn()
+            given.append(clock.monotonic())
+            clock.time += late
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return given
+
+
+def _most_in_a_second(moments: list[float]) -> int:
+    return max(sum(1 for other in moments if start <= other < start + 1.0 - 1e-6) for start in moments)
+
+
+@given(
+    rate=st.sampled_from([0.5, 1.0, 3.0, 10.0, 50.0]),
+    callers=st.integers(1, 6),
+    late=st.floats(0.0, 0.3),
+)
+def test_no_second_holds_more_than_the_budget(rate: float, callers: int, late: float) -> None:
+    """However many callers there are and however late they wake up, no second holds more turns than the budget."""
+    clock = ManualClock(1000.0)
+    moments = asyncio.run(_turns(Budget(rate, clock), clock, callers, 8, late))
+    assert _most_in_a_second(moments) <= max(1, rate)
+
+
+def test_the_whole_budget_is_used() -> None:
+    """Callers that always have work get every turn there is."""
+    clock = ManualClock(0.0)
+    moments = asyncio.run(_turns(Budget(10.0, clock), clock, callers=4, each=25))
+    assert moments[-1] == pytest.approx(9.9)
+
+
+def test_an_idle_time_saves_nothing_up() -> None:
+    """After a rest there is no burst."""
+
+    async def scenario() -> list[float]:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        await budget.turn()
+        clock.time = 100.0
+        return await _turns(budget, clock, callers=3, each=2)
+
+    moments = asyncio.run(scenario())
+    assert [round(moment - 100.0, 6) for moment in moments] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_a_pause_holds_everybody() -> None:
+    """When the API says that its bucket is empty, nobody sends until it has room again."""
+
+    async def scenario() -> float:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        await budget.turn()
+        budget.pause(7.0)
+        await budget.turn()
+        return clock.time
+
+    assert asyncio.run(scenario()) == pytest.approx(7.0)

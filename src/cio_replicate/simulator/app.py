@@ -1,0 +1,169 @@
+"""The simulated API as an ASGI application: gate, read, fault, answer, in that order for every request."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .answers import write_answer
+from .asking import Question, typed
+from .bending import bend
+from .control import control_routes
+from .endpoints import ENDPOINTS, Endpoint
+from .faults import Asked, Fault
+from .gate import check_access, check_rate
+from .openapi import document
+from .refusals import Refusal, error_body, not_found
+from .request_log import LoggedRequest
+from .state import SimulatorState
+from .wire import fault_response
+
+JSON_HEADERS = {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "must-revalidate,no-cache,no-store",  # live
+}
+_API = "/v1/"
+
+
+def build_app(state: SimulatorState) -> ASGIApp:
+    """The whole simulator: `/v1` by the endpoint table, `/openapi.json`, and the control room under `/_simulator`."""
+    routes = [
+        Route(_route_path(endpoint), partial(_respond, state, endpoint), methods=[endpoint.method])
+        for endpoint in ENDPOINTS
+    ]
+    app = Starlette(
+        routes=[*routes, Route("/openapi.json", _published), *control_routes(state)],
+        exception_handlers={HTTPException: _http_error},
+    )
+    app.router.redirect_slashes = False
+    return _Recorder(app, state)
+
+
+def _route_path(endpoint: Endpoint) -> str:
+    """Text parameters may hold encoded slashes, so they match across them."""
+    path = endpoint.path
+    for param in endpoint.path_params:
+        if param.kind == "string":
+            path = path.replace("{" + param.name + "}", "{" + param.name + ":path}")
+    return path
+
+
+async def _respond(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
+    request.scope["state"]["operation"] = endpoint.operation
+    try:
+        check_access(state.behaviour, request.headers.get("authorization", ""), endpoint)
+        now = time.monotonic()
+        check_rate(state.behaviour, state.window, now)
+        state.log.passed(now)
+        if state.behaviour.latency:
+            await asyncio.sleep(state.behaviour.latency)
+        return await _answer(state, endpoint, request)
+    except Refusal as refusal:
+        return _json(error_body(refusal.status, refusal.detail), refusal.status, refusal.headers)
+
+
+async def _answer(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
+    fault = state.faults.choose(_asked(endpoint, request))
+    if fault is not None and (instead := fault_response(fault, state.closing)) is not None:
+        return instead
+    question = await _question(state, endpoint, request)
+    with state.workspace.lock:
+        answer = endpoint.read(question)
+    body = write_answer(answer) if fault is None else bend(fault, answer, question)
+    return _data(state, request, body, fault)
+
+
+def _asked(endpoint: Endpoint, request: Request) -> Asked:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return Asked(endpoint.table, endpoint.operation, request.method, target, bool(request.query_params.get("start")))
+
+
+async def _question(state: SimulatorState, endpoint: Endpoint, request: Request) -> Question:
+    strict = state.behaviour.limit_over_max == "reject"
+    try:
+        path = typed(endpoint.path_params, request.path_params, reject_over_max=True)
+    except Refusal:
+        raise not_found() from None
+    query = typed(endpoint.params, request.query_params, reject_over_max=strict)
+    body = await _body(request) if endpoint.body else None
+    return Question(state.workspace, state.behaviour, f"{endpoint.operation}{sorted(path.items())}", path, query, body)
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return msgspec.json.decode(await request.body())
+    except msgspec.DecodeError as error:
+        raise Refusal(400, "bad request") from error
+
+
+def _data(state: SimulatorState, request: Request, body: bytes, fault: Fault | None) -> Response:
+    headers = dict(JSON_HEADERS)
+    if state.behaviour.gzip and "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+        headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+    broken = None if fault is None else fault_response(fault, state.closing, body, headers)
+    return broken or _json(body, 200, headers)
+
+
+def _json(body: bytes, status: int, headers: dict[str, str]) -> Response:
+    return Response(body, status, JSON_HEADERS | headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict((isinstance(error, HTTPException) and error.headers) or {})
+    detail = "resource not found" if status == 404 else "method not allowed"
+    return _json(error_body(status, detail), status, headers)
+
+
+async def _published(_request: Request) -> Response:
+    return _json(msgspec.json.encode(document()), 200, {})
+
+
+class _Recorder:
+    """Logs every request to the API with the status that went out, and lets the control room pass unseen."""
+
+    def __init__(self, app: ASGIApp, state: SimulatorState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(_API):
+            await self._app(scope, receive, send)
+            return
+        arrived = time.monotonic()
+        notes = scope.setdefault("state", {})
+        notes |= {"operation": "unknown", "status": 0}
+        self._state.log.arrived(arrived)
+        try:
+            await self._app(scope, receive, _noting_status(send, notes))
+        finally:
+            query = scope.get("query_string", b"").decode("latin-1")
+            target = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+            logged = LoggedRequest(
+                scope["method"], f"{target}?{query}" if query else target, notes["operation"], notes["status"], arrived
+            )
+            self._state.log.answered(logged)
+
+
+def _noting_status(send: Send, notes: dict[str, Any]) -> Callable[[Message], Awaitable[None]]:
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            notes["status"] = message["status"]
+        await send(message)
+
+    return noting
+
+

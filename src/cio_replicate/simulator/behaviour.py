@@ -1,0 +1,37 @@
+"""How the simulated API treats its callers: access, limits, speed and the choices the specification leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """Settings of one simulator; may be changed while it runs and hold from the next request on.
+
+    tokens            bearer tokens that are let in
+    denied            tables whose endpoints answer 403, as for a key without that scope
+    wrong_region      answer 401 to everything, as the other region does (live)
+    rps               requests let through in any second, None for no limit
+    retry_after       seconds in the Retry-After header of that 429; None leaves the header out
+    latency           seconds before each answer
+    limit_over_max    a `limit` above the ceiling is capped, or answers 400 (unknown in the real API)
+    wrapped_people    attributes answers wrap each person in `{"customer": …}` (spec); live they are not
+    deleted_activities  `with`: those of deleted people only with `deleted=true`, beside the others;
+                        `always`: in both lists; `only`: `deleted=true` gives nothing else
+    trailing_sender_token  senders give a `next` even after the last one (live)
+    gzip              compress for clients that accept it
+    """
+
+    tokens: tuple[str, ...] = ("simulator-token",)
+    denied: frozenset[str] = field(default_factory=frozenset)
+    wrong_region: bool = False
+    rps: int | None = None
+    retry_after: int | None = 1
+    latency: float = 0.0
+    limit_over_max: Literal["cap", "reject"] = "cap"
+    wrapped_people: bool = False
+    deleted_activities: Literal["with", "always", "only"] = "with"
+    trailing_sender_token: bool = True
+    gzip: bool = True

@@ -1,0 +1,214 @@
+"""Change over time: edits, inserts and deletes in every list, told exactly."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from .activities import ActivityMaker
+from .inventory import TABLES, Table, suppression_key
+from .ledger import Ledger
+from .randomness import draw
+from .spec import DAY, SUPPRESSION_TYPES
+from .workspace import TableChanges, Workspace
+
+Fields = dict[str, msgspec.Raw]
+Changes = dict[str, TableChanges]
+_LATER_METRICS = ("delivered", "opened", "human_opened", "clicked", "converted", "replied", "unsubscribed")
+_SPECIAL = {"customers", "messages", "activities", "workspaces", "eps_suppression"}
+
+
+def evolve(workspace: Workspace, seed: int, *, edits: int = 3, seconds: int = DAY) -> Changes:
+    """Lets `seconds` pass and, in every list, edits, inserts and deletes up to `edits` records each.
+
+    Edits move the change key, where the table has one, to the new `now`. New deliveries are created between the old
+    and the new `now`, both included; older ones gain a metric. Some new activities are back-dated. People are edited,
+    added, deleted and merged, each with its activity. What comes back names every key inserted, updated, deleted or
+    expired, table by table (tables without any change are left out): exactly the difference of the truths.
+    """
+    if seconds < 1:
+        message = "evolve: at least one second must pass, or an edit could look like the one before"
+        raise ValueError(message)
+    with workspace.lock:
+        return _Evolution(workspace, seed, edits, seconds).run()
+
+
+class _Evolution:
+    """One evolution in progress: its dice, its clock and the changes told so far."""
+
+    def __init__(self, workspace: Workspace, seed: int, edits: int, seconds: int) -> None:
+        self._workspace = workspace
+        self._random = random.Random(f"{workspace.spec.seed}/{seed}/{workspace.now}")
+        self._edits = edits
+        self._before = workspace.now
+        self._after = workspace.now + seconds
+        self._changes: Changes = {table.name: TableChanges() for table in TABLES}
+
+    def run(self) -> Changes:
+        with self._workspace_counts_told():
+            for name, change in self._workspace.advance(self._after - self._before).items():
+                self._changes[name].expired += change.expired
+            for table in TABLES:
+                if table.name not in _SPECIAL:
+                    self._change_list(table)
+            self._change_suppressions()
+            self._change_messages()
+            self._change_activities()
+            self._change_people()
+        return {name: change for name, change in self._changes.items() if not change.empty}
+
+    @contextmanager
+    def _workspace_counts_told(self) -> Iterator[None]:
+        """The served workspace's record counts people and object types, so it changes with them."""
+        before = dict(self._workspace.truth_items("workspaces"))
+        yield
+        after = dict(self._workspace.truth_items("workspaces"))
+        self._changes["workspaces"].updated += [key for key in after if before[key] != after[key]]
+
+    def _chosen(self, ledger: Ledger) -> list[int]:
+        """Up to `edits` present records, by chance; a list is never emptied."""
+        wanted = min(self._edits, max(0, len(ledger) - self._edits - 1))
+        chosen: dict[int, None] = {}
+        while len(chosen) < wanted:
+            seq = self._random.randrange(ledger.next_seq)
+            if ledger.present(seq):
+                chosen[seq] = None
+        return list(chosen)
+
+    def _change_list(self, table: Table) -> None:
+        stock, told = self._workspace.stock(table.name), self._changes[table.name]
+        ledger = stock.ledger
+        for seq in self._chosen(ledger) if table.touched_field else []:
+            key = ledger.key_of(seq)
+            ledger.replace(seq, self._edited(table, key, ledger.record(seq)))
+            told.updated.append(key)
+        for seq in self._chosen(ledger):
+            key = ledger.key_of(seq)
+            if key not in told.updated:
+                ledger.delete(seq)
+                told.deleted.append(key)
+        for _ in range(self._edits):
+            record = stock.make(ledger.next_seq, self._after)
+            fields = msgspec.json.decode(record)
+            key = str(fields[table.key_field]) if table.key_field else str(fields)
+            ledger.insert(key, record)
+            told.inserted.append(key)
+
+    def _edited(self, table: Table, key: str, record: bytes) -> bytes:
+        """The record with one field altered and its change key and version moved to the new `now`."""
+        fields = msgspec.json.decode(record, type=Fields)
+        field = str(table.touched_field)
+        value = msgspec.json.decode(fields[field])
+        fields[field] = _raw(value + 1 if isinstance(value, int) else f"{value} (edited {self._after})")
+        if table.change_field:
+            fields[table.change_field] = _raw(self._after)
+        if "deduplicate_id" in fields:
+            fields["deduplicate_id"] = _raw(f"{key}:{self._after}")
+        return msgspec.json.encode(fields)
+
+    def _change_suppressions(self) -> None:
+        told = self._changes["eps_suppression"]
+        for kind in SUPPRESSION_TYPES:
+            stock = self._workspace.stock(f"eps_suppression/{kind}")
+            for seq in self._chosen(stock.ledger)[:1]:
+                told.deleted.append(stock.ledger.key_of(seq))
+                stock.ledger.delete(seq)
+            for _ in range(min(1, self._edits)):
+                record = stock.make(stock.ledger.next_seq, self._after)
+                key = suppression_key(kind, msgspec.json.decode(record))
+                stock.ledger.insert(key, record)
+                told.inserted.append(key)
+
+    def _change_messages(self) -> None:
+        stock, told = self._workspace.stock("messages"), self._changes["messages"]
+        ledger = stock.ledger
+        for seq in self._chosen(ledger):
+            key = ledger.key_of(seq)
+            ledger.replace(seq, self._with_metric(key, ledger.record(seq)))
+            told.updated.append(key)
+        for number in range(self._edits):
+            created = self._before + (self._after - self._before) * number // max(1, self._edits - 1)
+            record = stock.make(ledger.next_seq, created)
+            key = str(msgspec.json.decode(record)["id"])
+            ledger.insert(key, record, created)
+            told.inserted.append(key)
+
+    def _with_metric(self, key: str, record: bytes) -> bytes:
+        """The delivery with the next metric it lacks, reached now; when it has them all, the last one moves."""
+        fields = msgspec.json.decode(record, type=Fields)
+        metrics: dict[str, Any] = msgspec.json.decode(fields["metrics"]) or {}
+        name = next((name for name in _LATER_METRICS if name not in metrics), _LATER_METRICS[-1])
+        fields["metrics"] = _raw(metrics | {name: self._after})
+        fields["deduplicate_id"] = _raw(f"{key}:{self._after}")
+        return msgspec.json.encode(fields)
+
+    def _change_activities(self) -> None:
+        """New entries since the old `now`, every second one back-dated (live: they appear lower in the list)."""
+        stock = self._workspace.stock("activities")
+        for number in range(self._edits):
+            back = self._random.randrange(1, 20 * DAY) if number % 2 else 0
+            happened = max(self._workspace.activity_bound, self._after - number - back)
+            record = stock.make(stock.ledger.next_seq, happened)
+            key = str(msgspec.json.decode(record)["id"])
+            stock.ledger.insert(key, record, happened)
+            self._changes["activities"].inserted.append(key)
+
+    def _change_people(self) -> None:
+        stock, told = self._workspace.stock("customers"), self._changes["customers"]
+        ledger = stock.ledger
+        for seq in self._chosen(ledger):
+            key = ledger.key_of(seq)
+            self._workspace.store("customers", key, self._person_edited(ledger.record(seq), "source"), 0)
+            told.updated.append(key)
+            self._tell(seq, "attribute_change", {"source": {"from": "organic", "to": f"edit {self._after}"}})
+        for number, seq in enumerate(seq for seq in self._chosen(ledger) if ledger.key_of(seq) not in told.updated):
+            self._remove_person(seq, merged=number % 2 == 1)
+        for _ in range(self._edits):
+            record = stock.make(ledger.next_seq, self._after)
+            key = str(msgspec.json.decode(record)["attributes"]["cio_id"])
+            self._workspace.store("customers", key, record, 0)
+            told.inserted.append(key)
+            self._tell(ledger.next_seq - 1, "profile_create", {})
+
+    def _person_edited(self, record: bytes, attribute: str) -> bytes:
+        fields = msgspec.json.decode(record, type=Fields)
+        attributes: dict[str, Any] = msgspec.json.decode(fields["attributes"])
+        timestamps: dict[str, Any] = msgspec.json.decode(fields["timestamps"])
+        fields["attributes"] = _raw(attributes | {attribute: f"edit {self._after}"})
+        fields["timestamps"] = _raw(timestamps | {attribute: self._after})
+        return msgspec.json.encode(fields)
+
+    def _remove_person(self, seq: int, *, merged: bool) -> None:
+        """Deletes the person, or merges them into somebody who stays and is edited by it."""
+        told = self._changes["customers"]
+        ledger = self._workspace.ledger("customers")
+        key, who = ledger.key_of(seq), self._workspace.identity(seq)
+        stays = next((other for other in told.updated if merged), None)
+        if stays is None:
+            self._tell(seq, "profile_delete", {})
+        else:
+            primary = ledger.seq_of(stays)
+            if primary is not None:
+                self._workspace.store("customers", stays, self._person_edited(ledger.record(primary), "merged_from"), 0)
+                self._tell(primary, "profile_merge", {"secondary": {"cio_id": who.cio_id, "id": who.id}})
+        ledger.delete(seq)
+        told.deleted.append(key)
+
+    def _tell(self, seq: int, kind: str, data: dict[str, Any]) -> None:
+        """Writes the activity that belongs to a change of a person."""
+        ledger = self._workspace.ledger("activities")
+        maker = ActivityMaker(self._workspace.spec)
+        key = maker.key(ledger.next_seq)
+        fate = draw(self._workspace.spec.seed, 81, ledger.next_seq)
+        who = self._workspace.identity(seq)
+        fields = msgspec.json.decode(maker.compose(key, kind, who, self._after, fate), type=Fields)
+        ledger.insert(key, msgspec.json.encode(fields | {"data": _raw(data)}), self._after)
+        self._changes["activities"].inserted.append(key)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

@@ -1,0 +1,72 @@
+"""What was asked of the simulator and when, in numbers that stay small however long it runs."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class LoggedRequest(NamedTuple):
+    """One request. `at` is monotonic seconds of its arrival; `status` 0 means that no status line was sent."""
+
+    method: str
+    target: str
+    operation: str
+    status: int
+    at: float
+
+
+@dataclass(slots=True)
+class _Busiest:
+    """The most events in any second: in any half-open interval [t, t+1)."""
+
+    recent: deque[float]
+    most: int = 0
+
+    def add(self, at: float) -> None:
+        self.recent.append(at)
+        while at - self.recent[0] >= 1.0:
+            self.recent.popleft()
+        self.most = max(self.most, len(self.recent))
+
+
+class RequestLog:
+    """The last `keep` requests in full, counts of all of them."""
+
+    def __init__(self, keep: int) -> None:
+        self._requests: deque[LoggedRequest] = deque(maxlen=keep)
+        self.reset()
+
+    def reset(self) -> None:
+        self._requests.clear()
+        self._counts: Counter[tuple[str, int]] = Counter()
+        self._all = _Busiest(deque())
+        self._passed = _Busiest(deque())
+
+    def arrived(self, at: float) -> None:
+        self._all.add(at)
+
+    def passed(self, at: float) -> None:
+        """The request got past the rate limit."""
+        self._passed.add(at)
+
+    def answered(self, request: LoggedRequest) -> None:
+        self._requests.append(request)
+        self._counts[request.operation, request.status] += 1
+
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        return list(self._requests)
+
+    def summary(self) -> dict[str, object]:
+        """Counts by operation and status, and the most requests that arrived, and that passed, in any second."""
+        counts: dict[str, dict[str, int]] = {}
+        for (operation, status), number in sorted(dict(self._counts).items()):
+            counts.setdefault(operation, {})[str(status)] = number
+        return {
+            "total": sum(self._counts.values()),
+            "counts": counts,
+            "max_in_any_second": self._all.most,
+            "max_passed_in_any_second": self._passed.most,
+        }

@@ -1,0 +1,230 @@
+"""Runs the simulator: in a background thread for tests, or in the foreground for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Literal, Self, TypedDict, Unpack
+
+import uvicorn
+
+from .app import build_app
+from .behaviour import Behaviour
+from .evolution import Changes, evolve
+from .faults import Faults
+from .request_log import LoggedRequest, RequestLog
+from .spec import DAY, WorkspaceSpec
+from .state import SimulatorState
+from .wire import WireProtocol
+from .workspace import Workspace
+
+_LOOPBACK = "127.0.0.1"
+_BACKLOG = 1_024
+DEFAULT_TOKEN = "simulator-token"  # noqa: S105  (opens nothing but a simulator)
+
+
+class BehaviourOptions(TypedDict, total=False):
+    """What `Behaviour` documents, as keyword arguments."""
+
+    denied: Iterable[str]
+    wrong_region: bool
+    retry_after: int | None
+    limit_over_max: Literal["cap", "reject"]
+    wrapped_people: bool
+    deleted_activities: Literal["with", "always", "only"]
+    trailing_sender_token: bool
+    gzip: bool
+
+
+class SimulatorStartError(RuntimeError):
+    """The server thread ended before it was listening."""
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and lets stalled answers go before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, state: SimulatorState, listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._simulator = state
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._simulator.closing.set()
+        await super().shutdown(sockets)
+
+
+class Simulator:
+    """A simulated Customer.io workspace behind a real HTTP server on loopback, in a thread of its own.
+
+    Use as a context manager, or call `start` and `stop`. `workspace`, `behaviour` and `faults` may be changed while it
+    runs and hold from the next request on. `keep_requests` bounds how many requests `requests` remembers.
+    """
+
+    def __init__(
+        self,
+        spec: WorkspaceSpec | None = None,
+        *,
+        token: str | Iterable[str] = DEFAULT_TOKEN,
+        rps: int | None = None,
+        latency: float = 0.0,
+        faults: Faults | None = None,
+        host: str = _LOOPBACK,
+        port: int = 0,
+        keep_requests: int = 100_000,
+        **behaviour: Unpack[BehaviourOptions],
+    ) -> None:
+        self._state = _new_state(spec, token, rps, latency, faults, keep_requests, behaviour)
+        self._address = (host, port)
+        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Base address without a trailing slash; there is one only while it runs."""
+        if self._socket is None:
+            message = "the simulator is not running"
+            raise RuntimeError(message)
+        host, port = self._socket.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    @property
+    def workspace(self) -> Workspace:
+        return self._state.workspace
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return self._state.behaviour
+
+    @property
+    def faults(self) -> Faults:
+        return self._state.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._state.faults = faults
+
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        """The last requests to the API, oldest first."""
+        return self._state.log.requests
+
+    @property
+    def log(self) -> RequestLog:
+        """Counts of all requests, and the most in any second."""
+        return self._state.log
+
+    def evolve(self, seed: int, *, edits: int = 3, seconds: int = DAY) -> Changes:
+        """Lets time pass in the workspace; see `evolution.evolve`."""
+        return evolve(self.workspace, seed, edits=edits, seconds=seconds)
+
+    def start(self) -> Self:
+        """Listens when it returns."""
+        listening = threading.Event()
+        self._socket = _bound(*self._address)
+        self._server = _Server(_config(self._state), self._state, listening.set)
+        server, bound = self._server, self._socket
+
+        def run() -> None:
+            try:
+                server.run(sockets=[bound])
+            finally:
+                listening.set()
+
+        self._thread = threading.Thread(target=run, name="cio-simulator", daemon=True)
+        self._thread.start()
+        listening.wait()
+        if not server.started:
+            self.stop()
+            message = "the simulator's server did not start"
+            raise SimulatorStartError(message)
+        return self
+
+    def stop(self) -> None:
+        """Closes every connection and ends the thread; stopping twice does nothing."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._server = self._thread = None
+        self._state.closing = asyncio.Event()  # a stopped simulator may be started again
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    spec: WorkspaceSpec | None = None,
+    *,
+    host: str = _LOOPBACK,
+    port: int = 0,
+    token: str | Iterable[str] = DEFAULT_TOKEN,
+    rps: int | None = None,
+    latency: float = 0.0,
+    faults: Faults | None = None,
+    keep_requests: int = 10_000,
+    on_listening: Callable[[str], None] | None = None,
+    **behaviour: Unpack[BehaviourOptions],
+) -> None:
+    """Serves until SIGINT or SIGTERM and prints nothing; `on_listening` gets the address once it can be asked."""
+    state = _new_state(spec, token, rps, latency, faults, keep_requests, behaviour)
+    with _bound(host, port) as bound:
+        address = "http://{}:{}".format(*bound.getsockname()[:2])
+        server = _Server(_config(state), state, lambda: on_listening(address) if on_listening else None)
+        # uvicorn raises the signal again once it has stopped cleanly; stopping is what was asked for.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[bound])
+
+
+def _new_state(
+    spec: WorkspaceSpec | None,
+    token: str | Iterable[str],
+    rps: int | None,
+    latency: float,
+    faults: Faults | None,
+    keep_requests: int,
+    options: BehaviourOptions,
+) -> SimulatorState:
+    given = Behaviour(tokens=(token,) if isinstance(token, str) else tuple(token), rps=rps, latency=latency)
+    for name, value in options.items():
+        setattr(given, name, frozenset(options["denied"]) if name == "denied" else value)
+    workspace = Workspace(spec or WorkspaceSpec())
+    return SimulatorState(workspace, given, faults or Faults(), RequestLog(keep_requests))
+
+
+def _config(state: SimulatorState) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(state),
+        http=WireProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that already queues connections, so that the address is known before the server runs."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((host, port))
+    bound.listen(_BACKLOG)
+    return bound

@@ -1,0 +1,24 @@
+"""Everything one running simulator holds together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from .behaviour import Behaviour
+from .faults import Faults
+from .gate import SlidingWindow
+from .request_log import RequestLog
+from .workspace import Workspace
+
+
+@dataclass(slots=True)
+class SimulatorState:
+    """`closing` is set when the server stops, so that stalled answers let go at once."""
+
+    workspace: Workspace
+    behaviour: Behaviour
+    faults: Faults
+    log: RequestLog
+    window: SlidingWindow = field(default_factory=SlidingWindow)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,159 @@
+"""The face of the command line: every command with its options and its help, and nothing of its work.
+
+What does the work is imported when a command is called, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cio_replicate import __version__
+from cio_replicate.cli import options
+from cio_replicate.cli.options import Copy, Output, Source
+
+SETUP = "Put an App API key of Customer.io (Account settings, API credentials) into CIO_ACCESS_TOKEN."
+
+app = typer.Typer(
+    name="cio-replicate",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _examples(*lines: str) -> str:
+    """Lines for the end of a help text, each on a line of its own."""
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        sys.stdout.write(f"cio-replicate {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=_examples(
+        "cio-replicate demo",
+        "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+        "cio-replicate COMMAND --help",
+    )
+)
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Copy a Customer.io workspace into your own database, keep the copy true, and prove it.
+
+    New here? `demo` shows everything with a made-up workspace, without a key and without a network.
+    """
+    _ = version
+
+
+@app.command(
+    epilog=_examples(
+        "export CIO_ACCESS_TOKEN=…",
+        "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+        "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --tables campaigns,messages",
+        "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --json > report.json",
+    )
+)
+def sync(  # noqa: PLR0913 - an option is an argument
+    *,
+    start_date: options.StartDate,
+    to: options.To,
+    region: options.Region = "auto",
+    api_url: options.ApiUrl = None,
+    tables: options.Only = None,
+    exclude: options.Exclude = None,
+    max_rps: options.MaxRps = 10.0,
+    dataset: options.Dataset = "customerio",
+    full_refresh: Annotated[
+        str | None,
+        typer.Option(
+            "--full-refresh",
+            metavar="A,B|all",
+            help="Read these tables from the start date again, whatever was read before; rows in the copy stay.",
+            rich_help_panel=options.COPY,
+        ),
+    ] = None,
+    state_dir: options.StateDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Copy the workspace into DuckDB, or bring an earlier copy up to date.
+
+    The first run reads everything since the start date, later ones write only what changed. A run that failed or was
+    stopped with Ctrl-C is gone on with by the same command. The access token comes from the environment variable
+    CIO_ACCESS_TOKEN, and from nowhere else.
+
+    Ends with 0 when every table is complete, 1 when one failed, 2 when settings or access are wrong (nothing is written
+    then), 130 when it was stopped.
+    """
+    from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
+
+    source = Source(start_date, region, api_url, max_rps, tables, exclude)
+    return work.sync(source, Copy(to, dataset, state_dir), full_refresh, Output(json, quiet))
+
+
+@app.command(epilog=_examples("cio-replicate tables", "cio-replicate tables messages"))
+def tables(
+    *,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One table: shows its columns and how it is read.")
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """List the tables that can be copied, or the columns of one of them."""
+    from cio_replicate.cli import tables as work  # noqa: PLC0415 - see above
+
+    return work.tables(name, Output(json))
+
+
+@app.command(epilog=_examples("cio-replicate simulate", "cio-replicate simulate --messages 200000 --days 900 --rps 10"))
+def simulate(  # noqa: PLR0913 - an option is an argument
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65_535, help="Port on this machine; 0 takes a free one.")
+    ] = 0,
+    messages: Annotated[
+        int, typer.Option(metavar="COUNT", min=0, help="Messages that the workspace has sent.")
+    ] = 3_000,
+    people: Annotated[int, typer.Option(metavar="COUNT", min=0, help="People in the workspace.")] = 250,
+    activities: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Entries in the log of activities.")] = 1_200,
+    days: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Days over which the messages were sent.")] = 400,
+    rps: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="Requests per second that are let through; 0 for no limit.")
+    ] = 10,
+    latency: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Time that passes before each answer.")
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Another number makes another workspace, the same one the same.")
+    ] = 1,
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", help="The access token that is let in; made up, as all of this.")
+    ] = "simulator-token",
+    faults: Annotated[
+        str,
+        typer.Option(
+            metavar="none|everything",
+            help="Whether to misbehave in every way that a client must survive: errors, resets, cut answers, odd pages.",
+        ),
+    ] = "none",
+) -> int:
+    """Serve a made-up Customer.io workspace on this machine until Ctrl-C, to try things without a key.
+
+    The first line of standard output is its address. Nothing leaves this machine.
+    """
+    from cio_replicate.cli import simulate as work  # noqa: PLC0415 - see above
+
+    return work.simulate(
+        work.Size(messages, people, activities, days), seed, port, token, rps=rps, latency=latency, faults=faults
+    )

@@ -1,0 +1,227 @@
+"""Shows a run while it goes on: a live table on a terminal, lines of text elsewhere, or only problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.base import events
+from cio_replicate.base.clock import Clock
+from cio_replicate.cli.board import LOADING, READING, WAITING, Board, Line, after, new_board
+from cio_replicate.cli.terminal import counted, duration, number, say
+
+STYLES = {WAITING: "dim", READING: "", LOADING: "", "complete": "green", "failed": "red", "interrupted": "yellow"}
+
+
+class Show(Protocol):
+    """Shows a run. Used as a context manager, from one thread."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, leaving the terminal as it was."""
+        ...
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event."""
+        ...
+
+    def beat(self) -> None:
+        """Called every few seconds: show that the run is alive."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a sentence about the run as a whole."""
+        ...
+
+
+class QuietShow:
+    """Shows only problems and what the user should know."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    def tell(self, event: events.Event) -> None:
+        """Show a failure or a note."""
+        line = problem(event)
+        if line is not None:
+            self.say(line)
+
+    def beat(self) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        say(self._console, text)
+
+
+class LineShow(QuietShow):
+    """Shows a line per event that matters, and one every few seconds with the totals; for logs."""
+
+    def __init__(self, console: Console, clock: Clock, tables: Iterable[str]) -> None:
+        super().__init__(console)
+        self._clock = clock
+        self._board = new_board(tables, clock.monotonic())
+
+    def tell(self, event: events.Event) -> None:
+        """Show where a table begins and how it ends."""
+        self._board = after(self._board, event, self._clock.monotonic())
+        line = line_of(event, self._board)
+        if line is not None:
+            self.say(line)
+
+    def beat(self) -> None:
+        """Show the totals."""
+        self.say(totals(self._board, self._clock.monotonic()))
+
+    def say(self, text: str) -> None:
+        """Show a sentence, after the seconds since the run began."""
+        say(self._console, f"{self._clock.monotonic() - self._board.began:7.1f} s  {text}")
+
+
+class LiveShow:
+    """Shows a table of all tables that changes in place, and leaves nothing of it behind."""
+
+    def __init__(self, console: Console, clock: Clock, tables: Iterable[str]) -> None:
+        self._console = console
+        self._clock = clock
+        self._board = new_board(tables, clock.monotonic())
+        self._live = Live(
+            console=console, get_renderable=self._picture, refresh_per_second=5, transient=True, redirect_stdout=False
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def tell(self, event: events.Event) -> None:
+        """Change the picture; a note stays above it."""
+        self._board = after(self._board, event, self._clock.monotonic())
+        line = problem(event)
+        if line is not None:
+            self.say(line)
+
+    def beat(self) -> None:
+        """Nothing: the picture moves by itself."""
+
+    def say(self, text: str) -> None:
+        """Show a sentence above the picture."""
+        say(self._console, text)
+
+    def _picture(self) -> RenderableType:
+        return picture(self._board, self._clock.monotonic(), self._console.height)
+
+
+def problem(event: events.Event) -> str | None:
+    """The line for an event that even a quiet run shows."""
+    match event:
+        case events.TableEnded(table=table, status="failed", error=error):
+            return f"{table}: failed. {error or ''}".rstrip()
+        case events.Noted(text=text, table=table):
+            return f"{table}: {text}" if table else text
+    return None
+
+
+def line_of(event: events.Event, board: Board) -> str | None:
+    """The line that a log gets for an event, if any."""
+    match event:
+        case events.RunStarted(api=api, destination=destination, tables=tables):
+            return f"Reading {counted(len(tables), 'table')} from {api} into {destination}."
+        case events.TableStarted(table=table, resumed=resumed):
+            return f"{table}: {'goes on where the last run stopped' if resumed else 'begins'}"
+        case events.TableEnded(table=table, status=status, error=None):
+            line = board.lines[table]
+            return f"{table}: {status}, {counted(line.rows, 'row')} read, {changes(line)}"
+    return problem(event)
+
+
+def changes(line: Line) -> str:
+    """What a table's rows changed in the copy, in words."""
+    parts = [
+        f"{number(count)} {word}"
+        for count, word in ((line.inserted, "new"), (line.updated, "changed"), (line.deleted, "deleted"))
+        if count
+    ]
+    return ", ".join(parts) or "nothing changed"
+
+
+def totals(board: Board, now: float) -> str:
+    """The run as a whole in one line."""
+    seconds = max(now - board.began, 0.001)
+    parts = [
+        f"{board.over} of {counted(len(board.lines), 'table')} done",
+        f"{counted(board.rows, 'row')}",
+        f"{counted(board.requests, 'request')} ({board.requests / seconds:.1f}/s)",
+        duration(seconds),
+    ]
+    if board.failed:
+        parts.insert(1, f"{board.failed} failed")
+    return " · ".join(parts)
+
+
+def picture(board: Board, now: float, height: int) -> RenderableType:
+    """The whole run as a table, with a line of totals below; tables that do not fit the height are left out."""
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    grid.add_column("table", no_wrap=True)
+    grid.add_column("status", no_wrap=True, min_width=8)
+    for name, width in (("rows", 9), ("pages", 6), ("rows/s", 7), ("left", 7)):
+        grid.add_column(name, justify="right", no_wrap=True, min_width=width)
+    grid.add_column("changes", no_wrap=True, overflow="ellipsis")
+    shown, hidden = visible(list(board.lines.values()), height - 4)
+    for line in shown:
+        rate, left = line.rate(now), line.seconds_left(now)
+        grid.add_row(
+            line.table,
+            Text(line.status, STYLES.get(line.status, "")),
+            number(line.rows) if line.began is not None else "",
+            number(line.pages) if line.began is not None else "",
+            f"{rate:,.0f}" if rate is not None and line.rows else "",
+            duration(left) if left is not None else "",
+            brief_changes(line),
+            style="dim" if line.status == WAITING else "",
+        )
+    more = [Text(f"… and {counted(hidden, 'more table')}", "dim")] if hidden else []
+    return Group(grid, *more, Text(), Text(totals(board, now), "bold"))
+
+
+def brief_changes(line: Line) -> str:
+    """What a table's rows changed in the copy, in a few characters: new, changed, deleted."""
+    signs = ((line.inserted, "+"), (line.updated, "~"), (line.deleted, "-"))
+    return " ".join(f"{sign}{number(count)}" for count, sign in signs if count)
+
+
+def visible(lines: list[Line], room: int) -> tuple[list[Line], int]:
+    """The lines that fit, in their order, and how many do not: those that move stay, then failures, then the rest."""
+    if len(lines) <= room:
+        return lines, 0
+
+    def weight(line: Line) -> int:
+        if line.error is not None:
+            return 1
+        return 2 if line.is_over else (0 if line.began is not None else 3)
+
+    chosen = sorted(lines, key=weight)[: max(room - 1, 1)]
+    return [line for line in lines if line in chosen], len(lines) - len(chosen)

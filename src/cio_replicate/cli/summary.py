@@ -1,0 +1,72 @@
+"""The end of a run: its report as a table and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.cli.show import STYLES
+from cio_replicate.cli.terminal import counted, duration, number, say
+from cio_replicate.replication.report import Report, Status, TableReport
+
+_OUTCOMES = {
+    Status.COMPLETE: "Complete",
+    Status.FAILED: "Not complete",
+    Status.INTERRUPTED: "Interrupted",
+    Status.REFUSED: "Refused",
+}
+
+
+def print_summary(console: Console, report: Report) -> None:
+    """Print a finished run."""
+    if report.tables:
+        console.print(grid(report.tables))
+        console.print()
+    say(console, sentence(report), "bold")
+    for line in remarks(report):
+        say(console, line)
+
+
+def grid(tables: Iterable[TableReport]) -> Grid:
+    """One row per table."""
+    result = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    result.add_column("table", no_wrap=True)
+    for name in ("read", "new", "changed", "deleted", "requests"):
+        result.add_column(name, justify="right", no_wrap=True)
+    result.add_column("status", no_wrap=True)
+    for table in tables:
+        counts = (table.read, table.inserted, table.updated, table.deleted, table.requests)
+        result.add_row(table.name, *map(number, counts), Text(table.status, STYLES[table.status]))
+    return result
+
+
+def sentence(report: Report) -> str:
+    """The run in one sentence."""
+    complete = sum(table.status is Status.COMPLETE for table in report.tables)
+    every = len(report.tables)
+    tables = counted(every, "table") if complete == every else f"{complete} of {counted(every, 'table')}"
+    inserted, updated, deleted = (
+        sum(getattr(table, what) for table in report.tables) for what in ("inserted", "updated", "deleted")
+    )
+    throttled = f", {counted(report.throttled, 'time')} told to wait" if report.throttled else ""
+    return (
+        f"{_OUTCOMES[report.status]}: {tables}, {counted(sum(table.read for table in report.tables), 'row')} read "
+        f"({number(inserted)} new, {number(updated)} changed, {number(deleted)} deleted) in "
+        f"{duration(report.seconds)} with {counted(report.requests, 'request')}{throttled}."
+    )
+
+
+def remarks(report: Report) -> Iterable[str]:
+    """What the numbers alone do not tell: errors, notes, and what happens next."""
+    for table in report.tables:
+        if table.error is not None:
+            yield f"{table.name}: {table.error}"
+        for note in table.notes:
+            yield f"{table.name}: {note}"
+        if table.misfits:
+            yield f"{table.name}: {counted(table.misfits, 'value')} did not fit the column's type; kept in _cio_extra."
+    if report.status is Status.INTERRUPTED:
+        yield "What has landed is kept: the same command goes on from there."

@@ -1,0 +1,59 @@
+"""`sync`: check the settings, execute the run, show its end."""
+
+from __future__ import annotations
+
+from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.cli.connect import connection_of, state_root, tables_of
+from cio_replicate.cli.execute import Task, execute
+from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.show import LineShow, LiveShow, QuietShow, Show
+from cio_replicate.cli.summary import print_summary, sentence
+from cio_replicate.cli.terminal import messages, product, say, write_json
+from cio_replicate.replication.report import Report, Status
+from cio_replicate.replication.run import Order
+from cio_replicate.settings import connection as settings
+from cio_replicate.tables import catalogue
+
+
+def sync(source: Source, copy: Copy, full_refresh: str | None, output: Output) -> int:
+    """Run once; the exit code. Raises SettingsError."""
+    clock = SystemClock()
+    task = task_of(source, copy, full_refresh, clock)
+    report = execute(task, clock, show_for(task, clock, output))
+    tell_end(report, output)
+    return report.exit_code
+
+
+def task_of(source: Source, copy: Copy, full_refresh: str | None, clock: Clock) -> Task:
+    """What the options ask for. Raises SettingsError."""
+    connection = connection_of(source, clock)
+    chosen = tables_of(source)
+    refresh = settings.refreshed(catalogue.names(), full_refresh)
+    return Task(
+        connection=connection,
+        destination=settings.destination(copy.to or ""),
+        dataset=settings.dataset(copy.dataset),
+        order=Order(chosen, connection.start, refresh),
+        state_root=state_root(copy.state_dir),
+    )
+
+
+def show_for(task: Task, clock: Clock, output: Output) -> Show:
+    """How the run is shown while it goes on."""
+    console = messages()
+    names = [table.name for table in task.order.tables]
+    if output.quiet:
+        return QuietShow(console)
+    return LiveShow(console, clock, names) if console.is_terminal else LineShow(console, clock, names)
+
+
+def tell_end(report: Report, output: Output) -> None:
+    """Show the report: as JSON, as a table, or only why nothing was read."""
+    if output.json:
+        write_json(report.to_json())
+    if report.status is Status.REFUSED:
+        say(messages(), f"Error: {report.error}", "red")
+    elif not output.json and not output.quiet:
+        print_summary(product(), report)
+    elif not output.quiet or report.status is not Status.COMPLETE:
+        say(messages(), sentence(report))

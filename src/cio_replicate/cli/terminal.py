@@ -1,0 +1,78 @@
+"""Standard output and standard error, and how numbers and times look on them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+
+class ProductConsole(Console):
+    """Standard output: what the user asked for, so a reader who goes away ends the command."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `main`."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
+class MessageConsole(Console):
+    """Standard error: a reader who goes away misses something, but the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+
+
+def product() -> Console:
+    """The console of standard output."""
+    return ProductConsole(highlight=False)
+
+
+def messages() -> Console:
+    """The console of standard error."""
+    return MessageConsole(stderr=True, highlight=False)
+
+
+def write_json(document: str) -> None:
+    """Write the one JSON document of a command to standard output."""
+    sys.stdout.write(document.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a line as it is: never wrapped, so that it stays one line in a log, and without markup."""
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def abandon_output() -> None:
+    """Send what is still buffered for a reader who went away nowhere, so that the end of Python does not stumble."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def number(count: int) -> str:
+    """A count with its thousands apart."""
+    return f"{count:,}"
+
+
+def counted(count: int, word: str) -> str:
+    """A count with its word: `1 row`, `2 rows`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time in a few characters: `0.4 s`, `12 s`, `3:05`, `1:02:03`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

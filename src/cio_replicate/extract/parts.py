@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from cio_replicate.api.paging import Place
 from cio_replicate.api.request import Request
-from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.declare import Paging, Reading, Slice, Table
 
 DAY = 86_400
 #: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
 WINDOW = 180 * DAY
-#: A record changed after its page was read can lie below the highest change seen, so reading starts an hour before it.
-LOOKBACK = 3_600
 
 
-def parts_of(table: Table, start: int, position: Position | None, now: int) -> list[Part]:
-    """The parts of a new read that begins `now`, when `position` is already covered and `start` is the start date."""
+def parts_of(table: Table, start: int, now: int) -> list[Part]:
+    """The parts of a new read that begins `now`, when `start` is the start date.
+
+    Windows reach from the start date to now on every run: a delivery's metrics grow for months and its recipient may be
+    forgotten at any time, and no request tells which deliveries changed.
+    """
     if table.reading is not Reading.WINDOWS:
         return [Part(part.name, part.query, part.path) for part in table.slices]
-    return [_window(a, b) for span in _spans(table, start, position, now) for a, b in windows(*span)]
+    return [_window(a, b) for a, b in windows(start, now)]
 
 
 def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
@@ -38,18 +39,6 @@ def windows(first: int, last: int) -> list[tuple[int, int]]:
         a                    b a+WINDOW ...             b
     """
     return [(a, min(a + WINDOW - 1, last)) for a in range(first, last + 1, WINDOW)]
-
-
-def _spans(table: Table, start: int, position: Position | None, now: int) -> list[tuple[int, int]]:
-    """The stretches of creation time to read: what can still change, what is new, and what the start date adds."""
-    if position is None:
-        return [(start, now)]
-    settled = now - (table.settles_after_days or 0) * DAY
-    again = max(min(position.through - LOOKBACK, settled), min(start, position.start))
-    spans = [(again, now)]
-    if start < position.start:
-        spans.insert(0, (start, min(position.start, again) - 1))
-    return [(a, b) for a, b in spans if a <= b]
 
 
 def _window(first: int, last: int) -> Part:

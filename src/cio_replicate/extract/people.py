@@ -73,7 +73,7 @@ def person(item: msgspec.Raw, identifiers: Mapping[str, msgspec.Raw]) -> tuple[s
 def _named(record: Mapping[str, msgspec.Raw]) -> str:
     for place in ("identifiers", "attributes"):
         raw = record.get(place)
-        if raw is not None and bytes(raw[:1]) == b"{":
+        if raw is not None and bytes(raw)[:1] == b"{":
             cio_id = key_text(_record.decode(raw), ("cio_id",))
             if cio_id:
                 return cio_id.removeprefix(PREFIX)

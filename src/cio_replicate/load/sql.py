@@ -41,7 +41,7 @@ def create(target: str, columns: Sequence[Column]) -> list[str]:
 def files(paths: Iterable[str]) -> str:
     """A scan of landed pages that also tells from which page and row each record comes."""
     listed = ", ".join(literal(path) for path in paths)
-    return f"read_parquet([{listed}], union_by_name = true, filename = true, file_row_number = true)"
+    return f"read_parquet([{listed}], union_by_name = true, filename = '_cio_file', file_row_number = true)"
 
 
 def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str]) -> str:
@@ -54,9 +54,9 @@ def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[st
     ]
     return (
         f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "  # noqa: S608
-        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(name, number) ON filename = landed.name "
+        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
         f"WHERE NOT _cio_seen_only "
-        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY landed.number DESC, file_row_number DESC) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY _cio_number DESC, file_row_number DESC) = 1"
     )
 
 

@@ -142,7 +142,7 @@ class Run:
                 read = None
         resumed = read is not None
         if read is None:
-            parts = parts_of(table, self._order.start, position, self._began)
+            parts = parts_of(table, self._order.start, self._began)
             read = Read(uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts)
         else:
             more = more_parts(table, read.parts, self._began)

@@ -99,7 +99,6 @@ class Table:
     start_date_column: str | None = None  # rows before the start date in this column are not replicated
     absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
     retention_days: int | None = None  # how long the source is sure to keep a row
-    settles_after_days: int | None = None  # how long after its creation a row can still change (windows only)
     shape: Shape | None = None
     notes: tuple[str, ...] = ()
 

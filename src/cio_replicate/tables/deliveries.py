@@ -41,7 +41,6 @@ MESSAGES = Table(
     page_size=1000,
     start_date_column="created",
     absence_deletes=False,
-    settles_after_days=190,  # opens and clicks are recorded for six months
     columns=(
         Column("id", ColumnType.STRING, "The delivery's id; `activities.delivery_id` joins to it."),
         DEDUPLICATE_ID,

@@ -85,8 +85,6 @@ def facts_of(table: Table) -> Iterator[str]:
         yield "Rows are never marked deleted: that a read does not find one says nothing."
     if table.retention_days:
         yield f"Customer.io promises to keep a row for {table.retention_days} days: run at least that often."
-    if table.settles_after_days:
-        yield f"A row is read again until {table.settles_after_days} days after its creation, as it can still change."
 
 
 def _lines(tables: Sequence[Table]) -> Iterator[str]:

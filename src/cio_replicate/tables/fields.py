@@ -8,7 +8,7 @@ from cio_replicate.tables.declare import Column, ColumnType, Table
 
 MOST_DISCOVERED = 200  # a source that sends keys without end must not make columns without end
 LONGEST_NAME = 100
-RESERVED = "_cio_"
+RESERVED = ("_cio_", "file_row_number")  # names of our own, and the one that DuckDB gives to a page's rows
 
 
 class Fields:

@@ -1,0 +1,110 @@
+"""The copy against the truth: records read back from a DuckDB file, compared with those of the simulated workspace."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cio_replicate.simulator import Simulator
+from cio_replicate.tables.catalogue import table as declared
+from cio_replicate.tables.declare import Column, ColumnType
+from tests.extract.rebuild import EPOCH, overruled, without_nothing
+
+MASKED = {"reporting_webhooks"}
+
+
+def exact(text: str) -> Any:
+    """JSON with every number exactly as written."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def truth(simulator: Simulator, table: str) -> Counter[str]:
+    """The records that a correct copy holds, each as canonical text, as often as they occur."""
+    objects = declared(table).objects
+    found: Counter[str] = Counter()
+    for raw in simulator.workspace.truth(table):
+        record = exact(bytes(raw).decode())
+        if table == "ip_addresses":
+            record = {"id": record}
+        if table == "customers":
+            record.pop("identifiers", None)
+        if table in MASKED and isinstance(record.get("endpoint"), str):
+            record["endpoint"] = "masked" if "@" in record["endpoint"] else record["endpoint"]
+        found[_canonical(without_nothing(record, objects))] += 1
+    return found
+
+
+def copy(file: Path, table: str, *, deleted: bool = False, dataset: str = "customerio") -> Counter[str]:
+    """The records that the copy holds (or has marked as deleted), rebuilt from their rows."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        condition = "IS NOT NULL" if deleted else "IS NULL"
+        found = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE _cio_deleted_at {condition}')
+        names = [part[0] for part in found.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    known = {column.name: column for column in declared(table).columns}
+    rebuilt: Counter[str] = Counter()
+    for row in rows:
+        record = _record(row, known, table)
+        if table == "eps_suppression":
+            record.pop("id")
+        if table == "customers":  # filled from the list of people where the answer lacks them
+            record.pop("identifiers", None)
+        if table in MASKED and isinstance(record.get("endpoint"), str):
+            record["endpoint"] = "masked" if "***@" in record["endpoint"] else record["endpoint"]
+        rebuilt[_canonical(without_nothing(record, declared(table).objects))] += 1
+    return rebuilt
+
+
+def _record(row: dict[str, Any], known: dict[str, Column], table: str) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None or name.startswith("_cio_"):
+            continue
+        column = known.get(name) or Column(name, ColumnType.STRING, "", _path(name, table))
+        if column.type is ColumnType.JSON or (name not in known and _looks_like_json(value)):
+            value = exact(value)
+        elif column.type is ColumnType.TIMESTAMP:
+            seconds = Decimal(str((value - EPOCH).total_seconds()))
+            value = int(seconds) if seconds == int(seconds) else seconds
+        elif isinstance(value, float):
+            value = Decimal(repr(value))
+        at = record
+        for step in column.path[:-1]:
+            at = at.setdefault(step, {})
+        at[column.path[-1]] = value
+    return dict(overruled(record, exact(row["_cio_extra"] or "{}")))
+
+
+def _path(name: str, table: str) -> tuple[str, ...]:
+    for path in declared(table).objects:
+        prefix = "__".join(path) + "__"
+        if name.startswith(prefix):
+            return (*path, name.removeprefix(prefix))
+    return (name,)
+
+
+def _looks_like_json(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("{", "[")
+
+
+def _canonical(record: Any) -> str:
+    return json.dumps(record, sort_keys=True, default=lambda number: f"decimal {number.normalize()}")
+
+
+def differences(simulator: Simulator, file: Path, tables: tuple[str, ...]) -> dict[str, str]:
+    """Per table what is missing from the copy and what it has too much; empty when the copy is true."""
+    found = {}
+    for name in tables:
+        expected, got = truth(simulator, name), copy(file, name)
+        if expected != got:
+            missing, extra = expected - got, got - expected
+            found[name] = (
+                f"{missing.total()} missing, {extra.total()} too many of {expected.total()}; "
+                f"missing e.g. {next(iter(missing), None)}; too many e.g. {next(iter(extra), None)}"
+            )
+    return found

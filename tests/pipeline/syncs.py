@@ -1,0 +1,58 @@
+"""One sync in this process: the real run against a simulator, with short waits."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from cio_replicate.api.budget import Budget
+from cio_replicate.api.client import Client, Limits
+from cio_replicate.api.retry import RetryPolicy
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.events import Event
+from cio_replicate.base.secret import Secret
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.replication.report import Report
+from cio_replicate.replication.run import Order, Run
+from cio_replicate.simulator import Simulator
+from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.tables.declare import Table
+
+ALL = tuple(table.name for table in TABLES)
+QUICK = RetryPolicy(first_wait=0.01, longest_wait=0.05)
+IMPATIENT = Limits(connect=2.0, read=0.5, attempt=3.0)
+
+
+def sync(
+    simulator: Simulator,
+    folder: Path,
+    *,
+    tables: tuple[Table, ...] = TABLES,
+    start: int = 1_577_836_800,
+    refresh: tuple[str, ...] = (),
+    state: str = "state",
+    told: list[Event] | None = None,
+    token: str = "",
+) -> Report:
+    """Replicate into `folder`/copy.duckdb and return the report."""
+    clock = SystemClock()
+
+    async def scenario() -> Report:
+        async with Client(
+            simulator.url,
+            Secret(token or simulator.behaviour.tokens[0]),
+            Budget(5_000.0, clock),
+            clock,
+            policy=QUICK,
+            limits=IMPATIENT,
+        ) as client:
+            with StateFolder(folder / state) as held:
+                destination = DuckDBDestination(folder / "copy.duckdb", "customerio")
+                tell = told.append if told is not None else (lambda _event: None)
+                try:
+                    return await Run(Order(tables, start, refresh), client, destination, held, clock, tell).execute()
+                finally:
+                    destination.close()
+
+    return asyncio.run(scenario())

@@ -93,14 +93,15 @@ def _sync(run: str, url: str, folder: Path, max_rps: int) -> Figures:
     ]
     output = folder / f"{run}.json"
     started = time.perf_counter()
-    with output.open("w", encoding="utf-8") as stdout:
-        process = subprocess.Popen(command, stdout=stdout, env={**os.environ, "CIO_ACCESS_TOKEN": TOKEN})
+    progress = folder / f"{run}.txt"
+    with output.open("w", encoding="utf-8") as stdout, progress.open("w", encoding="utf-8") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env={**os.environ, "CIO_ACCESS_TOKEN": TOKEN})
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     told = output.read_text(encoding="utf-8")
     if process.returncode != 0:
-        sys.exit(f"the {run} sync ended with {process.returncode}\n{told}")
+        sys.exit(f"the {run} sync ended with {process.returncode}\n{told}\n{progress.read_text(encoding='utf-8')}")
     report = read_report(told)
     rows = sum(table.read for table in report.tables)
     peak_kib = usage.ru_maxrss / (KIBIBYTES_PER_MEBIBYTE if sys.platform == "darwin" else 1)

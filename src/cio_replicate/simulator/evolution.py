@@ -19,6 +19,8 @@ from .workspace import TableChanges, Workspace
 Fields = dict[str, msgspec.Raw]
 Changes = dict[str, TableChanges]
 _LATER_METRICS = ("delivered", "opened", "human_opened", "clicked", "converted", "replied", "unsubscribed")
+_EMPTY_TEXT = msgspec.Raw(b'""')
+_EMPTY_OBJECT = msgspec.Raw(b"{}")
 _SPECIAL = {"customers", "messages", "activities", "workspaces", "eps_suppression"}
 
 
@@ -102,7 +104,7 @@ class _Evolution:
         """The record with one field altered and its change key and version moved to the new `now`."""
         fields = msgspec.json.decode(record, type=Fields)
         field = str(table.touched_field)
-        value = msgspec.json.decode(fields[field])
+        value = msgspec.json.decode(fields.get(field, _EMPTY_TEXT))
         fields[field] = _raw(value + 1 if isinstance(value, int) else f"{value} (edited {self._after})")
         if table.change_field:
             fields[table.change_field] = _raw(self._after)
@@ -140,7 +142,7 @@ class _Evolution:
     def _with_metric(self, key: str, record: bytes) -> bytes:
         """The delivery with the next metric it lacks, reached now; when it has them all, the last one moves."""
         fields = msgspec.json.decode(record, type=Fields)
-        metrics: dict[str, Any] = msgspec.json.decode(fields["metrics"]) or {}
+        metrics: dict[str, Any] = msgspec.json.decode(fields.get("metrics", _EMPTY_OBJECT)) or {}
         name = next((name for name in _LATER_METRICS if name not in metrics), _LATER_METRICS[-1])
         fields["metrics"] = _raw(metrics | {name: self._after})
         fields["deduplicate_id"] = _raw(f"{key}:{self._after}")
@@ -153,7 +155,7 @@ class _Evolution:
             back = self._random.randrange(1, 20 * DAY) if number % 2 else 0
             happened = max(self._workspace.activity_bound, self._after - number - back)
             record = stock.make(stock.ledger.next_seq, happened)
-            key = str(msgspec.json.decode(record)["id"])
+            key = str(msgspec.json.decode(msgspec.json.decode(record, type=Fields)["id"]))
             stock.ledger.insert(key, record, happened)
             self._changes["activities"].inserted.append(key)
 
@@ -176,8 +178,8 @@ class _Evolution:
 
     def _person_edited(self, record: bytes, attribute: str) -> bytes:
         fields = msgspec.json.decode(record, type=Fields)
-        attributes: dict[str, Any] = msgspec.json.decode(fields["attributes"])
-        timestamps: dict[str, Any] = msgspec.json.decode(fields["timestamps"])
+        attributes: dict[str, Any] = msgspec.json.decode(fields.get("attributes", _EMPTY_OBJECT))
+        timestamps: dict[str, Any] = msgspec.json.decode(fields.get("timestamps", _EMPTY_OBJECT))
         fields["attributes"] = _raw(attributes | {attribute: f"edit {self._after}"})
         fields["timestamps"] = _raw(timestamps | {attribute: self._after})
         return msgspec.json.encode(fields)

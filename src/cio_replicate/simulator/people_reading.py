@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -117,7 +118,7 @@ def _attribute(workspace: Workspace, operand: dict[str, Any]) -> Matches | None:
         if field in _IDENTIFIERS:
             who: Identity = workspace.identity(seq)
             return {"cio_id": who.cio_id, "id": who.id, "email": who.email}[field] or None
-        text = msgspec.json.decode(ledger.record(seq))["attributes"].get(field)
+        text = json.loads(ledger.record(seq)).get("attributes", {}).get(field)
         return None if text is None else str(text)
 
     if operator == "exists":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -121,7 +122,7 @@ def search_suppression(question: Question) -> Answer:
     wanted = question.path["email_address"]
     for kind in ("bounces", "blocks", "spam_reports", "invalid_emails"):
         ledger = question.workspace.ledger(f"eps_suppression/{kind}")
-        found = [e.record for e in ledger.entries(Range()) if msgspec.json.decode(e.record)["email"] == wanted]
+        found = [e.record for e in ledger.entries(Range()) if json.loads(e.record)["email"] == wanted]
         if found:
             return Answer("suppressions", found, siblings={"category": _CATEGORY.get(kind, kind)})
     return Answer("suppressions", None, siblings={"category": ""})

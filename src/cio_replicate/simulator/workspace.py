@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import RLock
@@ -135,7 +136,7 @@ class Workspace:
         if row is None:
             raise UnknownTableError(table)
         name = f"{table}/{suppression_type}" if table == _SUPPRESSIONS else table
-        fields = msgspec.json.decode(raw)
+        fields = json.loads(raw)  # numbers beyond a double are legal here, and msgspec refuses them
         key = _key(table, row.key_field, fields, suppression_type)
         time = int(fields[row.time_field]) if row.time_field else 0
         with self.lock:
@@ -209,7 +210,7 @@ class Workspace:
 
 
 def _identity_of(cio_id: str, raw: bytes) -> people.Identity:
-    fields = msgspec.json.decode(raw)
+    fields = json.loads(raw)
     held = fields.get("identifiers") or fields.get("attributes") or {}
     return people.Identity(cio_id, held.get("id"), held.get("email"))
 

@@ -1,0 +1,92 @@
+"""Who gets in, how often, and in which encoding."""
+
+from __future__ import annotations
+
+import gzip
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from tests.simulator.conftest import TOKEN, Simulate
+
+UNAUTHORIZED = {"errors": [{"detail": "unauthorized", "status": "401"}]}
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ключ".encode()])
+def test_only_the_bearer_token_opens(simulate: Simulate, header: str | bytes) -> None:
+    """Anything but the token answers 401 with the documented body."""
+    sim, _ = simulate()
+    answer = httpx2.get(f"{sim.url}/v1/campaigns", headers={"authorization": header})
+    assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)
+
+
+def test_the_wrong_region_lets_nobody_in(simulate: Simulate) -> None:
+    """A good key answers 401 everywhere in the other region (live)."""
+    _, client = simulate(wrong_region=True)
+    assert [client.get(path).status_code for path in ("/v1/campaigns", "/v1/workspaces")] == [401, 401]
+
+
+def test_a_denied_table_is_forbidden_and_others_are_not(simulate: Simulate) -> None:
+    """A key without a scope gets 403 on each endpoint of the table, and reads the rest."""
+    _, client = simulate(denied=["customers", "messages"])
+    assert client.post("/v1/customers", json={}).status_code == 403
+    assert client.get("/v1/messages").status_code == 403
+    assert client.get("/v1/campaigns").status_code == 200
+
+
+def test_unknown_paths_and_methods_are_refused(simulate: Simulate) -> None:
+    """A path that is not served answers 404, a method that it does not take 405, in the API's error shape."""
+    _, client = simulate()
+    answers = [client.get("/v1/nothing"), client.delete("/v1/campaigns"), client.get("/v1/customers")]
+    assert [answer.status_code for answer in answers] == [404, 405, 405]
+    assert [answer.json()["errors"][0]["status"] for answer in answers] == ["404", "405", "405"]
+
+
+def test_never_more_than_the_rate_passes_in_any_second(simulate: Simulate) -> None:
+    """A crowd that asks as fast as it can gets 10 answers a second, and 429 with Retry-After for the rest."""
+    sim, client = simulate(rps=10)
+    with ThreadPoolExecutor(4) as crowd:
+        answers = list(crowd.map(lambda _: client.get("/v1/subscription_topics"), range(120)))
+    summary = sim.log.summary()
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert summary["max_passed_in_any_second"] == 10
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["errors"][0]["detail"].startswith("rate limited to 10 requests per 1s")
+
+
+def test_the_429_can_lack_its_header(simulate: Simulate) -> None:
+    """By option the refusal does not say how long to wait."""
+    _, client = simulate(rps=0, retry_after=None)
+    answer = client.get("/v1/campaigns")
+    assert answer.status_code == 429
+    assert "retry-after" not in answer.headers
+
+
+def test_answers_are_compressed_for_those_who_accept_it(simulate: Simulate) -> None:
+    """gzip comes when the client accepts it, never otherwise, and says the same."""
+    _, client = simulate()
+    with client.stream("GET", "/v1/messages", headers={"accept-encoding": "gzip"}) as answer:
+        packed = b"".join(answer.iter_raw())
+        assert answer.headers["content-encoding"] == "gzip"
+    plain = client.get("/v1/messages", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert gzip.decompress(packed) == plain.content
+
+
+def test_latency_delays_every_answer(simulate: Simulate) -> None:
+    """No answer comes sooner than the latency."""
+    _, client = simulate(latency=0.05)
+    assert client.get("/v1/campaigns").elapsed.total_seconds() >= 0.05
+
+
+def test_requests_are_remembered(simulate: Simulate) -> None:
+    """Each request is logged with its target, operation and status, in order of arrival."""
+    sim, client = simulate()
+    client.get("/v1/messages", params={"limit": 3})
+    client.get("/v1/campaigns/99")
+    first, second = sim.requests
+    assert (first.method, first.target, first.operation, first.status) == ("GET", "/v1/messages?limit=3", "listMessages", 200)
+    assert (second.operation, second.status) == ("getCampaigns", 404)
+    assert first.at < second.at

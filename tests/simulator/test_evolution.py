@@ -1,0 +1,149 @@
+"""Change over time: what evolution says it did is what it did."""
+
+from __future__ import annotations
+
+import json
+
+import httpx2
+import pytest
+
+from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.simulator.evolution import evolve
+from cio_replicate.simulator.workspace import UnknownRecordError, Workspace
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import read_table
+
+DAY = 86_400
+SMALL = WorkspaceSpec(people=120, messages=600, activities=300, suppressions=60)
+
+
+def truths(sim: Simulator) -> dict[str, dict[str, bytes]]:
+    """Everything by table and key."""
+    return {table: dict(sim.workspace.truth_items(table)) for table in sim.workspace.table_names}
+
+
+def test_the_summary_is_the_difference_of_the_truths(simulate: Simulate) -> None:
+    """Over several evolutions each table's inserted, updated, deleted and expired keys are exactly what differs."""
+    sim, _ = simulate(SMALL)
+    for seed in range(4):
+        before = truths(sim)
+        told = sim.evolve(seed, edits=3, seconds=DAY + seed)
+        for table, now in truths(sim).items():
+            was = before[table]
+            change = told.get(table)
+            inserted = sorted(now.keys() - was.keys())
+            updated = sorted(key for key in now.keys() & was.keys() if now[key] != was[key])
+            gone = sorted(was.keys() - now.keys())
+            assert sorted(change.inserted if change else []) == inserted, table
+            assert sorted(change.updated if change else []) == updated, table
+            assert sorted(change.deleted + change.expired if change else []) == gone, table
+
+
+def test_evolution_touches_every_table(simulate: Simulate) -> None:
+    """One evolution changes something in each of the tables, and people bring their activities with them."""
+    sim, _ = simulate(SMALL)
+    told = sim.evolve(1)
+    assert set(told) == set(sim.workspace.table_names)
+    kinds = {json.loads(record)["type"] for record in sim.workspace.truth("activities")}
+    assert {"profile_create", "profile_delete", "profile_merge"} <= kinds
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["customers", "messages", "activities", "campaigns", "newsletters", "sender_identities", "eps_suppression", "ip_addresses"],
+)
+def test_what_is_served_after_evolution_is_the_truth(simulate: Simulate, table: str) -> None:
+    """Edits, inserts and deletes show in the answers, in the right places."""
+    sim, client = simulate(SMALL)
+    for seed in range(3):
+        sim.evolve(seed)
+    assert sorted(read_table(client, table)) == sorted(sim.workspace.truth(table))
+
+
+def test_edits_move_the_change_key_to_now(simulate: Simulate) -> None:
+    """An edited campaign carries the new now in `updated` and in its version."""
+    sim, _ = simulate(SMALL)
+    told = sim.evolve(5)["campaigns"]
+    records = {key: json.loads(record) for key, record in sim.workspace.truth_items("campaigns")}
+    assert told.updated
+    for key in told.updated:
+        assert records[key]["updated"] == sim.workspace.now
+        assert records[key]["deduplicate_id"] == f"{key}:{sim.workspace.now}"
+
+
+def test_a_walk_that_evolution_interrupts_misses_nothing_that_stayed(simulate: Simulate) -> None:
+    """A cursor is a place, not a count: records that were there all along are read although others come and go."""
+    sim, client = simulate(SMALL)
+    stayed = set(dict(sim.workspace.truth_items("newsletters")))
+    read: set[str] = set()
+    page = client.get("/v1/newsletters", params={"limit": 20}).json()
+    for seed in range(9):
+        read |= {str(one["id"]) for one in page["newsletters"]}
+        stayed -= set(sim.evolve(seed)["newsletters"].deleted)
+        if not page["next"]:
+            break
+        page = client.get("/v1/newsletters", params={"limit": 20, "start": page["next"]}).json()
+    assert stayed <= read
+
+
+def test_time_alone_takes_the_oldest_activities(simulate: Simulate) -> None:
+    """Advancing by a day expires the activities of the log's first day, and nothing else changes."""
+    sim, _ = simulate(SMALL)
+    before = truths(sim)
+    expired = set(sim.workspace.advance(DAY)["activities"].expired)
+    after = truths(sim)
+    assert expired
+    assert before["activities"].keys() - after["activities"].keys() == expired
+    assert {table for table in before if before[table] != after[table]} == {"activities"}
+
+
+def test_records_can_be_put_and_deleted_one_by_one(simulate: Simulate) -> None:
+    """A record is inserted, replaced byte for byte, and deleted by its key."""
+    sim, client = simulate(SMALL)
+    raw = b'{"id":77777,"name":"exact","number":1.10E+2,"updated":1}'
+    assert sim.workspace.put("campaigns", raw) == "77777"
+    assert raw in client.get("/v1/campaigns").content
+    sim.workspace.put("campaigns", {"id": 77777, "name": "again"})
+    assert client.get("/v1/campaigns/77777").json() == {"campaign": {"id": 77777, "name": "again"}}
+    sim.workspace.delete("campaigns", "77777")
+    assert client.get("/v1/campaigns/77777").status_code == 404
+    with pytest.raises(UnknownRecordError):
+        sim.workspace.delete("campaigns", "77777")
+
+
+def test_people_put_in_are_found_by_their_new_identifiers(simulate: Simulate) -> None:
+    """An edited person is found by the new address and no longer by the old one."""
+    sim, client = simulate(SMALL)
+    person = {"cio_id": "ffff0001", "email": "new@example.com", "id": "n-1"}
+    sim.workspace.put("customers", {"id": "n-1", "identifiers": person, "attributes": person})
+    assert count(client, "email", "new@example.com") == 1
+    sim.workspace.put("customers", {"id": "n-1", "identifiers": person | {"email": "other@example.com"}, "attributes": {}})
+    assert (count(client, "email", "new@example.com"), count(client, "email", "other@example.com")) == (0, 1)
+    sim.workspace.delete("customers", "ffff0001")
+    assert count(client, "id", "n-1") == 0
+
+
+def count(client: httpx2.Client, id_type: str, value: str) -> int:
+    """How many people the attributes answer holds for one identifier."""
+    answer = client.post("/v1/customers/attributes", params={"id_type": id_type}, json={"ids": [value]})
+    return len(answer.json()["customers"])
+
+
+def test_a_backdated_delivery_stands_where_it_was_created(simulate: Simulate) -> None:
+    """A delivery put in with an old creation time appears in the window of that time."""
+    sim, client = simulate(SMALL)
+    moment = sim.workspace.now - 3 * DAY
+    sim.workspace.put("messages", {"id": "late", "created": moment, "metrics": {}})
+    listed = client.get("/v1/messages", params={"start_ts": moment, "end_ts": moment}).json()["messages"]
+    assert "late" in {one["id"] for one in listed}
+
+
+def test_the_same_seed_gives_the_same_workspace_and_the_same_future() -> None:
+    """Two workspaces of one recipe are equal byte for byte, also after the same evolutions; other seeds differ."""
+    def future(seed: int) -> list[list[bytes]]:
+        workspace = Workspace(WorkspaceSpec(seed=seed, people=60, messages=200, activities=100))
+        evolve(workspace, 9)
+        return [list(workspace.truth(table)) for table in workspace.table_names]
+
+    assert future(1) == future(1)
+    assert future(1) != future(2)

@@ -13,7 +13,7 @@ WAITING, READING, LOADING = "waiting", "reading", "loading"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One table. `began` and `ended` are seconds of a clock that never goes back; `done` is the share read, if known."""
+    """One table. `began` and `ended` are seconds of a steady clock, `done` is the share read, if known."""
 
     table: str
     status: str = WAITING

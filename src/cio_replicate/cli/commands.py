@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _examples(*lines: str) -> str:
     """Lines for the end of a help text, each on a line of its own."""
-    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {line}" for line in lines)
+    return "**Examples**\n\n" + "\n\n".join(lines)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -116,6 +116,71 @@ def tables(
     return work.tables(name, Output(json))
 
 
+@app.command(epilog=_examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
+def check(
+    *,
+    region: options.Region = "auto",
+    api_url: options.ApiUrl = None,
+    tables: options.Only = None,
+    exclude: options.Exclude = None,
+    max_rps: options.MaxRps = 10.0,
+    to: options.MaybeTo = None,
+    dataset: options.Dataset = "customerio",
+    json: options.Json = False,
+) -> int:
+    """Find out whether the access token works, and which tables it may read.
+
+    Sends one small request per table, and says for each that cannot be read why, and what to do. Nothing is written.
+    With --to it also looks whether the copy can be written. Ends with 0 when all is well, else with 2.
+    """
+    from cio_replicate.cli import check as work  # noqa: PLC0415 - see above
+
+    source = Source(None, region, api_url, max_rps, tables, exclude)
+    return work.check_access(source, Copy(to, dataset, None), Output(json))
+
+
+@app.command(epilog=_examples("cio-replicate plan --start-date 2024-01-31"))
+def plan(  # noqa: PLR0913 - an option is an argument
+    *,
+    start_date: options.StartDate,
+    region: options.Region = "auto",
+    api_url: options.ApiUrl = None,
+    tables: options.Only = None,
+    exclude: options.Exclude = None,
+    max_rps: options.MaxRps = 10.0,
+    to: options.MaybeTo = None,
+    dataset: options.Dataset = "customerio",
+    state_dir: options.StateDir = None,
+    json: options.Json = False,
+) -> int:
+    """Tell what a sync would cost: requests and time per table, and how well each number is known.
+
+    Asks the API with very few requests and writes nothing. With --to it also goes by the copy that is there and by
+    the last runs. Ends like `sync`.
+    """
+    from cio_replicate.cli import plan as work  # noqa: PLC0415 - see above
+
+    source = Source(start_date, region, api_url, max_rps, tables, exclude)
+    return work.plan(source, Copy(to, dataset, state_dir), Output(json))
+
+
+@app.command(epilog=_examples("cio-replicate status --to duckdb:///customerio.duckdb"))
+def status(
+    *,
+    to: options.To,
+    dataset: options.Dataset = "customerio",
+    state_dir: options.StateDir = None,
+    json: options.Json = False,
+) -> int:
+    """Show how far each table of a copy is, what is not finished, and how the last runs went.
+
+    Asks only this machine, never the API, and may be used while a sync runs.
+    """
+    from cio_replicate.cli import status as work  # noqa: PLC0415 - see above
+
+    return work.status(Copy(to, dataset, state_dir), Output(json))
+
+
 @app.command(epilog=_examples("cio-replicate simulate", "cio-replicate simulate --messages 200000 --days 900 --rps 10"))
 def simulate(  # noqa: PLR0913 - an option is an argument
     *,
@@ -139,12 +204,12 @@ def simulate(  # noqa: PLR0913 - an option is an argument
     ] = 1,
     token: Annotated[
         str, typer.Option(metavar="TOKEN", help="The access token that is let in; made up, as all of this.")
-    ] = "simulator-token",
+    ] = "simulator-token",  # noqa: S107 - opens nothing but the simulator
     faults: Annotated[
         str,
         typer.Option(
             metavar="none|everything",
-            help="Whether to misbehave in every way that a client must survive: errors, resets, cut answers, odd pages.",
+            help="Whether to misbehave in every way a client must survive: errors, resets, cut answers, odd pages.",
         ),
     ] = "none",
 ) -> int:

@@ -42,7 +42,7 @@ MaxRps = Annotated[
     typer.Option(
         "--max-rps",
         metavar="NUMBER",
-        help="Requests per second at most. The API gives 10 to the whole workspace: take fewer to leave room for others.",
+        help="Requests per second at most. The API gives 10 to the whole workspace: fewer leave room for others.",
         rich_help_panel=WORKSPACE,
     ),
 ]
@@ -65,7 +65,7 @@ Exclude = Annotated[
 _TO = typer.Option(
     "--to",
     metavar="duckdb:///FILE",
-    help="The DuckDB file that holds the copy: duckdb:///file.duckdb in this folder, duckdb:////path/file.duckdb elsewhere.",
+    help="The DuckDB file of the copy: duckdb:///file.duckdb in this folder, duckdb:////path/file.duckdb elsewhere.",
     rich_help_panel=COPY,
 )
 To = Annotated[str, _TO]

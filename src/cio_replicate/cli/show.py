@@ -148,8 +148,8 @@ def problem(event: events.Event) -> str | None:
 def line_of(event: events.Event, board: Board) -> str | None:
     """The line that a log gets for an event, if any."""
     match event:
-        case events.RunStarted(api=api, destination=destination, tables=tables):
-            return f"Reading {counted(len(tables), 'table')} from {api} into {destination}."
+        case events.RunStarted(api=api, destination=destination):
+            return f"Every table may be read: copying from {api} into {destination}."
         case events.TableStarted(table=table, resumed=resumed):
             return f"{table}: {'goes on where the last run stopped' if resumed else 'begins'}"
         case events.TableEnded(table=table, status=status, error=None):

@@ -51,7 +51,7 @@ def sentence(report: Report) -> str:
     inserted, updated, deleted = (
         sum(getattr(table, what) for table in report.tables) for what in ("inserted", "updated", "deleted")
     )
-    throttled = f", {counted(report.throttled, 'time')} told to wait" if report.throttled else ""
+    throttled = f" ({number(report.throttled)} answered 429)" if report.throttled else ""
     return (
         f"{_OUTCOMES[report.status]}: {tables}, {counted(sum(table.read for table in report.tables), 'row')} read "
         f"({number(inserted)} new, {number(updated)} changed, {number(deleted)} deleted) in "

@@ -1,0 +1,96 @@
+"""`check`: can the key read each table, and can the copy be written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.api.region import HOSTS
+from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, tables_of
+from cio_replicate.cli.failure import COMPLETE, REFUSED
+from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.terminal import counted, product, say, write_json
+from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.replication.check import Finding, check
+from cio_replicate.settings import connection as settings
+from cio_replicate.settings.connection import Connection
+from cio_replicate.tables.declare import Table
+
+
+class Checked(msgspec.Struct, kw_only=True):
+    """What was found, as `--json` writes it. `destination` is null when none was asked about."""
+
+    status: str
+    api: str
+    region: str | None
+    requests: int
+    tables: list[Finding]
+    destination: str | None = None
+    destination_error: str | None = None
+
+
+def check_access(source: Source, copy: Copy, output: Output) -> int:
+    """Check and print; the exit code. Raises SettingsError and AccessError."""
+    clock = SystemClock()
+    connection, tables = connection_of(source, clock), tables_of(source)
+    address = settings.destination(copy.to) if copy.to is not None else None
+    dataset = settings.dataset(copy.dataset)
+    found = asyncio.run(_check(connection, tables, clock))
+    if address is not None:
+        found.destination = str(address)
+        found.destination_error = _destination_error(DuckDBDestination(address.file, dataset))
+    readable = all(one.readable for one in found.tables)
+    found.status = "ready" if readable and found.destination_error is None else "refused"
+    if output.json:
+        write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        _print(found)
+    return COMPLETE if found.status == "ready" else REFUSED
+
+
+async def _check(connection: Connection, tables: Sequence[Table], clock: Clock) -> Checked:
+    async with connected(connection, clock, IMPATIENT) as client:
+        findings = await check(client, tables, int(clock.now()))
+        region = next((name for name, url in HOSTS.items() if url == client.url), None)
+        return Checked(status="", api=client.url, region=region, requests=client.totals.requests, tables=findings)
+
+
+def _destination_error(destination: DuckDBDestination) -> str | None:
+    try:
+        destination.look()
+    except SettingsError as error:
+        return str(error)
+    finally:
+        destination.close()
+    return None
+
+
+def _print(found: Checked) -> None:
+    console = product()
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    grid.add_column("readable", no_wrap=True)
+    refused = [one for one in found.tables if not one.readable]
+    if refused:
+        grid.add_column("cause and fix")
+    for one in found.tables:
+        mark = Text("yes", "green") if one.readable else Text("no", "red")
+        grid.add_row(one.table, mark, *([Text(f"{one.cause} {one.fix}".strip())] if refused else []))
+    console.print(grid)
+    console.print()
+    where = f"{found.api} ({found.region})" if found.region else found.api
+    every = counted(len(found.tables), "table")
+    if refused:
+        say(console, f"{len(refused)} of {every} cannot be read from {where}.", "bold")
+    else:
+        say(console, f"{every} can be read from {where}.", "bold")
+    if found.destination_error is not None:
+        say(console, found.destination_error, "red")
+    elif found.destination is not None:
+        say(console, f"{found.destination} can be written.")

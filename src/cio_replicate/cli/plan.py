@@ -1,0 +1,128 @@
+"""`plan`: requests and minutes per table, before anything is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, state_root, tables_of
+from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
+from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.past import past_runs
+from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.landing.folder import task_folder
+from cio_replicate.landing.position import Position
+from cio_replicate.load.query import CopyReader
+from cio_replicate.replication.estimate import Estimate, estimate, last_complete, total
+from cio_replicate.replication.report import TableReport
+from cio_replicate.settings import connection as settings
+from cio_replicate.settings.connection import Connection, DuckDBAddress
+from cio_replicate.tables.declare import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier runs have left: positions in the destination, and the last complete report of each table."""
+
+    positions: Mapping[str, Position]
+    last: Mapping[str, TableReport]
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """The plan as `--json` writes it. `most` is null when there is no telling; `asked` requests were sent for it."""
+
+    max_rps: float
+    asked: int
+    least: int
+    most: int | None
+    seconds_least: float
+    seconds_most: float | None
+    tables: list[Estimate]
+
+
+def plan(source: Source, copy: Copy, output: Output) -> int:
+    """Estimate and print; the exit code. Raises SettingsError and AccessError."""
+    clock = SystemClock()
+    connection, tables = connection_of(source, clock), tables_of(source)
+    address = settings.destination(copy.to) if copy.to is not None else None
+    dataset = settings.dataset(copy.dataset)
+    known = _known(address, dataset, state_root(copy.state_dir)) if address is not None else Known({}, {})
+    made = asyncio.run(_plan(connection, tables, known, clock))
+    if output.json:
+        write_json(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
+    else:
+        _print(made)
+    if any(one.refused for one in made.tables):
+        return REFUSED
+    return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
+
+
+def _known(address: DuckDBAddress, dataset: str, root: Path) -> Known:
+    reports = past_runs(task_folder(root, str(address), dataset), 100)
+    positions: Mapping[str, Position] = {}
+    if address.file.exists():
+        with CopyReader(address.file, dataset) as reader:
+            positions = reader.positions() if reader.exists else {}
+    return Known(positions, last_complete(reports))
+
+
+async def _plan(connection: Connection, tables: Sequence[Table], known: Known, clock: Clock) -> Plan:
+    async with connected(connection, clock, IMPATIENT) as client:
+        estimates = await estimate(
+            client, tables, connection.start, int(clock.now()), positions=known.positions, last=known.last
+        )
+        asked = client.totals.requests
+    whole = total(estimates)
+    return Plan(
+        max_rps=connection.max_rps,
+        asked=asked,
+        least=whole.least,
+        most=whole.most,
+        seconds_least=round(whole.least / connection.max_rps, 1),
+        seconds_most=round(whole.most / connection.max_rps, 1) if whole.most is not None else None,
+        tables=estimates,
+    )
+
+
+def _print(made: Plan) -> None:
+    console = product()
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    for name in ("requests", "rows", "time"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("how it is known")
+    for one in made.tables:
+        if one.error is not None:
+            grid.add_row(one.table, "", "", "", Text(one.error, "red"))
+            continue
+        rows = number(one.rows) if one.rows is not None else ""
+        grid.add_row(
+            one.table, between(one.least, one.most), rows, _time(one.least, one.most, made.max_rps), Text(one.basis)
+        )
+    console.print(grid)
+    console.print()
+    time = _time(made.least, made.most, made.max_rps)
+    rate = f"{made.max_rps:g} requests a second"
+    say(console, f"About {between(made.least, made.most)} requests, {time} at {rate}.", "bold")
+    say(console, f"To find out, {counted(made.asked, 'request')} were sent; nothing was written.")
+
+
+def between(least: int, most: int | None) -> str:
+    """A number of requests, as well as it is known."""
+    if most is None:
+        return f"{number(least)} or more"
+    return number(least) if least == most else f"{number(least)} to {number(most)}"
+
+
+def _time(least: int, most: int | None, max_rps: float) -> str:
+    shortest = duration(least / max_rps)
+    if most is None:
+        return f"{shortest} or more"
+    return shortest if least == most else f"{shortest} to {duration(most / max_rps)}"

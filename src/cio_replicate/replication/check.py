@@ -1,0 +1,47 @@
+"""Whether each table can be read: one cheap request per table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cio_replicate.api.client import Client
+from cio_replicate.api.paging import Place, read_page
+from cio_replicate.api.request import Meter, Request
+from cio_replicate.base.errors import ForbiddenError, ReadError
+from cio_replicate.extract.parts import parts_of, request_for
+from cio_replicate.extract.together import together
+from cio_replicate.tables.declare import Table
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe of one table found: that it can be read, or the cause why not and what to do."""
+
+    table: str
+    readable: bool
+    cause: str = ""
+    fix: str = ""
+
+
+def probe(table: Table, now: int) -> Request:
+    """The cheapest request that shows whether a table can be read: one row of its newest part."""
+    part = parts_of(table, now - DAY, now)[0]
+    request = request_for(table, part, Place())
+    query = {**request.query, "limit": "1"} if table.page_size is not None else request.query
+    return replace(request, query=query, part=False)
+
+
+async def check(client: Client, tables: Sequence[Table], now: int) -> list[Finding]:
+    """One finding per table, in their order. Raises AccessError when the key is refused as a whole."""
+    return await together(_finding(client, table, now) for table in tables)
+
+
+async def _finding(client: Client, table: Table, now: int) -> Finding:
+    try:
+        await client.send(probe(table, now), lambda body: read_page(body, table.records), Meter())
+    except (ForbiddenError, ReadError) as error:
+        return Finding(table.name, readable=False, cause=error.message, fix=error.fix)
+    return Finding(table.name, readable=True)

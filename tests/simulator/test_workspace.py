@@ -1,0 +1,155 @@
+"""The data of a workspace: unique, hostile where it should be, plain where it should be, and any size."""
+
+from __future__ import annotations
+
+import json
+import re
+import tracemalloc
+
+import pytest
+
+from cio_replicate.simulator import WorkspaceSpec
+from cio_replicate.simulator.ledger import Ledger, Range
+from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
+from cio_replicate.simulator.workspace import Workspace
+from tests.simulator.conftest import Simulate
+
+EVERYTHING = Workspace(WorkspaceSpec(people=2_000, messages=6_000, activities=6_000, suppressions=2_000))
+
+
+@pytest.mark.parametrize("table", EVERYTHING.table_names)
+def test_keys_are_unique_and_lead_to_their_records(table: str) -> None:
+    """No key comes twice in a table, and every record is JSON."""
+    items = list(EVERYTHING.truth_items(table))
+    assert len({key for key, _ in items}) == len(items)
+    for _, record in items:
+        json.loads(record)
+    if table != "eps_suppression":
+        ledger = EVERYTHING.ledger(table)
+        assert all(ledger.key_of(ledger.seq_of(key) or 0) == key for key, _ in items)
+
+
+@pytest.mark.parametrize("table", ["messages", "activities"])
+def test_time_never_goes_back_along_the_index(table: str) -> None:
+    """Creation times are in order of the index, so a window is a range of it."""
+    source = EVERYTHING.ledger(table).source
+    times = [source.time_of(index) for index in range(source.size)]
+    assert times == sorted(times)
+    assert times[-1] == EVERYTHING.now
+
+
+def texts(table: str) -> str:
+    """The whole table as one text."""
+    return b"\n".join(EVERYTHING.truth(table)).decode()
+
+
+@pytest.mark.parametrize(
+    ("table", "pattern"),
+    [
+        ("customers", r'"id":null'),
+        ("customers", r'"id":""'),
+        ("customers", r'"email":null'),
+        ("customers", r'"cio_id":"30e00001"'),
+        ("customers", r'"plan":"\w+".*"P(lan|LAN)":'),
+        ("customers", r'"__proto__":'),
+        ("customers", r'"":"'),
+        ("customers", r"\\u0000"),
+        ("activities", r'"exact":1e400'),
+        ("activities", r'"exact":123456789012345678901234567890'),
+        ("activities", r'"exact":1\.0'),
+        ("activities", r'"exact":9007199254740993'),
+        ("messages", r'"secondary:delivered":'),
+        ("messages", r'"cio_id":\d'),
+        ("messages", r'"transactional_message_id":\d'),
+        ("messages", r'"message_template_id":'),
+        ("messages", r'"metrics":\{\}'),
+        ("campaigns", r'"id":"\d+"'),
+        ("campaigns", r'"updated":null'),
+        ("campaigns", r'"tags":null'),
+        ("campaigns", r'"person_filters":\{'),
+        ("campaigns", r'"person_filters":"\{'),
+        ("broadcasts", r'"tags":"nil"'),
+        ("reporting_webhooks", r"https://reporter:[^/]+@"),
+        ("snippets", r'"name":"say \\"hi\\""'),
+        ("eps_suppression", r"\+list%"),
+    ],
+)
+def test_hostile_data_is_there(table: str, pattern: str) -> None:
+    """Each oddity that real workspaces have is met in a workspace of ordinary size."""
+    assert re.search(pattern, texts(table))
+
+
+def test_some_deliveries_and_activities_name_nobody() -> None:
+    """Some records lack `customer_identifiers` altogether."""
+    for table in ("messages", "activities"):
+        records = [json.loads(record) for record in EVERYTHING.truth(table)]
+        assert 0 < sum("customer_identifiers" not in record for record in records) < len(records) / 5
+
+
+def test_a_funnel_narrows() -> None:
+    """More is sent than delivered, more delivered than opened, more opened than clicked."""
+    metrics = [json.loads(record)["metrics"] for record in EVERYTHING.truth("messages")]
+    sent, delivered, opened, clicked = (sum(name in one for one in metrics) for name in ("sent", "delivered", "opened", "clicked"))
+    assert sent > delivered > opened > clicked > 0
+
+
+def test_lone_surrogates_come_only_on_request() -> None:
+    """Half a surrogate pair, legal in JSON and refused by many decoders, has to be asked for."""
+    half = b'"half":"\\ud83d"'
+    asked = Workspace(WorkspaceSpec(activities=2_000, lone_surrogates=True))
+    assert any(half in record for record in asked.truth("activities"))
+    assert not any(half in record for record in EVERYTHING.truth("activities"))
+
+
+def test_suppressions_can_lack_their_domain() -> None:
+    """By option no record says which domain it belongs to."""
+    plain = Workspace(WorkspaceSpec(suppression_domain_field=False))
+    assert all(b'"domain"' not in record for record in plain.truth("eps_suppression"))
+    assert all(b'"domain"' in record for record in EVERYTHING.truth("eps_suppression"))
+
+
+@pytest.mark.parametrize("wrong", [{"people": -1}, {"start": 5, "now": 5}, {"workspaces": 0}])
+def test_an_impossible_recipe_is_refused(wrong: dict[str, int]) -> None:
+    """Negative sizes, time that does not pass and an account without a workspace are errors."""
+    with pytest.raises(ValueError, match="WorkspaceSpec"):
+        WorkspaceSpec(**wrong)
+
+
+def test_every_table_has_its_published_schema() -> None:
+    """A schema is there for each table, fresh on every call, with the undocumented fields beside it."""
+    for table in EVERYTHING.table_names:
+        assert record_schema(table)["type"] in {"object", "string"}
+    record_schema("campaigns")["properties"].clear()
+    assert "id" in record_schema("campaigns")["properties"]
+    assert "scheduled_start" in {field["name"] for field in extra_fields_seen("campaigns")}
+
+
+def test_millions_of_deliveries_need_no_memory(simulate: Simulate) -> None:
+    """A page at the far end of two million deliveries is served at once, out of a few megabytes."""
+    tracemalloc.start()
+    spec = WorkspaceSpec(messages=2_000_000, people=1_000_000, activities=1_000_000)
+    sim, client = simulate(spec)
+    window = {"start_ts": spec.start, "end_ts": spec.start + 60, "limit": 1000}
+    page = client.get("/v1/messages", params=window).json()["messages"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert page[-1]["created"] == spec.start
+    assert len(sim.workspace.ledger("messages")) == 2_000_000
+    assert peak < 16_000_000
+
+
+def test_a_ledger_keeps_its_place_through_edits() -> None:
+    """Offsets count the records that are there, whatever was deleted, added or replaced before."""
+    ledger = Workspace(WorkspaceSpec(suppressions=80)).ledger("eps_suppression/bounces")
+    for seq in (0, 5, 19):
+        ledger.delete(seq)
+    added = ledger.insert("late", b"{}")
+    everything = [seq for _, seq in ledger.positions(Range())]
+    assert everything == [seq for seq in range(20) if seq not in {0, 5, 19}] + [added]
+    for offset in range(len(everything) + 2):
+        assert seqs_from(ledger, offset) == everything[offset:]
+
+
+def seqs_from(ledger: Ledger, offset: int) -> list[int]:
+    """The records from an offset on."""
+    return [seq for _, seq in ledger.positions(Range(after=ledger.nth(offset)))]

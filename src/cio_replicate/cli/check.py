@@ -78,7 +78,7 @@ def _print(found: Checked) -> None:
     grid.add_column("readable", no_wrap=True)
     refused = [one for one in found.tables if not one.readable]
     if refused:
-        grid.add_column("cause and fix")
+        grid.add_column("cause and fix", overflow="fold")
     for one in found.tables:
         mark = Text("yes", "green") if one.readable else Text("no", "red")
         grid.add_row(one.table, mark, *([Text(f"{one.cause} {one.fix}".strip())] if refused else []))

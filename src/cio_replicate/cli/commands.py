@@ -6,6 +6,7 @@ What does the work is imported when a command is called, so that `--help` is qui
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,26 @@ def root(
     New here? `demo` shows everything with a made-up workspace, without a key and without a network.
     """
     _ = version
+
+
+@app.command(epilog=_examples("cio-replicate demo", "cio-replicate demo --to /tmp/try.duckdb"))
+def demo(
+    *,
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="FILE", help="The DuckDB file to make; one that an earlier demo made is made anew."
+        ),
+    ] = Path("demo.duckdb"),
+) -> int:
+    """Show what this does with a made-up workspace: no key, no network, about ten seconds.
+
+    Copies the workspace into a DuckDB file, changes it, copies again, proves that the copy equals the workspace, and
+    asks it a question. The file stays, to look around in.
+    """
+    from cio_replicate.cli import demo as work  # noqa: PLC0415 - see above
+
+    return work.demo(to)
 
 
 @app.command(

@@ -100,29 +100,35 @@ def _print(made: Plan) -> None:
     grid.add_column("how it is known")
     for one in made.tables:
         if one.error is not None:
-            grid.add_row(one.table, "", "", "", Text(one.error, "red"))
+            grid.add_row(one.table, "", "", "", Text("cannot be read", "red"))
             continue
-        rows = number(one.rows) if one.rows is not None else ""
-        grid.add_row(
-            one.table, between(one.least, one.most), rows, _time(one.least, one.most, made.max_rps), Text(one.basis)
-        )
+        rows = f"{number(one.rows)}{'' if one.most is not None else '+'}" if one.rows is not None else ""
+        time = span(duration(one.least / made.max_rps), one.most and duration(one.most / made.max_rps))
+        requests = span(number(one.least), one.most and number(one.most))
+        grid.add_row(one.table, requests, rows, time, Text(one.basis))
     console.print(grid)
     console.print()
-    time = _time(made.least, made.most, made.max_rps)
-    rate = f"{made.max_rps:g} requests a second"
-    say(console, f"About {between(made.least, made.most)} requests, {time} at {rate}.", "bold")
-    say(console, f"To find out, {counted(made.asked, 'request')} were sent; nothing was written.")
+    say(console, whole(made), "bold")
+    say(console, f"It took {counted(made.asked, 'request')} to find out; nothing was written.")
+    for one in made.tables:
+        if one.error is not None:
+            say(console, f"{one.table}: {one.error}", "red")
 
 
-def between(least: int, most: int | None) -> str:
-    """A number of requests, as well as it is known."""
+def whole(made: Plan) -> str:
+    """The plan in one sentence."""
+    requests, time = number(made.least), duration(made.seconds_least)
+    if made.most is None or made.seconds_most is None:
+        requests, time = f"At least {requests}", f"{time} or more"
+    elif made.most > made.least:
+        requests, time = f"{requests} to {number(made.most)}", f"{time} to {duration(made.seconds_most)}"
+    else:
+        requests = f"About {requests}"
+    return f"{requests} requests, {time} at {made.max_rps:g} requests a second."
+
+
+def span(least: str, most: str | int | None) -> str:
+    """A number as well as it is known: `4`, `4-506`, or `2+` when there is no telling."""
     if most is None:
-        return f"{number(least)} or more"
-    return number(least) if least == most else f"{number(least)} to {number(most)}"
-
-
-def _time(least: int, most: int | None, max_rps: float) -> str:
-    shortest = duration(least / max_rps)
-    if most is None:
-        return f"{shortest} or more"
-    return shortest if least == most else f"{shortest} to {duration(most / max_rps)}"
+        return f"{least}+"
+    return least if least == most or not most else f"{least} - {most}"

@@ -150,8 +150,8 @@ def line_of(event: events.Event, board: Board) -> str | None:
     match event:
         case events.RunStarted(api=api, destination=destination):
             return f"Every table may be read: copying from {api} into {destination}."
-        case events.TableStarted(table=table, resumed=resumed):
-            return f"{table}: {'goes on where the last run stopped' if resumed else 'begins'}"
+        case events.TableStarted(table=table, resumed=True):  # all begin at once, which needs no line each
+            return f"{table}: goes on where the last run stopped"
         case events.TableEnded(table=table, status=status, error=None):
             line = board.lines[table]
             return f"{table}: {status}, {counted(line.rows, 'row')} read, {changes(line)}"

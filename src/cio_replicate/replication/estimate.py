@@ -23,7 +23,7 @@ from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Paging, Reading, Table
 
 DAY = 86_400
-COUNTED, FIRST_PAGE, LAST_RUN, ONE_ANSWER = "counted", "estimated from the first page", "last run", "one answer a list"
+COUNTED, FIRST_PAGE, LAST_RUN, ONE_ANSWER = "counted", "estimated from first page", "last run", "one answer a list"
 _workspace = msgspec.json.Decoder(dict[str, Any])  # Any: only the number of people is looked at
 
 
@@ -110,7 +110,7 @@ def of_people(table: Table, people: Sequence[int], last: TableReport | None) -> 
         return Estimate(table.name, last.requests, last.requests, last.read, LAST_RUN)
     if not people:
         return Estimate(table.name, 1, None, None, "no workspace is listed")
-    return Estimate(table.name, min(costs), max(costs), None, f"counted, for any of {len(people)} workspaces")
+    return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
 
 
 def of_pages(table: Table, first: Sequence[tuple[Part, Page]], *, unasked: int) -> Estimate:

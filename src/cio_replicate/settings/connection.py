@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,17 +84,21 @@ def region(text: str) -> str:
 
 def api_url(text: str) -> str:
     """The address of an App API. A secret must not travel unprotected, so plain HTTP is for this machine only."""
+    text = text.strip()
     parts = _address(text)
     host = parts.hostname if parts else None
-    if parts is None or host is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise SettingsError(f"The API address {text!r} is no address.", "Write it as https://host or http://127.0.0.1:port.")
-    if parts.username is not None or parts.password is not None:
+    if "@" in text:
         raise SettingsError("The API address holds credentials.", f"Put the access token into {TOKEN_VARIABLE}.")
+    if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
+        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a key
+        raise SettingsError(
+            f"The API address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
+        )
     if parts.scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
         raise SettingsError(
             f"The API address {text!r} would send the access token unprotected.", "Use https:// for another machine."
         )
-    return text.rstrip("/").removesuffix("/v1")
+    return text.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def _address(text: str) -> SplitResult | None:
@@ -102,7 +107,7 @@ def _address(text: str) -> SplitResult | None:
         _ = parts.port  # looked at only now, and may be none
     except ValueError:
         return None
-    return parts
+    return parts if text.isprintable() else None
 
 
 def requests_per_second(value: float) -> float:
@@ -132,17 +137,18 @@ class DuckDBAddress:
 def destination(text: str) -> DuckDBAddress:
     """The destination of `--to`: `duckdb:///relative.duckdb` or `duckdb:////absolute/path.duckdb`."""
     scheme, separator, rest = text.partition("://")
+    shown = "***" + text[text.rindex("@") :] if "@" in text else text  # what is before it may be a password
     if not separator or scheme.lower() != "duckdb":
         raise SettingsError(
-            f"The destination {text!r} is not known.", "Write it as duckdb:///file.duckdb (a DuckDB file)."
+            f"The destination {shown!r} is not known.", "Write it as duckdb:///file.duckdb (a DuckDB file)."
         )
-    if not rest.startswith("/") or len(rest) == 1 or rest[1:] == ":memory:" or rest.endswith("/"):
+    if not re.fullmatch(r"/(?!:memory:)[^\0]*[^\0/]", rest):
         raise SettingsError(
             f"The destination {text!r} names no file.",
             "Write duckdb:///file.duckdb for one in this folder, duckdb:////path/file.duckdb for another.",
         )
-    file = Path(rest[1:]).expanduser().absolute()
-    if file.is_dir():
+    file = Path(os.path.expanduser(rest[1:])).absolute()  # noqa: PTH111 - Path's own fails for an unknown user
+    if os.path.isdir(file):  # noqa: PTH112 - Path's own fails where one may not look
         raise SettingsError(f"The destination {file} is a folder.", "Name a file in it.")
     return DuckDBAddress(file)
 

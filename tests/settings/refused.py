@@ -1,0 +1,22 @@
+"""What every refusal of a setting must be like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from cio_replicate.base.errors import SettingsError
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """The text of the SettingsError that `call` raises: a sentence for the cause and one for the fix, on one line."""
+    with pytest.raises(SettingsError) as caught:
+        call()
+    error = caught.value
+    for sentence in (error.message, error.fix):
+        assert sentence.endswith(".")
+        assert sentence[0].isupper() or sentence.startswith("--")
+        assert ". " not in sentence
+    assert "\n" not in str(error)
+    return str(error)

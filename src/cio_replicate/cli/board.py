@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from cio_replicate.base import events
 
-WAITING, READING, LOADING = "waiting", "reading", "loading"
+WAITING, ASKING, READING, LOADING = "waiting", "asking", "reading", "loading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def after(board: Board, event: events.Event, now: float) -> Board:
         case events.RunStarted(api=api, destination=destination):
             return replace(board, source=api, destination=destination)
         case events.TableStarted(table=table):
-            return _with(board, replace(_line(board, table), status=READING, began=now))
+            return _with(board, replace(_line(board, table), status=ASKING, began=now))
         case events.PageLanded(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
             line = replace(_line(board, table), rows=rows, pages=pages, requests=requests, done=done, status=status)

@@ -20,7 +20,7 @@ from cio_replicate.cli.past import JOURNAL
 from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
-from cio_replicate.cli.terminal import counted, messages, number, product, say
+from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
 from cio_replicate.landing.folder import default_root
 from cio_replicate.load.query import CopyReader
 from cio_replicate.replication.report import Report, Status
@@ -119,7 +119,7 @@ def _prove_and_ask(
     console.print(Padding(chart(funnel, unicode=console.encoding.startswith("utf")), (0, 0, 0, 2), expand=False))
     _heading(console, "Next")
     for line in next_steps(task.destination.file):
-        say(console, f"  {line}")
+        say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
 
 
@@ -156,8 +156,8 @@ def _told(edits: Mapping[str, Edits]) -> str:
 
 def _command(console: Console, task: Task) -> None:
     day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    say(console, f"  $ cio-replicate sync --start-date {day} --to {task.destination} \\", "cyan")
-    say(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
+    say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to {task.destination} \\", "cyan")
+    say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
 
 
 def _heading(console: Console, text: str) -> None:

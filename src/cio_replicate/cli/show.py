@@ -13,10 +13,18 @@ from rich.text import Text
 
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
-from cio_replicate.cli.board import LOADING, READING, WAITING, Board, Line, after, new_board
+from cio_replicate.cli.board import ASKING, LOADING, READING, WAITING, Board, Line, after, new_board
 from cio_replicate.cli.terminal import counted, duration, number, say
 
-STYLES = {WAITING: "dim", READING: "", LOADING: "", "complete": "green", "failed": "red", "interrupted": "yellow"}
+STYLES = {
+    WAITING: "dim",
+    ASKING: "dim",
+    READING: "",
+    LOADING: "",
+    "complete": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+}
 
 
 class Show(Protocol):
@@ -171,6 +179,8 @@ def changes(line: Line) -> str:
 def totals(board: Board, now: float) -> str:
     """The run as a whole in one line."""
     seconds = max(now - board.began, 0.001)
+    if not board.source and not board.over:
+        return f"Asking whether every table may be read · {duration(seconds)}"
     parts = [
         f"{board.over} of {counted(len(board.lines), 'table')} done",
         f"{counted(board.rows, 'row')}",
@@ -196,12 +206,12 @@ def picture(board: Board, now: float, height: int) -> RenderableType:
         grid.add_row(
             line.table,
             Text(line.status, STYLES.get(line.status, "")),
-            number(line.rows) if line.began is not None else "",
-            number(line.pages) if line.began is not None else "",
-            f"{rate:,.0f}" if rate is not None and line.rows else "",
+            number(line.rows) if line.pages else "",
+            number(line.pages) if line.pages else "",
+            f"{rate:,.0f}" if rate is not None and line.pages > 1 else "",
             duration(left) if left is not None else "",
             brief_changes(line),
-            style="dim" if line.status == WAITING else "",
+            style=STYLES.get(line.status, "") if line.status in {WAITING, ASKING} else "",
         )
     more = [Text(f"… and {counted(hidden, 'more table')}", "dim")] if hidden else []
     return Group(grid, *more, Text(), Text(totals(board, now), "bold"))

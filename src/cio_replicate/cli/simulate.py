@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.terminal import messages as message_console
-from cio_replicate.cli.terminal import say
+from cio_replicate.cli.terminal import say_as_is
 from cio_replicate.settings.connection import TOKEN_VARIABLE
 from cio_replicate.simulator import Faults, WorkspaceSpec, serve
 
@@ -36,7 +36,7 @@ def simulate(size: Size, seed: int, port: int, token: str, *, rps: int, latency:
         sys.stdout.flush()
         console = message_console()
         for line in hints(url, token, spec.start):
-            say(console, line)
+            say_as_is(console, line)
 
     try:
         serve(

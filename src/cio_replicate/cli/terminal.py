@@ -44,7 +44,12 @@ def write_json(document: str) -> None:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is: never wrapped, so that it stays one line in a log, and without markup."""
+    """Print a sentence: wrapped between words on a terminal, one line in a log; nothing in it is markup."""
+    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+
+
+def say_as_is(console: Console, text: str, style: str = "") -> None:
+    """Print a line that can be copied: never wrapped by us."""
     console.print(Text(text, style=style), soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from .refusals import bad_parameter
 from .workspace import Workspace
 
 Kind = Literal["integer", "string", "boolean"]
+_NUMBER = re.compile(r":[0-9]+:")
 _LONGEST_INTEGER = 18  # digits: within 64 bits, and nothing legitimate is longer
 
 
@@ -59,7 +61,7 @@ def _value(param: Param, text: str, *, reject_over_max: bool) -> int | bool | st
         if text not in {"true", "false"}:
             raise bad_parameter(param.name)
         return text == "true"
-    if param.enum and text not in param.enum and not _is_object_activity(param, text):
+    if param.enum and not _among(param.enum, text):
         raise bad_parameter(param.name)
     return text
 
@@ -78,6 +80,6 @@ def _integer(param: Param, text: str, *, reject_over_max: bool) -> int:
     return value
 
 
-def _is_object_activity(param: Param, text: str) -> bool:
-    """Types such as `_o:3:create` carry an object type's number, so no list can hold them all (spec)."""
-    return param.name == "type" and text.startswith(("_o:", "_r:"))
+def _among(enum: tuple[str, ...], text: str) -> bool:
+    """Whether the text is a listed value; `<object_type_id>` in one stands for a number (spec)."""
+    return text in enum or _NUMBER.sub(":<object_type_id>:", text, count=1) in enum

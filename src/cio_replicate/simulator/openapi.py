@@ -9,6 +9,7 @@ from .asking import Param
 from .endpoints import ENDPOINTS, Endpoint
 from .schemas import record_schema, schema_tables
 
+_PLACEHOLDER = "<object_type_id>"
 _ERROR = {
     "type": "object",
     "required": ["errors"],
@@ -97,7 +98,16 @@ def modern(schema: dict[str, Any]) -> dict[str, Any]:
             made["enum"] = [*made["enum"], None]
     if schema.get("format") == "email":
         made["format"] = "email"
+    if any(_PLACEHOLDER in str(value) for value in made.get("enum", ())):
+        made |= {"anyOf": _alternatives(made.pop("enum"))}
     return made
+
+
+def _alternatives(values: list[str]) -> list[dict[str, Any]]:
+    """The plain values, and a pattern for each that has a number in place of an object type (spec)."""
+    patterns = [value.replace(_PLACEHOLDER, r"\d+") for value in values if _PLACEHOLDER in value]
+    plain = [value for value in values if _PLACEHOLDER not in value]
+    return [{"enum": plain}, *({"pattern": f"^{pattern}$"} for pattern in patterns)]
 
 
 def _modern_part(part: Any) -> Any:
@@ -152,4 +162,5 @@ def _parameter(param: Param, place: str) -> dict[str, Any]:
         schema["maximum"] = param.maximum
     if param.enum:
         schema["enum"] = list(param.enum)
+    schema = modern(schema)
     return {"name": param.name, "in": place, "required": place == "path", "schema": schema}

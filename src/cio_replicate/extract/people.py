@@ -30,7 +30,7 @@ def listed(items: Sequence[msgspec.Raw]) -> Listed:
     by_id: dict[str, msgspec.Raw] = {}
     nameless = []
     for item in items:
-        cio_id = key_text(_object(item), ("cio_id",))
+        cio_id = key_text(_object(item), ("cio_id",)).removeprefix(PREFIX)
         if cio_id:
             by_id[cio_id] = item
         else:
@@ -45,7 +45,7 @@ def attribute_requests(ids: Sequence[str]) -> list[Request]:
             "POST",
             "/v1/customers/attributes",
             query={"id_type": "cio_id"},
-            body={"ids": [cio_id.removeprefix(PREFIX) for cio_id in ids[first : first + BATCH]]},
+            body={"ids": list(ids[first : first + BATCH])},
         )
         for first in range(0, len(ids), BATCH)
     ]
@@ -65,7 +65,7 @@ def person(item: msgspec.Raw, identifiers: Mapping[str, msgspec.Raw]) -> tuple[s
     if not cio_id:
         raise PageShapeError("An answer about people names one without a cio_id.")
     extra: dict[str, object] = {"cio_id": cio_id}
-    if "identifiers" not in record and cio_id in identifiers:
+    if bytes(record.get("identifiers", b"null")) == b"null" and cio_id in identifiers:
         extra["identifiers"] = identifiers[cio_id]
     return cio_id, msgspec.json.encode({**record, **extra})
 
@@ -82,9 +82,8 @@ def _named(record: Mapping[str, msgspec.Raw]) -> str:
 
 def only_listed(item: msgspec.Raw) -> bytes:
     """The record of a person of whom only the list's entry is known."""
-    entry = _object(item)
-    known = {"cio_id": entry["cio_id"]} if "cio_id" in entry else {}
-    return msgspec.json.encode({**known, "identifiers": item})
+    cio_id = key_text(_object(item), ("cio_id",)).removeprefix(PREFIX)
+    return msgspec.json.encode({"cio_id": cio_id, "identifiers": item} if cio_id else {"identifiers": item})
 
 
 def _object(item: msgspec.Raw) -> dict[str, msgspec.Raw]:

@@ -1,0 +1,157 @@
+"""The parts of a read, and the request for each page of one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cio_replicate.api.paging import Place
+from cio_replicate.extract.parts import DAY, WINDOW, more_parts, parts_of, request_for, slice_of, windows
+from cio_replicate.landing.read import Part
+from cio_replicate.tables.catalogue import TABLES, table
+from cio_replicate.tables.declare import Paging, Reading
+
+MESSAGES = table("messages")
+SECOND = st.integers(1_325_376_000, 1_900_000_000)
+SIX_SHORTEST_MONTHS = 181 * DAY
+LISTS = [one for one in TABLES if one.reading is not Reading.WINDOWS]
+
+
+def _bounds(parts: list[Part]) -> list[tuple[int, int]]:
+    return [(int(part.query["start_ts"]), int(part.query["end_ts"])) for part in parts]
+
+
+@given(first=SECOND, length=st.integers(0, 15 * 366 * DAY))
+def test_windows_hold_every_second_once(first: int, length: int) -> None:
+    """Both bounds of a window are included, so the next begins a second later: no gap, and no second twice."""
+    last = first + length
+    made = windows(first, last)
+    assert made[0][0] == first
+    assert made[-1][1] == last
+    assert all(a <= b for a, b in made)
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(made))
+
+
+@given(first=SECOND, length=st.integers(0, 15 * 366 * DAY))
+def test_no_window_is_wider_than_a_request_may_be(first: int, length: int) -> None:
+    """A request over more than six months is cut in silence, so none comes near it."""
+    assert all(b - a + 1 <= 180 * DAY for a, b in windows(first, first + length))
+
+
+@pytest.mark.parametrize(
+    ("length", "count"),
+    [(0, 1), (WINDOW - 2, 1), (WINDOW - 1, 1), (WINDOW, 2), (2 * WINDOW - 1, 2), (2 * WINDOW, 3), (-1, 0), (-DAY, 0)],
+)
+def test_there_are_no_more_windows_than_needed(length: int, count: int) -> None:
+    """Each window costs a request, and a span that has not begun costs none."""
+    assert len(windows(1_700_000_000, 1_700_000_000 + length)) == count
+
+
+def test_a_window_fits_into_the_shortest_half_year() -> None:
+    """Six months from any day of four years are longer than a window."""
+    moments = [datetime(2023 + month // 12, month % 12 + 1, 1, tzinfo=UTC) for month in range(54)]
+    shortest = min((later - one).days for one, later in zip(moments, moments[6:], strict=False))
+    assert shortest == SIX_SHORTEST_MONTHS // DAY
+    assert WINDOW < SIX_SHORTEST_MONTHS
+
+
+@given(start=SECOND, length=st.integers(0, 15 * 366 * DAY))
+def test_deliveries_are_read_from_the_start_date_to_now(start: int, length: int) -> None:
+    """Every run reads the whole span, each window as a part of its own at its first page."""
+    parts = parts_of(MESSAGES, start, start + length)
+    assert _bounds(parts) == windows(start, start + length)
+    assert len({part.name for part in parts}) == len(parts)
+    assert all(part.place == Place() and not part.path for part in parts)
+
+
+def test_a_start_date_ahead_of_the_clock_leaves_nothing_to_read() -> None:
+    """A clock that went back behind the start date makes no window that runs backwards."""
+    assert parts_of(MESSAGES, 1_700_000_000, 1_600_000_000) == []
+
+
+@pytest.mark.parametrize("name", [one.name for one in LISTS])
+def test_a_list_has_its_declared_parts_whatever_the_time(name: str) -> None:
+    """Only windows depend on time."""
+    one = table(name)
+    parts = parts_of(one, 0, 1_700_000_000)
+    assert [(part.name, part.query, part.path) for part in parts] == [(s.name, s.query, s.path) for s in one.slices]
+    assert more_parts(one, parts, 1_800_000_000) == []
+    assert [slice_of(one, part) for part in parts] == list(one.slices)
+
+
+@given(start=SECOND, length=st.integers(0, 6 * 366 * DAY), later=st.integers(-DAY, 400 * DAY))
+def test_a_read_taken_up_again_covers_the_time_between(start: int, length: int, later: int) -> None:
+    """The windows of the first start and those added reach from the start date to now without a gap or an overlap."""
+    ended = start + length
+    parts = parts_of(MESSAGES, start, ended)
+    more = more_parts(MESSAGES, parts, ended + later)
+    bounds = _bounds([*parts, *more])
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(bounds))
+    assert bounds[-1][1] == max(ended, ended + later)
+    assert all(b - a < WINDOW for a, b in bounds)
+
+
+def test_the_last_window_counts_wherever_it_stands() -> None:
+    """What is added begins after the latest window, in whatever order the parts come."""
+    parts = parts_of(MESSAGES, 1_600_000_000, 1_700_000_000)
+    assert _bounds(more_parts(MESSAGES, parts[::-1], 1_700_000_100)) == [(1_700_000_001, 1_700_000_100)]
+
+
+def test_the_request_of_a_window() -> None:
+    """A window goes out with its bounds and the largest page; its first page has no token."""
+    (part,) = parts_of(MESSAGES, 1_700_000_000, 1_700_086_399)
+    request = request_for(MESSAGES, part, part.place)
+    sent = urlsplit(request.target)
+    assert (request.method, sent.path) == ("GET", "/v1/messages")
+    assert parse_qs(sent.query) == {"limit": ["1000"], "start_ts": ["1700000000"], "end_ts": ["1700086399"]}
+    assert not request.resumes
+    assert not request.part
+
+
+def test_a_token_goes_along_and_marks_the_request() -> None:
+    """A page token is sent to the letter, and a 400 then means the token."""
+    (part,) = parts_of(MESSAGES, 1_700_000_000, 1_700_086_399)
+    request = request_for(MESSAGES, part, Place(token="a+/=&x"))
+    assert parse_qs(urlsplit(request.target).query)["start"] == ["a+/=&x"]
+    assert request.resumes
+
+
+@pytest.mark.parametrize("offset", [0, 1000, 123_456])
+def test_a_list_by_offset_counts_rows(offset: int) -> None:
+    """Suppressions are read by offset, one part per list, whose name is a part of the path."""
+    one = table("eps_suppression")
+    parts = parts_of(one, 0, 0)
+    requests = [request_for(one, part, Place(offset=offset)) for part in parts]
+    kinds = ["bounces", "blocks", "spam_reports", "invalid_emails"]
+    assert sorted(urlsplit(each.target).path for each in requests) == sorted(f"/v1/esp/suppression/{k}" for k in kinds)
+    for request in requests:
+        assert parse_qs(urlsplit(request.target).query) == {"limit": ["1000"], "offset": [str(offset)]}
+        assert request.part
+        assert not request.resumes
+
+
+@pytest.mark.parametrize("name", [one.name for one in TABLES])
+def test_every_request_says_what_its_table_declares(name: str) -> None:
+    """Method, path, body and page size come from the table, and no place in the path is left open."""
+    one = table(name)
+    for part in parts_of(one, 1_700_000_000, 1_700_000_000):
+        request = request_for(one, part, part.place)
+        query = parse_qs(urlsplit(request.target).query)
+        assert (request.method, request.body) == (one.http_method, one.body)
+        assert query.get("limit") == ([str(one.page_size)] if one.page_size else None)
+        assert ("offset" in query) == (one.paging is Paging.OFFSET)
+        assert "start" not in query
+        assert "{" not in request.target
+
+
+def test_hidden_and_visible_senders_are_asked_for_apart() -> None:
+    """A part that differs by its query alone is still a part that may be missing at the source."""
+    one = table("sender_identities")
+    requests = [request_for(one, part, part.place) for part in parts_of(one, 0, 0)]
+    assert len({request.target for request in requests}) == len(requests) == 2
+    assert any(request.part for request in requests)

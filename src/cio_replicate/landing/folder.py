@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -67,12 +68,11 @@ class StateFolder:
     ) -> None:
         if self._journal is not None:
             self._journal.close()
-        elif not (self.path / "journal.sqlite").exists():
-            self._pages.rmdir()
-            (self.path / "lock").unlink(missing_ok=True)
-            self._lock.release()
-            self.path.rmdir()
-            return
+        elif not self.has_journal:
+            with suppress(OSError):  # what somebody else has put here keeps the folder
+                self._pages.rmdir()
+                (self.path / "lock").unlink(missing_ok=True)
+                self.path.rmdir()
         self._lock.release()
 
     @property
@@ -84,8 +84,9 @@ class StateFolder:
     def journal(self) -> Journal:
         """The journal, made when it is first needed; files that it does not know are removed then."""
         if self._journal is None:
-            self._journal = Journal(self.path / "journal.sqlite")
-            os.chmod(self.path / "journal.sqlite", 0o600)
+            file = self.path / "journal.sqlite"
+            file.touch(mode=0o600)  # SQLite gives the files beside it the same permissions
+            self._journal = Journal(file)
             known = self._journal.files()
             for file in self._pages.iterdir():
                 if file.name not in known:

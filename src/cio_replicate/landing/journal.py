@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 
 from cio_replicate.api.paging import Place
+from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.landing.position import from_text, to_text
 from cio_replicate.landing.read import LandedPage, Part, Read, Tally
 from cio_replicate.tables.declare import Column, ColumnType
 
 VERSION = 1
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -50,8 +52,16 @@ class Journal:
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
-        self._sqlite = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-        self._sqlite.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;" + SCHEMA)
+        self._file = file
+        with self._readable():
+            self._sqlite = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+            version = self._sqlite.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise StateFolderError(
+                    f"The journal {file} was written by another version of this program ({version}, not {VERSION}).",
+                    "Use that version, or choose another --state-dir: the destination knows how far it was read.",
+                )
+            self._sqlite.executescript(f"{PRAGMAS} {SCHEMA} PRAGMA user_version={VERSION};")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -59,14 +69,32 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, self._readable():
             self._sqlite.execute("BEGIN IMMEDIATE")
             try:
                 yield self._sqlite
+                self._sqlite.execute("COMMIT")
             except BaseException:
-                self._sqlite.execute("ROLLBACK")
+                if self._sqlite.in_transaction:  # SQLite itself ends one for which the disk has no room
+                    self._sqlite.execute("ROLLBACK")
                 raise
-            self._sqlite.execute("COMMIT")
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise LandingError(
+                f"The journal {self._file} cannot be written ({error}).",
+                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+            ) from None
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a misuse, which no user can mend
+                raise
+            raise StateFolderError(
+                f"The journal {self._file} is damaged ({error}).",
+                f"Remove the folder {self._file.parent} and run again: the destination knows how far it was read.",
+            ) from None
 
     def fact(self, name: str) -> str | None:
         """A single remembered value."""
@@ -185,12 +213,16 @@ class Journal:
         """Keep a run's report; the newest hundred are kept."""
         with self._transaction() as sql:
             sql.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started, report))
-            sql.execute("DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started DESC, rowid DESC LIMIT 100)")
+            sql.execute(
+                "DELETE FROM runs WHERE id NOT IN (SELECT id FROM runs ORDER BY started DESC, rowid DESC LIMIT 100)"
+            )
 
     def runs(self, newest: int) -> list[str]:
         """The reports of the newest runs, newest first."""
         with self._transaction() as sql:
-            rows = sql.execute("SELECT report FROM runs ORDER BY started DESC, rowid DESC LIMIT ?", (newest,)).fetchall()
+            rows = sql.execute(
+                "SELECT report FROM runs ORDER BY started DESC, rowid DESC LIMIT ?", (newest,)
+            ).fetchall()
         return [row[0] for row in rows]
 
     def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: list[Part]) -> None:
@@ -204,5 +236,3 @@ class Journal:
             "UPDATE parts SET place = ? WHERE read_id = ? AND name = ?", (_text(part.place), read.id, part.name)
         )
         sql.execute("UPDATE reads SET touched = ?, tally = ? WHERE id = ?", (at, _text(read.tally), read.id))
-
-

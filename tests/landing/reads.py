@@ -1,0 +1,27 @@
+"""Reads, pages and columns to land."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from cio_replicate.landing.position import Position
+from cio_replicate.landing.read import Part, Read
+from cio_replicate.tables.declare import Column, ColumnType
+
+BEGAN = 1_760_000_000
+
+
+def read_of(table: str = "campaigns", *, base: Position | None = None, parts: int = 2) -> Read:
+    """A read that has begun and landed nothing."""
+    made = [Part(f"part {number}", {"limit": "10"}, {"kind": f"k/{number}"}) for number in range(parts)]
+    return Read(f"read of {table}", table, BEGAN - 86_400, BEGAN, BEGAN, base, made)
+
+
+def rows(*values: str) -> pa.Table:
+    """A page."""
+    return pa.table({"id": pa.array(values, pa.string())})
+
+
+def column(name: str, kind: ColumnType = ColumnType.STRING, path: tuple[str, ...] = ()) -> Column:
+    """A discovered column."""
+    return Column(name, kind, "Sent by the API though not in its documentation.", path)

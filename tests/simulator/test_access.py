@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from tests.simulator.conftest import TOKEN, Simulate, client_of
 
-from tests.simulator.conftest import TOKEN, Simulate
+from cio_replicate.simulator import Simulator
+from cio_replicate.simulator.server import SimulatorBugError
 
 UNAUTHORIZED = {"errors": [{"detail": "unauthorized", "status": "401"}]}
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ключ".encode()])
-def test_only_the_bearer_token_opens(simulate: Simulate, header: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "header", [b"", b"Bearer", b"Bearer wrong", b"Basic %s" % TOKEN.encode(), TOKEN.encode(), "Bearer ключ".encode()]
+)
+def test_only_the_bearer_token_opens(sim: Simulator, header: bytes) -> None:
     """Anything but the token answers 401 with the documented body."""
-    sim, _ = simulate()
-    answer = httpx2.get(f"{sim.url}/v1/campaigns", headers={"authorization": header})
+    answer = httpx2.get(f"{sim.url}/v1/campaigns", headers=[(b"authorization", header)])
     assert (answer.status_code, answer.json()) == (401, UNAUTHORIZED)
 
 
@@ -35,9 +39,8 @@ def test_a_denied_table_is_forbidden_and_others_are_not(simulate: Simulate) -> N
     assert client.get("/v1/campaigns").status_code == 200
 
 
-def test_unknown_paths_and_methods_are_refused(simulate: Simulate) -> None:
+def test_unknown_paths_and_methods_are_refused(client: httpx2.Client) -> None:
     """A path that is not served answers 404, a method that it does not take 405, in the API's error shape."""
-    _, client = simulate()
     answers = [client.get("/v1/nothing"), client.delete("/v1/campaigns"), client.get("/v1/customers")]
     assert [answer.status_code for answer in answers] == [404, 405, 405]
     assert [answer.json()["errors"][0]["status"] for answer in answers] == ["404", "405", "405"]
@@ -64,9 +67,8 @@ def test_the_429_can_lack_its_header(simulate: Simulate) -> None:
     assert "retry-after" not in answer.headers
 
 
-def test_answers_are_compressed_for_those_who_accept_it(simulate: Simulate) -> None:
-    """gzip comes when the client accepts it, never otherwise, and says the same."""
-    _, client = simulate()
+def test_answers_are_compressed_for_those_who_accept_it(client: httpx2.Client) -> None:
+    """Gzip comes when the client accepts it, never otherwise, and says the same."""
     with client.stream("GET", "/v1/messages", headers={"accept-encoding": "gzip"}) as answer:
         packed = b"".join(answer.iter_raw())
         assert answer.headers["content-encoding"] == "gzip"
@@ -81,12 +83,42 @@ def test_latency_delays_every_answer(simulate: Simulate) -> None:
     assert client.get("/v1/campaigns").elapsed.total_seconds() >= 0.05
 
 
+def test_a_mistake_of_the_simulator_does_not_stay_hidden() -> None:
+    """A record that the simulator cannot read answers 500 and is raised when the simulator is left."""
+    sim = Simulator(token=TOKEN).start()
+    sim.workspace.ledger("sender_identities").replace(0, b"no json")
+    with client_of(sim) as client:
+        assert client.get("/v1/sender_identities").status_code == 500
+    with pytest.raises(SimulatorBugError):
+        sim.__exit__(None, None, None)
+
+
+def test_stopping_leaves_nothing_behind(simulate: Simulate) -> None:
+    """After the stop no thread is left, the port is closed, and the simulator can be started again."""
+    before = set(threading.enumerate())
+    sim, client = simulate()
+    assert client.get("/v1/campaigns").status_code == 200
+    address = sim.url
+    sim.stop()
+    assert set(threading.enumerate()) == before
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(address)
+    sim.start()
+    with client_of(sim) as again:
+        assert again.get("/v1/campaigns").status_code == 200
+
+
 def test_requests_are_remembered(simulate: Simulate) -> None:
     """Each request is logged with its target, operation and status, in order of arrival."""
     sim, client = simulate()
     client.get("/v1/messages", params={"limit": 3})
     client.get("/v1/campaigns/99")
     first, second = sim.requests
-    assert (first.method, first.target, first.operation, first.status) == ("GET", "/v1/messages?limit=3", "listMessages", 200)
+    assert (first.method, first.target, first.operation, first.status) == (
+        "GET",
+        "/v1/messages?limit=3",
+        "listMessages",
+        200,
+    )
     assert (second.operation, second.status) == ("getCampaigns", 404)
     assert first.at < second.at

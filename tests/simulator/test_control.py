@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-
-from cio_replicate.simulator import WorkspaceSpec
 from tests.simulator.conftest import Simulate
+
+from cio_replicate.simulator import Simulator, WorkspaceSpec
 
 SERVE = """
 from cio_replicate.simulator import WorkspaceSpec, serve
@@ -21,9 +21,8 @@ serve(WorkspaceSpec(messages=50), token="abc", on_listening=lambda url: print(ur
 """
 
 
-def test_truth_streams_as_lines(simulate: Simulate) -> None:
+def test_truth_streams_as_lines(sim: Simulator, client: httpx2.Client) -> None:
     """Each line is one record, exactly as the workspace holds it."""
-    sim, client = simulate()
     for table in sim.workspace.table_names:
         lines = client.get(f"/_simulator/truth/{table}").content.splitlines()
         assert lines == list(sim.workspace.truth(table))
@@ -88,9 +87,8 @@ def test_faults_and_behaviour_over_http(simulate: Simulate) -> None:
     [("faults", {"rules": [{"kind": "gremlins"}]}), ("evolve", {"sed": 1}), ("advance", {}), ("behaviour", {"x": 1}),
      ("put", {"table": "campaigns", "record": {}}), ("evolve", {"seconds": 0})],
 )  # fmt: skip
-def test_a_mistaken_order_is_explained(simulate: Simulate, path: str, body: dict[str, object]) -> None:
+def test_a_mistaken_order_is_explained(client: httpx2.Client, path: str, body: dict[str, object]) -> None:
     """A misspelt or incomplete order answers 400 and says why."""
-    _, client = simulate()
     answer = client.post(f"/_simulator/{path}", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -104,7 +102,6 @@ def served() -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
         process.kill()
-
 
 
 def test_serve_blocks_until_it_is_interrupted(served: tuple[subprocess.Popen[str], str]) -> None:

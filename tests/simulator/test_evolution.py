@@ -6,29 +6,29 @@ import json
 
 import httpx2
 import pytest
-
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.simulator.evolution import evolve
-from cio_replicate.simulator.workspace import UnknownRecordError, Workspace
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import read_table
+
+from cio_replicate.simulator import WorkspaceSpec
+from cio_replicate.simulator.evolution import evolve
+from cio_replicate.simulator.workspace import UnknownRecordError, Workspace
 
 DAY = 86_400
 SMALL = WorkspaceSpec(people=120, messages=600, activities=300, suppressions=60)
 
 
-def truths(sim: Simulator) -> dict[str, dict[str, bytes]]:
+def truths(workspace: Workspace) -> dict[str, dict[str, bytes]]:
     """Everything by table and key."""
-    return {table: dict(sim.workspace.truth_items(table)) for table in sim.workspace.table_names}
+    return {table: dict(workspace.truth_items(table)) for table in workspace.table_names}
 
 
-def test_the_summary_is_the_difference_of_the_truths(simulate: Simulate) -> None:
+def test_the_summary_is_the_difference_of_the_truths() -> None:
     """Over several evolutions each table's inserted, updated, deleted and expired keys are exactly what differs."""
-    sim, _ = simulate(SMALL)
+    workspace = Workspace(SMALL)
     for seed in range(4):
-        before = truths(sim)
-        told = sim.evolve(seed, edits=3, seconds=DAY + seed)
-        for table, now in truths(sim).items():
+        before = truths(workspace)
+        told = evolve(workspace, seed, edits=3, seconds=DAY + seed)
+        for table, now in truths(workspace).items():
             was = before[table]
             change = told.get(table)
             inserted = sorted(now.keys() - was.keys())
@@ -39,18 +39,27 @@ def test_the_summary_is_the_difference_of_the_truths(simulate: Simulate) -> None
             assert sorted(change.deleted + change.expired if change else []) == gone, table
 
 
-def test_evolution_touches_every_table(simulate: Simulate) -> None:
+def test_evolution_touches_every_table() -> None:
     """One evolution changes something in each of the tables, and people bring their activities with them."""
-    sim, _ = simulate(SMALL)
-    told = sim.evolve(1)
-    assert set(told) == set(sim.workspace.table_names)
-    kinds = {json.loads(record)["type"] for record in sim.workspace.truth("activities")}
+    workspace = Workspace(SMALL)
+    told = evolve(workspace, 1)
+    assert set(told) == set(workspace.table_names)
+    kinds = {json.loads(record)["type"] for record in workspace.truth("activities")}
     assert {"profile_create", "profile_delete", "profile_merge"} <= kinds
 
 
 @pytest.mark.parametrize(
     "table",
-    ["customers", "messages", "activities", "campaigns", "newsletters", "sender_identities", "eps_suppression", "ip_addresses"],
+    [
+        "customers",
+        "messages",
+        "activities",
+        "campaigns",
+        "newsletters",
+        "sender_identities",
+        "eps_suppression",
+        "ip_addresses",
+    ],
 )
 def test_what_is_served_after_evolution_is_the_truth(simulate: Simulate, table: str) -> None:
     """Edits, inserts and deletes show in the answers, in the right places."""
@@ -60,15 +69,26 @@ def test_what_is_served_after_evolution_is_the_truth(simulate: Simulate, table: 
     assert sorted(read_table(client, table)) == sorted(sim.workspace.truth(table))
 
 
-def test_edits_move_the_change_key_to_now(simulate: Simulate) -> None:
+def test_edits_move_the_change_key_to_now() -> None:
     """An edited campaign carries the new now in `updated` and in its version."""
-    sim, _ = simulate(SMALL)
-    told = sim.evolve(5)["campaigns"]
-    records = {key: json.loads(record) for key, record in sim.workspace.truth_items("campaigns")}
+    workspace = Workspace(SMALL)
+    told = evolve(workspace, 5)["campaigns"]
+    records = {key: json.loads(record) for key, record in workspace.truth_items("campaigns")}
     assert told.updated
     for key in told.updated:
-        assert records[key]["updated"] == sim.workspace.now
-        assert records[key]["deduplicate_id"] == f"{key}:{sim.workspace.now}"
+        assert records[key]["updated"] == workspace.now
+        assert records[key]["deduplicate_id"] == f"{key}:{workspace.now}"
+
+
+def test_only_young_deliveries_gain_metrics() -> None:
+    """Deliveries created longer ago than `metrics_within` stay as they are."""
+    workspace = Workspace(SMALL)
+    for seed in range(5):
+        youngest = workspace.now - 40 * DAY
+        updated = set(evolve(workspace, seed, edits=5, metrics_within=40 * DAY)["messages"].updated)
+        records = [json.loads(record) for key, record in workspace.truth_items("messages") if key in updated]
+        assert len(records) == 5
+        assert all(record["created"] >= youngest for record in records)
 
 
 def test_a_walk_that_evolution_interrupts_misses_nothing_that_stayed(simulate: Simulate) -> None:
@@ -86,12 +106,12 @@ def test_a_walk_that_evolution_interrupts_misses_nothing_that_stayed(simulate: S
     assert stayed <= read
 
 
-def test_time_alone_takes_the_oldest_activities(simulate: Simulate) -> None:
+def test_time_alone_takes_the_oldest_activities() -> None:
     """Advancing by a day expires the activities of the log's first day, and nothing else changes."""
-    sim, _ = simulate(SMALL)
-    before = truths(sim)
-    expired = set(sim.workspace.advance(DAY)["activities"].expired)
-    after = truths(sim)
+    workspace = Workspace(SMALL)
+    before = truths(workspace)
+    expired = set(workspace.advance(DAY)["activities"].expired)
+    after = truths(workspace)
     assert expired
     assert before["activities"].keys() - after["activities"].keys() == expired
     assert {table for table in before if before[table] != after[table]} == {"activities"}
@@ -117,7 +137,9 @@ def test_people_put_in_are_found_by_their_new_identifiers(simulate: Simulate) ->
     person = {"cio_id": "ffff0001", "email": "new@example.com", "id": "n-1"}
     sim.workspace.put("customers", {"id": "n-1", "identifiers": person, "attributes": person})
     assert count(client, "email", "new@example.com") == 1
-    sim.workspace.put("customers", {"id": "n-1", "identifiers": person | {"email": "other@example.com"}, "attributes": {}})
+    sim.workspace.put(
+        "customers", {"id": "n-1", "identifiers": person | {"email": "other@example.com"}, "attributes": {}}
+    )
     assert (count(client, "email", "new@example.com"), count(client, "email", "other@example.com")) == (0, 1)
     sim.workspace.delete("customers", "ffff0001")
     assert count(client, "id", "n-1") == 0
@@ -140,6 +162,7 @@ def test_a_backdated_delivery_stands_where_it_was_created(simulate: Simulate) ->
 
 def test_the_same_seed_gives_the_same_workspace_and_the_same_future() -> None:
     """Two workspaces of one recipe are equal byte for byte, also after the same evolutions; other seeds differ."""
+
     def future(seed: int) -> list[list[bytes]]:
         workspace = Workspace(WorkspaceSpec(seed=seed, people=60, messages=200, activities=100))
         evolve(workspace, 9)

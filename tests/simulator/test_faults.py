@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.simulator.conftest import TOKEN, Simulate, client_of
+from tests.simulator.walking import EVERYBODY, flat, read_table, walk
 
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.simulator.faults import KINDS, Asked
-from tests.simulator.conftest import TOKEN, Simulate, client_of
-from tests.simulator.walking import EVERYBODY, flat, read_table, walk
 
 MESSAGES = "/v1/messages?limit=1000"
 PAGES = "/v1/newsletters?limit=10"
@@ -152,7 +152,7 @@ def test_garbage_has_status_200(meeting: Meeting, body: str) -> None:
     """An HTML page or bytes that are no text come as if all were well."""
     answer = meeting("garbage", body=body).get(PAGES)
     assert answer.status_code == 200
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         json.loads(answer.content)
 
 
@@ -280,6 +280,16 @@ def test_an_unknown_kind_is_refused() -> None:
     """A misspelt fault is an error where it is written."""
     with pytest.raises(ValueError, match="unknown fault kind"):
         Fault(kind="gremlins")  # type: ignore[arg-type]
+
+
+def test_faults_are_written_in_one_line() -> None:
+    """A command line names a preset with its seed, or holds the rules as JSON; a mistake is a ValueError."""
+    assert Faults.parse("everything:7").rules == Faults.everything(7).rules
+    assert Faults.parse("drift").rules[-1].kind == "drift"
+    assert Faults.parse('[{"kind": "reset", "nth": 3}]').rules == (Fault(kind="reset", nth=3),)
+    for wrong in ("all", "everything:x", '[{"kind": "gremlins"}]'):
+        with pytest.raises(ValueError, match=r"."):
+            Faults.parse(wrong)
 
 
 def test_chance_is_decided_by_the_seed() -> None:

@@ -6,11 +6,11 @@ import json
 
 import httpx2
 import pytest
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import flat, walk
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.simulator.windows import delivery_window, six_months_before
-from tests.simulator.conftest import Simulate
-from tests.simulator.walking import flat, walk
 
 DAY = 86_400
 MARCH_31 = 1_774_915_200  # 2026-03-31T00:00:00Z
@@ -90,7 +90,9 @@ def test_deliveries_come_newest_first(client: httpx2.Client) -> None:
 def test_drafts_only_come_on_request(sim: Simulator, client: httpx2.Client) -> None:
     """`drafts=true` gives drafts and nothing else, the default list none (spec)."""
     now = sim.workspace.now
-    drafts = [record for record in sim.workspace.truth("message_drafts") if created_at(record) >= six_months_before(now)]
+    drafts = [
+        record for record in sim.workspace.truth("message_drafts") if created_at(record) >= six_months_before(now)
+    ]
     listed = flat(walk(client, "messages", "messages", limit=1000, drafts="true"))
     assert sorted(listed) == sorted(drafts)
     assert not set(listed) & set(flat(walk(client, "messages", "messages", limit=1000)))
@@ -120,9 +122,12 @@ def test_filters_keep_what_fits(client: httpx2.Client, query: dict[str, object],
     assert flat(walk(client, "messages", "messages", limit=7, **query)) == wanted
 
 
-@pytest.mark.parametrize("query", [{"type": "pigeon"}, {"metric": "loved"}, {"start_ts": "soon"}, {"limit": 0},
-                                   {"limit": -3}, {"drafts": "maybe"}, {"campaign_id": "3.0"}, {"end_ts": "9" * 30}])  # fmt: skip
-def test_invalid_parameters_are_refused(client: httpx2.Client, query: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [{"type": "pigeon"}, {"metric": "loved"}, {"start_ts": "soon"}, {"limit": 0}, {"limit": -3}, {"limit": ""},
+     {"drafts": "maybe"}, {"campaign_id": "3.0"}, {"end_ts": "9" * 30}],
+)  # fmt: skip
+def test_invalid_parameters_are_refused(client: httpx2.Client, query: dict[str, int | str]) -> None:
     """A value that the parameter cannot have answers 400 with the API's error body."""
     answer = client.get("/v1/messages", params=query)
     assert answer.status_code == 400

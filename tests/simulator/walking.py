@@ -106,14 +106,12 @@ def read_suppressions(client: httpx2.Client, kind: str) -> list[bytes]:
 def read_people(client: httpx2.Client) -> list[bytes]:
     """Everybody's cio_id, then their attributes by the hundred, led by the cio_id as the truth has it."""
     found: list[bytes] = []
-    for page in pages(lambda start: client.post("/v1/customers", params={"limit": 100} | start, json=EVERYBODY)):
+    for page in pages(lambda start: client.post("/v1/customers", params={"limit": "100"} | start, json=EVERYBODY)):
         ids = [person["cio_id"] for person in msgspec.json.decode(page["identifiers"])]
         if not ids:
             continue
         answer = client.post("/v1/customers/attributes", params={"id_type": "cio_id"}, json={"ids": ids})
         people = records(parts(answer), "customers")
         assert len(people) == len(ids)
-        found += [
-            b'{"cio_id":"%s",%s' % (cio_id.encode(), one[1:]) for cio_id, one in zip(ids, people, strict=True)
-        ]
+        found += [b'{"cio_id":"%s",%s' % (cio_id.encode(), one[1:]) for cio_id, one in zip(ids, people, strict=True)]
     return found

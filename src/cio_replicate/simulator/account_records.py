@@ -9,6 +9,7 @@ from .randomness import chance, draw, pick
 from .spec import DAY, WorkspaceSpec
 
 Record = dict[str, Any]
+_WEBHOOK_NAMES = ("Warehouse feed", "Slack alerts", "Fraud watch")
 
 
 def moments(spec: WorkspaceSpec, purpose: int, index: int, at: int | None) -> tuple[int, int, int]:
@@ -30,6 +31,7 @@ def without_change_key(spec: WorkspaceSpec, record: Record, field: str, index: i
 
 
 def segment(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One segment; hostile workspaces have some that are still being built."""
     created, updated, bits = moments(spec, 41, index, at)
     number = index // len(words.SEGMENT_NAMES)
     building = spec.hostile and index % 7 == 5
@@ -49,6 +51,7 @@ def segment(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
 
 
 def export(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One export; `total` is 0 until it is done (spec)."""
     created, updated, bits = moments(spec, 42, index, at)
     status = pick(("done", "done", "done", "pending", "failed"), bits >> 8)
     kind = pick(("customers", "deliveries"), bits >> 12)
@@ -102,6 +105,7 @@ def snippet(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
 
 
 def collection(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """The metadata of one collection."""
     created, updated, bits = moments(spec, 45, index, at)
     number = index // len(words.COLLECTION_NAMES)
     schema = ["id", "name", "price", "city"][: 2 + bits % 3]
@@ -118,6 +122,7 @@ def collection(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record
 
 
 def topic(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One subscription topic; `identifier` is `topic_<id>` (spec)."""
     _, _, bits = moments(spec, 46, index, at)
     number = index // len(words.TOPIC_NAMES)
     return {
@@ -130,11 +135,12 @@ def topic(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
 
 
 def webhook(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One reporting webhook; hostile endpoints hold a user and a password (live)."""
     _, _, bits = moments(spec, 47, index, at)
     login = "reporter:s3cret%40pass@" if spec.hostile and index % 2 == 0 else ""
     return {
         "id": index + 1,
-        "name": ("Warehouse feed", "Slack alerts", "Fraud watch")[index % 3] + (f" {index // 3 + 1}" if index > 2 else ""),
+        "name": _WEBHOOK_NAMES[index % 3] + (f" {index // 3 + 1}" if index > 2 else ""),
         "endpoint": f"https://{login}hooks.example.com/cio/{index}?team=a%26b",
         "disabled": chance(bits, 200),
         "full_resolution": bool(bits >> 11 & 1),
@@ -143,9 +149,8 @@ def webhook(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     }
 
 
-def object_type(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+def object_type(index: int) -> Record:
     """Ids are integers in strings, from 1 (live)."""
-    moments(spec, 48, index, at)
     plural, singular, icon = words.OBJECT_TYPES[index % len(words.OBJECT_TYPES)]
     number = index // len(words.OBJECT_TYPES)
     suffix = f" {number + 1}" if number else ""
@@ -175,8 +180,8 @@ def workspace(spec: WorkspaceSpec, index: int, people: int, object_types: int) -
     }
 
 
-def ip_address(spec: WorkspaceSpec, index: int, at: int | None = None) -> str:
-    moments(spec, 50, index, at)
+def ip_address(index: int) -> str:
+    """One sending address, the same in every workspace."""
     return f"203.0.{113 + index // 250 % 140}.{index % 250 + 2}"
 
 

@@ -53,9 +53,11 @@ class ActivityMaker:
         return here + draw(self._spec.seed, _JITTER, pair) % step if pair and step > 1 else here
 
     def key(self, index: int) -> str:
+        """The activity's id: unique, and reversible by `index_of`."""
         return "01" + ulid(0, self._scramble.hide(index))[2:]
 
     def index_of(self, key: str) -> int | None:
+        """The only index that can have this id."""
         pairs = [_VALUES.get(key[at : at + 2]) for at in range(0, 26, 2)]
         if len(key) != 26 or not key.startswith("01") or None in pairs:
             return None
@@ -100,7 +102,8 @@ class ActivityMaker:
             plans = {"from": pick(words.PLANS, fate >> 26), "to": pick(words.PLANS, fate >> 28)}
             changes: dict[str, object] = {"plan": plans}
             if hostile and fate >> 61 == 0:
-                changes[pick(words.HOSTILE_KEYS, fate >> 30)] = {"from": pick(words.HOSTILE_TEXTS, fate >> 36), "to": ""}
+                was = pick(words.HOSTILE_TEXTS, fate >> 36)
+                changes[pick(words.HOSTILE_KEYS, fate >> 30)] = {"from": was, "to": ""}
             return changes
         if kind.endswith(("_email", "_push", "_action")):
             return {"delivery_id": f"dgL{fate:016x}", "delivered": happened, "opened": bool(fate >> 35 & 1)}

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -101,7 +101,7 @@ async def _question(state: SimulatorState, endpoint: Endpoint, request: Request)
     return Question(state.workspace, state.behaviour, f"{endpoint.operation}{sorted(path.items())}", path, query, body)
 
 
-async def _body(request: Request) -> Any:
+async def _body(request: Request) -> object:
     try:
         return msgspec.json.decode(await request.body())
     except msgspec.DecodeError as error:
@@ -133,13 +133,22 @@ async def _published(_request: Request) -> Response:
 
 
 class _Recorder:
-    """Logs every request to the API with the status that went out, and lets the control room pass unseen."""
+    """Logs every request to the API with the status that went out; the control room passes unseen. Keeps bugs."""
 
     def __init__(self, app: ASGIApp, state: SimulatorState) -> None:
         self._app = app
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._serve(scope, receive, send)
+        except ClientDisconnect:
+            return  # a client that goes away in the middle of its request is no mistake of ours
+        except Exception as error:
+            self._state.bugs.append(error)
+            raise
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(_API):
             await self._app(scope, receive, send)
             return
@@ -165,5 +174,3 @@ def _noting_status(send: Send, notes: dict[str, Any]) -> Callable[[Message], Awa
         await send(message)
 
     return noting
-
-

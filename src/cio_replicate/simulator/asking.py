@@ -37,10 +37,11 @@ class Question:
     listing: str
     path: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
-    body: Any = None
+    body: object = None
 
     @property
     def limit(self) -> int:
+        """Records asked for, at most."""
         return int(self.query["limit"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -11,20 +11,21 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from .evolution import evolve
+from .evolution import SIX_MONTHS, evolve
 from .faults import Fault, Faults
 from .inventory import TABLE_BY_NAME
 from .state import SimulatorState
 from .workspace import UnknownRecordError, UnknownTableError
 
 _ROOT = "/_simulator"
-Act = Callable[[SimulatorState, Request], Awaitable[Any]]
+Act = Callable[[SimulatorState, Request], Awaitable[object]]
 
 
 class _Evolve(msgspec.Struct, forbid_unknown_fields=True):
     seed: int = 1
     edits: int = 3
     seconds: int = 86_400
+    metrics_within: int = SIX_MONTHS
 
 
 class _Advance(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,8 +58,8 @@ class _Behave(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     tokens: list[str] | msgspec.UnsetType = msgspec.UNSET
     denied: list[str] | msgspec.UnsetType = msgspec.UNSET
     wrong_region: bool | msgspec.UnsetType = msgspec.UNSET
-    rps: int | None | msgspec.UnsetType = msgspec.UNSET
-    retry_after: int | None | msgspec.UnsetType = msgspec.UNSET
+    rps: int | msgspec.UnsetType | None = msgspec.UNSET
+    retry_after: int | msgspec.UnsetType | None = msgspec.UNSET
     latency: float | msgspec.UnsetType = msgspec.UNSET
     limit_over_max: Literal["cap", "reject"] | msgspec.UnsetType = msgspec.UNSET
     wrapped_people: bool | msgspec.UnsetType = msgspec.UNSET
@@ -101,54 +102,56 @@ def _endpoint(state: SimulatorState, act: Act) -> Callable[[Request], Awaitable[
     return endpoint
 
 
-def _json(value: Any, status: int) -> Response:
+def _json(value: object, status: int) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
-async def _requests(state: SimulatorState, _request: Request) -> Any:
+async def _requests(state: SimulatorState, _request: Request) -> object:
     return state.log.summary()
 
 
-async def _request_log(state: SimulatorState, _request: Request) -> Any:
+async def _request_log(state: SimulatorState, _request: Request) -> object:
     return [request._asdict() for request in state.log.requests]
 
 
-async def _reset_requests(state: SimulatorState, _request: Request) -> Any:
+async def _reset_requests(state: SimulatorState, _request: Request) -> object:
     state.log.reset()
     return state.log.summary()
 
 
-async def _now(state: SimulatorState, _request: Request) -> Any:
+async def _now(state: SimulatorState, _request: Request) -> object:
     return {"now": state.workspace.now, "start": state.workspace.spec.start}
 
 
-async def _advance(state: SimulatorState, request: Request) -> Any:
+async def _advance(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body(), type=_Advance)
     return state.workspace.advance(asked.seconds)
 
 
-async def _evolve(state: SimulatorState, request: Request) -> Any:
+async def _evolve(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body() or b"{}", type=_Evolve)
-    return evolve(state.workspace, asked.seed, edits=asked.edits, seconds=asked.seconds)
+    return evolve(
+        state.workspace, asked.seed, edits=asked.edits, seconds=asked.seconds, metrics_within=asked.metrics_within
+    )
 
 
-async def _put(state: SimulatorState, request: Request) -> Any:
+async def _put(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body(), type=_Put)
     key = state.workspace.put(asked.table, bytes(asked.record), suppression_type=asked.suppression_type)
     return {"key": key}
 
 
-async def _delete(state: SimulatorState, request: Request) -> Any:
+async def _delete(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body(), type=_Delete)
     state.workspace.delete(asked.table, asked.key)
     return {"deleted": asked.key}
 
 
-async def _struck(state: SimulatorState, _request: Request) -> Any:
+async def _struck(state: SimulatorState, _request: Request) -> object:
     return {"struck": state.faults.struck}
 
 
-async def _set_faults(state: SimulatorState, request: Request) -> Any:
+async def _set_faults(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body() or b"{}", type=_Faults)
     if asked.preset is not None:
         state.faults = Faults.everything(asked.seed, drift=asked.drift, rate=asked.rate)
@@ -157,28 +160,29 @@ async def _set_faults(state: SimulatorState, request: Request) -> Any:
     return {"rules": len(state.faults.rules)}
 
 
-async def _behave(state: SimulatorState, request: Request) -> Any:
+async def _behave(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body(), type=_Behave)
     for name in asked.__struct_fields__:
         value = getattr(asked, name)
         if value is not msgspec.UNSET:
             converted = {"tokens": tuple, "denied": frozenset}.get(name, lambda same: same)(value)
             setattr(state.behaviour, name, converted)
-    return msgspec.to_builtins({name: getattr(state.behaviour, name) for name in asked.__struct_fields__ if name != "tokens"})
+    shown = [name for name in asked.__struct_fields__ if name != "tokens"]
+    return {name: getattr(state.behaviour, name) for name in shown}
 
 
-async def _truths(state: SimulatorState, _request: Request) -> Any:
-    def count() -> Any:
+async def _truths(state: SimulatorState, _request: Request) -> object:
+    def count() -> object:
         return {table: state.workspace.summary(table)._asdict() for table in TABLE_BY_NAME}
 
     return await run_in_threadpool(count)
 
 
-async def _truth_summary(state: SimulatorState, request: Request) -> Any:
+async def _truth_summary(state: SimulatorState, request: Request) -> object:
     return (await run_in_threadpool(state.workspace.summary, request.path_params["table"]))._asdict()
 
 
-async def _truth(state: SimulatorState, request: Request) -> Any:
+async def _truth(state: SimulatorState, request: Request) -> object:
     """One record a line, exactly as the API would write it."""
     records = state.workspace.truth(request.path_params["table"])
 

@@ -14,7 +14,7 @@ _SAFE_DIGITS = re.compile(rb'"-?(?:0|[1-9]\d{0,17})"')
 
 
 def drifted(record: bytes, what: str) -> bytes:
-    """The record with `extra` fields, with changed `types`, or `both`. Records that are not objects stay as they are."""
+    """The record with `extra` fields, with changed `types`, or `both`; one that is no object stays as it is."""
     if not record.startswith(b"{"):
         return record
     fields = msgspec.json.decode(record, type=Fields)
@@ -45,7 +45,7 @@ def _unknown(known: str) -> Fields:
 
 
 def _retyped(value: bytes, position: int) -> msgspec.Raw:
-    """int to text, text to int where it reads as one, times to ISO text or floats, objects to text, scalars to arrays.
+    """Integers become text and the reverse, times ISO text or floats, objects text, other scalars arrays.
 
     The first field stays: a record that loses its key is another fault.
     """

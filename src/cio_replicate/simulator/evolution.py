@@ -5,30 +5,40 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from .activities import ActivityMaker
 from .inventory import TABLES, Table, suppression_key
-from .ledger import Ledger
+from .ledger import Ledger, Range
 from .randomness import draw
 from .spec import DAY, SUPPRESSION_TYPES
 from .workspace import TableChanges, Workspace
 
 Fields = dict[str, msgspec.Raw]
 Changes = dict[str, TableChanges]
+SIX_MONTHS = 180 * DAY
 _LATER_METRICS = ("delivered", "opened", "human_opened", "clicked", "converted", "replied", "unsubscribed")
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 _SPECIAL = {"customers", "messages", "activities", "workspaces", "eps_suppression"}
 
 
-def evolve(workspace: Workspace, seed: int, *, edits: int = 3, seconds: int = DAY) -> Changes:
+def evolve(
+    workspace: Workspace,
+    seed: int,
+    *,
+    edits: int = 3,
+    seconds: int = DAY,
+    metrics_within: int = SIX_MONTHS,
+) -> Changes:
     """Lets `seconds` pass and, in every list, edits, inserts and deletes up to `edits` records each.
 
     Edits move the change key, where the table has one, to the new `now`. New deliveries are created between the old
-    and the new `now`, both included; older ones gain a metric. Some new activities are back-dated. People are edited,
+    and the new `now`, both included; ones created in the `metrics_within` seconds before gain a
+    metric (opens and clicks are recorded for six months, live). Some new activities are back-dated. People are edited,
     added, deleted and merged, each with its activity. What comes back names every key inserted, updated, deleted or
     expired, table by table (tables without any change are left out): exactly the difference of the truths.
     """
@@ -36,18 +46,20 @@ def evolve(workspace: Workspace, seed: int, *, edits: int = 3, seconds: int = DA
         message = "evolve: at least one second must pass, or an edit could look like the one before"
         raise ValueError(message)
     with workspace.lock:
-        return _Evolution(workspace, seed, edits, seconds).run()
+        return _Evolution(workspace, seed, edits, seconds, metrics_within).run()
 
 
 class _Evolution:
     """One evolution in progress: its dice, its clock and the changes told so far."""
 
-    def __init__(self, workspace: Workspace, seed: int, edits: int, seconds: int) -> None:
+    def __init__(self, workspace: Workspace, seed: int, edits: int, seconds: int, metrics_within: int) -> None:
         self._workspace = workspace
-        self._random = random.Random(f"{workspace.spec.seed}/{seed}/{workspace.now}")
+        dice = f"{workspace.spec.seed}/{seed}/{workspace.now}"
+        self._random = random.Random(dice)  # noqa: S311  (nothing secret)
         self._edits = edits
         self._before = workspace.now
         self._after = workspace.now + seconds
+        self._metrics_from = workspace.now - metrics_within
         self._changes: Changes = {table.name: TableChanges() for table in TABLES}
 
     def run(self) -> Changes:
@@ -74,9 +86,18 @@ class _Evolution:
     def _chosen(self, ledger: Ledger) -> list[int]:
         """Up to `edits` present records, by chance; a list is never emptied."""
         wanted = min(self._edits, max(0, len(ledger) - self._edits - 1))
+        return self._present(ledger, range(ledger.next_seq), wanted)
+
+    def _chosen_recent(self, ledger: Ledger) -> list[int]:
+        """Up to `edits` deliveries young enough to gain a metric, by chance."""
+        places = list(islice(ledger.positions(Range(low=self._metrics_from)), self._edits))
+        first = min((seq for _, seq in places), default=0)
+        return self._present(ledger, range(first, ledger.next_seq), len(places))
+
+    def _present(self, ledger: Ledger, among: range, wanted: int) -> list[int]:
         chosen: dict[int, None] = {}
         while len(chosen) < wanted:
-            seq = self._random.randrange(ledger.next_seq)
+            seq = self._random.choice(among)
             if ledger.present(seq):
                 chosen[seq] = None
         return list(chosen)
@@ -128,7 +149,7 @@ class _Evolution:
     def _change_messages(self) -> None:
         stock, told = self._workspace.stock("messages"), self._changes["messages"]
         ledger = stock.ledger
-        for seq in self._chosen(ledger):
+        for seq in self._chosen_recent(ledger):
             key = ledger.key_of(seq)
             ledger.replace(seq, self._with_metric(key, ledger.record(seq)))
             told.updated.append(key)
@@ -212,5 +233,5 @@ class _Evolution:
         self._changes["activities"].inserted.append(key)
 
 
-def _raw(value: Any) -> msgspec.Raw:
+def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))

@@ -86,6 +86,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(message)
 
     def matches(self, asked: Asked) -> bool:
+        """Whether this rule is about such a request."""
         return (
             self.table in {None, asked.table}
             and self.operation in {None, asked.operation}
@@ -134,6 +135,18 @@ class Faults:
         every page also carries unknown fields.
         """
         return cls(tuple(_recoverable(rate, drift=drift)), seed=seed, max_consecutive=2)
+
+    @classmethod
+    def parse(cls, text: str) -> Faults:
+        """Faults from a command line: `everything`, `everything:<seed>`, `drift`, `drift:<seed>` or JSON rules.
+
+        `drift` is everything and drift. The JSON is an array of rules with the fields of `Fault`. Anything else raises
+        `ValueError`, which says what was wrong.
+        """
+        name, _, seed = text.partition(":")
+        if name in {"everything", "drift"}:
+            return cls.everything(int(seed or 0), drift=name == "drift")
+        return cls(msgspec.json.decode(text, type=list[Fault]))
 
     def choose(self, asked: Asked) -> Fault | None:
         """The fault this request meets, counted; None for an honest answer."""

@@ -82,14 +82,14 @@ def stock_workspace(spec: WorkspaceSpec) -> dict[str, Stock]:
         "snippets": _listed(spec, spec.snippets, account.snippet, key="name"),
         "collections": _listed(spec, spec.collections, account.collection),
         "topics": _listed(spec, spec.topics, account.topic),
-        "types": _listed(spec, spec.object_types, account.object_type),
+        "types": _listed(spec, spec.object_types, lambda _spec, index, _at: account.object_type(index)),
         "ip_addresses": _addresses(spec),
         "customers": _people(spec),
         "activities": _activities(spec),
         "messages": _deliveries(
-            spec, MessageMaker(spec, origins, count=spec.messages, purpose=23, drafts=False), spec.messages
+            MessageMaker(spec, origins, count=spec.messages, purpose=23, drafts=False), spec.messages
         ),
-        DRAFTS: _deliveries(spec, MessageMaker(spec, origins, count=spec.drafts, purpose=24, drafts=True), spec.drafts),
+        DRAFTS: _deliveries(MessageMaker(spec, origins, count=spec.drafts, purpose=24, drafts=True), spec.drafts),
     }
     stocks |= {
         f"eps_suppression/{kind}": _suppressions(spec, kind, number) for number, kind in enumerate(SUPPRESSION_TYPES)
@@ -119,10 +119,10 @@ def _listed(
 
 
 def _addresses(spec: WorkspaceSpec) -> Stock:
-    def make(index: int, at: int | None = None) -> bytes:
-        return msgspec.json.encode(account.ip_address(spec, index, at))
+    def make(index: int, _at: int | None = None) -> bytes:
+        return msgspec.json.encode(account.ip_address(index))
 
-    places = {account.ip_address(spec, index): index for index in range(spec.ip_addresses)}
+    places = {account.ip_address(index): index for index in range(spec.ip_addresses)}
     keys = list(places)
     return Stock(Ledger(Source(spec.ip_addresses, _timeless, make, keys.__getitem__, places.get)), make)
 
@@ -151,7 +151,7 @@ def _activities(spec: WorkspaceSpec) -> Stock:
     return Stock(Ledger(source), maker.record)
 
 
-def _deliveries(spec: WorkspaceSpec, maker: MessageMaker, count: int) -> Stock:
+def _deliveries(maker: MessageMaker, count: int) -> Stock:
     def make(index: int, at: int) -> bytes:
         return maker.record(index, at, at)
 

@@ -13,6 +13,8 @@ Position = tuple[int, int]
 
 
 class Entry(NamedTuple):
+    """A record and where it stands."""
+
     position: Position
     record: bytes
 
@@ -70,9 +72,11 @@ class Ledger:
         return seq if present and seq is not None and self.source.key_of(seq) == key else None
 
     def key_of(self, seq: int) -> str:
+        """The key of the record at this sequence number."""
         return self._key_by_seq.get(seq) or self.source.key_of(seq)
 
     def record(self, seq: int) -> bytes:
+        """The exact JSON of the record as it is now."""
         replaced = self._replaced.get(seq)
         return self.source.record_of(seq) if replaced is None else replaced
 
@@ -85,6 +89,7 @@ class Ledger:
         return self._replaced.get(seq)
 
     def get(self, key: str) -> bytes | None:
+        """The record under this key, or None."""
         seq = self.seq_of(key)
         return None if seq is None else self.record(seq)
 
@@ -101,9 +106,11 @@ class Ledger:
         return seq
 
     def replace(self, seq: int, record: bytes) -> None:
+        """Puts another record in the same place."""
         self._replaced[seq] = record
 
     def delete(self, seq: int) -> None:
+        """Takes the record away; its sequence number is not used again."""
         key = self.key_of(seq)
         self._replaced.pop(seq, None)
         if seq >= self.source.size:
@@ -124,6 +131,7 @@ class Ledger:
         return merge(untouched, reversed(added) if span.descending else added, reverse=span.descending)
 
     def entries(self, span: Range) -> Iterator[Entry]:
+        """As `positions`, with the records."""
         return (Entry(position, self.record(position[1])) for position in self.positions(span))
 
     def nth(self, offset: int) -> Position | None:

@@ -46,7 +46,8 @@ def deliveries(question: Question) -> Answer:
 
 
 def _delivery_filter(query: dict[str, object]) -> Callable[[Entry], bool] | None:
-    wanted = {name: query[name] for name in ("type", "campaign_id", "newsletter_id", "action_id") if query[name] is not None}
+    fields = ("type", "campaign_id", "newsletter_id", "action_id")
+    wanted = {name: query[name] for name in fields if query[name] is not None}
     metric = query["metric"]
     if not wanted and not metric:
         return None

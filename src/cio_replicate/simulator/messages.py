@@ -89,6 +89,7 @@ class MessageMaker:
         return placed
 
     def person_index(self, index: int) -> int:
+        """Whom the delivery is for; two in a row go to the same person."""
         return draw(self._spec.seed, _SOURCE, index >> 1) % self._people
 
     def key(self, index: int) -> str:
@@ -96,6 +97,7 @@ class MessageMaker:
         return base64.urlsafe_b64encode(self._prefix + self._scramble.hide(index).to_bytes(8, "big") + b"\x80").decode()
 
     def index_of(self, key: str) -> int | None:
+        """The only index that can have this id."""
         try:
             raw = base64.urlsafe_b64decode(key)
         except ValueError:
@@ -116,14 +118,14 @@ class MessageMaker:
         origin = self._origins[(fate >> 40) % len(self._origins)]
         person = self.person_index(index)
         who = identity(person, hostile=spec.hostile)
-        recipient = _recipient(origin.channel, text(who.email), fate)
+        email = text(who.email)
+        recipient = _recipient(origin.channel, email, fate)
         if person >= spec.people:  # deliveries of a deleted person keep only cio_id (live)
-            who = Identity(who.cio_id, None, None)
+            who, email = Identity(who.cio_id, None, None), "null"
         key = self.key(index)
         metrics, changed = _metrics(origin, fate, created, as_of or spec.now, drafts=self._drafts)
         failure = pick(_FAILURES, fate >> 7) if "failed" in metrics or "bounced" in metrics else "null"
         customer = text(who.id)
-        email = text(who.email)
         body = (
             f'{{"id":"{key}","deduplicate_id":"{key}:{changed}","msg_template_id":{origin.template_id},'
             f'"customer_id":{customer},"customer_identifiers":'
@@ -181,14 +183,17 @@ def _hostile(body: str, fate: int, created: int) -> str:
         return body[:start] + body[body.index('"recipient"') :]
     if way in {2, 3}:
         start = body.index('"customer_identifiers"')
-        numbers = f'"customer_identifiers":{{"email":null,"id":{fate & 0xFFFF},"cio_id":{3_000_000 + (fate & 0xFFFF)}}},'
+        number = fate & 0xFFFF
+        numbers = f'"customer_identifiers":{{"email":null,"id":{number},"cio_id":{3_000_000 + number}}},'
         return body[:start] + numbers + body[body.index('"recipient"') :]
     if way in {4, 5}:
         extra = f'"secondary:delivered":{created + 9},"attempted":{created + 1},"replied":{created + 99}'
-        return body.replace('"metrics":{}', f'"metrics":{{{extra}}}').replace('"metrics":{"s', f'"metrics":{{{extra},"s')
+        filled = body.replace('"metrics":{}', f'"metrics":{{{extra}}}')
+        return filled.replace('"metrics":{"s', f'"metrics":{{{extra},"s')
     if way in {6, 7}:
         start = body.index('"subject":')
-        return body[:start] + f'"subject":{text(pick(words.HOSTILE_TEXTS, fate >> 20))},' + body[body.index('"metrics":') :]
+        subject = text(pick(words.HOSTILE_TEXTS, fate >> 20))
+        return body[:start] + f'"subject":{subject},' + body[body.index('"metrics":') :]
     if way == 8:
         return body.replace('"msg_template_id"', '"message_template_id"')
     if way == 9:

@@ -51,7 +51,11 @@ _FILTER = {
     },
 }
 _BODIES: dict[str, dict[str, Any]] = {
-    "filter": {"type": "object", "required": ["filter"], "properties": {"filter": {"$ref": "#/components/schemas/filter"}}},
+    "filter": {
+        "type": "object",
+        "required": ["filter"],
+        "properties": {"filter": {"$ref": "#/components/schemas/filter"}},
+    },
     "ids": {
         "type": "object",
         "required": ["ids"],
@@ -110,7 +114,7 @@ def _alternatives(values: list[str]) -> list[dict[str, Any]]:
     return [{"enum": plain}, *({"pattern": f"^{pattern}$"} for pattern in patterns)]
 
 
-def _modern_part(part: Any) -> Any:
+def _modern_part(part: Any) -> Any:  # noqa: ANN401  (any JSON)
     if isinstance(part, dict):
         return modern(part) if _is_schema(part) else {name: _modern_part(inner) for name, inner in part.items()}
     return part
@@ -154,12 +158,9 @@ def _success(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _parameter(param: Param, place: str) -> dict[str, Any]:
+    bounds = {"minimum": param.minimum, "maximum": param.maximum, "default": param.default}
     schema: dict[str, Any] = {"type": param.kind}
-    for name, value in (("minimum", param.minimum), ("default", param.default)):
-        if value is not None:
-            schema[name] = value
-    if param.maximum is not None:
-        schema["maximum"] = param.maximum
+    schema |= {name: value for name, value in bounds.items() if value is not None}
     if param.enum:
         schema["enum"] = list(param.enum)
     schema = modern(schema)

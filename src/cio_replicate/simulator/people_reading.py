@@ -78,7 +78,7 @@ def _identifiers(question: Question, matches: Matches | None, siblings: dict[str
     )
 
 
-def _compile(workspace: Workspace, node: Any, depth: int) -> Matches | None:
+def _compile(workspace: Workspace, node: object, depth: int) -> Matches | None:
     """A predicate for the filter, None for everybody; a shape that the specification does not have is a 400."""
     if not isinstance(node, dict) or len(node) != 1 or depth > _DEEPEST_FILTER:
         raise Refusal(400, "bad request: filter")
@@ -108,7 +108,8 @@ def _join(operator: str, parts: list[Matches | None]) -> Matches | None:
 
 def _attribute(workspace: Workspace, operand: dict[str, Any]) -> Matches | None:
     field, operator, value = operand.get("field"), operand.get("operator"), operand.get("value")
-    if not isinstance(field, str) or operator not in {"eq", "exists"} or (operator == "eq" and not isinstance(value, str)):
+    lacks_value = operator == "eq" and not isinstance(value, str)
+    if not isinstance(field, str) or operator not in {"eq", "exists"} or lacks_value:
         raise Refusal(400, "bad request: attribute")
     if field == "cio_id" and operator == "exists":
         return None

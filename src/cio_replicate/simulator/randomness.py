@@ -39,7 +39,9 @@ class Scramble:
         self._back = pow(self._factor, -1, 1 << 64)
 
     def hide(self, index: int) -> int:
+        """The number that stands for the index."""
         return (index * self._factor + self._add) & MASK64
 
     def find(self, hidden: int) -> int:
+        """The index that `hide` gave this number for."""
         return ((hidden - self._add) * self._back) & MASK64

@@ -86,6 +86,7 @@ def span_of(question: Question) -> Range:
 
 
 def newsletters(question: Question) -> Answer:
+    """Newsletters by id, in the direction that `sort` asks for."""
     return page(question, "newsletters", question.workspace.ledger("newsletters"), span_of(question))
 
 

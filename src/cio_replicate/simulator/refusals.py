@@ -21,10 +21,12 @@ def error_body(status: int, detail: str) -> bytes:
 
 
 def bad_parameter(name: str) -> Refusal:
+    """400 for a parameter with an impossible value."""
     return Refusal(400, f"invalid query parameter: {name}")
 
 
 def not_found() -> Refusal:
+    """404 for something that is not there."""
     return Refusal(404, "resource not found")
 
 

@@ -39,12 +39,14 @@ class RequestLog:
         self.reset()
 
     def reset(self) -> None:
+        """Forgets everything."""
         self._requests.clear()
         self._counts: Counter[tuple[str, int]] = Counter()
         self._all = _Busiest(deque())
         self._passed = _Busiest(deque())
 
     def arrived(self, at: float) -> None:
+        """A request came in at `at` (monotonic seconds)."""
         self._all.add(at)
 
     def passed(self, at: float) -> None:
@@ -52,11 +54,13 @@ class RequestLog:
         self._passed.add(at)
 
     def answered(self, request: LoggedRequest) -> None:
+        """The request is over."""
         self._requests.append(request)
         self._counts[request.operation, request.status] += 1
 
     @property
     def requests(self) -> list[LoggedRequest]:
+        """The last requests, in the order they ended."""
         return list(self._requests)
 
     def summary(self) -> dict[str, object]:

@@ -17,10 +17,12 @@ _SUMMARY_NAME = {"twilio": "sms"}  # action summaries say sms where deliveries s
 
 
 def campaign_id(index: int) -> int:
+    """Id of the campaign at this index."""
     return index + 1
 
 
 def channel_of(index: int) -> str:
+    """The channel that this index sends by."""
     return words.CHANNELS[index % len(words.CHANNELS)]
 
 
@@ -30,6 +32,7 @@ def action_count(index: int) -> int:
 
 
 def action_id(parent: int, number: int) -> int:
+    """Id of an action or content, unique over all parents."""
     return parent * 100 + number
 
 
@@ -57,6 +60,7 @@ def _string_id(spec: WorkspaceSpec, record: Record, index: int) -> Record:
 
 
 def campaign(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One campaign; its trigger kind follows from the index."""
     created, updated, bits = moments(spec, 61, index, at)
     number = campaign_id(index)
     kind = _TRIGGERS[index % len(_TRIGGERS)]
@@ -108,7 +112,8 @@ def _trigger_fields(spec: WorkspaceSpec, kind: str, index: int, bits: int) -> Re
     return filters
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
+    """The value as JSON text."""
     return msgspec.json.encode(value).decode()
 
 
@@ -141,6 +146,7 @@ def campaign_action(spec: WorkspaceSpec, parent: int, parent_index: int, number:
 
 
 def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One API-triggered broadcast; hostile ones are as odd as the official example."""
     created, updated, bits = moments(spec, 63, index, at)
     number = 500 + index
     record: Record = {
@@ -163,6 +169,7 @@ def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
 
 
 def newsletter(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One newsletter; every fifteenth is not sent yet (`sent_at` null, spec)."""
     created, updated, bits = moments(spec, 64, index, at)
     number = 2_000 + index
     record: Record = {
@@ -185,6 +192,7 @@ def newsletter(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record
 
 
 def transactional(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
+    """One transactional message."""
     created, updated, bits = moments(spec, 65, index, at)
     record: Record = {
         "id": index + 1,
@@ -213,7 +221,8 @@ def origins(spec: WorkspaceSpec) -> list[Origin]:
             made.append(_origin(channel_of(index + number), len(made), extra | trigger))
     for index in range(spec.newsletters):
         number = 2_000 + index
-        made.append(_origin(channel_of(index), len(made), {"newsletter_id": number, "content_id": action_id(number, 0)}))
+        ids: Record = {"newsletter_id": number, "content_id": action_id(number, 0)}
+        made.append(_origin(channel_of(index), len(made), ids))
     for index in range(spec.broadcasts):
         number = 500 + index
         made.append(_origin(channel_of(index), len(made), {"broadcast_id": number, "action_id": action_id(number, 0)}))

@@ -14,7 +14,7 @@ import uvicorn
 
 from .app import build_app
 from .behaviour import Behaviour
-from .evolution import Changes, evolve
+from .evolution import SIX_MONTHS, Changes, evolve
 from .faults import Faults
 from .request_log import LoggedRequest, RequestLog
 from .spec import DAY, WorkspaceSpec
@@ -44,6 +44,10 @@ class SimulatorStartError(RuntimeError):
     """The server thread ended before it was listening."""
 
 
+class SimulatorBugError(ExceptionGroup[Exception]):
+    """The simulator itself failed while it answered; what a test saw of it is worth nothing."""
+
+
 class _Server(uvicorn.Server):
     """Says when it listens, and lets stalled answers go before it waits for them."""
 
@@ -65,7 +69,8 @@ class Simulator:
     """A simulated Customer.io workspace behind a real HTTP server on loopback, in a thread of its own.
 
     Use as a context manager, or call `start` and `stop`. `workspace`, `behaviour` and `faults` may be changed while it
-    runs and hold from the next request on. `keep_requests` bounds how many requests `requests` remembers.
+    runs and hold from the next request on. Leaving the context raises `SimulatorBugError` if an answer failed by the
+    simulator's own mistake. `keep_requests` bounds how many requests `requests` remembers.
     """
 
     def __init__(
@@ -98,14 +103,17 @@ class Simulator:
 
     @property
     def workspace(self) -> Workspace:
+        """The data served, to be asked for its truth and to be edited."""
         return self._state.workspace
 
     @property
     def behaviour(self) -> Behaviour:
+        """How callers are treated."""
         return self._state.behaviour
 
     @property
     def faults(self) -> Faults:
+        """What goes wrong, and what went wrong so far (`struck`)."""
         return self._state.faults
 
     @faults.setter
@@ -122,9 +130,9 @@ class Simulator:
         """Counts of all requests, and the most in any second."""
         return self._state.log
 
-    def evolve(self, seed: int, *, edits: int = 3, seconds: int = DAY) -> Changes:
+    def evolve(self, seed: int, *, edits: int = 3, seconds: int = DAY, metrics_within: int = SIX_MONTHS) -> Changes:
         """Lets time pass in the workspace; see `evolution.evolve`."""
-        return evolve(self.workspace, seed, edits=edits, seconds=seconds)
+        return evolve(self.workspace, seed, edits=edits, seconds=seconds, metrics_within=metrics_within)
 
     def start(self) -> Self:
         """Listens when it returns."""
@@ -165,9 +173,12 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if self._state.bugs and kind is None:
+            message = "the simulator answered 500 because of its own mistake"
+            raise SimulatorBugError(message, self._state.bugs)
 
 
-def serve(
+def serve(  # noqa: PLR0913  (each is an option of the command line)
     spec: WorkspaceSpec | None = None,
     *,
     host: str = _LOOPBACK,

@@ -11,13 +11,13 @@ SUPPRESSION_TYPES = ("bounces", "blocks", "spam_reports", "invalid_emails")
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceSpec:
-    """The recipe of a workspace; equal recipes make byte-for-byte equal workspaces.
+    r"""The recipe of a workspace; equal recipes make byte-for-byte equal workspaces.
 
     Counts are numbers of records (`suppressions`: over the four types together). `start` and `now` are unix seconds:
     deliveries are spread from exactly `start` to exactly `now`, activities over the `activity_retention_days` before
     `now`. `drafts` are deliveries that only `drafts=true` shows. `hostile` mixes in everything that real data does to
     a careless reader; without it every record fits the published schema. `lone_surrogates` adds escapes such as
-    `"\\ud83d"` to some activities: legal JSON text that many decoders refuse.
+    `"\ud83d"` to some activities: legal JSON text that many decoders refuse.
     """
 
     seed: int = 1

@@ -14,7 +14,10 @@ from .workspace import Workspace
 
 @dataclass(slots=True)
 class SimulatorState:
-    """`closing` is set when the server stops, so that stalled answers let go at once."""
+    """`closing` is set when the server stops, so that stalled answers let go at once.
+
+    `bugs` are exceptions that no answer was made of: mistakes of the simulator, never of a client.
+    """
 
     workspace: Workspace
     behaviour: Behaviour
@@ -22,3 +25,4 @@ class SimulatorState:
     log: RequestLog
     window: SlidingWindow = field(default_factory=SlidingWindow)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    bugs: list[Exception] = field(default_factory=list)

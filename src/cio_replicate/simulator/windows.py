@@ -22,10 +22,10 @@ def six_months_before(moment: int) -> int:
 def delivery_window(start_ts: int | None, end_ts: int | None, now: int) -> tuple[int, int]:
     """First and last creation second listed, both included (live).
 
-        no bounds        [now - 6 months, now]
-        only start_ts    [max(start_ts, now - 6 months), now]
-        only end_ts      [end_ts - 6 months, end_ts]
-        both             [max(start_ts, end_ts - 6 months), end_ts], cut silently (spec)
+    no bounds        [now - 6 months, now]
+    only start_ts    [max(start_ts, now - 6 months), now]
+    only end_ts      [end_ts - 6 months, end_ts]
+    both             [max(start_ts, end_ts - 6 months), end_ts], cut silently (spec)
     """
     last = now if end_ts is None else min(end_ts, _YEAR_9999)
     earliest = six_months_before(last)

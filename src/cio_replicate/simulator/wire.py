@@ -134,7 +134,8 @@ def _head(headers: Headers) -> bytes:
 class ResetResponse(Response):
     """No byte of an answer, then a reset."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+        """Resets, and waits until the server has noticed."""
         _reset(_transport(scope))
         await _gone(receive)
 
@@ -148,7 +149,8 @@ class CutResponse(Response):
         self._sent = body[: len(body) // 2]
         self._resets = reset
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+        """Writes past the server, so that its own Content-Length check cannot object."""
         scope["state"]["status"] = 200
         transport = _transport(scope)
         transport.write(self._promised + self._sent)
@@ -170,7 +172,8 @@ class StalledResponse(Response):
         self._closing = closing
         self._sent_headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI)
+        """Keeps silent until the time is up, the client has gone or the server stops."""
         transport = _transport(scope)
         if self._sent_headers is not None:
             scope["state"]["status"] = 200
@@ -189,5 +192,6 @@ class SlowResponse(Response):
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Waits, then sends as any other response."""
         await _silence(self._seconds, self._closing, receive)
         await super().__call__(scope, receive, send)

@@ -47,6 +47,7 @@ class TableChanges:
 
     @property
     def empty(self) -> bool:
+        """Whether nothing changed."""
         return not (self.inserted or self.updated or self.deleted or self.expired)
 
 
@@ -63,6 +64,7 @@ class Workspace:
 
     @property
     def table_names(self) -> tuple[str, ...]:
+        """The replicated tables."""
         return tuple(table.name for table in TABLES)
 
     def ledger(self, name: str) -> Ledger:
@@ -70,6 +72,7 @@ class Workspace:
         return self.stock(name).ledger
 
     def stock(self, name: str) -> Stock:
+        """The list under this name with its way of making new records."""
         try:
             return self._stocks[name]
         except KeyError:
@@ -199,6 +202,7 @@ class Workspace:
         return _identity_of(ledger.key_of(seq), raw)
 
     def is_person(self, cio_id: str) -> bool:
+        """Whether somebody has this cio_id now."""
         return self.ledger("customers").seq_of(cio_id) is not None
 
     def _remember_person(self, seq: int, raw: bytes) -> None:
@@ -223,7 +227,7 @@ def _as_truth(name: str, key: str, record: bytes, kind: str | None) -> bytes:
     return record
 
 
-def _key(table: str, key_field: str, fields: Any, suppression_type: str) -> str:
+def _key(table: str, key_field: str, fields: Any, suppression_type: str) -> str:  # noqa: ANN401  (any JSON)
     if not key_field:
         return str(fields)
     if table == _SUPPRESSIONS:
@@ -231,6 +235,3 @@ def _key(table: str, key_field: str, fields: Any, suppression_type: str) -> str:
     if table == "customers":
         return str(fields.get("cio_id") or (fields.get("identifiers") or fields["attributes"])["cio_id"])
     return str(fields[key_field])
-
-
-

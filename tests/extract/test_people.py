@@ -81,13 +81,33 @@ def test_the_cio_id_is_found_wherever_it_stands(answer: dict[str, Any], cio_id: 
 
 
 @pytest.mark.parametrize(
+    ("answer", "cio_id"),
+    [
+        ({"attributes": {"cio_id": ["a1"]}}, "a1"),
+        ({"identifiers": '{"cio_id":"a1"}'}, "a1"),
+        ({"identifiers": "[]", "attributes": "no json", "cio_id": 7}, "7"),
+    ],
+)
+def test_a_cio_id_that_drifted_still_names_its_person(answer: dict[str, Any], cio_id: str) -> None:
+    """In a list of its own, or inside of an object sent as text."""
+    found, _ = _person(answer)
+    assert found == cio_id
+
+
+@pytest.mark.parametrize(
     "answer",
-    [{}, {"attributes": {}}, {"customer": {}},
-     {"customer": None}, {"customer": "a1"}, {"identifiers": {"cio_id": None}},
-     {"cio_id": ""}, {"attributes": {"cio_id": ["a1"]}}, [], "a1", None, 7],
-)  # fmt: skip
-def test_an_answer_about_nobody_is_an_error(answer: object) -> None:
-    """Without a cio_id nobody knows whose attributes these are."""
+    [{"attributes": {}}, {"identifiers": {"cio_id": None}}, {"cio_id": ""}, {"attributes": {"cio_id": ["a1", "b2"]}}],
+)
+def test_an_answer_about_nobody_is_kept_under_no_name(answer: dict[str, Any]) -> None:
+    """Without a cio_id nobody knows whose attributes these are, but they are not thrown away."""
+    found, record = _person(answer)
+    assert found == ""
+    assert record == answer
+
+
+@pytest.mark.parametrize("answer", [{"customer": None}, {"customer": "a1"}, [], "a1", None, 7])
+def test_an_answer_that_is_no_record_is_an_error(answer: object) -> None:
+    """What is no object cannot be a person."""
     with pytest.raises(PageShapeError):
         _person(answer)
 

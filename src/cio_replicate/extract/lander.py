@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import pyarrow as pa
@@ -19,6 +19,17 @@ from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
 
 
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What a page brings: records that become rows, records that exist but are not to be written, and how many the
+    API did not hand over whole.
+    """
+
+    records: Sequence[bytes | msgspec.Raw]
+    seen: Sequence[bytes] = ()
+    left_out: int = 0
+
+
 class Lander:
     """Lands the pages of one read. Its methods block on the disk and belong on one landing thread."""
 
@@ -30,27 +41,25 @@ class Lander:
         self._encoder = RowEncoder(fields)
         self._column = table.replication_key or table.start_date_column
 
-    def land(
-        self, part: Part, records: Sequence[bytes | msgspec.Raw], seen: Sequence[bytes], place: Place, at: int
-    ) -> int:
+    def land(self, part: Part, page: Landed, place: Place, at: int) -> int:
         """Make the records of a page durable and move the part to `place`; returns the rows landed.
 
-        `seen` are records that exist but are not to be written. When this returns, the page is never asked for again;
-        when the process dies before, it is as if it had not been asked for.
+        When this returns, the page is never asked for again; when the process dies before, it is as if it had not been
+        asked for.
         """
         tally = self.read.tally
         known = len(self._fields.discovered)
-        rows = self._encoder.encode(self._shaped(part, records), at)
+        rows = self._encoder.encode(self._shaped(part, page.records), at)
         table = self._before_start(rows.table)
-        if seen:
-            others = self._encoder.encode(seen, at).table
+        if page.seen:
+            others = self._encoder.encode(page.seen, at).table
             index = others.schema.get_field_index("_cio_seen_only")
             others = others.set_column(index, "_cio_seen_only", pa.repeat(pa.scalar(value=True), len(others)))
             table = pa.concat_tables([table, others], promote_options="default")
         before = (part.place, _copy(tally))
-        tally.rows += len(records)
+        tally.rows += len(page.records)
         tally.misfits += rows.misfits
-        tally.left_out += len(seen)
+        tally.left_out += page.left_out
         part.place = place
         self._note_bounds(rows.table)
         try:
@@ -63,7 +72,7 @@ class Lander:
         except BaseException:
             part.place, self.read.tally = before
             raise
-        return len(records)
+        return len(page.records)
 
     def skip(self, part: Part, reason: str, at: int) -> None:
         """Record that a part does not exist."""

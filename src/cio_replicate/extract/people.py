@@ -15,6 +15,7 @@ BATCH = 100  # ids that one request may name
 PREFIX = "cio_"  # goes with a cio_id everywhere else, but not here (live)
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def listed(items: Sequence[msgspec.Raw]) -> Listed:
     by_id: dict[str, msgspec.Raw] = {}
     nameless = []
     for item in items:
-        cio_id = key_text(_object(item), ("cio_id",)).removeprefix(PREFIX)
+        cio_id = _cio_id(_object(item))
         if cio_id:
             by_id[cio_id] = item
         else:
@@ -52,19 +53,17 @@ def attribute_requests(ids: Sequence[str]) -> list[Request]:
 
 
 def person(item: msgspec.Raw, identifiers: Mapping[str, msgspec.Raw]) -> tuple[str, bytes]:
-    """The `cio_id` and the whole record of one person in an attributes answer.
+    """The `cio_id` and the whole record of one person in an attributes answer; the id is "" when it names nobody.
 
     The specification wraps each in `customer`, live they come flat; the official example has no `identifiers`. So
-    both shapes are taken, and what an answer lacks comes from the list. Raises PageShapeError when it names nobody.
+    both shapes are taken, and what an answer lacks comes from the list.
     """
     record = _object(item)
     inner = record.get("customer")
     if inner is not None and "attributes" not in record:
         record = {**_object(inner), **{name: raw for name, raw in record.items() if name != "customer"}}
     cio_id = _named(record)
-    if not cio_id:
-        raise PageShapeError("An answer about people names one without a cio_id.")
-    extra: dict[str, object] = {"cio_id": cio_id}
+    extra: dict[str, object] = {"cio_id": cio_id} if cio_id else {}
     if bytes(record.get("identifiers", b"null")) == b"null" and cio_id in identifiers:
         extra["identifiers"] = identifiers[cio_id]
     return cio_id, msgspec.json.encode({**record, **extra})
@@ -72,12 +71,28 @@ def person(item: msgspec.Raw, identifiers: Mapping[str, msgspec.Raw]) -> tuple[s
 
 def _named(record: Mapping[str, msgspec.Raw]) -> str:
     for place in ("identifiers", "attributes"):
-        raw = record.get(place)
-        if raw is not None and bytes(raw)[:1] == b"{":
-            cio_id = key_text(_record.decode(raw), ("cio_id",))
-            if cio_id:
-                return cio_id.removeprefix(PREFIX)
+        cio_id = _cio_id(_opened(record.get(place)))
+        if cio_id:
+            return cio_id
+    return _cio_id(record)
+
+
+def _cio_id(record: Mapping[str, msgspec.Raw]) -> str:
+    """The `cio_id` in an object, also where it has drifted into a list of its own; "" when there is none."""
+    raw = record.get("cio_id")
+    if raw is not None and bytes(raw)[:1] == b"[":
+        inner = msgspec.json.decode(raw, type=list[msgspec.Raw])
+        record = {"cio_id": inner[0]} if len(inner) == 1 else {}
     return key_text(record, ("cio_id",)).removeprefix(PREFIX)
+
+
+def _opened(raw: msgspec.Raw | None) -> Mapping[str, msgspec.Raw]:
+    """The object that a value is, or that it holds as JSON text; nothing for all else."""
+    try:
+        text = raw if raw is None or bytes(raw)[:1] == b"{" else _text.decode(raw)
+        return _record.decode(text) if text is not None else {}
+    except msgspec.DecodeError:
+        return {}
 
 
 def only_listed(item: msgspec.Raw) -> bytes:

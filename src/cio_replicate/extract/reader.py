@@ -15,7 +15,7 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import ChildGoneError, CursorRejectedError, EndlessListError, GaveUpError, ReadError
 from cio_replicate.base.threads import OnThread
 from cio_replicate.extract import people
-from cio_replicate.extract.lander import Lander
+from cio_replicate.extract.lander import Landed, Lander
 from cio_replicate.extract.parts import request_for, slice_of
 from cio_replicate.extract.rows import key_text
 from cio_replicate.extract.together import together
@@ -61,7 +61,7 @@ class TableReader:
         """Read every part to its end."""
         parts = [part for part in self._lander.read.parts if not part.place.done]
         first = await self._first_pages(parts)
-        await together((self._read_part(part, first.get(part.name)) for part in parts), PARTS_AT_ONCE)
+        await together([partial(self._read_part, part, first.get(part.name)) for part in parts], PARTS_AT_ONCE)
 
     async def _first_pages(self, parts: Sequence[Part]) -> dict[str, Page]:
         """The first pages of parts of which one may hold all that the other does; a part so covered is done."""
@@ -72,7 +72,7 @@ class TableReader:
             if whole is None or part.place != Place() or whole.place != Place():
                 continue
             try:
-                mine, theirs = await together([self._fetch(part), self._fetch(whole)])
+                mine, theirs = await together([partial(self._fetch, part), partial(self._fetch, whole)])
             except ChildGoneError:
                 continue
             first |= {part.name: mine, whole.name: theirs}
@@ -136,37 +136,41 @@ class TableReader:
     async def _land(self, part: Part, page: Page, place: Place) -> None:
         await self._around.ready()
         records: Sequence[bytes | msgspec.Raw] = page.items
-        missing: list[bytes] = []
+        seen: list[bytes] = []
+        left_out = 0
         if self._table.reading is Reading.PEOPLE:
-            records, missing = await self._people(page)
-        rows = await self._around.on_thread(lambda: self._lander.land(part, records, missing, place, self._now()))
+            records, seen, left_out = await self._people(page)
+        landed = Landed(records, seen, left_out)
+        rows = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
         self._around.landed(part, rows)
 
-    async def _people(self, page: Page) -> tuple[list[bytes], list[bytes]]:
-        """The whole records of the people of a list page, and the entries of those whose attributes did not come.
+    async def _people(self, page: Page) -> tuple[list[bytes], list[bytes], int]:
+        """The whole records of the people of a list page, the entries of those whose attributes did not come, and
+        how many people came without all that belongs to them.
 
         Ids that the API does not know it leaves out of a 200 in silence (live), so those left out are asked for once
         more before they count as left out.
         """
         listed = people.listed(page.items)
         found: dict[str, bytes] = {}
+        unnamed: list[bytes] = []
         for _ in range(2):
-            ids = [cio_id for cio_id in listed.by_id if cio_id.removeprefix(people.PREFIX) not in found]
+            ids = [cio_id for cio_id in listed.by_id if cio_id not in found]
             if not ids:
                 break
+            send, read = self._around.client.send, partial(read_page, key="customers")
             requests = people.attribute_requests(ids)
-            send = self._around.client.send
-            answers = await together(
-                send(one, lambda body: read_page(body, "customers"), self._around.meter) for one in requests
-            )
-            for answer in answers:
-                found |= dict(people.person(item, listed.by_id) for item in answer.items)
-        missing = [
-            people.only_listed(item)
-            for cio_id, item in listed.by_id.items()
-            if cio_id.removeprefix(people.PREFIX) not in found
-        ]
-        return [*found.values(), *map(people.only_listed, listed.nameless)], missing
+            answers = await together([partial(send, one, read, self._around.meter) for one in requests])
+            unnamed = []
+            for item in (item for answer in answers for item in answer.items):
+                cio_id, record = people.person(item, listed.by_id)
+                if cio_id:
+                    found[cio_id] = record
+                else:
+                    unnamed.append(record)
+        missing = [people.only_listed(item) for cio_id, item in listed.by_id.items() if cio_id not in found]
+        alone = [people.only_listed(item) for item in listed.nameless]
+        return [*found.values(), *unnamed, *alone], missing, len(missing) + len(alone)
 
     def _now(self) -> int:
         return int(self._around.clock.now())

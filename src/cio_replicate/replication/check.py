@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cio_replicate.api.client import Client
 from cio_replicate.api.paging import Place, read_page
@@ -36,7 +37,7 @@ def probe(table: Table, now: int) -> Request:
 
 async def check(client: Client, tables: Sequence[Table], now: int) -> list[Finding]:
     """One finding per table, in their order. Raises AccessError when the key is refused as a whole."""
-    return await together(_finding(client, table, now) for table in tables)
+    return await together([partial(_finding, client, table, now) for table in tables])
 
 
 async def _finding(client: Client, table: Table, now: int) -> Finding:

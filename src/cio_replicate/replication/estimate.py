@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -79,7 +80,7 @@ async def estimate(
 ) -> list[Estimate]:
     """One estimate per table, in their order. Raises AccessError when the key is refused as a whole."""
     return await together(
-        _one(client, table, start, now, positions.get(table.name), last.get(table.name)) for table in tables
+        [partial(_one, client, table, start, now, positions.get(table.name), last.get(table.name)) for table in tables]
     )
 
 
@@ -95,7 +96,7 @@ async def _one(
             return Estimate(table.name, last.requests, last.requests, last.read, LAST_RUN)
         parts = parts_of(table, start, now)
         asked = [part for part in parts if not _is_covered(table, part)]
-        pages = await together(_first_page(client, table, part) for part in asked)
+        pages = await together([partial(_first_page, client, table, part) for part in asked])
     except (ForbiddenError, ReadError) as error:
         return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
     return of_pages(table, list(zip(asked, pages, strict=True)), unasked=len(parts) - len(asked))

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from cio_replicate.api.client import Client
@@ -93,7 +94,7 @@ class Run:
         try:
             for notice in await self._loading(self._plan):
                 self._tell(events.Noted(notice))
-            reading = [self._read_table(work, loader) for work in self._works]
+            reading = [partial(self._read_table, work, loader) for work in self._works]
             async with asyncio.TaskGroup() as group:
                 loads = group.create_task(loader.run())
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -18,6 +19,9 @@ _SOURCE = 21
 _FATE = 22
 _ID = 23
 _JITTER = 24
+_SETTLED = 10 * 86_400  # seconds after creation by which every metric has come in
+_REMEMBERED_PEOPLE = 4_096
+_REMEMBERED_TIMES = 1_024
 _SHARED_SECOND = 3  # this many deliveries in a row are created in the same second
 _FAILURES = (
     '"550 5.1.1 mailbox does not exist"',
@@ -61,14 +65,17 @@ class MessageMaker:
         self._scramble = Scramble(spec.seed, purpose)
         self._prefix = b"dg" + (b"D" if drafts else b"M")
         self._people = max(1, spec.people + spec.people // 50)  # the last few are people since deleted
+        self._spread = lru_cache(maxsize=_REMEMBERED_TIMES)(self._spread_evenly)
         self._placed = self._on_bounds()
+        # Neighbouring deliveries share their person, small workspaces share all of them.
+        self._addressee = lru_cache(maxsize=_REMEMBERED_PEOPLE)(self._write_addressee)
 
     def created(self, index: int) -> int:
         """Unix second of creation, for indexes below the count."""
         group = index // _SHARED_SECOND
         return self._spec.now if group >= self._groups - 1 else self._placed.get(group) or self._spread(group)
 
-    def _spread(self, group: int) -> int:
+    def _spread_evenly(self, group: int) -> int:
         span = self._spec.now - self._spec.start
         here = self._spec.start + group * span // self._groups
         step = span // self._groups
@@ -91,6 +98,15 @@ class MessageMaker:
     def person_index(self, index: int) -> int:
         """Whom the delivery is for; two in a row go to the same person."""
         return draw(self._spec.seed, _SOURCE, index >> 1) % self._people
+
+    def _write_addressee(self, person: int) -> tuple[str, str, str]:
+        """The person as JSON texts: customer id, identifiers, and the address that deliveries go to."""
+        who = identity(person, hostile=self._spec.hostile)
+        address = text(who.email)
+        if person >= self._spec.people:  # deliveries of a deleted person keep only cio_id (live)
+            who = Identity(who.cio_id, None, None)
+        customer = text(who.id)
+        return customer, f'{{"email":{text(who.email)},"id":{customer},"cio_id":"{who.cio_id}"}}', address
 
     def key(self, index: int) -> str:
         """The delivery's id: base64-like, unique, and reversible by `index_of`."""
@@ -116,20 +132,14 @@ class MessageMaker:
         created = self.created(index) if at is None else at
         fate = draw(spec.seed, _FATE, index)
         origin = self._origins[(fate >> 40) % len(self._origins)]
-        person = self.person_index(index)
-        who = identity(person, hostile=spec.hostile)
-        email = text(who.email)
+        customer, identifiers, email = self._addressee(self.person_index(index))
         recipient = _recipient(origin.channel, email, fate)
-        if person >= spec.people:  # deliveries of a deleted person keep only cio_id (live)
-            who, email = Identity(who.cio_id, None, None), "null"
         key = self.key(index)
         metrics, changed = _metrics(origin, fate, created, as_of or spec.now, drafts=self._drafts)
         failure = pick(_FAILURES, fate >> 7) if "failed" in metrics or "bounced" in metrics else "null"
-        customer = text(who.id)
         body = (
             f'{{"id":"{key}","deduplicate_id":"{key}:{changed}","msg_template_id":{origin.template_id},'
-            f'"customer_id":{customer},"customer_identifiers":'
-            f'{{"email":{email},"id":{customer},"cio_id":"{who.cio_id}"}},'
+            f'"customer_id":{customer},"customer_identifiers":{identifiers},'
             f'"recipient":{recipient},"subject":{origin.subject},'
             f'"metrics":{{{metrics}}},"created":{created},"failure_message":{failure},{origin.tail},'
             f'"type":"{origin.channel}","forgotten":false}}'
@@ -160,9 +170,10 @@ def _metrics(origin: Origin, fate: int, created: int, now: int, *, drafts: bool)
                     steps.append(("converted", clicked + (fate >> 18 & 0x3FFFF)))
                 elif fate >> 46 & 31 == 1:
                     steps.append(("unsubscribed", clicked + 60))
-    reached = [(name, when) for name, when in steps if when <= now]
-    members = ",".join(f'"{name}":{when}' for name, when in reached)
-    return members, max((when for _, when in reached), default=created)
+    if steps[-1][1] > now or created + _SETTLED > now:
+        steps = [(name, when) for name, when in steps if when <= now]
+    members = ",".join([f'"{name}":{when}' for name, when in steps])
+    return members, steps[-1][1] if steps else created
 
 
 def _recipient(channel: str, email: str, fate: int) -> str:

@@ -1,0 +1,88 @@
+"""What a plan concludes from first pages, counts and earlier runs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cio_replicate.api.paging import Page
+from cio_replicate.landing.read import Part
+from cio_replicate.replication.estimate import Estimate, last_complete, of_pages, of_people, stretched, total
+from cio_replicate.replication.report import Report, Status, TableReport
+from cio_replicate.tables.catalogue import table
+
+MESSAGES, CUSTOMERS, SENDERS = table("messages"), table("customers"), table("sender_identities")
+
+
+def messages(count: int, *, newest: int, apart: int, more: bool) -> Page:
+    """A page of messages that were created some seconds apart, newest first."""
+    items = [msgspec.Raw(b'{"created":%d}' % (newest - number * apart)) for number in range(count)]
+    return Page(items, "token" if more else "")
+
+
+def window(start: int, end: int) -> Part:
+    """A window of time."""
+    return Part("window", {"start_ts": str(start), "end_ts": str(end)})
+
+
+def test_a_window_that_ends_on_its_first_page_is_counted() -> None:
+    """One request, and exactly its rows."""
+    page = messages(7, newest=1_000, apart=10, more=False)
+    assert of_pages(MESSAGES, [(window(0, 1_000), page)], unasked=0) == Estimate("messages", 1, 1, 7, "counted")
+
+
+def test_a_longer_window_is_as_dense_as_its_first_page() -> None:
+    """A thousand messages in a tenth of the window mean ten thousand in all of it."""
+    page = messages(1_000, newest=100_000, apart=10, more=True)
+    found = of_pages(MESSAGES, [(window(0, 100_000), page)], unasked=0)
+    assert found.basis == "estimated from first page"
+    assert found.most == found.least == 11
+    assert abs((found.rows or 0) - 10_010) < 20
+
+
+def test_density_needs_time_between_rows() -> None:
+    """Rows of one and the same second tell nothing."""
+    assert stretched([5, 5, 5], 0) is None
+    assert stretched([10, 20], None) is None
+    assert stretched([90, 100], 0) == 2 + 18
+
+
+def test_a_full_page_without_times_has_no_upper_bound() -> None:
+    """What goes on after a full page is at least one page more."""
+    page = Page([msgspec.Raw(b"{}")] * 100, "token")
+    found = of_pages(SENDERS, [(Part("visible"), page)], unasked=1)
+    assert (found.least, found.most, found.rows) == (3, None, 100)
+
+
+def test_a_token_after_a_short_page_costs_one_request() -> None:
+    """The page after the last sender is empty, but asked for."""
+    assert of_pages(SENDERS, [(Part("visible"), Page([msgspec.Raw(b"{}")], "token"))], unasked=0).least == 2
+
+
+def test_people_cost_a_list_and_their_attributes() -> None:
+    """1,001 people are two pages of the list and eleven requests for attributes."""
+    assert of_people(CUSTOMERS, [1_001], None) == Estimate("customers", 13, 13, 1_001, "counted")
+
+
+def test_one_of_several_workspaces_is_a_range_until_a_run_has_told() -> None:
+    """The smallest and the largest workspace bound the cost; the last run knows it."""
+    found = of_people(CUSTOMERS, [100, 1_001], None)
+    assert (found.least, found.most) == (2, 13)
+    last = TableReport(name="customers", requests=13, read=1_001)
+    assert of_people(CUSTOMERS, [100, 1_001], last) == Estimate("customers", 13, 13, 1_001, "last run")
+
+
+def test_the_total_is_open_when_one_table_is() -> None:
+    """An unknown bound makes the whole unknown."""
+    known, unknown = Estimate("a", 2, 3, None, ""), Estimate("b", 1, None, None, "")
+    assert (total([known]).most, total([known, unknown]).least, total([known, unknown]).most) == (3, 3, None)
+
+
+def test_the_newest_complete_report_of_a_table_counts() -> None:
+    """A failed or interrupted read says nothing about what a whole one costs."""
+
+    def report(status: Status, requests: int) -> Report:
+        tables = [TableReport(name="topics", status=status, requests=requests)]
+        return Report(run_id="r", started="", tables=tables)
+
+    found = last_complete([report(Status.FAILED, 1), report(Status.COMPLETE, 2), report(Status.COMPLETE, 3)])
+    assert found["topics"].requests == 2

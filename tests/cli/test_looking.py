@@ -1,0 +1,144 @@
+"""The commands that only look: `tables`, `check`, `plan`, `status`, and what `--help` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+import typer
+from tests.cli.running import START, TOKEN, run
+
+from cio_replicate import __version__
+from cio_replicate.cli.commands import app
+from cio_replicate.tables import catalogue
+
+COMMANDS = ("demo", "sync", "check", "plan", "status", "tables", "simulate")
+
+
+def test_the_version_is_printed(folder: Path) -> None:
+    """`--version` prints name and version."""
+    assert run(folder, "--version").out == f"cio-replicate {__version__}\n"
+
+
+def test_there_are_the_promised_commands() -> None:
+    """The commands are those of the documentation, no more and no fewer."""
+    assert sorted(_group().commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(folder: Path, name: str) -> None:
+    """Each option of a command is in its help, with a sentence."""
+    ended = run(folder, name, "--help", variables={"COLUMNS": "200"})
+    assert ended.code == 0
+    for option in _group().commands[name].params:
+        assert all(spelling in ended.out for spelling in (*option.opts, *option.secondary_opts) if spelling[0] == "-")
+        assert getattr(option, "help", None), f"{name} {option.name} has no sentence"
+
+
+def test_tables_lists_every_table(folder: Path) -> None:
+    """One line per table begins with its name; as JSON, with the fields that a program needs."""
+    listed = run(folder, "tables").out.splitlines()
+    assert all(any(line.startswith(f"{name} ") for line in listed) for name in catalogue.names())
+    told = json.loads(run(folder, "tables", "--json").out)["tables"]
+    assert [one["name"] for one in told] == list(catalogue.names())
+    assert told[0].keys() == {"name", "method", "key", "replication_key", "about"}
+
+
+def test_tables_describes_one_table(folder: Path) -> None:
+    """Every column of a table is shown with its type, and so are those that all tables have."""
+    shown = run(folder, "tables", "messages", variables={"COLUMNS": "200"}).out
+    told = json.loads(run(folder, "tables", "messages", "--json").out)
+    columns = [column["name"] for column in told["columns"]]
+    assert {column.name for column in catalogue.table("messages").columns} <= set(columns)
+    assert "_cio_deleted_at" in columns
+    assert all(name in shown for name in columns)
+    assert told["reference"] in shown
+
+
+def test_check_finds_every_table_readable(folder: Path, url: str) -> None:
+    """One request a table, and a look at the destination."""
+    ended = run(folder, "check", f"--api-url={url}", "--to=duckdb:///copy.duckdb", "--json", "--max-rps=500")
+    told = json.loads(ended.out)
+    assert (ended.code, told["status"], told["requests"]) == (0, "ready", 18)
+    assert all(table["readable"] for table in told["tables"])
+    assert told["destination_error"] is None
+    assert list(folder.iterdir()) == []
+
+
+def test_check_names_the_cause_and_the_fix(folder: Path, closed_url: str) -> None:
+    """A table without a scope is told apart from the others."""
+    ended = run(folder, "check", f"--api-url={closed_url}", "--max-rps=500")
+    assert ended.code == 2
+    assert "1 of 18 tables cannot be read" in ended.out
+    assert "403" in ended.out
+    assert "--exclude" in ended.out.replace("\n", " ")
+    assert TOKEN not in ended.out + ended.err
+
+
+def test_plan_tells_the_cost_before_anything_is_read(folder: Path, url: str) -> None:
+    """Every table has a number of requests and where it comes from, for few requests."""
+    ended = run(folder, "plan", f"--start-date={START}", f"--api-url={url}", "--max-rps=500", "--json")
+    told = json.loads(ended.out)
+    plans = {table["table"]: table for table in told["tables"]}
+    assert ended.code == 0
+    assert plans["topics"] == plans["topics"] | {"least": 1, "most": 1, "basis": "one answer a list"}
+    assert plans["eps_suppression"]["basis"] == "counted"
+    assert plans["newsletters"]["most"] is None
+    assert told["asked"] < 20
+    assert list(folder.iterdir()) == []
+    assert "At least" in run(folder, "plan", f"--start-date={START}", f"--api-url={url}", "--max-rps=500").out
+
+
+def test_plan_goes_by_the_last_run(synced: Path, url: str) -> None:
+    """After a run the plan knows what each table cost, and the total is what the run needed."""
+    to = "--to=duckdb:///copy.duckdb"
+    needed = json.loads(run(synced, "status", to, "--json").out)["runs"][0]["requests"]
+    ended = run(synced, "plan", f"--start-date={START}", f"--api-url={url}", to, "--max-rps=500", "--json")
+    told = json.loads(ended.out)
+    assert (told["least"], told["most"]) == (needed, needed)
+    assert next(table for table in told["tables"] if table["table"] == "messages")["basis"] == "last run"
+
+
+def test_plan_with_a_wrong_key_is_refused(folder: Path, url: str) -> None:
+    """Without access there is nothing to go by."""
+    ended = run(folder, "plan", f"--start-date={START}", f"--api-url={url}", "--max-rps=500", token="wrong")
+    assert ended.code == 2
+    assert "App API key" in ended.err
+
+
+def test_status_before_the_first_run(folder: Path) -> None:
+    """A copy that is not there yet is no error."""
+    ended = run(folder, "status", "--to=duckdb:///copy.duckdb", token=None)
+    assert ended.code == 0
+    assert "Nothing has been copied here yet" in ended.out
+    assert list(folder.iterdir()) == []
+
+
+def test_status_shows_positions_and_runs(synced: Path) -> None:
+    """Every table has its rows, its start and how far it is complete; the last runs follow."""
+    ended = run(synced, "status", "--to=duckdb:///copy.duckdb", "--json", token=None)
+    told = json.loads(ended.out)
+    assert ended.code == 0
+    assert [table["name"] for table in told["tables"]] == list(catalogue.names())
+    assert next(table["rows"] for table in told["tables"] if table["name"] == "messages") == 1_500
+    assert all(table["start"] == f"{START}T00:00:00Z" and table["through"] for table in told["tables"])
+    assert [one["status"] for one in told["runs"]] == ["complete"]
+    assert told["unfinished"] == []
+    assert "complete to (UTC)" in run(synced, "status", "--to=duckdb:///copy.duckdb").out
+
+
+def test_status_of_a_locked_file_shows_the_runs(synced: Path) -> None:
+    """While another program holds the file, the journal's part is shown, and one line says why the rest is missing."""
+    with duckdb.connect(str(synced / "copy.duckdb")):
+        ended = run(synced, "status", "--to=duckdb:///copy.duckdb")
+    assert ended.code == 0
+    assert "open in another program" in ended.out
+    assert "last runs" in ended.out
+
+
+def _group() -> typer.core.TyperGroup:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return group

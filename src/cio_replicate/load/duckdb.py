@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,28 +30,24 @@ class DuckDBDestination:
         self.file = file
         self.dataset = dataset
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._schema = sql.quoted(dataset)
 
     def look(self) -> Identity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
-        if not self.file.exists():
+        if not os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where one may not look
             self._require_room()
             return None
         self._open()
-        if not self._exists(COPY):
-            return None
-        return self.identity()
+        return self.identity() if self._exists(COPY) else None
 
     def prepare(self, now: int) -> Identity:
         """Make the file, the schema and the tables of our own if they are missing."""
         if self._connection is None:
             self._open()
-        schema = sql.quoted(self.dataset)
         if not self._exists(COPY):
-            with self._transaction():
-                self._run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                self._run(
-                    f"CREATE TABLE {self._name(COPY)} (copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT)"
-                )
+            with self._usable(), self._transaction():
+                self._run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
+                self._run(f"CREATE TABLE {self._name(COPY)} (copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT)")
                 self._run(
                     f"CREATE TABLE {self._name(POSITIONS)} "
                     "(table_name VARCHAR, position JSON, run_id VARCHAR, moved_at TIMESTAMPTZ)"
@@ -62,7 +57,8 @@ class DuckDBDestination:
 
     def identity(self) -> Identity:
         """Which copy this is and how many commits it has seen."""
-        row = self._run(f"SELECT copy_id, commits FROM {self._name(COPY)}").fetchone()
+        with self._usable():
+            row = self._run(f"SELECT copy_id, commits FROM {self._name(COPY)}").fetchone()
         if row is None:
             raise DestinationUnavailableError(
                 f"The copy in {self.file} has lost its record of itself (table {self.dataset}.{COPY} is empty).",
@@ -72,8 +68,9 @@ class DuckDBDestination:
 
     def positions(self) -> Mapping[str, Position]:
         """How far each table has been read."""
-        rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
-        return {name: from_text(text) for name, text in rows}
+        with self._usable():
+            rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
+            return {name: from_text(text) for name, text in rows}
 
     def discovered(self, table: Table) -> Sequence[Column]:
         """The columns of a table that its declaration does not have, but the API once sent."""
@@ -109,8 +106,10 @@ class DuckDBDestination:
         if paths:
             present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
             self._run(sql.stage(batch.columns, frozenset(present), paths))
-            counts = Counter(row[0] for row in self._run(sql.merge(target, batch.columns)).fetchall())
-            inserted, updated = counts["INSERT"], counts["UPDATE"]
+            before = self._count(self._run(f"SELECT count(*) FROM {target}"))
+            changed = self._count(self._run(sql.merge(target, batch.columns)))
+            inserted = self._count(self._run(f"SELECT count(*) FROM {target}")) - before
+            updated = changed - inserted
             self._run("DROP TABLE staged")
         if batch.close is not None:
             if batch.close.seen is not None:
@@ -144,8 +143,8 @@ class DuckDBDestination:
 
     def _columns(self, table: str) -> dict[str, str]:
         rows = self._run(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? "
-            "AND database_name = current_database() ORDER BY column_index",
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+            "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
             [self.dataset, table],
         ).fetchall()
         return dict(rows)
@@ -154,7 +153,7 @@ class DuckDBDestination:
         return bool(self._columns(table))
 
     def _name(self, table: str) -> str:
-        return f"{sql.quoted(self.dataset)}.{sql.quoted(table)}"
+        return f"{self._schema}.{sql.quoted(table)}"
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         assert self._connection is not None, "look() or prepare() opens the file"  # noqa: S101 - a programmer's error
@@ -183,13 +182,29 @@ class DuckDBDestination:
                     "storage_compatibility_version": STORAGE,
                     "memory_limit": MEMORY,
                     "preserve_insertion_order": False,
+                    # nothing is fetched from elsewhere, not even to open a file that is another program's
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
                 },
             )
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
+        # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
+        database = self._connection.execute("SELECT current_database()").fetchone()
+        self._schema = f"{sql.quoted(str(database[0]))}.{sql.quoted(self.dataset)}" if database else self._schema
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, ValueError) as error:  # the latter from a position that nobody here has written
+            raise DestinationUnavailableError(
+                f"The dataset {self.dataset} in {self.file} cannot be used ({str(error).splitlines()[0][:200]}).",
+                "Choose another --dataset or file.",
+            ) from None
 
     def _unavailable(self, said: str) -> DestinationUnavailableError:
-        if "lock" in said.lower():
+        if "could not set lock" in said.lower():
             return DestinationUnavailableError(
                 f"The DuckDB file {self.file} is open in another program.",
                 "Close it there (a notebook, a DuckDB shell, a viewer) and run again.",
@@ -201,7 +216,7 @@ class DuckDBDestination:
 
     def _require_room(self) -> None:
         folder = self.file.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - as above
             raise DestinationUnavailableError(
                 f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with --to."
             )
@@ -213,7 +228,7 @@ class DuckDBDestination:
 
 
 def _path(table: Table, name: str) -> tuple[str, ...]:
-    """Where the value of a discovered column stands in a record: inside an object that the table flattens, or on top."""
+    """Where the value of a discovered column stands in a record: inside an object that is flattened, or on top."""
     for objects in table.objects:
         prefix = "__".join(objects) + "__"
         if name.startswith(prefix):

@@ -39,9 +39,13 @@ def create(target: str, columns: Sequence[Column]) -> list[str]:
 
 
 def files(paths: Iterable[str]) -> str:
-    """A scan of landed pages that also tells from which page and row each record comes."""
+    """A scan of landed pages that also tells from which page and row each record comes.
+
+    A folder called `id=7` on the way to a page is no partition, whose value would replace that of the column.
+    """
     listed = ", ".join(literal(path) for path in paths)
-    return f"read_parquet([{listed}], union_by_name = true, filename = '_cio_file', file_row_number = true)"
+    options = "union_by_name = true, filename = '_cio_file', file_row_number = true, hive_partitioning = false"
+    return f"read_parquet([{listed}], {options})"
 
 
 def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str]) -> str:
@@ -53,7 +57,7 @@ def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[st
         if c.name != "_cio_deleted_at"
     ]
     return (
-        f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "  # noqa: S608
+        f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
         f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
         f"WHERE NOT _cio_seen_only "
         f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY _cio_number DESC, file_row_number DESC) = 1"
@@ -61,7 +65,7 @@ def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[st
 
 
 def merge(target: str, columns: Sequence[Column]) -> str:
-    """Insert rows with a new key, update those that differ or come back; returns one action per changed row."""
+    """Insert rows with a new key, update those that differ or come back; returns how many rows that were."""
     names = [column.name for column in (*columns, *SYSTEM_COLUMNS)]
     differs = " OR ".join(
         [f"t.{quoted(n)} IS DISTINCT FROM s.{quoted(n)}" for n in names if n not in NOT_COMPARED]
@@ -72,15 +76,14 @@ def merge(target: str, columns: Sequence[Column]) -> str:
         f"MERGE INTO {target} AS t USING staged AS s ON t.{KEY} = s.{KEY} "
         f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, names))}) "
-        f"VALUES ({', '.join(f's.{quoted(n)}' for n in names)}) "
-        f"RETURNING merge_action"
+        f"VALUES ({', '.join(f's.{quoted(n)}' for n in names)})"
     )
 
 
 def delete_unseen(target: str, paths: Sequence[str]) -> str:
     """Mark as deleted what none of the pages has. Parameter: the moment, in unix seconds."""
-    seen = f"(SELECT {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"  # noqa: S608
+    seen = f"(SELECT {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"
     return (
-        f"UPDATE {target} AS t SET _cio_deleted_at = to_timestamp(?) WHERE _cio_deleted_at IS NULL "  # noqa: S608
+        f"UPDATE {target} AS t SET _cio_deleted_at = to_timestamp(?) WHERE _cio_deleted_at IS NULL "
         f"AND NOT EXISTS (SELECT 1 FROM {seen} AS s WHERE s.{KEY} = t.{KEY})"
     )

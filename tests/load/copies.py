@@ -1,0 +1,79 @@
+"""The places into which the contract is tried: a destination joins by a class and a line in `COPIES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+from tests.load.pages import AT
+
+from cio_replicate.load.destination import Batch, Changes, Destination
+from cio_replicate.load.duckdb import DuckDBDestination
+
+
+class Copy(Protocol):
+    """One copy, opened for each step, so that what is asserted is what lasts."""
+
+    def open(self) -> Destination:
+        """A destination that has not looked yet."""
+        ...
+
+    def write(self, *batches: Batch) -> Changes:
+        """Write in one session; what the last batch changed."""
+        ...
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Every row of a table by its `_cio_key`, read by a program of the user's own. JSON is text."""
+        ...
+
+
+class DuckDBCopy:
+    """A DuckDB file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "copy.duckdb"
+
+    def open(self) -> Destination:
+        """A destination that has not looked yet."""
+        return DuckDBDestination(self.file, "customerio")
+
+    def write(self, *batches: Batch) -> Changes:
+        """Write in one session; what the last batch changed."""
+        return write(self.open(), *batches)
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Every row of a table by its `_cio_key`."""
+        rows = self.query(f'SELECT * FROM "copy".customerio."{table}"')
+        by_key = {str(row["_cio_key"]): row for row in rows}
+        assert len(by_key) == len(rows), "a key stands twice"
+        return by_key
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of a query."""
+        return query(self.file, statement)
+
+
+def write(destination: Destination, *batches: Batch) -> Changes:
+    """Look, prepare, write and close; what the last batch changed."""
+    changes = Changes()
+    try:
+        destination.look()
+        destination.prepare(AT)
+        for batch in batches:
+            changes = destination.write(batch)
+    finally:
+        destination.close()
+    return changes
+
+
+def query(file: Path, statement: str) -> list[dict[str, Any]]:
+    """The rows of a query on a DuckDB file."""
+    with duckdb.connect(str(file)) as connection:
+        result = connection.execute(statement)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+COPIES: dict[str, Callable[[Path], Copy]] = {"duckdb": DuckDBCopy}

@@ -1,0 +1,62 @@
+"""Landed pages and the batches made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cio_replicate.extract.rows import RowEncoder
+from cio_replicate.landing.position import Position
+from cio_replicate.load.destination import Batch, Close
+from cio_replicate.tables.catalogue import table
+from cio_replicate.tables.fields import Fields
+
+AT = 1_760_000_000
+
+Record = bytes | Mapping[str, object]
+
+
+class Pages:
+    """Lands records of one table as pages in a folder."""
+
+    def __init__(self, folder: Path, name: str = "campaigns") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.fields = Fields(table(name))
+        self._encoder = RowEncoder(self.fields)
+        self._folder = folder
+        self._count = 0
+
+    def land(self, *records: Record, seen: Sequence[Record] = (), at: int = AT) -> Path:
+        """A page with these records; those of `seen` prove that they exist and are not to be written."""
+        rows = self._rows(records, at)
+        if seen:
+            others = self._rows(seen, at)
+            index = others.schema.get_field_index("_cio_seen_only")
+            others = others.set_column(index, "_cio_seen_only", pa.array([True] * len(others)))
+            rows = pa.concat_tables([rows, others], promote_options="default")
+        self._count += 1
+        path = self._folder / f"page-{self._count}.parquet"
+        pq.write_table(rows, path)
+        return path
+
+    def batch(self, *files: Path, close: Close | None = None) -> Batch:
+        """A batch of these pages."""
+        return Batch(self.fields.table, self.fields.all, files, "run", close)
+
+    def _rows(self, records: Sequence[Record], at: int) -> pa.Table:
+        texts = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in records]
+        return self._encoder.encode(texts, at).table
+
+
+def position(read: str = "r", through: int = AT) -> Position:
+    """A position."""
+    return Position(read=read, start=AT - 86_400, through=through, latest=AT - 5)
+
+
+def close(*seen: Path, at: int = AT + 60, absence_deletes: bool = True, read: str = "r") -> Close:
+    """The end of a read that landed these pages."""
+    return Close(position(read), seen if absence_deletes else None, at)

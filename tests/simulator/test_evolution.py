@@ -27,7 +27,7 @@ def test_the_summary_is_the_difference_of_the_truths() -> None:
     workspace = Workspace(SMALL)
     for seed in range(4):
         before = truths(workspace)
-        told = evolve(workspace, seed, edits=3, seconds=DAY + seed)
+        told = evolve(workspace, seed, edits=3, seconds=DAY + seed, forget_deliveries=seed % 2 == 1)
         for table, now in truths(workspace).items():
             was = before[table]
             change = told.get(table)
@@ -89,6 +89,17 @@ def test_only_young_deliveries_gain_metrics() -> None:
         records = [json.loads(record) for key, record in workspace.truth_items("messages") if key in updated]
         assert len(records) == 5
         assert all(record["created"] >= youngest for record in records)
+
+
+def test_deliveries_of_deleted_people_can_be_forgotten() -> None:
+    """On request a deleted person's deliveries keep only `cio_id` (live)."""
+    workspace = Workspace(SMALL)
+    gone = set(evolve(workspace, 1, edits=20, forget_deliveries=True)["customers"].deleted)
+    deliveries = [json.loads(record) for record in workspace.truth("messages")]
+    recent = [one for one in deliveries if one["created"] >= workspace.now - 170 * DAY]
+    theirs = [one for one in recent if one.get("customer_identifiers", {}).get("cio_id") in gone]
+    assert theirs
+    assert {(one["customer_id"], one["customer_identifiers"]["email"]) for one in theirs} == {(None, None)}
 
 
 def test_a_walk_that_evolution_interrupts_misses_nothing_that_stayed(simulate: Simulate) -> None:

@@ -26,6 +26,7 @@ class _Evolve(msgspec.Struct, forbid_unknown_fields=True):
     edits: int = 3
     seconds: int = 86_400
     metrics_within: int = SIX_MONTHS
+    forget_deliveries: bool = False
 
 
 class _Advance(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,9 +131,7 @@ async def _advance(state: SimulatorState, request: Request) -> object:
 
 async def _evolve(state: SimulatorState, request: Request) -> object:
     asked = msgspec.json.decode(await request.body() or b"{}", type=_Evolve)
-    return evolve(
-        state.workspace, asked.seed, edits=asked.edits, seconds=asked.seconds, metrics_within=asked.metrics_within
-    )
+    return evolve(state.workspace, **msgspec.structs.asdict(asked))
 
 
 async def _put(state: SimulatorState, request: Request) -> object:

@@ -33,6 +33,7 @@ def evolve(
     edits: int = 3,
     seconds: int = DAY,
     metrics_within: int = SIX_MONTHS,
+    forget_deliveries: bool = False,
 ) -> Changes:
     """Lets `seconds` pass and, in every list, edits, inserts and deletes up to `edits` records each.
 
@@ -41,12 +42,17 @@ def evolve(
     metric (opens and clicks are recorded for six months, live). Some new activities are back-dated. People are edited,
     added, deleted and merged, each with its activity. What comes back names every key inserted, updated, deleted or
     expired, table by table (tables without any change are left out): exactly the difference of the truths.
+
+    `forget_deliveries` also takes the identifiers of deleted people off their deliveries, which reads every delivery
+    of the last `metrics_within` seconds: not for millions of them.
     """
     if seconds < 1:
         message = "evolve: at least one second must pass, or an edit could look like the one before"
         raise ValueError(message)
     with workspace.lock:
-        return _Evolution(workspace, seed, edits, seconds, metrics_within).run()
+        evolution = _Evolution(workspace, seed, edits, seconds, metrics_within)
+        changes = evolution.run()
+        return evolution.forget_deliveries(changes) if forget_deliveries else changes
 
 
 class _Evolution:
@@ -160,6 +166,21 @@ class _Evolution:
             ledger.insert(key, record, created)
             told.inserted.append(key)
 
+    def forget_deliveries(self, changes: Changes) -> Changes:
+        """Deliveries of the people just deleted keep only their cio_id (live), as far back as metrics come in."""
+        gone = set(changes["customers"].deleted) if "customers" in changes else set()
+        ledger = self._workspace.ledger("messages")
+        told = changes.setdefault("messages", TableChanges())
+        known = set(told.inserted) | set(told.updated)
+        for _, seq in ledger.positions(Range(low=self._metrics_from)):
+            record = ledger.record(seq)
+            forgotten = _without_person(record, gone)
+            if forgotten != record:
+                ledger.replace(seq, forgotten)
+                key = ledger.key_of(seq)
+                told.updated += [] if key in known else [key]
+        return changes
+
     def _with_metric(self, key: str, record: bytes) -> bytes:
         """The delivery with the next metric it lacks, reached now; when it has them all, the last one moves."""
         fields = msgspec.json.decode(record, type=Fields)
@@ -231,6 +252,17 @@ class _Evolution:
         fields = msgspec.json.decode(maker.compose(key, kind, who, self._after, fate), type=Fields)
         ledger.insert(key, msgspec.json.encode(fields | {"data": _raw(data)}), self._after)
         self._changes["activities"].inserted.append(key)
+
+
+def _without_person(record: bytes, gone: set[str]) -> bytes:
+    """The delivery with nothing but the cio_id of its person, if that is one of those gone."""
+    fields = msgspec.json.decode(record, type=Fields)
+    held = msgspec.json.decode(fields.get("customer_identifiers", _EMPTY_OBJECT))
+    cio_id = held.get("cio_id") if isinstance(held, dict) else None
+    if cio_id not in gone:
+        return record
+    identifiers = {"email": None, "id": None, "cio_id": cio_id}
+    return msgspec.json.encode(fields | {"customer_id": _raw(None), "customer_identifiers": _raw(identifiers)})
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -130,9 +130,24 @@ class Simulator:
         """Counts of all requests, and the most in any second."""
         return self._state.log
 
-    def evolve(self, seed: int, *, edits: int = 3, seconds: int = DAY, metrics_within: int = SIX_MONTHS) -> Changes:
+    def evolve(
+        self,
+        seed: int,
+        *,
+        edits: int = 3,
+        seconds: int = DAY,
+        metrics_within: int = SIX_MONTHS,
+        forget_deliveries: bool = False,
+    ) -> Changes:
         """Lets time pass in the workspace; see `evolution.evolve`."""
-        return evolve(self.workspace, seed, edits=edits, seconds=seconds, metrics_within=metrics_within)
+        return evolve(
+            self.workspace,
+            seed,
+            edits=edits,
+            seconds=seconds,
+            metrics_within=metrics_within,
+            forget_deliveries=forget_deliveries,
+        )
 
     def start(self) -> Self:
         """Listens when it returns."""

@@ -1,0 +1,81 @@
+"""A run that kills its own process (SIGKILL) at a chosen point: `killed_run.py URL FOLDER POINT NUMBER`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+
+from cio_replicate.api.budget import Budget
+from cio_replicate.api.client import Client
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.secret import Secret
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.destination import Batch, Changes
+from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.replication.run import Order, Run
+from cio_replicate.tables.catalogue import TABLES
+
+POINTS = ("event", "page on disk", "before commit", "after commit")
+START = 1_577_836_800
+
+
+class Fate:
+    """Kills the process when its point is reached for the chosen time."""
+
+    def __init__(self, point: str, number: int) -> None:
+        self.point = point
+        self.left = number
+
+    def at(self, point: str) -> None:
+        """The run is at this point."""
+        if point == self.point:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyFolder(StateFolder):
+    """A state folder whose pages are on disk before the journal knows of them."""
+
+    def __init__(self, path: Path, fate: Fate) -> None:
+        super().__init__(path)
+        self._fate = fate
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Write, then perhaps die."""
+        super().write(name, table)
+        self._fate.at("page on disk")
+
+
+class DeadlyDestination(DuckDBDestination):
+    """A destination that commits, or does not, before the journal knows of it."""
+
+    def __init__(self, file: Path, fate: Fate) -> None:
+        super().__init__(file, "customerio")
+        self._fate = fate
+
+    def write(self, batch: Batch) -> Changes:
+        """Perhaps die, write, perhaps die."""
+        self._fate.at("before commit")
+        changes = super().write(batch)
+        self._fate.at("after commit")
+        return changes
+
+
+async def _main(url: str, folder: Path, fate: Fate) -> None:
+    clock = SystemClock()
+    async with Client(url, Secret("simulator-token"), Budget(5_000.0, clock), clock) as client:
+        with DeadlyFolder(folder / "state", fate) as state:
+            destination = DeadlyDestination(folder / "copy.duckdb", fate)
+            run = Run(Order(TABLES, START), client, destination, state, clock, lambda _event: fate.at("event"))
+            await run.execute()
+            destination.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1], Path(sys.argv[2]), Fate(sys.argv[3], int(sys.argv[4]))))

@@ -102,6 +102,22 @@ def test_a_signal_stops_within_seconds_and_the_next_run_goes_on(
     assert messages["read"] == 25_000 - landed["messages"]
 
 
+def test_while_a_sync_runs_another_is_refused_and_status_is_not(folder: Path, slow: Simulator) -> None:
+    """Two runs never write the same copy; a look at the first one is always possible."""
+    process = start(folder, *sync(slow.url))
+    _wait_for(process.stderr, "topics: complete")
+    second = run(folder, *sync(slow.url))
+    looked = run(folder, "status", "--to=duckdb:///copy.duckdb")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert second.code == 2
+    assert second.err.startswith("Error: Another process is running this task")
+    assert second.err.count("\n") == 1
+    assert looked.code == 0
+    assert "open in another program" in looked.out
+    assert "messages: not finished" in looked.out
+
+
 def test_a_second_signal_ends_at_once(folder: Path, slow: Simulator) -> None:
     """Whoever cannot wait presses Ctrl-C again."""
     process = start(folder, *sync(slow.url))

@@ -133,7 +133,7 @@ def verdict(every: list[Proof]) -> str:
 
 def next_steps(file: Path) -> list[str]:
     """What to do after the demo."""
-    shown = file.name if file.parent == Path.cwd() else str(file)
+    shown = _shown(file)
     return [
         f"Look around:    duckdb {shown}",
         f"                (or in Python: duckdb.connect({shown!r}))",
@@ -156,8 +156,14 @@ def _told(edits: Mapping[str, Edits]) -> str:
 
 def _command(console: Console, task: Task) -> None:
     day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to {task.destination} \\", "cyan")
+    shown = _shown(task.destination.file)
+    say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{shown} \\", "cyan")
     say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
+
+
+def _shown(file: Path) -> str:
+    """A file as it is named from here."""
+    return file.name if file.parent == Path.cwd() else str(file)
 
 
 def _heading(console: Console, text: str) -> None:

@@ -90,11 +90,12 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json",
+        metavar="",
         help="Write one JSON document to standard output and everything else to standard error.",
         rich_help_panel=OUTPUT,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show only problems.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", metavar="", help="Show only problems.", rich_help_panel=OUTPUT)]
 
 
 @dataclass(frozen=True, slots=True)

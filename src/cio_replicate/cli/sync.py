@@ -44,7 +44,9 @@ def show_for(task: Task, clock: Clock, output: Output) -> Show:
     names = [table.name for table in task.order.tables]
     if output.quiet:
         return QuietShow(console)
-    return LiveShow(console, clock, names) if console.is_terminal else LineShow(console, clock, names)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveShow(console, clock, names)
+    return LineShow(console, clock, names)
 
 
 def tell_end(report: Report, output: Output) -> None:

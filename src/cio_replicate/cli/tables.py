@@ -17,6 +17,8 @@ from cio_replicate.tables.declare import Column, Table
 from cio_replicate.tables.describe import facts_of
 from cio_replicate.tables.system import SYSTEM_COLUMNS
 
+ROOMY = 100  # columns of a terminal that leave room for a sentence beside everything else
+
 
 def tables(name: str | None, output: Output) -> int:
     """List all tables, or show one. Raises SettingsError when there is none of that name."""
@@ -37,10 +39,13 @@ def _print_list(console: Console, every: Iterable[Table]) -> None:
     grid.add_column("table", no_wrap=True)
     grid.add_column("method", no_wrap=True)
     grid.add_column("key", no_wrap=True)
+    roomy = console.width >= ROOMY
+    if roomy:
+        grid.add_column("replication key", no_wrap=True)
     grid.add_column("holds")
     for one in every:
-        key = ", ".join(one.key)
-        grid.add_row(one.name, one.method, key, Text(one.about))
+        replication_key = [one.replication_key or ""] if roomy else []
+        grid.add_row(one.name, one.method, ", ".join(one.key), *replication_key, Text(one.about))
     console.print(grid)
     console.print()
     say(console, "`cio-replicate tables NAME` shows the columns of one and how it is read.")

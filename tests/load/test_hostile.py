@@ -114,7 +114,7 @@ JSON = st.recursive(LEAF, _inside, max_leaves=12) | st.text(max_size=8)
 
 
 @pytest.mark.parametrize("kind", COPIES.values(), ids=COPIES.keys())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(texts=st.lists(JSON, min_size=5, max_size=40))
 def test_whatever_reads_as_json_is_taken(kind: Callable[[Path], Copy], texts: list[str]) -> None:
     """No text that this program accepts as JSON is refused by the destination, and none is changed."""

@@ -21,9 +21,10 @@ def gap(position: Position | None, tally: Tally, began: int, retention_days: int
         return None
     sure = began - retention_days * DAY
     oldest = tally.earliest
+    since = position.through
     reaches_back_to = sure if oldest is None else min(oldest, sure)
-    expected = position.latest is not None and position.latest >= sure
-    if expected and position.latest is not None and (oldest is None or oldest > position.latest):
+    latest = position.latest
+    if latest is not None and latest >= sure and (oldest is None or oldest > latest):
+        since = min(latest, since)  # an entry may bear a later time than that of its reading
         reaches_back_to = began if oldest is None else oldest
-        return (position.latest, reaches_back_to)
-    return (position.through, reaches_back_to) if position.through < reaches_back_to else None
+    return (since, reaches_back_to) if since < reaches_back_to else None

@@ -1,0 +1,91 @@
+"""What of an earlier run is worth going on with."""
+
+from __future__ import annotations
+
+import pytest
+
+from cio_replicate.api.paging import Place
+from cio_replicate.landing.position import Position
+from cio_replicate.landing.read import Part, Read
+from cio_replicate.load.destination import Identity
+from cio_replicate.replication.recover import (
+    FINISHED_IS_FRESH,
+    RESUME_WITHIN,
+    goes_on,
+    same_copy,
+    starting_positions,
+)
+
+BEGAN = 1_760_000_000
+START = BEGAN - 1_000_000
+BASE = Position(read="before", start=START, through=BEGAN - 5_000)
+
+
+def _read(*, finished: bool = False, base: Position | None = BASE) -> Read:
+    parts = [Part("one", place=Place(done=True)), Part("two", place=Place(done=finished))]
+    return Read("now", "campaigns", START, BEGAN, BEGAN, base, parts)
+
+
+def test_a_journal_that_has_loaded_nothing_fits_every_copy() -> None:
+    """Landed pages may go into whatever copy is there, or into a new one."""
+    assert same_copy(None, None, None)
+    assert same_copy(None, None, Identity("one", 7))
+
+
+@pytest.mark.parametrize(("commits", "same"), [(0, False), (6, False), (7, True), (8, True), (100, True)])
+def test_a_copy_with_fewer_commits_was_restored_from_a_backup(commits: int, *, same: bool) -> None:
+    """Rows taken for loaded are missing there; one commit more is that of a run which died before it noted it."""
+    assert same_copy("one", "7", Identity("one", commits)) is same
+
+
+def test_another_copy_or_none_is_not_the_same() -> None:
+    """A file that was removed or replaced begins anew, however many commits it has seen."""
+    assert not same_copy("one", "7", None)
+    assert not same_copy("one", None, None)
+    assert not same_copy("one", "7", Identity("two", 7))
+    assert same_copy("one", None, Identity("one", 0))
+
+
+@pytest.mark.parametrize(("age", "goes"), [(0, True), (RESUME_WITHIN, True), (RESUME_WITHIN + 1, False), (-60, True)])
+def test_a_half_read_list_goes_on_within_a_day(age: int, *, goes: bool) -> None:
+    """What was read is worth keeping as long as page tokens are known; a clock that went back does no harm."""
+    assert goes_on(_read(), BASE, START, BEGAN + age) is goes
+
+
+@pytest.mark.parametrize(("age", "goes"), [(0, True), (FINISHED_IS_FRESH, True), (FINISHED_IS_FRESH + 1, False)])
+def test_a_finished_read_goes_on_for_minutes(age: int, *, goes: bool) -> None:
+    """One that only waits to be closed is soon older than a new one would be."""
+    assert goes_on(_read(finished=True), BASE, START, BEGAN + age) is goes
+
+
+def test_the_age_counts_from_the_last_page() -> None:
+    """A long read that landed a page a minute ago is fresh, however long ago it began."""
+    read = _read()
+    read.touched = BEGAN + 10 * RESUME_WITHIN
+    assert goes_on(read, BASE, START, read.touched + 60)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        None,
+        Position(read="before", start=START, through=BEGAN),
+        Position(read="other", start=START, through=BEGAN - 5_000),
+    ],
+)
+def test_a_read_from_another_position_does_not_go_on(position: Position | None) -> None:
+    """It was closed already, the copy is another one, or the table is to be read anew."""
+    assert not goes_on(_read(), position, START, BEGAN)
+    assert goes_on(_read(base=position), position, START, BEGAN)
+
+
+@pytest.mark.parametrize("start", [START - 1, START + 1])
+def test_a_read_with_another_start_date_does_not_go_on(start: int) -> None:
+    """Its parts are those of the date it began with."""
+    assert not goes_on(_read(), BASE, start, BEGAN)
+
+
+def test_tables_start_from_their_positions() -> None:
+    """A table without one, and one to be read anew, start from nothing; tables not asked for are left out."""
+    positions = {"a": BASE, "b": BASE, "not asked for": BASE}
+    assert starting_positions(positions, ("a", "b", "c"), ("b",)) == {"a": BASE, "b": None, "c": None}

@@ -61,9 +61,9 @@ def test_killed_at_a_chosen_point(point: str, number: int, tmp_path: Path) -> No
         report = sync(simulator, tmp_path)
         assert report.status is Status.COMPLETE
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
-        closed = sum(one.read == 0 for one in report.tables)
-        in_flight = 40  # the first page of each table, and a few of each part read side by side
-        assert len(simulator.requests) <= 2 * needed if closed == 0 else needed + in_flight
+        in_flight = 40  # a page of each table, more where parts are read side by side, and people by the hundred
+        assert len(simulator.requests) <= needed + in_flight
+        assert sync(simulator, tmp_path).requests == needed  # a run that ended is followed by a whole one
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_killed_while_only_changes_travel(tmp_path: Path) -> None:
         sync(simulator, tmp_path)
         simulator.evolve(3)
         assert _killed(simulator, tmp_path, "after commit", 6)
-        assert _killed(simulator, tmp_path, "page on disk", 4)
+        assert _killed(simulator, tmp_path, "page on disk", 1)
         assert sync(simulator, tmp_path).status is Status.COMPLETE
         lists = tuple(name for name in ALL if name != "activities")
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}

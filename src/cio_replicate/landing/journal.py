@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS pages (
 CREATE TABLE IF NOT EXISTS discovered (
   table_name TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, path TEXT NOT NULL,
   PRIMARY KEY (table_name, name)) STRICT;
+CREATE TABLE IF NOT EXISTS done (
+  table_name TEXT PRIMARY KEY, read_id TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, started INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
 """
@@ -181,12 +183,33 @@ class Journal:
             sql.executemany(f"{change} WHERE number = ?", [(number,) for number in numbers])  # noqa: S608 - two constants
             sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
 
-    def forget(self, read: Read, commit: int | None = None) -> None:
-        """Remove a read with its parts and pages: it is closed in the destination, or worth nothing any more."""
+    def forget(self, read: Read) -> None:
+        """Remove a read with its parts and pages: it is worth nothing any more."""
         with self._transaction() as sql:
             sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
-            if commit is not None:
-                sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
+
+    def closed(self, read: Read, commit: int, at: int) -> None:
+        """Remove a read whose position is in the destination, and remember that this run is done with its table."""
+        with self._transaction() as sql:
+            sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
+            sql.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (read.table, read.id, at))
+            sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
+
+    def done(self) -> dict[str, tuple[str, int]]:
+        """The tables that a run which never ended was done with: the read, and when it was closed (unix seconds)."""
+        with self._transaction() as sql:
+            return {name: (read, at) for name, read, at in sql.execute("SELECT table_name, read_id, at FROM done")}
+
+    def last_sign_of_life(self) -> int:
+        """When a page last landed or a table was last closed by a run which never ended (unix seconds); else 0."""
+        with self._transaction() as sql:
+            row = sql.execute("SELECT max(at) FROM (SELECT at FROM done UNION ALL SELECT touched FROM reads)").fetchone()
+        return int(row[0] or 0)
+
+    def run_ended(self) -> None:
+        """The run came to its end, so the next one is another run and reads every table."""
+        with self._transaction() as sql:
+            sql.execute("DELETE FROM done")
 
     def files(self) -> set[str]:
         """The names of all landed files that the journal knows."""

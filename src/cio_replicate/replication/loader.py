@@ -135,7 +135,7 @@ class Loader:
         changes = self._destination.write(Batch(work.table, work.fields.all, files, self._run_id, close))
         commit = self._destination.identity().commits
         if closing:
-            journal.forget(read, commit)
+            journal.closed(read, commit, int(self._clock.now()))
             self._folder.drop([page.file for page in pages])
         else:
             journal.loaded([page.number for page in chosen], commit, drop=not keep)

@@ -12,6 +12,8 @@ from cio_replicate.load.destination import Identity
 RESUME_WITHIN = 24 * 3_600
 #: A read that only waits to be closed costs one request a page to repeat, and its content grows old.
 FINISHED_IS_FRESH = 600
+#: A run that was killed and is started again this soon is the same run: what it was done with is not read again.
+SAME_RUN_WITHIN = 3_600
 
 
 def same_copy(copy_id: str | None, commit: str | None, now: Identity | None) -> bool:
@@ -34,6 +36,27 @@ def goes_on(read: Read, position: Position | None, start: int, now: int) -> bool
     age = now - read.touched
     fresh = age <= (FINISHED_IS_FRESH if read.finished else RESUME_WITHIN)
     return read.base == position and read.start == start and fresh
+
+
+def still_done(
+    done: Mapping[str, tuple[str, int]],
+    positions: Mapping[str, Position | None],
+    start: int,
+    last_sign_of_life: int,
+    now: int,
+) -> dict[str, int]:
+    """The tables that the run before, which never ended, was done with, and when (unix seconds).
+
+    Each must stand in the destination where that run left it, with a start date that is covered.
+    """
+    if now - last_sign_of_life > SAME_RUN_WITHIN:
+        return {}
+    found = {}
+    for table, (read, at) in done.items():
+        position = positions.get(table)
+        if position is not None and position.read == read and position.start <= start:
+            found[table] = at
+    return found
 
 
 def starting_positions(

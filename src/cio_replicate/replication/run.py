@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from cio_replicate.landing.read import Part, Read
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.loader import Loader
-from cio_replicate.replication.recover import goes_on, same_copy, starting_positions
+from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
 from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome, read_report
 from cio_replicate.replication.work import Work, share_read
 from cio_replicate.tables.declare import Table
@@ -98,6 +98,8 @@ class Run:
             async with asyncio.TaskGroup() as group:
                 loads = group.create_task(loader.run())
                 try:
+                    if not reading:  # all was done but the end of the run
+                        await self._open()
                     await together(reading)
                 except BaseException:
                     loads.cancel()
@@ -124,12 +126,29 @@ class Run:
             last = {table.name: table.read for table in self._last_tables()}
         names = tuple(table.name for table in self._order.tables)
         starting = starting_positions(positions, names, self._order.refresh)
+        done = self._done(starting)
         for table in self._order.tables:
+            if table.name in done:
+                self._gate.passed(table.name)
+                note = f"Complete since {iso(done[table.name])}, by the run that was broken off; not read again."
+                self.report.tables.append(TableReport(name=table.name, status=Status.COMPLETE, notes=[note]))
+                continue
             work = self._work(table, starting[table.name], known=identity is not None)
             work.expected_rows = last.get(table.name)
             self._works.append(work)
             self.report.tables.append(work.report)
         return notices
+
+    def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
+        """The tables that a run which was killed a moment ago was done with already."""
+        if not self._folder.has_journal:
+            return {}
+        journal = self._folder.journal
+        for table, position in positions.items():
+            read = journal.read_of(table)
+            if read is not None and position is not None and position.read == read.id:
+                self._drop(read, closed=True)  # killed between the destination's commit and the note of it
+        return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
 
     def _work(self, table: Table, position: Position | None, *, known: bool) -> Work:
         discovered = list(self._destination.discovered(table)) if known else []
@@ -170,9 +189,13 @@ class Run:
         journal.forget_discovered()
         return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
 
-    def _drop(self, read: Read) -> None:
-        pages = self._folder.journal.pages(read)
-        self._folder.journal.forget(read)
+    def _drop(self, read: Read, *, closed: bool = False) -> None:
+        journal = self._folder.journal
+        pages = journal.pages(read)
+        if closed:
+            journal.closed(read, self._destination.identity().commits, read.touched)
+        else:
+            journal.forget(read)
         self._folder.drop([page.file for page in pages])
 
     def _last_tables(self) -> list[TableReport]:
@@ -223,14 +246,16 @@ class Run:
         """Return when pages of a table may land: every table is let in, the copy exists, the journal knows the read."""
         await self._gate.opened()
         async with self._prepared:
-            if self._identity is None:
-                self._identity = await self._loading(self._prepare)
-                tables = tuple(one.table.name for one in self._works)
-                started = events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables)
-                self._tell(started)
+            await self._open()
             if not work.recorded:
                 await self._landing(lambda: self._folder.journal.begin(work.read))
                 work.recorded = True
+
+    async def _open(self) -> None:
+        if self._identity is None:
+            self._identity = await self._loading(self._prepare)
+            tables = tuple(one.table.name for one in self._works)
+            self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
     def _prepare(self) -> Identity:
         identity = self._destination.prepare(self._began)
@@ -284,6 +309,8 @@ class Run:
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
         if self._identity is not None:
             self._folder.journal.record_run(report.run_id, self._began, report.to_json())
+            if report.status is not Status.INTERRUPTED:
+                self._folder.journal.run_ended()
 
     async def _landing(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._landing_thread, call)

@@ -121,5 +121,4 @@ def refused(folder: Path, ended: Ended, fix: str, left: set[str] | None = None) 
     assert "Traceback" not in ended.err
     assert TOKEN not in ended.out + ended.err
     assert {path.name for path in folder.iterdir()} == (left or set())
-    state = folder.parent / f"{folder.name}-home" / "state"
-    assert not [path for path in state.rglob("*") if path.is_file()]
+    assert not (folder.parent / f"{folder.name}-home").exists()

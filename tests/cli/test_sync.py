@@ -81,6 +81,16 @@ def test_a_failed_table_ends_with_1_and_the_others_are_kept(folder: Path) -> Non
     assert "topics: failed." in ended.err
 
 
+def test_when_every_table_fails_nothing_is_refused(folder: Path) -> None:
+    """Failures of all tables are failures, with a reason each, and not a wrong setting."""
+    broken = Faults.script(Fault(kind="missing_key", times=None))
+    with Simulator(WorkspaceSpec(messages=10, activities=10), token=TOKEN, faults=broken) as simulator:
+        ended = run(folder, *sync(simulator.url, "--tables=topics,types"))
+    assert ended.code == 1
+    assert "Not complete: 0 of 2 tables" in ended.out
+    assert "topics: An answer lacks 'topics'" in ended.out
+
+
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_within_seconds_and_the_next_run_goes_on(
     folder: Path, slow: Simulator, which: signal.Signals

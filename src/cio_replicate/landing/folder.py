@@ -45,9 +45,11 @@ class StateFolder:
         self._pages = path / "pages"
         self._lock = filelock.FileLock(path / "lock", blocking=False)
         self._journal: Journal | None = None
+        self._made: list[Path] = []  # the folders above that were made for this one, the nearest first
 
     def __enter__(self) -> Self:
         try:
+            self._made = [folder for folder in self.path.parents if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
             self._lock.acquire()
             self._pages.mkdir(exist_ok=True, mode=PRIVATE)
@@ -73,6 +75,8 @@ class StateFolder:
                 self._pages.rmdir()
                 (self.path / "lock").unlink(missing_ok=True)
                 self.path.rmdir()
+                for folder in self._made:
+                    folder.rmdir()
         self._lock.release()
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from tests.manual_clock import ManualClock
 
 from cio_replicate.api.budget import Budget
 from cio_replicate.api.client import Client, UnreachableError
@@ -27,7 +28,6 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 from cio_replicate.base.secret import Secret
-from tests.manual_clock import ManualClock
 
 TOKEN = "marked-9f2c-secret"
 GET = Request("GET", "/v1/rows")
@@ -42,6 +42,7 @@ class Server:
         self.requests: list[httpx2.Request] = []
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        """Answer."""
         self.requests.append(request)
         return self.answer(request, len(self.requests))
 
@@ -211,7 +212,9 @@ def test_a_key_that_no_region_knows() -> None:
     clock = ManualClock()
 
     def connect(url: str) -> Client:
-        return Client(url, Secret(TOKEN), Budget(10.0, clock), clock, transport=httpx2.MockTransport(Server(_always(401))))
+        return Client(
+            url, Secret(TOKEN), Budget(10.0, clock), clock, transport=httpx2.MockTransport(Server(_always(401)))
+        )
 
     with pytest.raises(UnauthorizedError, match="No region"):
         asyncio.run(find_region(connect))

@@ -26,7 +26,7 @@ def record_of(row: dict[str, Any], columns: tuple[Column, ...]) -> dict[str, Any
         for step in column.path[:-1]:
             at = at.setdefault(step, {})
         at[column.path[-1]] = value
-    return overruled(record, json.loads(row["_cio_extra"] or "{}"))
+    return dict(overruled(record, json.loads(row["_cio_extra"] or "{}")))
 
 
 def overruled(record: Any, extra: Any) -> Any:
@@ -37,7 +37,7 @@ def overruled(record: Any, extra: Any) -> Any:
 
 
 def without_nothing(record: Any, objects: frozenset[tuple[str, ...]], at: tuple[str, ...] = ()) -> Any:
-    """`record` without fields that hold null, and without flattened objects that hold nothing: a row tells no difference."""
+    """`record` without nulls and without flattened objects that hold nothing, of which a row tells no difference."""
     kept = {}
     for name, value in record.items():
         path = (*at, name)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.extract.rebuild import record_of, without_nothing
+from tests.extract.records import drifted, records, text_of
 
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.extract.rows import RowEncoder, Rows
 from cio_replicate.tables.catalogue import TABLES, table
 from cio_replicate.tables.fields import MOST_DISCOVERED, Fields
-from tests.extract.rebuild import record_of, without_nothing
-from tests.extract.records import drifted, records, text_of
 
 OBJECT_TABLES = [one for one in TABLES if one.name != "ip_addresses"]
 

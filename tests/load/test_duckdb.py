@@ -207,8 +207,9 @@ def test_pages_in_any_folder(tmp_path: Path, folder: str) -> None:
 
 
 def test_columns_explain_themselves(tmp_path: Path, pages: Pages) -> None:
-    """Who opens the file reads in it what each column means."""
+    """Who opens the file reads in it what each column means, also of one that came later."""
     file = tmp_path / "copy.duckdb"
     write(DuckDBDestination(file, "customerio"), pages.batch(pages.land({"id": 1})))
+    write(DuckDBDestination(file, "customerio"), pages.batch(pages.land({"id": 1, "it's new": 1})))
     rows = query(file, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'campaigns'")
     assert all(row["comment"] for row in rows)

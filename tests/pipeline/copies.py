@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 from cio_replicate.simulator import Simulator
 from cio_replicate.tables.catalogue import table as declared
 from cio_replicate.tables.declare import Column, ColumnType
-from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 MASKED = {"reporting_webhooks"}
 
@@ -66,18 +66,21 @@ def _record(row: dict[str, Any], known: dict[str, Column], table: str) -> dict[s
         if value is None or name.startswith("_cio_"):
             continue
         column = known.get(name) or Column(name, ColumnType.STRING, "", _path(name, table))
-        if column.type is ColumnType.JSON or (name not in known and _looks_like_json(value)):
-            value = exact(value)
-        elif column.type is ColumnType.TIMESTAMP:
-            seconds = Decimal(str((value - EPOCH).total_seconds()))
-            value = int(seconds) if seconds == int(seconds) else seconds
-        elif isinstance(value, float):
-            value = Decimal(repr(value))
         at = record
         for step in column.path[:-1]:
             at = at.setdefault(step, {})
-        at[column.path[-1]] = value
+        at[column.path[-1]] = _sent(value, column, declared_=name in known)
     return dict(overruled(record, exact(row["_cio_extra"] or "{}")))
+
+
+def _sent(value: Any, column: Column, *, declared_: bool) -> Any:
+    """A column's value as the API sent it."""
+    if column.type is ColumnType.JSON or (not declared_ and _looks_like_json(value)):
+        return exact(value)
+    if column.type is ColumnType.TIMESTAMP:
+        seconds = Decimal(str((value - EPOCH).total_seconds()))
+        return int(seconds) if seconds == int(seconds) else seconds
+    return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def _path(name: str, table: str) -> tuple[str, ...]:

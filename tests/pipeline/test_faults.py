@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pipeline.copies import copy, differences, truth
+from tests.pipeline.syncs import ALL, sync
 
 from cio_replicate.base.errors import ForbiddenError, UnauthorizedError
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES, table
-from tests.pipeline.copies import copy, differences, truth
-from tests.pipeline.syncs import ALL, sync
 
 LISTS = ("campaigns", "newsletters", "activities", "messages", "eps_suppression")
 
@@ -41,7 +41,7 @@ def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("what", ["extra", "types", "both"])
 def test_drift_loses_no_field_of_any_record(what: str, tmp_path: Path) -> None:
-    """New fields and changed types in later pages are fatal to nothing, and every field that was sent is in the copy."""
+    """New fields and changed types in later pages are fatal to nothing, and every field is in the copy."""
     faults = _fault("drift", times=None, nth=2, params={"what": what})
     with Simulator(WorkspaceSpec(seed=4), faults=faults) as simulator:
         report = sync(simulator, tmp_path)
@@ -57,7 +57,7 @@ def test_drift_loses_no_field_of_any_record(what: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_table_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
-    """One table that only fails is reported as failed with its cause; the others are complete and keep their positions."""
+    """One table that only fails is reported as failed with its cause; the others are complete."""
     with Simulator(WorkspaceSpec(seed=6), faults=_fault("status", table=name, times=None)) as simulator:
         report = sync(simulator, tmp_path)
         assert report.status is Status.FAILED
@@ -71,7 +71,7 @@ def test_a_table_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
 
 
 def test_a_read_that_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What had landed before the failure is not requested again, nothing is deleted for want of the rest, and all arrives."""
+    """What had landed before the failure is not requested again, and all arrives."""
     activities = (table("activities"),)
     with Simulator(WorkspaceSpec(seed=6, activities=2_000), faults=_fault("status", nth=12, times=None)) as simulator:
         first = _of(sync(simulator, tmp_path, tables=activities), "activities")

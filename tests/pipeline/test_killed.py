@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.pipeline.copies import differences
+from tests.pipeline.syncs import ALL, sync
 
 from cio_replicate.replication.report import Status
 from cio_replicate.simulator import Simulator, WorkspaceSpec
-from tests.pipeline.copies import differences
-from tests.pipeline.syncs import ALL, sync
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
@@ -51,7 +51,7 @@ def _killed(simulator: Simulator, folder: Path, point: str, number: int) -> bool
     ],
 )
 def test_killed_at_a_chosen_point(point: str, number: int, tmp_path: Path) -> None:
-    """Killed between any two steps, the next run makes the copy whole and asks for nothing twice but what was in flight."""
+    """Killed between any two steps, the next run makes the copy whole and repeats only what was in flight."""
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, state="whole run")
         needed = len(simulator.requests)

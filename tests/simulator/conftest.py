@@ -39,7 +39,7 @@ def simulate() -> Iterator[Simulate]:
     """Starts a simulator of one's own, with its client."""
     with ExitStack() as stack:
 
-        def start(spec: WorkspaceSpec | None = None, **options: Any) -> tuple[Simulator, httpx2.Client]:  # noqa: ANN401
+        def start(spec: WorkspaceSpec | None = None, **options: Any) -> tuple[Simulator, httpx2.Client]:
             running = stack.enter_context(Simulator(spec or WorkspaceSpec(), token=TOKEN, **options))
             return running, stack.enter_context(client_of(running))
 

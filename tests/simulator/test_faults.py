@@ -29,7 +29,7 @@ def meeting() -> Iterator[Meeting]:
     """Makes every request from now on meet one fault; the client belongs to a simulator that all tests share."""
     with Simulator(token=TOKEN) as sim, client_of(sim) as client:
 
-        def meet(kind: Any, **params: Any) -> httpx2.Client:  # noqa: ANN401
+        def meet(kind: Any, **params: Any) -> httpx2.Client:
             sim.faults = Faults.script(Fault(kind=kind, times=None, params=params))
             return client
 
@@ -331,13 +331,13 @@ class _Patient:
         self._client = client
         self.most_attempts = 0
 
-    def get(self, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401
+    def get(self, path: str, **options: Any) -> httpx2.Response:
         return self._ask("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401
+    def post(self, path: str, **options: Any) -> httpx2.Response:
         return self._ask("POST", path, **options)
 
-    def _ask(self, method: str, path: str, **options: Any) -> httpx2.Response:  # noqa: ANN401
+    def _ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         for attempt in range(1, 4):
             self.most_attempts = max(self.most_attempts, attempt)
             try:

@@ -37,7 +37,7 @@ def records(page: dict[str, msgspec.Raw], key: str) -> list[bytes]:
     return [bytes(one) for one in msgspec.json.decode(page[key], type=list[msgspec.Raw] | None) or []]
 
 
-def walk(client: httpx2.Client, path: str, key: str, **query: Any) -> list[list[bytes]]:  # noqa: ANN401
+def walk(client: httpx2.Client, path: str, key: str, **query: Any) -> list[list[bytes]]:
     """The pages of a cursor list, followed until `next` is empty."""
     return [records(page, key) for page in pages(lambda start: client.get(f"/v1/{path}", params=query | start))]
 

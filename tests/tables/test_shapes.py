@@ -14,7 +14,7 @@ ALL = Slice()
 BOUNCES = Slice("bounces", path={"suppression_type": "bounces"})
 
 
-def shaped(shape: Shape, item: object, part: Slice = ALL) -> Any:  # noqa: ANN401 - any JSON value
+def shaped(shape: Shape, item: object, part: Slice = ALL) -> Any:
     """What the shape makes of this item, decoded."""
     return msgspec.json.decode(shape(msgspec.Raw(msgspec.json.encode(item)), part))
 

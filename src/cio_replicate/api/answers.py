@@ -29,7 +29,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if status == 403:
         return ForbiddenError(
             f"The access token may not read {request.label} (403{said}).",
-            "Give the App API key this scope, allow this machine's address for it, or leave the table out with --exclude.",
+            "Give the App API key this scope, allow this machine's address, or leave the table out with --exclude.",
         )
     if status == 429 and wait is None and names_daily_quota(detail):
         return daily_quota(request, detail)
@@ -59,8 +59,8 @@ def unauthorized(host: str) -> UnauthorizedError:
     """401: by live observation four causes look alike, so the message names them all."""
     return UnauthorizedError(
         f"{host} does not accept the access token (401).",
-        "It must be an App API key (not a Track API key) of this region (else --region us or eu), not expired, and this "
-        "machine's address must be allowed for it.",
+        "It must be an App API key (not a Track API key) of this region (else --region us or eu), not expired, and "
+        "allowed for this machine's address.",
     )
 
 
@@ -81,11 +81,12 @@ def detail_of(body: bytes) -> str:
         return ""
     if not isinstance(told, dict):
         return ""
-    texts: list[str] = []
     errors = told.get("errors")
-    for error in errors if isinstance(errors, list) else []:
-        if isinstance(error, dict):
-            texts.append(str(error.get("detail", "")))
+    texts = [
+        str(error.get("detail", ""))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
     meta = told.get("meta")
     if isinstance(meta, dict):
         many = meta.get("errors")

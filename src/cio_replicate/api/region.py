@@ -31,5 +31,5 @@ async def find_region(connect: Callable[[str], Client], hosts: dict[str, str] = 
             return name
     raise UnauthorizedError(
         "No region accepts the access token (401 from the US and the EU).",
-        "It must be an App API key (not a Track API key), not expired, and this machine's address must be allowed for it.",
+        "It must be an App API key (not a Track API key), not expired, and allowed for this machine's address.",
     )

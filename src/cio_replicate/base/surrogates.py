@@ -1,4 +1,4 @@
-"""Half characters: `\\ud800` alone is allowed in JSON text but is no Unicode character and fits no database."""
+r"""Half characters: `\ud800` alone is allowed in JSON text but is no Unicode character and fits no database."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ from cio_replicate.tables.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a page brings: records that become rows, records that exist but are not to be written, and how many the
-    API did not hand over whole.
-    """
+    """What a page brings: records that become rows, records that are only seen, how many came without their content."""
 
     records: Sequence[bytes | msgspec.Raw]
     seen: Sequence[bytes] = ()

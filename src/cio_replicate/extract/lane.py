@@ -38,9 +38,7 @@ class FastLane:
         self._decoder = msgspec.json.Decoder(record)
         self._key = table.key
 
-    def split(
-        self, records: Sequence[bytes | msgspec.Raw]
-    ) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw]]:
+    def split(self, records: Sequence[bytes | msgspec.Raw]) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw]]:
         """The decoded records that fit, and the raw ones that do not (or that lack their key)."""
         quick: list[msgspec.Struct] = []
         odd: list[bytes | msgspec.Raw] = []
@@ -104,7 +102,7 @@ def _place(objects: frozenset[tuple[str, ...]], path: tuple[str, ...]) -> int:
     return sorted(objects).index(path)
 
 
-def _follow(record: Any, way: Sequence[str]) -> Any:
+def _follow(record: object, way: Sequence[str]) -> object:
     for attribute in way:
         if record is None:
             return None

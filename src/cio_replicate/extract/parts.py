@@ -34,9 +34,9 @@ def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
 def windows(first: int, last: int) -> list[tuple[int, int]]:
     """The seconds `first` to `last`, both included, in windows that each hold both of their bounds and no gap.
 
-        first                                        last
-        |------ WINDOW ------||------ WINDOW ------||---|
-        a                    b a+WINDOW ...             b
+    first                                        last
+    |------ WINDOW ------||------ WINDOW ------||---|
+    a                    b a+WINDOW ...             b
     """
     return [(a, min(a + WINDOW - 1, last)) for a in range(first, last + 1, WINDOW)]
 

@@ -114,8 +114,7 @@ class TableReader:
                 continue
             except ChildGoneError as gone:
                 await self._around.ready()
-                reason = gone.message
-                await self._around.on_thread(lambda: self._lander.skip(part, reason, self._now()))
+                await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
                 return
             repeats = 0
             await self._land(part, page, place)
@@ -145,8 +144,7 @@ class TableReader:
         self._around.landed(part, rows)
 
     async def _people(self, page: Page) -> tuple[list[bytes], list[bytes], int]:
-        """The whole records of the people of a list page, the entries of those whose attributes did not come, and
-        how many people came without all that belongs to them.
+        """The people of a list page: whole records, entries whose attributes did not come, and how many lack something.
 
         Ids that the API does not know it leaves out of a 200 in silence (live), so those left out are asked for once
         more before they count as left out.

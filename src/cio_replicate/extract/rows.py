@@ -126,4 +126,3 @@ def _assemble(rows: list[dict[str, Any]], columns: Sequence[Column], read_at: in
         storage = pa.int64() if pa.types.is_timestamp(field.type) else field.type
         arrays.append(pa.array(values, storage).cast(field.type))
     return pa.table(arrays, schema=schema)
-

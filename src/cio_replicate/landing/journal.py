@@ -180,7 +180,7 @@ class Journal:
         """Record that pages are in the destination since its commit of that number; forget them if `drop`."""
         with self._transaction() as sql:
             change = "DELETE FROM pages" if drop else "UPDATE pages SET loaded = 1"
-            sql.executemany(f"{change} WHERE number = ?", [(number,) for number in numbers])  # noqa: S608 - two constants
+            sql.executemany(f"{change} WHERE number = ?", [(number,) for number in numbers])
             sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
 
     def forget(self, read: Read) -> None:
@@ -203,7 +203,9 @@ class Journal:
     def last_sign_of_life(self) -> int:
         """When a page last landed or a table was last closed by a run which never ended (unix seconds); else 0."""
         with self._transaction() as sql:
-            row = sql.execute("SELECT max(at) FROM (SELECT at FROM done UNION ALL SELECT touched FROM reads)").fetchone()
+            row = sql.execute(
+                "SELECT max(at) FROM (SELECT at FROM done UNION ALL SELECT touched FROM reads)"
+            ).fetchone()
         return int(row[0] or 0)
 
     def run_ended(self) -> None:

@@ -29,7 +29,7 @@ class Part:
     name: str
     query: Mapping[str, str] = field(default_factory=dict)
     path: Mapping[str, str] = field(default_factory=dict)
-    place: Place = Place()
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(slots=True)

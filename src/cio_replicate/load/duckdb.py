@@ -138,8 +138,8 @@ class DuckDBDestination:
                     self._run(statement)
             for column in (*columns, *SYSTEM_COLUMNS) if there else ():
                 if column.name not in there:
-                    kind = sql.TYPES[column.type]
-                    self._run(f"ALTER TABLE {target} ADD COLUMN {sql.quoted(column.name)} {kind}")
+                    for statement in sql.add(target, column):
+                        self._run(statement)
 
     def _columns(self, table: str) -> dict[str, str]:
         rows = self._run(

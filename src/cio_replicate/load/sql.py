@@ -34,8 +34,17 @@ def create(target: str, columns: Sequence[Column]) -> list[str]:
     """The statements that make a table, each column with its explanation."""
     every = [*columns, *SYSTEM_COLUMNS]
     body = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in every)
-    comments = [f"COMMENT ON COLUMN {target}.{quoted(column.name)} IS {literal(column.about)}" for column in every]
-    return [f"CREATE TABLE {target} ({body})", *comments]
+    return [f"CREATE TABLE {target} ({body})", *(explain(target, column) for column in every)]
+
+
+def add(target: str, column: Column) -> list[str]:
+    """The statements that add a column to a table, with its explanation."""
+    return [f"ALTER TABLE {target} ADD COLUMN {quoted(column.name)} {TYPES[column.type]}", explain(target, column)]
+
+
+def explain(target: str, column: Column) -> str:
+    """The statement that says what a column means."""
+    return f"COMMENT ON COLUMN {target}.{quoted(column.name)} IS {literal(column.about)}"
 
 
 def files(paths: Iterable[str]) -> str:

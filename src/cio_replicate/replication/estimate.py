@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 

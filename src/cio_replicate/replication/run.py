@@ -116,7 +116,7 @@ class Run:
         return self.report
 
     def _plan(self) -> list[str]:
-        """Decide what each table reads, and what to tell about it; on the loading thread, since it asks the destination."""
+        """Decide what each table reads, and what to tell about it. Asks the destination, so on its thread."""
         identity = self._destination.look()
         positions = self._destination.positions() if identity else {}
         last: dict[str, int] = {}
@@ -271,7 +271,9 @@ class Run:
         report.status = Status.COMPLETE if work.closed else Status.FAILED
         report.notes += tally.skipped
         if tally.left_out:
-            report.notes.append(f"{tally.left_out} listed without being handed over by the API; rows kept as they were.")
+            report.notes.append(
+                f"{tally.left_out} listed without being handed over by the API; rows kept as they were."
+            )
         if work.closed and work.table.retention_days is not None:
             lost = gap(work.base, tally, work.read.began, work.table.retention_days)
             if lost is not None:
@@ -317,4 +319,3 @@ class Run:
 
     async def _loading(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._loading_thread, call)
-

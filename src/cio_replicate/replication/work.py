@@ -14,7 +14,7 @@ from cio_replicate.tables.fields import Fields
 
 @dataclass(slots=True)
 class Work:
-    """A table in a run. `rows` and `pages` are what this run landed; `reading` is false once there is no more to come."""
+    """A table in a run. `rows` and `pages` are what this run landed; `reading` ends when there is no more to come."""
 
     table: Table
     read: Read

@@ -180,6 +180,35 @@ def test_forgetting_a_read_takes_its_parts_and_pages(journal: Journal, file: Pat
     journal.begin(gone)
 
 
+def test_a_closed_read_is_remembered_until_the_run_ends(journal: Journal) -> None:
+    """A run that is killed knows which tables it was done with; one that ended leaves no such mark."""
+    read, other = read_of(), read_of("segments")
+    for one in (read, other):
+        journal.begin(one)
+        journal.land(one, one.parts[0], f"{one.table}.parquet", 1, [], BEGAN)
+    journal.closed(read, 5, BEGAN + 10)
+    assert journal.read_of("campaigns") is None
+    assert journal.files() == {"segments.parquet"}
+    assert journal.fact("commit") == "5"
+    assert journal.done() == {"campaigns": (read.id, BEGAN + 10)}
+    journal.run_ended()
+    assert journal.done() == {}
+    assert journal.read_of("segments") == other
+
+
+def test_the_last_sign_of_life(journal: Journal) -> None:
+    """It is the latest of what landed and what was closed, and there is none in an empty journal."""
+    assert journal.last_sign_of_life() == 0
+    read, other = read_of(), read_of("segments")
+    journal.begin(read)
+    journal.begin(other)
+    assert journal.last_sign_of_life() == BEGAN
+    journal.settle(other, other.parts[0], BEGAN + 7)
+    assert journal.last_sign_of_life() == BEGAN + 7
+    journal.closed(read, 1, BEGAN + 9)
+    assert journal.last_sign_of_life() == BEGAN + 9
+
+
 def test_discovered_columns_come_back_in_their_order(journal: Journal) -> None:
     """Name, type and path come back; a column found twice keeps the first type; tables do not share theirs."""
     read, other = read_of(), read_of("segments")

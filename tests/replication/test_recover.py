@@ -11,9 +11,11 @@ from cio_replicate.load.destination import Identity
 from cio_replicate.replication.recover import (
     FINISHED_IS_FRESH,
     RESUME_WITHIN,
+    SAME_RUN_WITHIN,
     goes_on,
     same_copy,
     starting_positions,
+    still_done,
 )
 
 BEGAN = 1_760_000_000
@@ -89,3 +91,25 @@ def test_tables_start_from_their_positions() -> None:
     """A table without one, and one to be read anew, start from nothing; tables not asked for are left out."""
     positions = {"a": BASE, "b": BASE, "not asked for": BASE}
     assert starting_positions(positions, ("a", "b", "c"), ("b",)) == {"a": BASE, "b": None, "c": None}
+
+
+@pytest.mark.parametrize(("age", "done"), [(0, True), (SAME_RUN_WITHIN, True), (SAME_RUN_WITHIN + 1, False)])
+def test_a_killed_run_started_again_soon_is_the_same_run(age: int, *, done: bool) -> None:
+    """What it was done with is not read again, unless so long passed that it is another run."""
+    found = still_done({"a": ("before", BEGAN - 60)}, {"a": BASE}, START, BEGAN, BEGAN + age)
+    assert found == ({"a": BEGAN - 60} if done else {})
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [{}, {"a": None}, {"a": Position(read="other", start=START, through=BEGAN)}, {"b": BASE}],
+)
+def test_a_table_that_stands_elsewhere_is_not_done(positions: dict[str, Position | None]) -> None:
+    """The destination has another position or none, or the table is to be read anew."""
+    assert still_done({"a": ("before", BEGAN)}, positions, START, BEGAN, BEGAN) == {}
+
+
+@pytest.mark.parametrize(("start", "done"), [(START - 1, False), (START, True), (START + 1, True)])
+def test_a_table_is_not_done_for_an_earlier_start_date(start: int, *, done: bool) -> None:
+    """What was read does not cover the time before."""
+    assert bool(still_done({"a": ("before", BEGAN)}, {"a": BASE}, start, BEGAN, BEGAN)) is done

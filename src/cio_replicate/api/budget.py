@@ -6,7 +6,6 @@ import asyncio
 
 from cio_replicate.base.clock import Clock
 
-
 #: Requests arrive a little earlier or later than they were sent; without room for that, the API counts an eleventh in a
 #: second now and then and answers 429, which costs more than these two per cent.
 SLACK = 1.02

@@ -53,6 +53,12 @@ def test_the_totals_count_rows_requests_and_failures() -> None:
     assert line == "1 of 2 tables done · 1 failed · 20,000 rows · 20 requests (2.0/s) · 10 s"
 
 
+def test_a_table_that_is_not_read_again_is_done() -> None:
+    """What the run that was broken off had completed counts as complete from the start."""
+    board = told((1.0, events.RunStarted("r", "https://api", "duckdb", ("messages",))))
+    assert (board.lines["campaigns"].status, board.over) == ("complete", 1)
+
+
 def test_before_the_api_has_answered_the_totals_say_so() -> None:
     """Nothing is counted before every table is let in."""
     assert totals(told(BEGUN), 2.0) == "Asking whether every table may be read · 2.0 s"

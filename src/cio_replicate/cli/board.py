@@ -9,6 +9,7 @@ from types import MappingProxyType
 from cio_replicate.base import events
 
 WAITING, ASKING, READING, LOADING = "waiting", "asking", "reading", "loading"
+COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,12 @@ def new_board(tables: Iterable[str], now: float) -> Board:
 def after(board: Board, event: events.Event, now: float) -> Board:
     """The board after an event."""
     match event:
-        case events.RunStarted(api=api, destination=destination):
-            return replace(board, source=api, destination=destination)
+        case events.RunStarted(api=api, destination=destination, tables=tables):
+            lines = {  # what is not read was complete already
+                name: line if name in tables else replace(line, status=COMPLETE, ended=now)
+                for name, line in board.lines.items()
+            }
+            return replace(board, source=api, destination=destination, lines=MappingProxyType(lines))
         case events.TableStarted(table=table):
             return _with(board, replace(_line(board, table), status=ASKING, began=now))
         case events.PageLanded(table=table, rows=rows, pages=pages, requests=requests, done=done):

@@ -93,7 +93,7 @@ async def _plan(connection: Connection, tables: Sequence[Table], known: Known, c
 
 def _print(made: Plan) -> None:
     console = product()
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("table", no_wrap=True)
     for name in ("requests", "rows", "time"):
         grid.add_column(name, justify="right", no_wrap=True)

@@ -219,7 +219,7 @@ def test_discovered_columns_come_back_in_their_order(journal: Journal) -> None:
     journal.land(read, read.parts[0], "b", 1, [column("z", ColumnType.STRING), column('a"b', path=("a.b",))], BEGAN)
     assert journal.discovered("campaigns") == [*found, column('a"b', path=("a.b",))]
     assert journal.discovered("segments") == []
-    journal.forget_discovered()
+    journal.forget_copy()
     assert journal.discovered("campaigns") == []
 
 

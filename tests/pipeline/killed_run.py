@@ -17,7 +17,8 @@ from cio_replicate.base.secret import Secret
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.destination import Batch, Changes
 from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.run import Order, Run
+from cio_replicate.replication.planner import Order
+from cio_replicate.replication.run import Run
 from cio_replicate.tables.catalogue import TABLES
 
 POINTS = ("event", "page on disk", "before commit", "after commit")

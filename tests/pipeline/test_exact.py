@@ -207,3 +207,15 @@ def test_identifiers_come_from_the_list_where_the_answer_lacks_them(simulator: S
     )
     assert missing == 0
     assert nobody > 0
+
+
+def test_a_removed_destination_is_forgotten_for_every_table(tmp_path: Path) -> None:
+    """A read that was under way into a file which is gone is begun anew, also by a run that comes two runs later."""
+    tables = (table("activities"),)
+    with Simulator(WorkspaceSpec(seed=6), faults=Faults((Fault(kind="status", nth=6, times=None),))) as simulator:
+        assert sync(simulator, tmp_path, tables=tables).status is Status.FAILED
+        simulator.faults = Faults()
+        (tmp_path / "copy.duckdb").unlink()
+        sync(simulator, tmp_path, tables=(table("topics"),))
+        sync(simulator, tmp_path, tables=tables)
+        assert differences(simulator, tmp_path / "copy.duckdb", ("activities", "topics")) == {}

@@ -80,8 +80,8 @@ def test_killed_while_only_changes_travel(tmp_path: Path) -> None:
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path)
         simulator.evolve(3)
-        assert _killed(simulator, tmp_path, "after commit", 6)
-        assert _killed(simulator, tmp_path, "page on disk", 1)
+        assert _killed(simulator, tmp_path, "page on disk", 3)
+        assert _killed(simulator, tmp_path, "after commit", 2)
         assert sync(simulator, tmp_path).status is Status.COMPLETE
         lists = tuple(name for name in ALL if name != "activities")
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}

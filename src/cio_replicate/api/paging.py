@@ -58,6 +58,8 @@ def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
         return _envelope.decode(body)
     except msgspec.ValidationError:
         raise PageShapeError("An answer is not a JSON object.") from None
+    except RecursionError:
+        raise PageShapeError("An answer is nested too deep to be read.") from None
     except UnicodeDecodeError:
         raise TransientError("an answer that is not UTF-8") from None
     except msgspec.DecodeError as error:

@@ -23,8 +23,8 @@ from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
 from cio_replicate.landing.folder import default_root
 from cio_replicate.load.query import CopyReader
+from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status
-from cio_replicate.replication.run import Order
 from cio_replicate.settings.connection import Connection, DuckDBAddress
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES

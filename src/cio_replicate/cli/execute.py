@@ -18,8 +18,9 @@ from cio_replicate.cli.failure import INTERRUPTED
 from cio_replicate.cli.show import Show
 from cio_replicate.landing.folder import StateFolder, task_folder
 from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.report import Report, Status, iso, outcome
-from cio_replicate.replication.run import Order, Run
+from cio_replicate.replication.planner import Order
+from cio_replicate.replication.report import Report, Status, iso
+from cio_replicate.replication.run import Run
 from cio_replicate.settings.connection import Connection, DuckDBAddress
 
 BEAT = 5.0  # seconds between signs of life in a log
@@ -83,8 +84,6 @@ async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Repo
     result = latest()
     if stopped and (not runs or result.status is Status.REFUSED):
         return _ended(result, Status.INTERRUPTED, None, clock)
-    if result.status is Status.REFUSED:  # not refused as a whole: each table failed for a reason of its own
-        result.status = outcome(result.tables)
     return result
 
 

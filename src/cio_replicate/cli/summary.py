@@ -61,6 +61,7 @@ def sentence(report: Report) -> str:
 
 def remarks(report: Report) -> Iterable[str]:
     """What the numbers alone do not tell: errors, notes, and what happens next."""
+    yield from report.notes
     for table in report.tables:
         if table.error is not None:
             yield f"{table.name}: {table.error}"

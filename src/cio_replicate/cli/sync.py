@@ -9,8 +9,8 @@ from cio_replicate.cli.options import Copy, Output, Source
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow, Show
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
+from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status
-from cio_replicate.replication.run import Order
 from cio_replicate.settings import connection as settings
 from cio_replicate.tables import catalogue
 

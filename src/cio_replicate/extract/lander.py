@@ -39,8 +39,10 @@ class Lander:
         self._encoder = RowEncoder(fields)
         self._column = table.replication_key or table.start_date_column
 
-    def land(self, part: Part, page: Landed, place: Place, at: int) -> int:
-        """Make the records of a page durable and move the part to `place`; returns the rows landed.
+    def land(self, part: Part, page: Landed, place: Place, at: int) -> tuple[int, int | None]:
+        """Make the records of a page durable and move the part to `place`.
+
+        Returns the rows landed and the oldest moment among them (unix seconds), if the table has one.
 
         When this returns, the page is never asked for again; when the process dies before, it is as if it had not been
         asked for.
@@ -59,18 +61,18 @@ class Lander:
         tally.misfits += rows.misfits
         tally.left_out += page.left_out
         part.place = place
-        self._note_bounds(rows.table)
+        oldest = self._note_bounds(rows.table)
         try:
             if not len(table):
                 self._folder.journal.settle(self.read, part, at)
-                return 0
+                return 0, oldest
             name = f"{uuid.uuid4().hex}.parquet"
             self._folder.write(name, table)
             self._folder.journal.land(self.read, part, name, len(table), self._fields.discovered[known:], at)
         except BaseException:
             part.place, self.read.tally = before
             raise
-        return len(page.records)
+        return len(page.records), oldest
 
     def skip(self, part: Part, reason: str, at: int) -> None:
         """Record that a part does not exist."""
@@ -99,16 +101,17 @@ class Lander:
         index = table.schema.get_field_index("_cio_seen_only")
         return table.set_column(index, "_cio_seen_only", early)
 
-    def _note_bounds(self, table: pa.Table) -> None:
+    def _note_bounds(self, table: pa.Table) -> int | None:
         if self._column is None:
-            return
+            return None
         bounds = pc.min_max(table[self._column].cast(pa.int64())).as_py()
         if bounds["max"] is None:
-            return
+            return None
         low, high = bounds["min"] // 1_000_000, bounds["max"] // 1_000_000
         tally = self.read.tally
         tally.latest = high if tally.latest is None else max(tally.latest, high)
         tally.earliest = low if tally.earliest is None else min(tally.earliest, low)
+        return int(low)
 
 
 def _copy(tally: Tally) -> Tally:

@@ -33,7 +33,7 @@ class Surroundings:
     """What a reader works with.
 
     `first_answer` is called when the API has let the table in. `ready` returns when pages may be landed. `on_thread`
-    runs a call on the landing thread. `landed` is called after each page with its part and row count.
+    runs a call on the landing thread. `landed` is called after each page with its part, row count and oldest moment.
     """
 
     client: Client
@@ -42,7 +42,7 @@ class Surroundings:
     first_answer: Callable[[], None]
     ready: Callable[[], Awaitable[None]]
     on_thread: OnThread
-    landed: Callable[[Part, int], None]
+    landed: Callable[[Part, int, int | None], None]
 
 
 class TableReader:
@@ -140,8 +140,8 @@ class TableReader:
         if self._table.reading is Reading.PEOPLE:
             records, seen, left_out = await self._people(page)
         landed = Landed(records, seen, left_out)
-        rows = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
-        self._around.landed(part, rows)
+        rows, oldest = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
+        self._around.landed(part, rows, oldest)
 
     async def _people(self, page: Page) -> tuple[list[bytes], list[bytes], int]:
         """The people of a list page: whole records, entries whose attributes did not come, and how many lack something.

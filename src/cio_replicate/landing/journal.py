@@ -229,10 +229,17 @@ class Journal:
             for name, kind, path in rows
         ]
 
-    def forget_discovered(self) -> None:
-        """Forget all discovered columns: they belong to a destination that is no longer there."""
+    def forget_copy(self) -> None:
+        """Forget what was known of a destination that is no longer there: its discovered columns, and what was done."""
         with self._transaction() as sql:
             sql.execute("DELETE FROM discovered")
+            sql.execute("DELETE FROM done")
+
+    def reads(self) -> list[Read]:
+        """All reads that have begun and are not closed."""
+        with self._transaction() as sql:
+            names = [row[0] for row in sql.execute("SELECT table_name FROM reads")]
+        return [read for read in map(self.read_of, names) if read is not None]
 
     def record_run(self, run_id: str, started: int, report: str) -> None:
         """Keep a run's report; the newest hundred are kept."""

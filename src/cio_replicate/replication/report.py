@@ -49,6 +49,7 @@ class Report(msgspec.Struct, kw_only=True):
     throttled: int = 0  # requests that were answered 429
     error: str | None = None
     tables: list[TableReport] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
     @property
     def exit_code(self) -> int:

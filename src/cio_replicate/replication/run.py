@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -16,33 +15,20 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError
 from cio_replicate.extract.gate import AccessGate
 from cio_replicate.extract.lander import Lander
-from cio_replicate.extract.parts import more_parts, parts_of
 from cio_replicate.extract.reader import Surroundings, TableReader
 from cio_replicate.extract.together import together
 from cio_replicate.landing.folder import StateFolder
-from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Part, Read
+from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.loader import Loader
-from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
-from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome, read_report
+from cio_replicate.replication.planner import Order, Plan, Planner
+from cio_replicate.replication.report import Report, Status, iso, outcome
 from cio_replicate.replication.work import Work, share_read
-from cio_replicate.tables.declare import Table
-from cio_replicate.tables.fields import Fields
 
 T = TypeVar("T")
 
 PATIENCE = 15.0  # seconds that tables with an answer wait for those without one, before anything is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a run is to do: the tables, from which moment (unix seconds), and which of them anew."""
-
-    tables: tuple[Table, ...]
-    start: int
-    refresh: tuple[str, ...] = ()
 
 
 class Run:
@@ -78,7 +64,9 @@ class Run:
         self._gate = AccessGate(
             (table.name for table in order.tables), PATIENCE + len(order.tables) / client.requests_per_second
         )
+        self._planner = Planner(order, destination, folder, clock, self._began)
         self._works: list[Work] = []
+        self._refused = False
         self._prepared = asyncio.Lock()
         self._identity: Identity | None = None
 
@@ -92,8 +80,7 @@ class Run:
             self._destination, self._folder, self.report.run_id, self._clock, self._loading, self._tell, self._ended
         )
         try:
-            for notice in await self._loading(self._plan):
-                self._tell(events.Noted(notice))
+            self._take(await self._loading(self._planner.plan))
             reading = [partial(self._read_table, work, loader) for work in self._works]
             async with asyncio.TaskGroup() as group:
                 loads = group.create_task(loader.run())
@@ -115,102 +102,27 @@ class Run:
             self._conclude()
         return self.report
 
-    def _plan(self) -> list[str]:
-        """Decide what each table reads, and what to tell about it. Asks the destination, so on its thread."""
-        identity = self._destination.look()
-        positions = self._destination.positions() if identity else {}
-        last: dict[str, int] = {}
-        notices = []
-        if self._folder.has_journal:
-            notices = self._forget_other_copy(identity)
-            last = {table.name: table.read for table in self._last_tables()}
-        names = tuple(table.name for table in self._order.tables)
-        starting = starting_positions(positions, names, self._order.refresh)
-        done = self._done(starting)
-        for table in self._order.tables:
-            if table.name in done:
+    def _take(self, plan: Plan) -> None:
+        self._works = plan.works
+        self.report.tables = plan.reports
+        self.report.notes = plan.notices
+        for notice in plan.notices:
+            self._tell(events.Noted(notice))
+        for table in plan.reports:
+            if table.status is Status.COMPLETE:
                 self._gate.passed(table.name)
-                note = f"Complete since {iso(done[table.name])}, by the run that was broken off; not read again."
-                self.report.tables.append(TableReport(name=table.name, status=Status.COMPLETE, notes=[note]))
-                continue
-            work = self._work(table, starting[table.name], known=identity is not None)
-            work.expected_rows = last.get(table.name)
-            self._works.append(work)
-            self.report.tables.append(work.report)
-        return notices
-
-    def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
-        """The tables that a run which was killed a moment ago was done with already."""
-        if not self._folder.has_journal:
-            return {}
-        journal = self._folder.journal
-        for table, position in positions.items():
-            read = journal.read_of(table)
-            if read is not None and position is not None and position.read == read.id:
-                self._drop(read, closed=True)  # killed between the destination's commit and the note of it
-        return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
-
-    def _work(self, table: Table, position: Position | None, *, known: bool) -> Work:
-        discovered = list(self._destination.discovered(table)) if known else []
-        read: Read | None = None
-        if self._folder.has_journal:
-            journal = self._folder.journal
-            discovered += journal.discovered(table.name)
-            read = journal.read_of(table.name)
-            if read is not None and not goes_on(read, position, self._order.start, self._began):
-                self._drop(read)
-                read = None
-        resumed = read is not None
-        if read is None:
-            parts = parts_of(table, self._order.start, self._began)
-            read = Read(uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts)
-        else:
-            more = more_parts(table, read.parts, self._began)
-            self._folder.journal.extend(read, more)
-            read.parts += more
-        return Work(
-            table=table,
-            read=read,
-            fields=Fields(table, discovered),
-            base=position,
-            report=TableReport(name=table.name),
-            started=self._clock.monotonic(),
-            recorded=resumed,
-        )
-
-    def _forget_other_copy(self, identity: Identity | None) -> list[str]:
-        journal = self._folder.journal
-        if same_copy(journal.fact("copy"), journal.fact("commit"), identity):
-            return []
-        for table in self._order.tables:
-            read = journal.read_of(table.name)
-            if read is not None:
-                self._drop(read)
-        journal.forget_discovered()
-        return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
-
-    def _drop(self, read: Read, *, closed: bool = False) -> None:
-        journal = self._folder.journal
-        pages = journal.pages(read)
-        if closed:
-            journal.closed(read, self._destination.identity().commits, read.touched)
-        else:
-            journal.forget(read)
-        self._folder.drop([page.file for page in pages])
-
-    def _last_tables(self) -> list[TableReport]:
-        reports = self._folder.journal.runs(1)
-        return read_report(reports[0]).tables if reports else []
 
     async def _read_table(self, work: Work, loader: Loader) -> None:
         """Read one table to its end or to its failure; only what concerns the whole run is raised."""
         name = work.table.name
 
-        def landed(part: Part, rows: int) -> None:
+        def landed(part: Part, rows: int, oldest: int | None) -> None:
             work.rows += rows
             work.pages += 1
+            if oldest is not None:
+                work.reached[part.name] = oldest
             loader.landed(work, rows)
-            share = share_read(work, part, work.expected_rows)
+            share = share_read(work, part)
             self._tell(events.PageLanded(name, work.rows, work.pages, work.meter.requests, share))
 
         around = Surroundings(
@@ -293,6 +205,7 @@ class Run:
     def _failed_whole(self, error: BaseException) -> None:
         """An error that concerns the whole run: raised when nothing was read, else set down for each open table."""
         if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
+            self._refused = True
             raise error
         self.report.error = str(error)
         for work in self._works:
@@ -305,14 +218,18 @@ class Run:
         for work in self._works:
             if work.report.status is Status.INTERRUPTED:
                 self._count(work)
-        report.status = outcome(report.tables) if self._identity is not None else Status.REFUSED
+        report.status = Status.REFUSED if self._refused else outcome(report.tables)
         report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled
         report.ended = iso(self._clock.now())
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
-        if self._identity is not None:
+        if self._identity is None:
+            return  # no trace of a run that wrote nothing
+        try:
             self._folder.journal.record_run(report.run_id, self._began, report.to_json())
             if report.status is not Status.INTERRUPTED:
                 self._folder.journal.run_ended()
+        except LandingError as error:
+            report.notes.append(f"This run could not be recorded in the state folder. {error}")
 
     async def _landing(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._landing_thread, call)

@@ -25,6 +25,7 @@ class Work:
     recorded: bool  # whether the journal knows the read already
     expected_rows: int | None = None  # what the last run read
     meter: Meter = field(default_factory=Meter)
+    reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
     rows: int = 0
     pages: int = 0
     reading: bool = True
@@ -34,7 +35,7 @@ class Work:
 
 
 def new_position(work: Work) -> Position:
-    """The position that a complete read brings: it never covers less than the one before."""
+    """The position that a complete read brings; what it covers never begins later than before."""
     read, base = work.read, work.base
     ends = [int(part.query["end_ts"]) for part in read.parts] if work.table.reading is Reading.WINDOWS else []
     latest = [one for one in (read.tally.latest, base.latest if base else None) if one is not None]
@@ -46,11 +47,19 @@ def new_position(work: Work) -> Position:
     )
 
 
-def share_read(work: Work, part: Part, expected_rows: int | None) -> float | None:
-    """How much of the table is read, from 0 to 1, as far as it can be told: by its windows, or by its last size."""
-    parts = work.read.parts
-    if work.table.reading is Reading.WINDOWS and len(parts) > 1:
-        return sum(one.place.done for one in parts) / len(parts)
-    if part.place.done and len(parts) == 1:
+def share_read(work: Work, part: Part) -> float | None:
+    """How much of the table is read, from 0 to 1, as far as it can be told: by time in windows, or by its last size."""
+    if work.table.reading is Reading.WINDOWS:
+        spans = [_span(one) for one in work.read.parts]
+        covered = sum(
+            last - first if one.place.done else last - max(first, work.reached.get(one.name, last))
+            for one, (first, last) in zip(work.read.parts, spans, strict=True)
+        )
+        return covered / max(1, sum(last - first for first, last in spans))
+    if part.place.done and len(work.read.parts) == 1:
         return 1.0
-    return min(1.0, work.read.tally.rows / expected_rows) if expected_rows else None
+    return min(1.0, work.read.tally.rows / work.expected_rows) if work.expected_rows else None
+
+
+def _span(window: Part) -> tuple[int, int]:
+    return int(window.query["start_ts"]), int(window.query["end_ts"])

@@ -8,7 +8,8 @@ from cio_replicate.tables.declare import Column, ColumnType, Table
 
 MOST_DISCOVERED = 200  # a source that sends keys without end must not make columns without end
 LONGEST_NAME = 100
-RESERVED = ("_cio_", "file_row_number")  # names of our own, and the one that DuckDB gives to a page's rows
+RESERVED = "_cio_"  # begins the names of our own
+TAKEN = "file_row_number"  # DuckDB's name for the place of a row in a page
 
 
 class Fields:
@@ -18,9 +19,10 @@ class Fields:
         self.table = table
         self.discovered: list[Column] = []
         self._by_path = {column.path: column for column in table.columns}
-        self._names = {column.name.casefold() for column in table.columns}
+        self._names = {TAKEN, *(column.name.casefold() for column in table.columns)}
+        self._inside = tuple("__".join(path).casefold() + "__" for path in table.objects)
         for column in discovered:
-            if column.path not in self._by_path:
+            if column.path not in self._by_path and column.name.casefold() not in self._names:
                 self._add(column)
 
     @property
@@ -35,8 +37,9 @@ class Fields:
     def discover(self, path: tuple[str, ...], kind: ColumnType) -> Column | None:
         """A new column for the value at `path`, or None when no column can have that name.
 
-        Databases fold the case of names, so a name that differs from a known one only by case is none. The type is
-        that of the first value seen, for good: what does not fit it later is kept in `_cio_extra`.
+        Databases fold the case of names, so a name that differs from a known one only by case is none; nor is one on
+        top that reads like a field inside of a flattened object. The type is that of the first value seen, for good:
+        what does not fit it later is kept in `_cio_extra`.
         """
         name = "__".join(path)
         possible = (
@@ -45,6 +48,7 @@ class Fields:
             and len(name) <= LONGEST_NAME
             and not name.casefold().startswith(RESERVED)
             and name.casefold() not in self._names
+            and not (len(path) == 1 and name.casefold().startswith(self._inside))
             and len(self.discovered) < MOST_DISCOVERED
         )
         if not possible:

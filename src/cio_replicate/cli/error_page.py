@@ -1,0 +1,113 @@
+"""The error tree as a page to read: `python -m cio_replicate.cli.error_page > docs/errors.md`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cio_replicate.api.client import UnreachableError
+from cio_replicate.api.retry import RetryPolicy
+from cio_replicate.base.errors import CioReplicateError, Next
+from cio_replicate.cli import failure
+from cio_replicate.cli.connect import IMPATIENT
+from cio_replicate.extract.reader import MOST_RESTARTS
+
+COMMAND = "python -m cio_replicate.cli.error_page"
+PACKAGE = "cio_replicate."
+ELSEWHERE = (UnreachableError,)  # declared outside of the tree's own module, so it must be imported to be found
+
+_THEN = {
+    Next.ABORT: "The run stops; what is landed and loaded is kept.",
+    Next.FAIL_TABLE: "The table fails and keeps its position; the others go on.",
+    Next.RETRY: "It is tried again, within bounds; when they are reached, another error of this list says so.",
+    Next.SKIP: "This part is left out and named in the report; the table goes on and deletes nothing.",
+    Next.FIX: "Before anything is kept, the run ends; later, the tables that it concerns fail with exit code 1.",
+}
+
+
+Kind = type[CioReplicateError]
+
+
+def tree(root: Kind = CioReplicateError, depth: int = 0) -> Iterator[tuple[Kind, int]]:
+    """Every error class below `root` with its depth, a class before those that are kinds of it."""
+    for kind in root.__subclasses__():
+        if kind.__module__.startswith(PACKAGE):
+            yield kind, depth
+            yield from tree(kind, depth + 1)
+
+
+def page() -> str:
+    """The whole page, in Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    policy = RetryPolicy()
+    yield from (f"<!-- Written by `{COMMAND}`: change the errors, not this page. -->", "", "# Errors", "")
+    yield "What can go wrong, what the program does then, and the exit code when nothing worse happens. Each message is"
+    yield "one sentence with the cause and one with the fix. A class that stands under another is a kind of it."
+    yield from ("", "| Error | What happened | Next | Exit code |", "| --- | --- | --- | --- |")
+    for kind, depth in tree():
+        about = " ".join((kind.__doc__ or "").split()).replace("|", "\\|")
+        yield f"| {'↳ ' * depth}`{kind.__name__}` | {about} | {kind.next} | {_code(kind)} |"
+    yield from ("", "| Next | What the program does |", "| --- | --- |")
+    yield from (f"| {one} | {_THEN[one]} |" for one in Next)
+    yield from (
+        "",
+        "## How often a request is tried",
+        "",
+        (
+            f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up to"
+            f" {policy.longest_wait:.0f}. `Retry-After` is honoured. `check` and `plan` wait less: {_bounds(IMPATIENT)}."
+        ),
+        (
+            f"- {policy.attempts_without_header} times when it is answered 429 without `Retry-After`: then a daily quota"
+            " is taken to be used up; at once when the answer says so."
+        ),
+        f"- {policy.attempts_on_shape} times when the answer is not the promised page.",
+        f"- {policy.attempts_unreachable} times when nobody has answered yet: then the address is taken to be wrong.",
+        f"- A page token that is no longer accepted starts its part of the table again, {MOST_RESTARTS} times.",
+        "- A page token that comes twice is asked for once more before it counts.",
+        "",
+        "## Exit codes",
+        "",
+        "| Code | Means |",
+        "| --- | --- |",
+        f"| {failure.COMPLETE} | Every table is complete. |",
+        f"| {failure.FAILED} | Some table failed, or the program has a defect. The other tables are loaded. |",
+        f"| {failure.REFUSED} | Settings or access are wrong. Nothing was read into the copy. |",
+        f"| {failure.INTERRUPTED} | Stopped by Ctrl-C or SIGTERM. What is landed is kept. |",
+        f"| {failure.UNREAD} | The program that read standard output, such as `head`, went away. |",
+        "",
+        f"A defect of the program itself is one line too; with `{failure.DEBUG_VARIABLE}=1` in the environment its",
+        "traceback is shown, without the access token.",
+    )
+
+
+def _bounds(policy: RetryPolicy) -> str:
+    return f"{policy.attempts} times within {policy.total_seconds:.0f} seconds"
+
+
+def _code(kind: Kind) -> int:
+    """What the exit code is when this is the worst that happens: what is retried or skipped fails nothing."""
+    return failure.COMPLETE if kind.next in {Next.RETRY, Next.SKIP} else failure.exit_code(kind(""))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page to standard output; with `--check FILE`, exit 1 when that file is not the page."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the page that describes all errors.")
+    parser.add_argument("--check", metavar="FILE", type=Path, help="say whether this file is up to date")
+    file: Path | None = parser.parse_args(arguments).check
+    if file is None:
+        sys.stdout.buffer.write(page().encode())
+        return 0
+    if file.is_file() and file.read_bytes() == page().encode():
+        return 0
+    sys.stderr.write(f"{file} lags behind the errors; write it anew with `{COMMAND} > {file}`.\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

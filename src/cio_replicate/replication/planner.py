@@ -1,0 +1,136 @@
+"""Decides what each table of a run reads: anew, from where an interrupted run stopped, or not again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cio_replicate.base.clock import Clock
+from cio_replicate.extract.parts import more_parts, parts_of
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.landing.position import Position
+from cio_replicate.landing.read import Read
+from cio_replicate.load.destination import Destination, Identity
+from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
+from cio_replicate.replication.report import Status, TableReport, iso, read_report
+from cio_replicate.replication.work import Work
+from cio_replicate.tables.declare import Table
+from cio_replicate.tables.fields import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is to do: the tables, from which moment (unix seconds), and which of them anew."""
+
+    tables: tuple[Table, ...]
+    start: int
+    refresh: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run will do: the work of each table that is to be read, the reports of all, and what to tell about it."""
+
+    works: list[Work] = field(default_factory=list)
+    reports: list[TableReport] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+class Planner:
+    """Plans one run. Asks the destination and the journal, so it belongs on the destination's thread."""
+
+    def __init__(self, order: Order, destination: Destination, folder: StateFolder, clock: Clock, began: int) -> None:
+        self._order = order
+        self._destination = destination
+        self._folder = folder
+        self._clock = clock
+        self._began = began
+
+    def plan(self) -> Plan:
+        """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
+        plan = Plan()
+        identity = self._destination.look()
+        positions = self._destination.positions() if identity else {}
+        last: dict[str, int] = {}
+        if self._folder.has_journal:
+            plan.notices += self._forget_other_copy(identity)
+            last = {table.name: table.read for table in self._last_tables()}
+        names = tuple(table.name for table in self._order.tables)
+        starting = starting_positions(positions, names, self._order.refresh)
+        done = self._done(starting)
+        if done:
+            plan.notices.append(
+                f"Goes on with the run that was broken off: {len(done)} tables were complete by "
+                f"{iso(max(done.values()))} and are not read again."
+            )
+        for table in self._order.tables:
+            if table.name in done:
+                plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE))
+                continue
+            work = self._work(table, starting[table.name], known=identity is not None)
+            work.expected_rows = last.get(table.name)
+            plan.works.append(work)
+            plan.reports.append(work.report)
+        return plan
+
+    def _forget_other_copy(self, identity: Identity | None) -> list[str]:
+        journal = self._folder.journal
+        if same_copy(journal.fact("copy"), journal.fact("commit"), identity):
+            return []
+        for read in journal.reads():
+            self._drop(read)
+        journal.forget_copy()
+        return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
+
+    def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
+        """The tables that a run which was killed a moment ago was done with already, and when."""
+        if not self._folder.has_journal:
+            return {}
+        journal = self._folder.journal
+        for table, position in positions.items():
+            read = journal.read_of(table)
+            if read is not None and position is not None and position.read == read.id:
+                self._drop(read, closed=True)  # killed between the destination's commit and the note of it
+        return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
+
+    def _work(self, table: Table, position: Position | None, *, known: bool) -> Work:
+        discovered = list(self._destination.discovered(table)) if known else []
+        read: Read | None = None
+        if self._folder.has_journal:
+            journal = self._folder.journal
+            discovered += journal.discovered(table.name)
+            read = journal.read_of(table.name)
+            if read is not None and not goes_on(read, position, self._order.start, self._began):
+                self._drop(read)
+                read = None
+        resumed = read is not None
+        if read is None:
+            parts = parts_of(table, self._order.start, self._began)
+            read = Read(uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts)
+        else:
+            more = more_parts(table, read.parts, self._began)
+            self._folder.journal.extend(read, more)
+            read.parts += more
+        return Work(
+            table=table,
+            read=read,
+            fields=Fields(table, discovered),
+            base=position,
+            report=TableReport(name=table.name),
+            started=self._clock.monotonic(),
+            recorded=resumed,
+        )
+
+    def _drop(self, read: Read, *, closed: bool = False) -> None:
+        journal = self._folder.journal
+        pages = journal.pages(read)
+        if closed:
+            journal.closed(read, self._destination.identity().commits, read.touched)
+        else:
+            journal.forget(read)
+        self._folder.drop([page.file for page in pages])
+
+    def _last_tables(self) -> list[TableReport]:
+        reports = self._folder.journal.runs(1)
+        return read_report(reports[0]).tables if reports else []

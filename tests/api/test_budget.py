@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.manual_clock import ManualClock
 
 from cio_replicate.api.budget import SLACK, Budget
+from tests.manual_clock import ManualClock
 
 
 async def _turns(budget: Budget, clock: ManualClock, callers: int, each: int, late: float = 0.0) -> list[float]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
-from tests.manual_clock import ManualClock
 
 from cio_replicate.api.budget import Budget
 from cio_replicate.api.client import Client, UnreachableError
@@ -28,6 +27,7 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 from cio_replicate.base.secret import Secret
+from tests.manual_clock import ManualClock
 
 TOKEN = "marked-9f2c-secret"
 GET = Request("GET", "/v1/rows")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.running import TOKEN, run, sync
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
+from tests.cli.running import TOKEN, run, sync
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import duckdb
-from tests.cli.running import run, start, sync
 
 from cio_replicate.tables import catalogue
+from tests.cli.running import run, start, sync
 
 
 def test_the_demo_proves_its_copy(folder: Path) -> None:

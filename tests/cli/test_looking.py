@@ -8,11 +8,11 @@ from pathlib import Path
 import duckdb
 import pytest
 import typer
-from tests.cli.running import START, TOKEN, run
 
 from cio_replicate import __version__
 from cio_replicate.cli.commands import app
 from cio_replicate.tables import catalogue
+from tests.cli.running import START, TOKEN, run
 
 COMMANDS = ("demo", "sync", "check", "plan", "status", "tables", "simulate")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+
 from tests.cli.running import TOKEN, Ended, run, run_here, sync
 
 OTHERS = "https://api.customer.io"  # never asked: the settings are refused before

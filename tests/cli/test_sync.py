@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.cli.running import TOKEN, run, start, sync
 
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables import catalogue
+from tests.cli.running import TOKEN, run, start, sync
 
 PROMISED = {"run_id", "status", "started", "ended", "seconds", "requests", "throttled", "tables"}
 PROMISED_OF_A_TABLE = {"name", "status", "read", "inserted", "updated", "deleted", "requests", "seconds", "error"}

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.extract.rebuild import record_of, without_nothing
-from tests.extract.records import drifted, records, text_of
 
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.extract.rows import RowEncoder, Rows
 from cio_replicate.tables.catalogue import TABLES, table
 from cio_replicate.tables.fields import MOST_DISCOVERED, Fields
+from tests.extract.rebuild import record_of, without_nothing
+from tests.extract.records import drifted, records, text_of
 
 OBJECT_TABLES = [one for one in TABLES if one.name != "ip_addresses"]
 
@@ -119,7 +119,21 @@ def test_an_unknown_field_becomes_a_column_of_its_first_type() -> None:
     assert json.loads(rows[1]["_cio_extra"]) == {"surprise": "two"}
 
 
-@pytest.mark.parametrize("name", ["SUBJECT", "metrics__waved", "file_row_number", "_cio_key", "_CIO_new", "", " ", "a\x00b", "x" * 101, "metrics__sent"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SUBJECT",
+        "metrics__waved",
+        "file_row_number",
+        "_cio_key",
+        "_CIO_new",
+        "",
+        " ",
+        "a\x00b",
+        "x" * 101,
+        "metrics__sent",
+    ],
+)
 def test_a_name_that_no_column_can_have_is_kept_beside(name: str) -> None:
     """Names that differ by case only, are reserved, or cannot be written lead into `_cio_extra`."""
     (row,), _, fields = _encode("messages", _message(**{name: 1}))

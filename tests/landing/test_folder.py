@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.landing.reads import BEGAN, read_of, rows
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
 from cio_replicate.landing.folder import StateFolder, default_root, task_folder
+from tests.landing.reads import BEGAN, read_of, rows
 
 HOLD = (
     "import sys, pathlib\n"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.landing.reads import BEGAN, column, read_of
 
 from cio_replicate.api.paging import Place
 from cio_replicate.base.errors import LandingError, StateFolderError
@@ -19,6 +18,7 @@ from cio_replicate.landing.journal import VERSION, Journal
 from cio_replicate.landing.position import Position, from_text, to_text
 from cio_replicate.landing.read import Tally
 from cio_replicate.tables.declare import ColumnType
+from tests.landing.reads import BEGAN, column, read_of
 
 ROOT = Path(__file__).parents[2]
 BASE = Position(read="earlier", start=5, through=7, latest=6)

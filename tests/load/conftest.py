@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.load.copies import COPIES, Copy
 from tests.load.pages import Pages
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
-from tests.load.pages import AT
 
 from cio_replicate.load.destination import Batch, Changes, Destination
 from cio_replicate.load.duckdb import DuckDBDestination
+from tests.load.pages import AT
 
 
 class Copy(Protocol):

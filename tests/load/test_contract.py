@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.load.copies import Copy
-from tests.load.pages import AT, Pages, close, position
 
 from cio_replicate.base.errors import LoadError
 from cio_replicate.load.destination import Changes, Identity
 from cio_replicate.tables.catalogue import TABLES, table
 from cio_replicate.tables.declare import Column, ColumnType
+from tests.load.copies import Copy
+from tests.load.pages import AT, Pages, close, position
 
 A1, A2 = {"id": 1, "name": "a"}, {"id": 1, "name": "changed"}
 B, C = {"id": 2, "name": "b"}, {"id": 3, "name": "c"}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.load.copies import query, write
-from tests.load.pages import AT, Pages, close
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.load.destination import Changes
 from cio_replicate.load.duckdb import DuckDBDestination
+from tests.load.copies import query, write
+from tests.load.pages import AT, Pages, close
 
 HOLD = (
     "import sys, duckdb\n"

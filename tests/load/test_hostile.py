@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.load.copies import COPIES, Copy
-from tests.load.pages import Pages
 
 from cio_replicate.load.destination import Changes
+from tests.load.copies import COPIES, Copy
+from tests.load.pages import Pages
 
 TEXTS = [
     "", " ", "\x00", "a\x00b", "\t\n\r\x1f\x7f",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.load.copies import DuckDBCopy
 
 ROOT = Path(__file__).parents[2]

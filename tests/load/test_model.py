@@ -11,10 +11,10 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.load.copies import COPIES, Copy
-from tests.load.pages import AT, Pages, close
 
 from cio_replicate.load.destination import Changes
+from tests.load.copies import COPIES, Copy
+from tests.load.pages import AT, Pages, close
 
 
 class Row(NamedTuple):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 from cio_replicate.simulator import Simulator
 from cio_replicate.tables.catalogue import table as declared
 from cio_replicate.tables.declare import Column, ColumnType
+from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 MASKED = {"reporting_webhooks"}
 

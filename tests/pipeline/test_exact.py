@@ -9,13 +9,13 @@ from typing import Any
 
 import duckdb
 import pytest
-from tests.pipeline.copies import copy, differences, truth
-from tests.pipeline.syncs import ALL, sync
 
 from cio_replicate.base.events import Event, Noted
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES, table
+from tests.pipeline.copies import copy, differences, truth
+from tests.pipeline.syncs import ALL, sync
 
 DAY = 86_400
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.settings.refused import refusal
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.settings import connection
+from tests.settings.refused import refusal
 
 
 @pytest.mark.parametrize(

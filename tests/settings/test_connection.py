@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.settings.refused import refusal
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.settings import connection
+from tests.settings.refused import refusal
 
 NOW = datetime(2026, 10, 15, 12, tzinfo=UTC).timestamp()
 DAY = int(datetime(2024, 1, 31, tzinfo=UTC).timestamp())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.settings.refused import refusal
 
 from cio_replicate.settings import connection
 from cio_replicate.tables.catalogue import names
+from tests.settings.refused import refusal
 
 ALL = names()
 ANY = st.lists(st.sampled_from(ALL), min_size=1)

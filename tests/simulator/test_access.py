@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
-from tests.simulator.conftest import TOKEN, Simulate, client_of
 
 from cio_replicate.simulator import Simulator
 from cio_replicate.simulator.server import SimulatorBugError
+from tests.simulator.conftest import TOKEN, Simulate, client_of
 
 UNAUTHORIZED = {"errors": [{"detail": "unauthorized", "status": "401"}]}
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from tests.simulator.conftest import Simulate
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
+from tests.simulator.conftest import Simulate
 
 SERVE = """
 from cio_replicate.simulator import WorkspaceSpec, serve

@@ -6,12 +6,12 @@ import json
 
 import httpx2
 import pytest
-from tests.simulator.conftest import Simulate
-from tests.simulator.walking import read_table
 
 from cio_replicate.simulator import WorkspaceSpec
 from cio_replicate.simulator.evolution import evolve
 from cio_replicate.simulator.workspace import UnknownRecordError, Workspace
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import read_table
 
 DAY = 86_400
 SMALL = WorkspaceSpec(people=120, messages=600, activities=300, suppressions=60)

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.simulator.conftest import TOKEN, Simulate, client_of
-from tests.simulator.walking import EVERYBODY, flat, read_table, walk
 
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.simulator.faults import KINDS, Asked
+from tests.simulator.conftest import TOKEN, Simulate, client_of
+from tests.simulator.walking import EVERYBODY, flat, read_table, walk
 
 MESSAGES = "/v1/messages?limit=1000"
 PAGES = "/v1/newsletters?limit=10"

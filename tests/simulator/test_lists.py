@@ -6,10 +6,10 @@ import json
 
 import httpx2
 import pytest
-from tests.simulator.conftest import Simulate
-from tests.simulator.walking import flat, parts, read_table, records, walk
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import flat, parts, read_table, records, walk
 
 TABLES = (
     "broadcasts", "transactional_messages", "customers", "campaigns", "newsletters", "segments", "messages", "exports",

@@ -6,11 +6,11 @@ import json
 
 import httpx2
 import pytest
-from tests.simulator.conftest import Simulate
-from tests.simulator.walking import flat, walk
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.simulator.windows import delivery_window, six_months_before
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import flat, walk
 
 DAY = 86_400
 MARCH_31 = 1_774_915_200  # 2026-03-31T00:00:00Z

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from tests.simulator.conftest import Simulate
-from tests.simulator.walking import EVERYBODY
 
 from cio_replicate.simulator import Simulator
+from tests.simulator.conftest import Simulate
+from tests.simulator.walking import EVERYBODY
 
 
 def search(client: httpx2.Client, condition: dict[str, Any]) -> list[dict[str, str | None]]:

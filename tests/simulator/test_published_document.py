@@ -12,13 +12,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
-from tests.simulator.conftest import TOKEN
 
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.simulator.endpoints import ENDPOINTS
 from cio_replicate.simulator.inventory import TABLES
 from cio_replicate.simulator.openapi import document, modern
 from cio_replicate.simulator.schemas import record_schema
+from tests.simulator.conftest import TOKEN
 
 published = schemathesis.openapi.from_dict(document())
 # A made-up cursor or a person's id without its prefix fits its schema and is refused all the same; parameters that no

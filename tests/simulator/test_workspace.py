@@ -8,13 +8,13 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from tests.simulator.conftest import Simulate
 
 from cio_replicate.simulator import WorkspaceSpec
 from cio_replicate.simulator.inventory import TABLES
 from cio_replicate.simulator.ledger import Ledger, Range
 from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
 from cio_replicate.simulator.workspace import Workspace
+from tests.simulator.conftest import Simulate
 
 NAMES = [table.name for table in TABLES]
 

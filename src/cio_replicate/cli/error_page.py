@@ -59,12 +59,12 @@ def _lines() -> Iterator[str]:
         "## How often a request is tried",
         "",
         (
-            f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up to"
-            f" {policy.longest_wait:.0f}. `Retry-After` is honoured. `check` and `plan` wait less: {_bounds(IMPATIENT)}."
+            f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up"
+            f" to {policy.longest_wait:.0f}. `Retry-After` is honoured. `check` and `plan`: {_bounds(IMPATIENT)}."
         ),
         (
-            f"- {policy.attempts_without_header} times when it is answered 429 without `Retry-After`: then a daily quota"
-            " is taken to be used up; at once when the answer says so."
+            f"- {policy.attempts_without_header} times when it is answered 429 without `Retry-After`: then a daily"
+            " quota is taken to be used up; at once when the answer says so."
         ),
         f"- {policy.attempts_on_shape} times when the answer is not the promised page.",
         f"- {policy.attempts_unreachable} times when nobody has answered yet: then the address is taken to be wrong.",

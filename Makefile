@@ -28,6 +28,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m cio_replicate.tables.describe --check docs/tables.md
+	$(BIN)/python -m cio_replicate.cli.error_page --check docs/errors.md
 	$(BIN)/pytest -q tests/house
 
 test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.

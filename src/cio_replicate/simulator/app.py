@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -154,23 +152,23 @@ class _Recorder:
             return
         arrived = time.monotonic()
         notes = scope.setdefault("state", {})
-        notes |= {"operation": "unknown", "status": 0}
+        notes["operation"] = "unknown"
         self._state.log.arrived(arrived)
-        try:
-            await self._app(scope, receive, _noting_status(send, notes))
-        finally:
+
+        def remember(status: int) -> None:
             query = scope.get("query_string", b"").decode("latin-1")
             target = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-            logged = LoggedRequest(
-                scope["method"], f"{target}?{query}" if query else target, notes["operation"], notes["status"], arrived
-            )
-            self._state.log.answered(logged)
+            whole = f"{target}?{query}" if query else target
+            self._state.log.answered(LoggedRequest(scope["method"], whole, notes["operation"], status, arrived))
 
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                notes["answered"] = True
+                remember(message["status"])  # before the caller can have the whole answer and look
+            await send(message)
 
-def _noting_status(send: Send, notes: dict[str, Any]) -> Callable[[Message], Awaitable[None]]:
-    async def noting(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            notes["status"] = message["status"]
-        await send(message)
-
-    return noting
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            if not notes.get("answered"):
+                remember(notes.get("status", 0))

@@ -18,8 +18,6 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 
-LONGEST_DETAIL = 200
-
 
 def error_of(request: Request, host: str, status: int, detail: str, wait: float | None) -> CioReplicateError:
     """The error that an answer with this status stands for. `detail` is the API's own text, already scrubbed."""
@@ -33,7 +31,9 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
         )
     if status == 429 and wait is None and names_daily_quota(detail):
         return daily_quota(request, detail)
-    if status in (408, 429) or status >= 500:
+    if 200 < status < 300:
+        return TransientError(f"{status}, an answer without the list that was asked for", status=status)
+    if status in (408, 425, 429) or status >= 500:
         return TransientError(f"{status}{said}", retry_after=wait, status=status)
     if request.resumes and status in (400, 404, 410):
         return CursorRejectedError(f"{request.label} no longer accepts the page token ({status}{said}).")
@@ -91,4 +91,4 @@ def detail_of(body: bytes) -> str:
     if isinstance(meta, dict):
         many = meta.get("errors")
         texts.extend(str(one) for one in ([meta.get("error")] + (many if isinstance(many, list) else [])) if one)
-    return "; ".join(text for text in texts if text)[:LONGEST_DETAIL]
+    return "; ".join(text for text in texts if text)

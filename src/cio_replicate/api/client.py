@@ -16,12 +16,21 @@ from cio_replicate import __version__
 from cio_replicate.api.answers import daily_quota, detail_of, error_of
 from cio_replicate.api.budget import Budget
 from cio_replicate.api.request import Meter, Request
-from cio_replicate.api.retry import RetryPolicy, retry_after
+from cio_replicate.api.retry import RetryPolicy, names_seconds, retry_after
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import AccessError, CioReplicateError, GaveUpError, PageShapeError, TransientError
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    GaveUpError,
+    PageShapeError,
+    SettingsError,
+    TransientError,
+)
 from cio_replicate.base.secret import Secret
 
 T = TypeVar("T")
+
+LONGEST_SAID = 200  # characters of the API's own words in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +83,22 @@ class Client:
         self._clock = clock
         self._limits = limits or Limits()
         self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            timeout=httpx2.Timeout(self._limits.read, connect=self._limits.connect, pool=None),
-            limits=httpx2.Limits(max_connections=self._limits.connections),
-            headers={"Accept-Encoding": "gzip", "User-Agent": f"cio-replicate/{__version__}"},
-            follow_redirects=False,
-            transport=transport,
-        )
+        try:
+            self._http = httpx2.AsyncClient(
+                base_url=url,
+                timeout=httpx2.Timeout(self._limits.read, connect=self._limits.connect, pool=None),
+                limits=httpx2.Limits(max_connections=self._limits.connections),
+                headers={"Accept-Encoding": "gzip", "User-Agent": f"cio-replicate/{__version__}"},
+                follow_redirects=False,
+                transport=transport,
+                # unprotected is for this machine only, so no proxy may see it; for all else the company's proxy counts
+                trust_env=not url.lower().startswith("http:"),
+            )
+        except (ImportError, OSError, ValueError) as error:
+            raise SettingsError(
+                f"The network settings in the environment cannot be used ({_cause(error)}).",
+                "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
+            ) from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,6 +128,8 @@ class Client:
                 with attempt:
                     attempts += 1
                     return read(await self._attempt(request, meter))
+        except PageShapeError as error:
+            raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
         except TransientError as error:
             raise self._gave_up(request, error, attempts, self._clock.monotonic() - started) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
@@ -122,16 +141,17 @@ class Client:
         failure: CioReplicateError
         try:
             async with asyncio.timeout(self._limits.attempt):
-                answer = await self._http.request(
+                async with self._http.stream(
                     request.method,
                     request.target,
                     json=request.body,
                     headers={"Authorization": f"Bearer {self._token.reveal()}"},
-                )
+                ) as answer:
+                    self.totals.answered = True  # even if the rest is cut off
+                    await answer.aread()
         except (httpx2.HTTPError, TimeoutError) as error:
-            failure = TransientError(self._token.scrub(_cause(error)))
+            failure = TransientError(self._said(_cause(error)))
         else:
-            self.totals.answered = True
             if answer.status_code == httpx2.codes.OK:
                 return answer.content
             failure = self._refusal(request, answer, meter)
@@ -140,13 +160,20 @@ class Client:
 
     def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter) -> CioReplicateError:
         wait = retry_after(answer.headers.get("retry-after"), self._clock.now())
+        detail = self._said(detail_of(answer.content))
         if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
             meter.throttled += 1
             self.totals.throttled += 1
-            # the bucket is the whole workspace's: nobody sends until it has room again
-            self._budget.pause(min(wait, self.policy.total_seconds) if wait is not None else 1.0)
-        detail = self._token.scrub(detail_of(answer.content))
+            if wait is None and names_seconds(detail):
+                wait = 1.0
+            # the bucket is the whole workspace's: nobody sends until it has room again; a wait that is too long for
+            # this request ends it, and is none that the others should sit out
+            self._budget.pause(wait if wait is not None and wait <= self.policy.total_seconds else 1.0)
         return error_of(request, self._http.base_url.host, answer.status_code, detail, wait)
+
+    def _said(self, text: str, most: int = LONGEST_SAID) -> str:
+        """Text from outside: scrubbed first and cut then, so that no half of the token is left."""
+        return self._token.scrub(text)[:most]
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = _error_of(state)
@@ -188,6 +215,6 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
 
 def _cause(error: Exception) -> str:
     """A transport error in a few words; its own text is often empty."""
-    text = str(error).strip()
+    text = str(error).strip().rstrip(".")
     name = type(error).__name__
     return f"{name}: {text}" if text else name

@@ -10,6 +10,8 @@ from cio_replicate.base.errors import EndlessListError, PageShapeError, Transien
 from cio_replicate.base.surrogates import with_literal_surrogates
 
 MOST_EMPTY_PAGES = 200  # in a row, each with a new token
+MOST_KEYS_SHOWN = 10
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw] | None)
@@ -42,17 +44,20 @@ def read_page(body: bytes, key: str) -> Page:
     """
     envelope = read_envelope(body)
     if key not in envelope:
-        raise PageShapeError(f"An answer lacks {key!r}; it has {', '.join(map(repr, envelope)) or 'nothing'}.")
+        has = ", ".join(map(repr, list(envelope)[:MOST_KEYS_SHOWN])) or "nothing"
+        raise PageShapeError(f"An answer lacks {key!r}; it has {has}.")
     try:
         items = _items.decode(envelope[key]) or []
         token = _token.decode(envelope["next"]) if "next" in envelope else None
     except msgspec.ValidationError as error:
         raise PageShapeError(f"An answer's {key!r} or 'next' is not of the promised type ({error}).") from None
-    return Page(items, "" if token is None else str(token))
+    named = str(token) if token else ""  # 0 leads nowhere either
+    return Page(items, named if named.strip() else "")
 
 
 def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
     """The fields of the JSON object in `body`; errors as in `read_page`."""
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         body.decode()
         return _envelope.decode(body)

@@ -21,11 +21,15 @@ class RetryPolicy:
     attempts_unreachable: int = 4  # nobody has answered yet: rather a wrong address than a passing fault
 
     def wait(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
-        """Seconds to wait after failed attempt number `attempt` (from 1); never less than the server asks for."""
+        """Seconds to wait after failed attempt number `attempt` (from 1); never less than the server asks for.
+
+        A server that asks for little again and again gets more: others take what the bucket holds, and it may last.
+        """
         ceiling = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
-        if retry_after is not None:
-            return retry_after + rng.uniform(0, self.first_wait)
-        return rng.uniform(ceiling / 2, ceiling)
+        own = rng.uniform(ceiling / 2, ceiling)
+        if retry_after is None:
+            return own
+        return max(own, retry_after + rng.uniform(0, self.first_wait))
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -38,11 +42,17 @@ def retry_after(header: str | None, now: float) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
+_SECONDS = re.compile(r"per (?:\d+ ?)?s(?:ec|\b)", re.IGNORECASE)
 _DAILY = re.compile(r"\bdaily\b|per (?:1 ?)?d(?:ay)?\b|per (?:24 ?h|86400 ?s)|\bday\b", re.IGNORECASE)
+
+
+def names_seconds(detail: str) -> bool:
+    """Whether the text of a 429 speaks of a limit per second, which is over in a moment even if no header says so."""
+    return _SECONDS.search(detail) is not None and not names_daily_quota(detail)
 
 
 def names_daily_quota(detail: str) -> bool:

@@ -1,0 +1,66 @@
+"""The real run against a stand-in, in this process and with short waits, and a look at the copy that it made."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cio_replicate.api.budget import Budget
+from cio_replicate.api.client import Client, Limits
+from cio_replicate.api.retry import RetryPolicy
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.events import Event
+from cio_replicate.base.secret import Secret
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.replication.report import Report, TableReport
+from cio_replicate.replication.planner import Order
+from cio_replicate.replication.run import Run
+from cio_replicate.tables.catalogue import names, table
+
+TOKEN = "marked-7f3a9c51-token"
+START = 1_577_836_800  # 2020-01-01
+QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
+
+
+def sync(
+    url: str,
+    folder: Path,
+    *tables: str,
+    start: int = START,
+    refresh: tuple[str, ...] = (),
+    told: list[Event] | None = None,
+    policy: RetryPolicy = QUICK,
+) -> Report:
+    """Replicate these tables (or all) into `folder`/copy.duckdb and return the report."""
+    clock = SystemClock()
+    order = Order(tuple(map(table, tables or names())), start, refresh)
+
+    async def scenario() -> Report:
+        budget = Budget(5_000.0, clock)
+        limits = Limits(connect=2.0, read=0.5, attempt=3.0)
+        async with Client(url, Secret(TOKEN), budget, clock, policy=policy, limits=limits) as client:
+            with StateFolder(folder / "state") as held:
+                destination = DuckDBDestination(folder / "copy.duckdb", "customerio")
+                tell = told.append if told is not None else (lambda _event: None)
+                try:
+                    return await Run(order, client, destination, held, clock, tell).execute()
+                finally:
+                    destination.close()
+
+    return asyncio.run(scenario())
+
+
+def of(report: Report, name: str) -> TableReport:
+    """What the report says about a table."""
+    return next(one for one in report.tables if one.name == name)
+
+
+def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows that a query on the copy gives."""
+    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+        connection.execute("SET schema = 'customerio'")
+        return connection.execute(query).fetchall()

@@ -81,7 +81,8 @@ def _look(found: CopyStatus, address: DuckDBAddress) -> None:
         one = TableStatus(name=name, rows=counts.get(name))
         position = positions.get(name)
         if position is not None:
-            one.start, one.through = iso(position.start), iso(position.through)
+            dated = catalogue.table(name).start_date_column is not None
+            one.start, one.through = iso(position.start) if dated else None, iso(position.through)
             one.latest = iso(position.latest) if position.latest is not None else None
         found.tables.append(one)
 

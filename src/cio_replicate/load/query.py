@@ -13,7 +13,7 @@ import duckdb
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.landing.position import Position, from_text
 from cio_replicate.load.duckdb import COPY, POSITIONS
-from cio_replicate.load.sql import quoted
+from cio_replicate.load.sql import KEY, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class CopyReader:
             raise DestinationUnavailableError(
                 f"The DuckDB file {self._file} cannot be read ({said.splitlines()[0][:200]}).", "Check --to."
             ) from None
+        found = self._connection.execute("SELECT current_database()").fetchone()
+        self._catalog = quoted(found[0] if found else self._file.stem)  # file and schema may have the same name
         return self
 
     def __exit__(
@@ -79,11 +81,13 @@ class CopyReader:
         return Answer(tuple(column[0] for column in result.description or ()), result.fetchall())
 
     def _tables(self) -> set[str]:
+        """The tables of the dataset that a sync made; somebody else's say nothing about the copy."""
         rows = self._connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? AND database_name = current_database()",
-            [self._dataset],
+            "SELECT DISTINCT table_name FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+            "AND database_name = current_database() AND (column_name = ? OR table_name IN (?, ?))",
+            [self._dataset, KEY, COPY, POSITIONS],
         ).fetchall()
         return {row[0] for row in rows}
 
     def _name(self, table: str) -> str:
-        return f"{quoted(self._dataset)}.{quoted(table)}"
+        return f"{self._catalog}.{quoted(self._dataset)}.{quoted(table)}"

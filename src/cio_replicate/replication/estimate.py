@@ -60,11 +60,11 @@ def total(estimates: Sequence[Estimate]) -> Total:
 
 
 def last_complete(reports: Sequence[Report]) -> dict[str, TableReport]:
-    """The newest complete report of each table; `reports` are newest first."""
+    """The newest report of a whole read of each table; `reports` are newest first."""
     found: dict[str, TableReport] = {}
     for report in reports:
         for one in report.tables:
-            if one.status is Status.COMPLETE:
+            if one.status is Status.COMPLETE and not one.continued:
                 found.setdefault(one.name, one)
     return found
 

@@ -66,9 +66,10 @@ class Planner:
             )
         for table in self._order.tables:
             if table.name in done:
-                plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE))
+                plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE, continued=True))
                 continue
             work = self._work(table, starting[table.name], known=identity is not None)
+            work.base = positions.get(table.name)
             work.expected_rows = last.get(table.name)
             plan.works.append(work)
             plan.reports.append(work.report)
@@ -116,8 +117,8 @@ class Planner:
             table=table,
             read=read,
             fields=Fields(table, discovered),
-            base=position,
-            report=TableReport(name=table.name),
+            base=None,
+            report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
             recorded=resumed,
         )

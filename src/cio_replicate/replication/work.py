@@ -14,7 +14,10 @@ from cio_replicate.tables.fields import Fields
 
 @dataclass(slots=True)
 class Work:
-    """A table in a run. `rows` and `pages` are what this run landed; `reading` ends when there is no more to come."""
+    """A table in a run. `rows` and `pages` are what this run landed; `reading` ends when there is no more to come.
+
+    `base` is the position that the destination has, also when the table is read anew.
+    """
 
     table: Table
     read: Read

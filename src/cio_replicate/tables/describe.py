@@ -24,7 +24,7 @@ _TYPES = {
 }
 
 _METHODS = {
-    Method.INCREMENTAL: "the rows whose replication key has moved since the last run",
+    Method.INCREMENTAL: "the rows whose replication key is not before the start date",
     Method.FULL: "every row that is read",
 }
 

@@ -124,6 +124,15 @@ def test_the_wish_to_wait_is_honoured() -> None:
     assert meter.throttled == 1
 
 
+def test_told_when_to_come_back_it_comes_back() -> None:
+    """The customer's own calls may take the whole bucket for a while; only time bounds how often 429 is met."""
+    busy = [httpx2.Response(429, headers={"Retry-After": "1"}) for _ in range(12)]
+    page, _, clock, meter = _send(_first(*busy))
+    assert len(page.items) == 1
+    assert meter.throttled == 12
+    assert clock.time - 1_760_000_000.0 <= 300
+
+
 def test_retries_end() -> None:
     """A server that only fails is given up after a bounded number of attempts, and the message says how often."""
     with pytest.raises(GaveUpError, match=r"failed 8 times.*503: busy"):

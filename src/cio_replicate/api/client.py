@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -182,12 +183,13 @@ class Client:
 
     def _stops(self, state: tenacity.RetryCallState, started: float) -> bool:
         error, policy = _error_of(state), self.policy
-        bound = policy.attempts
+        bound: float = policy.attempts
         if isinstance(error, PageShapeError):
             bound = policy.attempts_on_shape
         elif isinstance(error, TransientError):
-            if error.status == httpx2.codes.TOO_MANY_REQUESTS and error.retry_after is None:
-                bound = policy.attempts_without_header
+            if error.status == httpx2.codes.TOO_MANY_REQUESTS:
+                # told when to come back, we do, as long as time allows: the customer's own calls take what they need
+                bound = policy.attempts_without_header if error.retry_after is None else math.inf
             elif error.status is None and not self.totals.answered:
                 bound = policy.attempts_unreachable
         asked = error.retry_after if isinstance(error, TransientError) else None

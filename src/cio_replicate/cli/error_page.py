@@ -60,7 +60,8 @@ def _lines() -> Iterator[str]:
         "",
         (
             f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up"
-            f" to {policy.longest_wait:.0f}. `Retry-After` is honoured, and a 429 that has it is tried as often as the time allows. `check` and `plan`: {_bounds(IMPATIENT)}."
+            f" to {policy.longest_wait:.0f}. `Retry-After` is honoured, and a 429 that has it is tried"
+            f" as often as the time allows. `check` and `plan`: {_bounds(IMPATIENT)}."
         ),
         (
             f"- {policy.attempts_without_header} times when it is answered 429 without `Retry-After`: then a daily"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from cio_replicate.api.client import UnreachableError
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.errors import CioReplicateError, Next
+from cio_replicate.base.written_page import write_or_check
 from cio_replicate.cli import failure
 from cio_replicate.cli.connect import IMPATIENT
 from cio_replicate.extract.reader import MOST_RESTARTS
@@ -97,17 +96,8 @@ def _code(kind: Kind) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page to standard output; with `--check FILE`, exit 1 when that file is not the page."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the page that describes all errors.")
-    parser.add_argument("--check", metavar="FILE", type=Path, help="say whether this file is up to date")
-    file: Path | None = parser.parse_args(arguments).check
-    if file is None:
-        sys.stdout.buffer.write(page().encode())
-        return 0
-    if file.is_file() and file.read_bytes() == page().encode():
-        return 0
-    sys.stderr.write(f"{file} lags behind the errors; write it anew with `{COMMAND} > {file}`.\n")
-    return 1
+    """Write the page to standard output; with `--check FILE`, return 1 when that file is not the page."""
+    return write_or_check(page(), "the errors", COMMAND, arguments)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
+from cio_replicate.base.written_page import write_or_check
 from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.tables.declare import Column, ColumnType, Method, Reading, Table
 from cio_replicate.tables.system import SYSTEM_COLUMNS
@@ -155,17 +154,8 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page to standard output; with `--check FILE`, exit 1 when that file is not the page."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the page that describes all tables.")
-    parser.add_argument("--check", metavar="FILE", type=Path, help="say whether this file is up to date")
-    file: Path | None = parser.parse_args(arguments).check
-    if file is None:
-        sys.stdout.buffer.write(page().encode())
-        return 0
-    if file.is_file() and file.read_bytes() == page().encode():
-        return 0
-    sys.stderr.write(f"{file} lags behind the tables; write it anew with `{COMMAND} > {file}`.\n")
-    return 1
+    """Write the page to standard output; with `--check FILE`, return 1 when that file is not the page."""
+    return write_or_check(page(), "the tables", COMMAND, arguments)
 
 
 if __name__ == "__main__":

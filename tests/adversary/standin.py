@@ -99,7 +99,7 @@ class StandIn:
         made = answer(asked) if callable(answer) else answer
         if made is None:
             made = empty(path)
-        return made if isinstance(made, Reply) else Reply(json.dumps(made).encode())
+        return made if isinstance(made, Reply) else Reply(json.dumps(made, separators=(",", ":")).encode())
 
 
 def empty(path: str) -> Mapping[str, Any]:

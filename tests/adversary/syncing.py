@@ -16,8 +16,8 @@ from cio_replicate.base.events import Event
 from cio_replicate.base.secret import Secret
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.report import Report, TableReport
 from cio_replicate.replication.planner import Order
+from cio_replicate.replication.report import Report, TableReport
 from cio_replicate.replication.run import Run
 from cio_replicate.tables.catalogue import names, table
 

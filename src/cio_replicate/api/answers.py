@@ -37,13 +37,8 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
         return TransientError(f"{status}{said}", retry_after=wait, status=status)
     if request.resumes and status in (400, 404, 410):
         return CursorRejectedError(f"{request.label} no longer accepts the page token ({status}{said}).")
-    if status in (404, 410):
-        if request.part:
-            return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
-        return NotFoundError(
-            f"{request.label} does not exist for this workspace ({status}{said}).",
-            "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
-        )
+    if (status == 400 and request.extra) or status in (404, 410):
+        return _absent(request, status, said)
     if 300 <= status < 400:
         return RequestRejectedError(
             f"{request.label} was redirected ({status}), which this API never does.",
@@ -52,6 +47,19 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     return RequestRejectedError(
         f"The API rejected {request.label} ({status}{said}).",
         "If the release notes of cio-replicate do not mention it, please report it with this line.",
+    )
+
+
+def _absent(request: Request, status: int, said: str) -> CioReplicateError:
+    """What a table, one of its parts, or a parameter that the API does not know comes to."""
+    if status == 400:
+        told = "&".join(f"{name}={value}" for name, value in request.query.items() if name != "limit")
+        return ChildGoneError(f"{request.label} does not take {told} ({status}{said}); this part was skipped.")
+    if request.part:
+        return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
+    return NotFoundError(
+        f"{request.label} does not exist for this workspace ({status}{said}).",
+        "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
     )
 
 

@@ -13,7 +13,8 @@ class Request:
     """One request. `path` may hold `{name}` places, filled from `path_values` and percent-encoded one by one.
 
     `resumes` says that it carries a page token, so that a 400 means the token; `part` that it reads one part of a
-    table, so that a 404 means this part and not the table.
+    table, so that a 404 means this part and not the table; `extra` that it carries a parameter which not every
+    generation of the API knows, so that a 400 means that parameter.
     """
 
     method: str
@@ -23,6 +24,7 @@ class Request:
     body: Mapping[str, Any] | None = None
     resumes: bool = False
     part: bool = False
+    extra: bool = False
 
     @property
     def target(self) -> str:

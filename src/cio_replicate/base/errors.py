@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -32,6 +34,13 @@ class CioReplicateError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
+
+
+def defect(error: BaseException) -> str:
+    """A defect of this program in one line: its kind and its place, but not its words, which may quote data."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in last)
+    return f"Internal error: {type(error).__name__}{place}. Please report it with this line; what has landed is kept."
 
 
 # --- the user's settings, found before anything is read -------------------------------------------------------------

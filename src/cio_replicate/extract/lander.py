@@ -92,12 +92,17 @@ class Lander:
         return [shape(msgspec.Raw(record), declared) for record in records]
 
     def _before_start(self, table: pa.Table) -> pa.Table:
-        """Mark the rows before the start date as only seen; a row without that date is kept."""
+        """Mark the rows before the start date as only seen; a row without that date is kept.
+
+        A date of 1970 or before is none either: 0 stands for "never" in more than one list.
+        """
         name = self.table.start_date_column
         if name is None:
             return table
         start = pa.scalar(self.read.start * 1_000_000, pa.int64()).cast(table.schema.field(name).type)
-        early = pc.fill_null(pc.less(table[name], start), fill_value=False)
+        never = pa.scalar(0, pa.int64()).cast(start.type)
+        early = pc.and_(pc.less(table[name], start), pc.greater(table[name], never))
+        early = pc.fill_null(early, fill_value=False)
         index = table.schema.get_field_index("_cio_seen_only")
         return table.set_column(index, "_cio_seen_only", early)
 

@@ -9,10 +9,17 @@ from functools import partial
 import msgspec
 
 from cio_replicate.api.client import Client
-from cio_replicate.api.paging import Page, Place, after, read_page
+from cio_replicate.api.paging import Page, Place, after, fingerprint, read_page
 from cio_replicate.api.request import Meter
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import ChildGoneError, CursorRejectedError, EndlessListError, GaveUpError, ReadError
+from cio_replicate.base.errors import (
+    ChildGoneError,
+    CursorRejectedError,
+    EndlessListError,
+    GaveUpError,
+    PageShapeError,
+    ReadError,
+)
 from cio_replicate.base.threads import OnThread
 from cio_replicate.extract import people
 from cio_replicate.extract.lander import Landed, Lander
@@ -24,6 +31,7 @@ from cio_replicate.tables.declare import Paging, Reading, Table
 
 PARTS_AT_ONCE = 6
 MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
+MOST_UNCHANGED = 2  # pages in a row that hold just what the one before held
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -83,12 +91,16 @@ class TableReader:
         return first
 
     def _keys(self, page: Page) -> set[str]:
-        keys = {key_text(_record.decode(item), self._table.key) for item in page.items}
+        try:
+            keys = {key_text(_record.decode(item), self._table.key) for item in page.items}
+        except msgspec.ValidationError:
+            raise PageShapeError("A list holds something that is not a record.") from None
         return keys - {""}
 
     async def _read_part(self, part: Part, page: Page | None) -> None:
         seen = {part.place.token} - {""}
-        restarts = repeats = 0
+        restarts = repeats = unchanged = 0
+        before = b""
         while not part.place.done:
             try:
                 page = page or await self._fetch(part)
@@ -96,7 +108,6 @@ class TableReader:
                     part.place,
                     page,
                     by_offset=self._table.paging is Paging.OFFSET,
-                    asked=self._table.page_size,
                     seen=seen,
                 )
             except EndlessListError:
@@ -117,6 +128,14 @@ class TableReader:
                 await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
                 return
             repeats = 0
+            mark = fingerprint(page)
+            unchanged = unchanged + 1 if mark and mark == before else 0
+            if unchanged > MOST_UNCHANGED:
+                raise EndlessListError(
+                    "A list does not end: the same page came again and again, as the next one of itself.",
+                    "Report it to Customer.io, or leave the table out with --exclude.",
+                )
+            before = mark
             await self._land(part, page, place)
             page = None
 

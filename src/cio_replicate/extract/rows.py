@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from cio_replicate.extract.values import fit, kind_of
 from cio_replicate.tables.arrow import schema_of
 from cio_replicate.tables.declare import Column, ColumnType
 from cio_replicate.tables.fields import Fields
+
+_FRACTION = re.compile(r"\.0+$")
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -107,13 +110,13 @@ class RowEncoder:
 
 
 def key_text(record: Mapping[str, msgspec.Raw], key: Iterable[str]) -> str:
-    """The key of a record as text, or "" when it has none: 7 and "7" are the same key, since lists differ (live)."""
+    """The key of a record as text, or "" when it has none; 7, "7" and 7.0 are one key, since lists differ (live)."""
     parts = []
     for name in key:
         fitted = fit(record[name], ColumnType.STRING) if name in record else None
         if fitted is None or fitted.value is None or fitted.value == "":
             return ""
-        parts.append(fitted.value)
+        parts.append(_FRACTION.sub("", fitted.value) if not fitted.whole else fitted.value)
     return "|".join(parts)
 
 

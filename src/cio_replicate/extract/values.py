@@ -102,7 +102,10 @@ def _number(value: object, text: str) -> Fitted:
         number = float(value)
     except OverflowError:
         return MISFIT
-    return Fitted(number, whole=Decimal(text) == Decimal(repr(number)))
+    try:
+        return Fitted(number, whole=Decimal(text) == Decimal(repr(number)))
+    except ArithmeticError:  # an exponent beyond even what a decimal can hold
+        return MISFIT
 
 
 def _timestamp(value: object) -> Fitted:
@@ -116,6 +119,6 @@ def _timestamp(value: object) -> Fitted:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return MISFIT
-        if moment.tzinfo is not None:
-            return Fitted((moment - EPOCH) // MICROSECOND, whole=False)
+        if moment.tzinfo is not None and (since := (moment - EPOCH) // MICROSECOND) // 1_000_000 in SECONDS:
+            return Fitted(since, whole=False)
     return MISFIT

@@ -123,7 +123,8 @@ def of_pages(table: Table, first: Sequence[tuple[Part, Page]], *, unasked: int) 
         count = len(page.items)
         full = count >= (table.page_size or 1)
         if not full or (table.paging is Paging.CURSOR and not page.next):
-            requests = 2 if page.next else 1  # a token after the last row leads to an empty page
+            more = page.next or (table.paging is Paging.OFFSET and count)
+            requests = 2 if more else 1  # an empty page ends a list by offset, and may stand behind the last token
             least, rows, most = least + requests, rows + count, None if most is None else most + requests
             continue
         estimated = True

@@ -12,7 +12,7 @@ from typing import TypeVar
 from cio_replicate.api.client import Client
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError
+from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError, defect
 from cio_replicate.extract.gate import AccessGate
 from cio_replicate.extract.lander import Lander
 from cio_replicate.extract.reader import Surroundings, TableReader
@@ -148,6 +148,12 @@ class Run:
             self._gate.passed(name)
             work.failed = True
             work.report.error = str(error)
+        except CioReplicateError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
+            self._gate.passed(name)
+            work.failed = True
+            work.report.error = defect(error)
         work.reading = False
         if work.recorded:
             loader.landed(work, 0)

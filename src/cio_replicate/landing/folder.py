@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -119,6 +120,17 @@ class StateFolder:
                 f"A page could not be written to {self._pages} ({error.strerror or error}).",
                 "Make room or choose another --state-dir, then run again; what is landed is kept.",
             ) from None
+
+    def sound(self, names: Iterable[str], *, whole: bool = False) -> bool:
+        """Whether these files are there and can be read; with `whole` to their last byte, else at their ends only."""
+        try:
+            for name in names:
+                with pq.ParquetFile(self._pages / name) as file:
+                    for group in range(file.num_row_groups) if whole else ():
+                        file.read_row_group(group)
+        except (OSError, pa.ArrowException):
+            return False
+        return True
 
     def drop(self, names: list[str]) -> None:
         """Remove files that are no longer needed."""

@@ -31,6 +31,7 @@ class DuckDBDestination:
         self.dataset = dataset
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = sql.quoted(dataset)
+        self._found: tuple[int, int] | None = None
 
     def look(self) -> Identity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
@@ -86,12 +87,18 @@ class DuckDBDestination:
         try:
             self._fit_table(batch.table, batch.columns)
             with self._transaction():
-                return self._write(batch)
+                changes = self._write(batch)
         except duckdb.Error as error:
             raise LoadError(
                 f"DuckDB did not accept rows of {batch.table.name} ({str(error).splitlines()[0][:300]}).",
                 "They stay landed; mend the cause and run again.",
             ) from None
+        if self._found != _file_at(self.file):
+            raise DestinationUnavailableError(
+                f"The DuckDB file {self.file} was removed or replaced while it was written.",
+                "Leave it alone while a sync runs, and run again: the next run finds out what is there.",
+            )
+        return changes
 
     def close(self) -> None:
         """Let go of the file."""
@@ -189,6 +196,7 @@ class DuckDBDestination:
             )
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
+        self._found = _file_at(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
         self._schema = f"{sql.quoted(str(database[0]))}.{sql.quoted(self.dataset)}" if database else self._schema
@@ -225,6 +233,14 @@ class DuckDBDestination:
                 f"The folder {folder} of the DuckDB file cannot be written.",
                 "Mend its permissions, or name another file with --to.",
             )
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _path(table: Table, name: str) -> tuple[str, ...]:

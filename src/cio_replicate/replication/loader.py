@@ -15,6 +15,7 @@ from cio_replicate.load.destination import Batch, Changes, Close, Destination
 from cio_replicate.replication.work import Work, new_position
 
 BATCH_ROWS = 50_000  # a commit costs about as much as reading a page, so it should hold several seconds of reading
+DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
 LONGEST_WAIT = 10.0  # seconds that landed rows wait for company
 
 
@@ -113,9 +114,20 @@ class Loader:
         report.deleted += changes.deleted
         self._tell(BatchLoaded(work.table.name, report.inserted, report.updated, report.deleted))
         if not reading and not left:
+            if work.unloadable:
+                await self._on_thread(lambda: self._discard_damaged(work))
             self._ended(work)
         elif left and work.table.name not in self._waiting:
             self._waiting[work.table.name] = (work, left, since)
+
+    def _discard_damaged(self, work: Work) -> None:
+        """Forget a read of which a landed page can no longer be read, since no later run could load it either."""
+        names = [page.file for page in self._folder.journal.pages(work.read)]
+        if self._folder.sound(names, whole=True):
+            return
+        self._folder.journal.forget(work.read)
+        self._folder.drop(names)
+        work.report.error = DAMAGED.format(table=work.table.name) + " Run again: the table is read anew."
 
     def _load_batch(self, work: Work, *, reading: bool) -> tuple[Changes, int]:
         """Load one batch, and close the read with its last one; what changed, and how many rows are left."""

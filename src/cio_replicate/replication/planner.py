@@ -12,6 +12,7 @@ from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Read
 from cio_replicate.load.destination import Destination, Identity
+from cio_replicate.replication.loader import DAMAGED
 from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
 from cio_replicate.replication.report import Status, TableReport, iso, read_report
 from cio_replicate.replication.work import Work
@@ -68,7 +69,7 @@ class Planner:
             if table.name in done:
                 plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE, continued=True))
                 continue
-            work = self._work(table, starting[table.name], known=identity is not None)
+            work = self._work(table, starting[table.name], plan.notices, known=identity is not None)
             work.base = positions.get(table.name)
             work.expected_rows = last.get(table.name)
             plan.works.append(work)
@@ -95,7 +96,7 @@ class Planner:
                 self._drop(read, closed=True)  # killed between the destination's commit and the note of it
         return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
 
-    def _work(self, table: Table, position: Position | None, *, known: bool) -> Work:
+    def _work(self, table: Table, position: Position | None, notices: list[str], *, known: bool) -> Work:
         discovered = list(self._destination.discovered(table)) if known else []
         read: Read | None = None
         if self._folder.has_journal:
@@ -103,6 +104,10 @@ class Planner:
             discovered += journal.discovered(table.name)
             read = journal.read_of(table.name)
             if read is not None and not goes_on(read, position, self._order.start, self._began):
+                self._drop(read)
+                read = None
+            elif read is not None and not self._folder.sound(page.file for page in journal.pages(read)):
+                notices.append(f"{DAMAGED.format(table=table.name)} It is read anew.")
                 self._drop(read)
                 read = None
         resumed = read is not None

@@ -23,7 +23,7 @@ from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import Order, Plan, Planner
-from cio_replicate.replication.report import Report, Status, iso, outcome
+from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome
 from cio_replicate.replication.work import Work, share_read
 
 T = TypeVar("T")
@@ -214,6 +214,9 @@ class Run:
             self._refused = True
             raise error
         self.report.error = str(error)
+        if not self.report.tables:  # it came before the plan was made
+            failed = partial(TableReport, status=Status.FAILED, error=str(error))
+            self.report.tables = [failed(name=table.name) for table in self._order.tables]
         for work in self._works:
             if work.report.status is Status.INTERRUPTED:
                 work.report.status = Status.FAILED

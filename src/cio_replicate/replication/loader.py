@@ -12,6 +12,7 @@ from cio_replicate.base.threads import OnThread
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import LandedPage
 from cio_replicate.load.destination import Batch, Changes, Close, Destination
+from cio_replicate.replication.report import TableReport
 from cio_replicate.replication.work import Work, new_position
 
 BATCH_ROWS = 50_000  # a commit costs about as much as reading a page, so it should hold several seconds of reading
@@ -101,17 +102,14 @@ class Loader:
     async def _load(self, work: Work) -> None:
         _, _, since = self._waiting.pop(work.table.name)
         reading = work.reading  # what lands from here on comes with a call of `landed` of its own
-        changes, left = Changes(), 0
+        left = 0
         if not work.unloadable:
             try:
-                changes, left = await self._on_thread(lambda: self._load_batch(work, reading=reading))
+                left = await self._on_thread(lambda: self._load_batch(work, reading=reading))
             except LoadError as error:
                 work.failed = work.unloadable = True
                 work.report.error = str(error)
         report = work.report
-        report.inserted += changes.inserted
-        report.updated += changes.updated
-        report.deleted += changes.deleted
         self._tell(BatchLoaded(work.table.name, report.inserted, report.updated, report.deleted))
         if not reading and not left:
             if work.unloadable:
@@ -129,15 +127,18 @@ class Loader:
         self._folder.drop(names)
         work.report.error = DAMAGED.format(table=work.table.name) + " Run again: the table is read anew."
 
-    def _load_batch(self, work: Work, *, reading: bool) -> tuple[Changes, int]:
-        """Load one batch, and close the read with its last one; what changed, and how many rows are left."""
+    def _load_batch(self, work: Work, *, reading: bool) -> int:
+        """Load one batch, and close the read with its last one; how many rows are left.
+
+        What changed is counted here, since nobody waits for the batch that is under way when a run is stopped.
+        """
         read, journal = work.read, self._folder.journal
         pages = journal.pages(read)
         chosen = batch_of(pages, BATCH_ROWS)
         left = sum(page.rows for page in pages if not page.loaded) - sum(page.rows for page in chosen)
         closing = not reading and not left and read.finished and not work.failed
         if not chosen and not closing:
-            return Changes(), 0
+            return 0
         keep = work.table.absence_deletes  # all pages of the read tell at its end what is gone
         close = None
         if closing:
@@ -145,6 +146,7 @@ class Loader:
             close = Close(new_position(work), seen, int(self._clock.now()))
         files = [self._folder.file(page.file) for page in chosen]
         changes = self._destination.write(Batch(work.table, work.fields.all, files, self._run_id, close))
+        _count(work.report, changes)
         commit = self._destination.identity().commits
         if closing:
             journal.closed(read, commit, int(self._clock.now()))
@@ -154,4 +156,10 @@ class Loader:
             if not keep:
                 self._folder.drop([page.file for page in chosen])
         work.closed = closing
-        return changes, left
+        return left
+
+
+def _count(report: TableReport, changes: Changes) -> None:
+    report.inserted += changes.inserted
+    report.updated += changes.updated
+    report.deleted += changes.deleted

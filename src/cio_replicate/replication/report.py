@@ -73,8 +73,8 @@ def iso(moment: float) -> str:
 
 
 def outcome(tables: list[TableReport]) -> Status:
-    """The outcome of a run from that of its tables: complete only if every one is."""
+    """The outcome of a run from that of its tables: complete if every one is, interrupted if there is none yet."""
     statuses = {table.status for table in tables}
-    if Status.INTERRUPTED in statuses:
+    if not statuses or Status.INTERRUPTED in statuses:
         return Status.INTERRUPTED
     return Status.COMPLETE if statuses <= {Status.COMPLETE} else Status.FAILED

@@ -225,7 +225,9 @@ class Run:
     def _conclude(self) -> None:
         report = self.report
         for work in self._works:
-            if work.report.status is Status.INTERRUPTED:
+            if work.report.status is Status.INTERRUPTED and work.closed:
+                self._ended(work)  # its last batch was under way when the run was stopped
+            elif work.report.status is Status.INTERRUPTED:
                 self._count(work)
         report.status = Status.REFUSED if self._refused else outcome(report.tables)
         report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ SUPPRESSED = [{"email": f"u{number}@example.com", "created": 1_700_000_000} for 
 
 
 @pytest.mark.parametrize("name", ["activities", "campaigns", "customers", "messages", "eps_suppression"])
-@pytest.mark.parametrize("item", ["text", 7, None, ["list"], True])
+@pytest.mark.parametrize("item", ["text", None])
 def test_a_list_of_something_else_fails_its_table_only(name: str, item: Any, tmp_path: Path) -> None:
     """What is no record is refused, and the other tables are complete."""
     path = {"eps_suppression": "/v1/esp/suppression/blocks"}.get(name, f"/v1/{name}")
@@ -28,29 +27,29 @@ def test_a_list_of_something_else_fails_its_table_only(name: str, item: Any, tmp
         assert of(report, "segments").inserted == 1
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"0.1e-99999999999999999999",
-        b"1e99999999999999999999",
-        b"1" * 5_000,
-        b"-0",
-        b'"9999-12-31T23:59:59-23:59"',
-        b'"0001-01-01T00:00:00+23:59"',
-        b"[" * 900 + b"]" * 900,
-        b'"' + b"x" * 1_000_000 + b'"',
-    ],
+ODD_VALUES = (
+    b"0.1e-99999999999999999999",
+    b"1e99999999999999999999",
+    b"1" * 5_000,
+    b"-0",
+    b'"9999-12-31T23:59:59-23:59"',
+    b'"0001-01-01T00:00:00+23:59"',
+    b"[" * 900 + b"]" * 900,
+    b'"' + b"x" * 1_000_000 + b'"',
 )
+
+
 @pytest.mark.parametrize("field", ["unknown", "updated", "id", "name", "tags", "active"])
-def test_no_value_is_fatal(field: str, value: bytes, tmp_path: Path) -> None:
+def test_no_value_is_fatal(field: str, tmp_path: Path) -> None:
     """Numbers beyond every range, dates beyond every calendar, depth and length arrive, or are kept as received."""
-    record = {"id": 5, "updated": 1_700_000_000}
-    rest = json.dumps({name: known for name, known in record.items() if name != field}).encode()[1:]
-    body = b'{"campaigns":[{"%s":%s%s%s]}' % (field.encode(), value, b"," if rest != b"}" else b"", rest)
-    with StandIn({"/v1/campaigns": Reply(body)}) as api:
+    other = "id" if field != "id" else "name"
+    records = (b'{"%s":"%d","%s":%s}' % (other.encode(), n, field.encode(), v) for n, v in enumerate(ODD_VALUES))
+    with StandIn({"/v1/campaigns": Reply(b'{"campaigns":[%s]}' % b",".join(records))}) as api:
         assert of(sync(api.url, tmp_path, "campaigns"), "campaigns").status is Status.COMPLETE
-    ((row, extra),) = ask(tmp_path, f'SELECT "{field}"::VARCHAR, _cio_extra FROM campaigns')
-    assert row is not None or value.decode() in extra
+    rows = ask(tmp_path, f'SELECT "{field}"::VARCHAR, _cio_extra FROM campaigns ORDER BY {other}::INTEGER')
+    assert len(rows) == len(ODD_VALUES)
+    for value, (held, extra) in zip(ODD_VALUES, rows, strict=True):
+        assert held is not None or value.decode() in extra
 
 
 @pytest.mark.parametrize("updated", [0, -5, None, "", "never"])
@@ -70,7 +69,7 @@ def test_an_id_in_any_notation_is_one_row(tmp_path: Path) -> None:
     assert ask(tmp_path, "SELECT id, name, _cio_deleted_at FROM campaigns") == [(7, "new", None)]
 
 
-@pytest.mark.parametrize("most", [10, 25, 50, 75, 100, 249, 1000])
+@pytest.mark.parametrize("most", [25, 75, 100, 249])
 def test_a_server_with_smaller_pages_is_read_to_its_end(most: int, tmp_path: Path) -> None:
     """However few suppressions a page holds, all arrive and none is marked as deleted."""
     with StandIn({"/v1/esp/suppression/blocks": by_offset("suppressions", SUPPRESSED)}) as api:

@@ -177,3 +177,10 @@ def test_activities_are_filtered_by_type_and_person(client: httpx2.Client) -> No
         found = flat(walk(client, "activities", "activities", **query))
         assert found
         assert {json.loads(one)["customer_identifiers"]["cio_id"] for one in found} == {person["cio_id"]}
+
+
+def test_half_characters_are_served_in_every_list(simulate: Simulate) -> None:
+    """Entries that hold a lone surrogate are filtered like all others."""
+    _, client = simulate(WorkspaceSpec(activities=400, lone_surrogates=True))
+    for query in ({}, {"deleted": "true"}, {"type": "event"}):
+        assert client.get("/v1/activities", params={"limit": "100", **query}).status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +87,7 @@ def _activity_filter(question: Question) -> Callable[[Entry], bool] | None:
         return None
 
     def keep(entry: Entry) -> bool:
-        activity = msgspec.json.decode(entry.record, type=_Activity)
+        activity = _activity(entry.record)
         cio_id = "" if activity.customer_identifiers is None else str(activity.customer_identifiers.cio_id)
         if query["type"] and activity.type != query["type"]:
             return False
@@ -99,6 +101,20 @@ def _activity_filter(question: Question) -> Callable[[Entry], bool] | None:
         return gone == deleted
 
     return keep
+
+
+def _activity(record: bytes) -> _Activity:
+    try:
+        return msgspec.json.decode(record, type=_Activity)
+    except msgspec.DecodeError:  # half a character, which this decoder refuses and the standard one takes
+        return msgspec.convert(json.loads(record), _Activity)
+
+
+def _activity(record: bytes) -> _Activity:
+    try:
+        return msgspec.json.decode(record, type=_Activity)
+    except msgspec.DecodeError:  # half a character, which this decoder refuses and the standard one takes
+        return msgspec.convert(json.loads(record), _Activity)
 
 
 def _asked_person(question: Question) -> str | None:

@@ -116,6 +116,21 @@ def test_a_parameter_that_the_api_does_not_know_is_no_failure(name: str, paramet
     assert f"does not take {parameter}=true" in report.notes[0]
 
 
+@pytest.mark.parametrize("nothing", [None, []])
+def test_one_empty_answer_deletes_no_table(nothing: Any, tmp_path: Path) -> None:
+    """A list that had rows and is empty is asked for again; when it stays empty, its rows are gone."""
+    full = {"campaigns": [{"id": 1}, {"id": 2}]}
+    with StandIn({"/v1/campaigns": full}) as api:
+        sync(api.url, tmp_path, "campaigns")
+        api.answers["/v1/campaigns"] = lambda asked: {"campaigns": nothing} if asked.number == 2 else full
+        assert of(sync(api.url, tmp_path, "campaigns"), "campaigns").deleted == 0
+        api.answers["/v1/campaigns"] = {"campaigns": nothing}
+        assert of(sync(api.url, tmp_path, "campaigns"), "campaigns").deleted == 2
+        asked = len(api.asked)
+        sync(api.url, tmp_path, "campaigns")
+        assert len(api.asked) == asked + 1
+
+
 def _people(answers: Any, listed: list[Any]) -> dict[str, Any]:
     def attributes(asked: Asked) -> Any:
         return {"customers": [person for one in asked.body["ids"] for person in answers(one)]}

@@ -71,6 +71,12 @@ class TableReader:
         first = await self._first_pages(parts)
         await together([partial(self._read_part, part, first.get(part.name)) for part in parts], PARTS_AT_ONCE)
 
+    async def read_again(self) -> None:
+        """Read every part once more from its beginning, for a list of which nothing came."""
+        for part in self._lander.read.parts:
+            await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
+        await self.read()
+
     async def _first_pages(self, parts: Sequence[Part]) -> dict[str, Page]:
         """The first pages of parts of which one may hold all that the other does; a part so covered is done."""
         by_name = {part.name: part for part in parts}

@@ -140,7 +140,10 @@ class Run:
             if work.read.finished:
                 self._gate.passed(name)
             lander = Lander(work.table, work.read, work.fields, self._folder)
-            await TableReader(work.table, lander, around).read()
+            reader = TableReader(work.table, lander, around)
+            await reader.read()
+            if work.all_gone:
+                await reader.read_again()
             await self._ready(work)
         except (AccessError, ReadError) as error:
             if isinstance(error, AccessError) and not self._gate.is_open:

@@ -36,6 +36,11 @@ class Work:
     unloadable: bool = False  # the destination refused a batch
     closed: bool = False
 
+    @property
+    def all_gone(self) -> bool:
+        """Whether a list that had rows is empty now: true perhaps, or one odd answer, that would delete everything."""
+        return bool(self.expected_rows and self.table.absence_deletes and self.read.whole and not self.read.tally.rows)
+
 
 def new_position(work: Work) -> Position:
     """The position that a complete read brings; what it covers never begins later than before."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -101,13 +100,6 @@ def _activity_filter(question: Question) -> Callable[[Entry], bool] | None:
         return gone == deleted
 
     return keep
-
-
-def _activity(record: bytes) -> _Activity:
-    try:
-        return msgspec.json.decode(record, type=_Activity)
-    except msgspec.DecodeError:  # half a character, which this decoder refuses and the standard one takes
-        return msgspec.convert(json.loads(record), _Activity)
 
 
 def _activity(record: bytes) -> _Activity:

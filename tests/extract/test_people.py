@@ -180,3 +180,11 @@ def test_the_request_names_the_kind_of_id() -> None:
     (request,) = people.attribute_requests(["a1", "30e00001"])
     assert (request.method, request.target) == ("POST", "/v1/customers/attributes?id_type=cio_id")
     assert request.body == {"ids": ["a1", "30e00001"]}
+
+
+def test_those_left_out_are_asked_for_by_their_id() -> None:
+    """An API that knows no id_type takes an id only; people who have none are asked for as before."""
+    entries = {"a1": _raw(ADA), "b2": _raw({"id": None, "email": "b@x", "cio_id": "b2"})}
+    by_id, by_cio_id = people.requests_once_more(entries)
+    assert (by_id.query, by_id.body) == ({}, {"ids": [ADA["id"]]})
+    assert (by_cio_id.query, by_cio_id.body) == ({"id_type": "cio_id"}, {"ids": ["b2"]})

@@ -179,3 +179,23 @@ def test_requests_stay_within_the_budget_and_429_is_survived(tmp_path: Path) -> 
         assert report.status is Status.COMPLETE
         assert report.throttled > 0
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
+
+
+def test_people_of_whom_no_attributes_come_fail_the_table(tmp_path: Path) -> None:
+    """A list of people without the content of any of them is no copy of people."""
+    faults = _fault("null_list", operation="getPeopleById", times=None)
+    with Simulator(WorkspaceSpec(seed=6), faults=faults) as simulator:
+        report = _of(sync(simulator, tmp_path, tables=(table("customers"),)), "customers")
+        assert report.status is Status.FAILED
+        assert "attributes of none" in str(report.error)
+
+
+def test_a_suppression_list_that_is_refused_is_skipped(tmp_path: Path) -> None:
+    """An older API that answers 400 to a kind of suppression still gives the others."""
+    path = "/v1/esp/suppression/invalid_emails"
+    faults = _fault("status", path=path, times=None, params={"status": 400, "body": "json"})
+    with Simulator(WorkspaceSpec(seed=6), faults=faults) as simulator:
+        report = _of(sync(simulator, tmp_path, tables=(table("eps_suppression"),)), "eps_suppression")
+        assert report.status is Status.COMPLETE
+        assert any("invalid_emails is not known" in note for note in report.notes)
+        assert report.inserted > 0

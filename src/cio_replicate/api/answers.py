@@ -18,6 +18,8 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 
+PLACES = frozenset({"limit", "offset", "start"})  # parameters that every list knows
+
 
 def error_of(request: Request, host: str, status: int, detail: str, wait: float | None) -> CioReplicateError:
     """The error that an answer with this status stands for. `detail` is the API's own text, already scrubbed."""
@@ -53,8 +55,9 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
 def _absent(request: Request, status: int, said: str) -> CioReplicateError:
     """What a table, one of its parts, or a parameter that the API does not know comes to."""
     if status == 400:
-        told = "&".join(f"{name}={value}" for name, value in request.query.items() if name != "limit")
-        return ChildGoneError(f"{request.label} does not take {told} ({status}{said}); this part was skipped.")
+        told = "&".join(f"{name}={value}" for name, value in request.query.items() if name not in PLACES)
+        what = f"does not take {told}" if told else "is not known"
+        return ChildGoneError(f"{request.label} {what} ({status}{said}); this part was skipped.")
     if request.part:
         return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
     return NotFoundError(

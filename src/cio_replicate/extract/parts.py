@@ -71,5 +71,5 @@ def request_for(table: Table, part: Part, place: Place) -> Request:
         body=table.body,
         resumes=bool(place.token),
         part=variant,
-        extra=variant and bool(part.query),
+        extra=variant,
     )

@@ -39,15 +39,25 @@ def listed(items: Sequence[msgspec.Raw]) -> Listed:
     return Listed(by_id, nameless)
 
 
-def attribute_requests(ids: Sequence[str]) -> list[Request]:
+def attribute_requests(cio_ids: Sequence[str]) -> list[Request]:
     """The requests that fetch these people, a hundred at a time."""
+    return _asking(cio_ids, {"id_type": "cio_id"})
+
+
+def requests_once_more(entries: Mapping[str, msgspec.Raw]) -> list[Request]:
+    """The requests that ask again for listed people whom the first answers left out.
+
+    An API of the older generation takes an `id` only and knows no `id_type` (specification), so people who have an
+    `id` are asked for by that; the others as before.
+    """
+    ids = {cio_id: key_text(_object(entry), ("id",)) for cio_id, entry in entries.items()}
+    by_id = [known for known in ids.values() if known]
+    return [*_asking(by_id, {}), *attribute_requests([cio_id for cio_id, known in ids.items() if not known])]
+
+
+def _asking(ids: Sequence[str], query: Mapping[str, str]) -> list[Request]:
     return [
-        Request(
-            "POST",
-            "/v1/customers/attributes",
-            query={"id_type": "cio_id"},
-            body={"ids": list(ids[first : first + BATCH])},
-        )
+        Request("POST", "/v1/customers/attributes", query=query, body={"ids": list(ids[first : first + BATCH])})
         for first in range(0, len(ids), BATCH)
     ]
 

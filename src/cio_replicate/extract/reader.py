@@ -10,7 +10,7 @@ import msgspec
 
 from cio_replicate.api.client import Client
 from cio_replicate.api.paging import Page, Place, after, fingerprint, read_page
-from cio_replicate.api.request import Meter
+from cio_replicate.api.request import Meter, Request
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import (
     ChildGoneError,
@@ -31,6 +31,7 @@ from cio_replicate.tables.declare import Paging, Reading, Table
 
 PARTS_AT_ONCE = 6
 MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
+NO_CHANCE = 10  # people of one page who do not all happen to be deleted since they were listed
 MOST_UNCHANGED = 2  # pages in a row that hold just what the one before held
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -175,25 +176,31 @@ class TableReader:
         more before they count as left out.
         """
         listed = people.listed(page.items)
+        found, unnamed = await self._asked(people.attribute_requests(list(listed.by_id)), listed)
+        missing = {cio_id: entry for cio_id, entry in listed.by_id.items() if cio_id not in found}
+        if missing:
+            again, more = await self._asked(people.requests_once_more(missing), listed)
+            found, unnamed = found | again, unnamed + more
+            missing = {cio_id: entry for cio_id, entry in missing.items() if cio_id not in again}
+        if len(missing) >= NO_CHANCE and not found:
+            raise PageShapeError(f"The API lists {len(missing)} people and hands over the attributes of none of them.")
+        alone = [people.only_listed(entry) for entry in listed.nameless]
+        seen = [people.only_listed(entry) for entry in missing.values()]
+        return [*found.values(), *unnamed, *alone], seen, len(missing) + len(alone)
+
+    async def _asked(self, requests: Sequence[Request], listed: people.Listed) -> tuple[dict[str, bytes], list[bytes]]:
+        """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""
+        send, read = self._around.client.send, partial(read_page, key="customers")
         found: dict[str, bytes] = {}
         unnamed: list[bytes] = []
-        for _ in range(2):
-            ids = [cio_id for cio_id in listed.by_id if cio_id not in found]
-            if not ids:
-                break
-            send, read = self._around.client.send, partial(read_page, key="customers")
-            requests = people.attribute_requests(ids)
-            answers = await together([partial(send, one, read, self._around.meter) for one in requests])
-            unnamed = []
-            for item in (item for answer in answers for item in answer.items):
+        for answer in await together([partial(send, one, read, self._around.meter) for one in requests]):
+            for item in answer.items:
                 cio_id, record = people.person(item, listed.by_id)
                 if cio_id:
                     found[cio_id] = record
                 else:
                     unnamed.append(record)
-        missing = [people.only_listed(item) for cio_id, item in listed.by_id.items() if cio_id not in found]
-        alone = [people.only_listed(item) for item in listed.nameless]
-        return [*found.values(), *unnamed, *alone], missing, len(missing) + len(alone)
+        return found, unnamed
 
     def _now(self) -> int:
         return int(self._around.clock.now())

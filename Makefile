@@ -32,7 +32,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/pytest -q tests/house
 
 test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 test-long: $(DEV) ## The long tests, and those that need the package index.
 	$(BIN)/pytest -m slow $(ARGS)

@@ -11,6 +11,7 @@ import typer
 
 from cio_replicate import __version__
 from cio_replicate.cli.commands import app
+from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.catalogue import TABLES
 from tests.cli.running import START, TOKEN, run
@@ -145,3 +146,19 @@ def _group() -> typer.core.TyperGroup:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     return group
+
+
+def test_an_api_that_knows_fewer_parameters_can_still_be_read(tmp_path: Path) -> None:
+    """Where kinds of suppression are refused, check and plan say what sync would do."""
+    old = Faults(
+        tuple(
+            Fault(kind="status", path=path, times=None, params={"status": 400, "body": "json"})
+            for path in ("/v1/esp/suppression/blocks", "/v1/esp/suppression/invalid_emails")
+        )
+    )
+    with Simulator(WorkspaceSpec(seed=2), token=TOKEN, faults=old) as simulator:
+        address = f"--api-url={simulator.url}"
+        assert run(tmp_path, "check", address).code == 0
+        planned = run(tmp_path, "plan", address, "--start-date=2025-09-01", "--json")
+    assert planned.code == 0
+    assert "error" not in {key for one in json.loads(planned.out)["tables"] for key, value in one.items() if value}

@@ -6,26 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
-from typing import Any
 
 import msgspec
 
 from cio_replicate.api.client import Client
 from cio_replicate.api.paging import Page, Place, read_page
 from cio_replicate.api.request import Meter
-from cio_replicate.base.errors import AccessError, ForbiddenError, ReadError
+from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
 from cio_replicate.extract.parts import parts_of, request_for
 from cio_replicate.extract.people import BATCH
 from cio_replicate.extract.together import together
+from cio_replicate.extract.values import fit
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.tables.catalogue import table as table_named
-from cio_replicate.tables.declare import Paging, Reading, Table
+from cio_replicate.tables.declare import ColumnType, Paging, Reading, Table
 
 DAY = 86_400
 COUNTED, FIRST_PAGE, LAST_RUN, ONE_ANSWER = "counted", "estimated from first page", "last run", "one answer a list"
-_workspace = msgspec.json.Decoder(dict[str, Any])  # Any: only the number of people is looked at
+_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +164,20 @@ def _reach(table: Table, part: Part, page: Page) -> int | None:
 def _times(table: Table, page: Page) -> list[int]:
     if table.start_date_column is None:
         return []
-    path = table.column(table.start_date_column).path
+    (name,) = table.column(table.start_date_column).path
+    return _integers(page, name)
+
+
+def _integers(page: Page, name: str) -> list[int]:
+    """The integers that the records of a page hold under a name; a record that holds something else gives none."""
     found = []
     for item in page.items:
-        value: Any = msgspec.json.decode(item)  # Any: whatever the API sent
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        if isinstance(value, int):
+        try:
+            record = _record.decode(item)
+        except msgspec.ValidationError:
+            continue
+        value = fit(record[name], ColumnType.INTEGER).value if name in record else None
+        if value is not None:
             found.append(value)
     return found
 
@@ -182,10 +189,13 @@ def _people_requests(table: Table, people: int) -> int:
 async def _people(client: Client) -> list[int]:
     workspaces = table_named("workspaces")
     page = await _first_page(client, workspaces, Part("all"))
-    counts = [_workspace.decode(item).get("people") for item in page.items]
-    return [count for count in counts if isinstance(count, int)]
+    return _integers(page, "people")
 
 
 async def _first_page(client: Client, table: Table, part: Part) -> Page:
+    """The first page of a part; of one that the API does not know, a page without rows."""
     request = request_for(table, part, Place())
-    return await client.send(request, lambda body: read_page(body, table.records), Meter())
+    try:
+        return await client.send(request, lambda body: read_page(body, table.records), Meter())
+    except ChildGoneError:
+        return Page([], "")

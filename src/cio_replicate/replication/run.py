@@ -214,7 +214,7 @@ class Run:
     def _failed_whole(self, error: BaseException) -> None:
         """An error that concerns the whole run: raised when nothing was read, else set down for each open table."""
         if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
-            self._refused = True
+            self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
             raise error
         self.report.error = str(error)
         if not self.report.tables:  # it came before the plan was made

@@ -21,11 +21,15 @@ from cio_replicate.tables.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a page brings: records that become rows, records that are only seen, how many came without their content."""
+    """What a page brings: records that become rows, records that are only seen, how many came without their content.
+
+    `more` are the parts that read what is left of its part, which ends with this page.
+    """
 
     records: Sequence[bytes | msgspec.Raw]
     seen: Sequence[bytes] = ()
     left_out: int = 0
+    more: Sequence[Part] = ()
 
 
 class Lander:
@@ -64,11 +68,14 @@ class Lander:
         oldest = self._note_bounds(rows.table)
         try:
             if not len(table):
-                self._folder.journal.settle(self.read, part, at)
+                self._folder.journal.settle(self.read, part, at, page.more)
+                self.read.parts += page.more
                 return 0, oldest
             name = f"{uuid.uuid4().hex}.parquet"
             self._folder.write(name, table)
-            self._folder.journal.land(self.read, part, name, len(table), self._fields.discovered[known:], at)
+            found = self._fields.discovered[known:]
+            self._folder.journal.land(self.read, part, name, len(table), found, at, page.more)
+            self.read.parts += page.more
         except BaseException:
             part.place, self.read.tally = before
             raise

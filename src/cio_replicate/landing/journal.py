@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,13 +146,16 @@ class Journal:
             parts=[Part(name, _strings.decode(q), _strings.decode(p), _place.decode(at)) for name, q, p, at in parts],
         )
 
-    def land(self, read: Read, part: Part, file: str, rows: int, found: list[Column], at: int) -> int:
+    def land(
+        self, read: Read, part: Part, file: str, rows: int, found: list[Column], at: int, more: Sequence[Part] = ()
+    ) -> int:
         """Record a page whose file is on disk, together with where its part goes on; returns the page's number.
 
-        `found` are the columns known only since this page.
+        `found` are the columns known only since this page, `more` the parts that read the rest in this one's place.
         """
         with self._transaction() as sql:
             self._settle(sql, read, part, at)
+            self._add_parts(sql, read.id, more)
             sql.executemany(
                 "INSERT OR IGNORE INTO discovered VALUES (?, ?, ?, ?)",
                 [(read.table, column.name, column.type.value, _text(column.path)) for column in found],
@@ -163,10 +166,11 @@ class Journal:
                 ).fetchone()[0]
             )
 
-    def settle(self, read: Read, part: Part, at: int) -> None:
-        """Record where a part stands without a page: it was empty, skipped, or starts again."""
+    def settle(self, read: Read, part: Part, at: int, more: Sequence[Part] = ()) -> None:
+        """Record where a part stands without a page: it was empty, skipped, or starts again; `more` as in `land`."""
         with self._transaction() as sql:
             self._settle(sql, read, part, at)
+            self._add_parts(sql, read.id, more)
 
     def pages(self, read: Read) -> list[LandedPage]:
         """The landed pages of a read, in the order in which they landed."""
@@ -257,7 +261,7 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: list[Part]) -> None:
+    def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: Sequence[Part]) -> None:
         sql.executemany(
             "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
             [(read_id, part.name, _text(part.query), _text(part.path), _text(part.place)) for part in parts],

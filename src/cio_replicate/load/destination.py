@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cio_replicate.landing.position import Position
 from cio_replicate.tables.declare import Column, Table
@@ -69,6 +69,30 @@ class Destination(Protocol):
 
     def discovered(self, table: Table) -> Sequence[Column]:
         """The columns of a table that its declaration does not have."""
+        ...
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """The named columns of rows that are there, system columns among them, in no certain order.
+
+        Only rows with one of these keys (`_cio_key`), if `keys` are given; only those written at `synced_since` (unix
+        seconds) or later, if that is given; and only those that are not deleted, if `live`. A column that the table
+        lacks holds None, and a table that is not there yet has no rows.
+        """
+        ...
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds).
+
+        Both ends belong to it; a fraction of a second after `last` does not. 0 when there is no such column or table.
+        """
         ...
 
     def write(self, batch: Batch) -> Changes:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -81,6 +82,39 @@ class DuckDBDestination:
             for name, kind in self._columns(table.name).items()
             if name not in known and kind in sql.KINDS
         ]
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """The named columns of rows that are there: of these keys, written since, not deleted."""
+        there = self._columns(table.name)
+        if sql.KEY not in there:
+            return []
+        statement = sql.find(
+            self._name(table.name),
+            columns,
+            there,
+            by_key=keys is not None,
+            by_time=synced_since is not None,
+            live=live,
+        )
+        values = [*([] if keys is None else [list(keys)]), *([] if synced_since is None else [synced_since])]
+        with self._usable():
+            return self._run(statement, values).fetchall()
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """How many rows that are not deleted have a moment in this column from `first` to `last`."""
+        there = self._columns(table.name)
+        if sql.KEY not in there or column not in there:
+            return 0
+        with self._usable():
+            return self._count(self._run(sql.count_between(self._name(table.name), column), [first, last]))
 
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""

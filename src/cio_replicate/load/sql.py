@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cio_replicate.tables.declare import Column, ColumnType
 from cio_replicate.tables.system import SYSTEM_COLUMNS
@@ -86,6 +86,27 @@ def merge(target: str, columns: Sequence[Column]) -> str:
         f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, names))}) "
         f"VALUES ({', '.join(f's.{quoted(n)}' for n in names)})"
+    )
+
+
+def find(
+    target: str, columns: Sequence[str], there: Mapping[str, str], *, by_key: bool, by_time: bool, live: bool
+) -> str:
+    """Look rows up. Parameters: the list of keys if `by_key`, then the moment in unix seconds if `by_time`."""
+    chosen = [quoted(name) if name in there else "NULL" for name in columns]
+    conditions = [
+        *([f"{KEY} IN (SELECT unnest(?::VARCHAR[]))"] if by_key else ()),
+        *(["_cio_synced_at >= to_timestamp(?)"] if by_time else ()),
+        *(["_cio_deleted_at IS NULL"] if live else ()),
+    ]
+    return f"SELECT {', '.join(chosen)} FROM {target} WHERE {' AND '.join(conditions or ['true'])}"
+
+
+def count_between(target: str, column: str) -> str:
+    """Count the rows that exist by a moment. Parameters: the first and the last unix second that belong."""
+    return (
+        f"SELECT count(*) FROM {target} WHERE _cio_deleted_at IS NULL "
+        f"AND {quoted(column)} >= to_timestamp(?) AND {quoted(column)} <= to_timestamp(?)"
     )
 
 

@@ -1,0 +1,91 @@
+"""What every destination can look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cio_replicate.load.destination import Destination
+from tests.load.copies import Copy
+from tests.load.pages import AT, Pages, close
+
+A, B, C = ({"id": number, "name": name, "created": AT + number} for number, name in enumerate("abc", 1))
+
+
+@contextmanager
+def _opened(copy: Copy) -> Iterator[Destination]:
+    destination = copy.open()
+    destination.look()
+    destination.prepare(AT)
+    yield destination
+    destination.close()
+
+
+@pytest.fixture
+def filled(copy: Copy, pages: Pages) -> Iterator[Destination]:
+    """Three campaigns: one that is deleted, one that was written later than the others."""
+    first = pages.land(A, B)
+    copy.write(pages.batch(first), pages.batch(pages.land(C, at=AT + 500)), pages.batch(close=close(pages.land(A, C))))
+    with _opened(copy) as destination:
+        yield destination
+
+
+def test_rows_are_found_by_key(filled: Destination, pages: Pages) -> None:
+    """Only those asked for, each once however often its key was named; a key that is not there finds nothing."""
+    table = pages.fields.table
+    assert filled.find(table, ["name", "_cio_key"], keys=["3", "1", "3", "9", ""]) == [("a", "1"), ("c", "3")]
+    assert filled.find(table, ["name"], keys=[]) == []
+    assert sorted(filled.find(table, ["id"])) == [(1,), (3,)]
+
+
+def test_many_keys_at_once(copy: Copy, pages: Pages) -> None:
+    """The number of keys is not bounded by a statement's length, and a key may hold anything."""
+    odd = ["'", '"', "\\", "\x00", "é", "[1]", "NULL", ","]
+    snippets = Pages(pages.land(A).parent / "snippets", "snippets")
+    copy.write(snippets.batch(snippets.land(*({"name": one} for one in odd))))
+    with _opened(copy) as destination:
+        keys = [str(number) for number in range(20_000)] + odd
+        found = destination.find(snippets.fields.table, ["_cio_key"], keys=keys)
+        assert sorted(key for (key,) in found) == sorted(odd)
+
+
+def test_deleted_rows_are_found_on_request(filled: Destination, pages: Pages) -> None:
+    """They are left out unless they are asked for."""
+    table = pages.fields.table
+    assert filled.find(table, ["id"], keys=["2"]) == []
+    ((name, deleted),) = filled.find(table, ["name", "_cio_deleted_at"], keys=["2"], live=False)
+    assert name == "b"
+    assert deleted.timestamp() == AT + 60
+
+
+def test_rows_are_found_by_the_time_of_their_writing(filled: Destination, pages: Pages) -> None:
+    """From that second on; together with keys both must hold."""
+    table = pages.fields.table
+    assert filled.find(table, ["id"], synced_since=AT + 500) == [(3,)]
+    assert filled.find(table, ["id"], synced_since=AT + 501) == []
+    assert filled.find(table, ["id"], keys=["1"], synced_since=AT) == [(1,)]
+    assert filled.find(table, ["id"], keys=["1"], synced_since=AT + 1) == []
+
+
+def test_a_missing_column_holds_nothing(filled: Destination, pages: Pages) -> None:
+    """As in a row whose record lacks the field."""
+    assert filled.find(pages.fields.table, ["none", "id", "it's"], keys=["1"]) == [(None, 1, None)]
+
+
+def test_rows_are_counted_by_a_moment(filled: Destination, pages: Pages) -> None:
+    """Both ends belong to the span; deleted rows do not count."""
+    table = pages.fields.table
+    assert filled.count(table, "created", AT + 1, AT + 3) == 2
+    assert filled.count(table, "created", AT + 2, AT + 3) == 1
+    assert filled.count(table, "created", AT + 4, AT + 9) == 0
+    assert filled.count(table, "created", AT + 3, AT + 1) == 0
+    assert filled.count(table, "none", AT, AT + 9) == 0
+
+
+def test_an_empty_copy_has_nothing(copy: Copy, pages: Pages) -> None:
+    """A table that was never written is no error."""
+    with _opened(copy) as destination:
+        assert destination.find(pages.fields.table, ["id"], keys=["1"]) == []
+        assert destination.count(pages.fields.table, "created", 0, AT) == 0

@@ -59,8 +59,10 @@ def test_evolution_advance_and_edits_over_http(simulate: Simulate) -> None:
     now = client.get("/_simulator/now").json()["now"]
     told = client.post("/_simulator/evolve", json={"seed": 4, "edits": 2, "seconds": 60}).json()
     assert len(told["campaigns"]["inserted"]) == 2
+    wish = {"seed": 5, "edits": 1, "seconds": 60, "unlogged": 9, "backdated_within": 0}
+    assert len(client.post("/_simulator/evolve", json=wish).json()["customers"]["updated"]) == 10
     assert client.post("/_simulator/advance", json={"seconds": 86_400}).json()["activities"]["expired"]
-    assert client.get("/_simulator/now").json()["now"] == now + 60 + 86_400
+    assert client.get("/_simulator/now").json()["now"] == now + 120 + 86_400
     put = {"table": "snippets", "record": {"name": "new/one", "value": "x", "updated_at": now}}
     assert client.post("/_simulator/put", json=put).json() == {"key": "new/one"}
     assert client.post("/_simulator/delete", json={"table": "snippets", "key": "new/one"}).status_code == 200

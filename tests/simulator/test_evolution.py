@@ -27,7 +27,7 @@ def test_the_summary_is_the_difference_of_the_truths() -> None:
     workspace = Workspace(SMALL)
     for seed in range(4):
         before = truths(workspace)
-        told = evolve(workspace, seed, edits=3, seconds=DAY + seed, forget_deliveries=seed % 2 == 1)
+        told = evolve(workspace, seed, edits=3, seconds=DAY + seed, forget_deliveries=seed % 2 == 1, unlogged=seed * 2)
         for table, now in truths(workspace).items():
             was = before[table]
             change = told.get(table)
@@ -78,6 +78,40 @@ def test_edits_move_the_change_key_to_now() -> None:
     for key in told.updated:
         assert records[key]["updated"] == workspace.now
         assert records[key]["deduplicate_id"] == f"{key}:{workspace.now}"
+
+
+@pytest.mark.parametrize(("within", "farthest"), [(0, 0), (3_600, 3_600), (20 * DAY, 20 * DAY)])
+def test_new_activities_are_backdated_as_far_as_asked(within: int, farthest: int) -> None:
+    """Every second new entry happened before it arrived, by no more than was asked for; the others since then."""
+    workspace = Workspace(SMALL)
+    before = workspace.now
+    told = set(evolve(workspace, 6, edits=20, seconds=60, backdated_within=within)["activities"].inserted)
+    times = [json.loads(record)["timestamp"] for key, record in workspace.truth_items("activities") if key in told]
+    late = [moment for moment in times if moment <= before]
+    assert min(times) > before - farthest
+    assert len(late) > 0 if within > 60 else late == []
+    assert len(late) <= 10
+
+
+def test_the_log_names_everybody_who_changed_but_the_unlogged() -> None:
+    """People created, edited, merged and deleted are in the log by cio_id; the edits asked to be unlogged are not."""
+    workspace = Workspace(SMALL)
+    for seed in range(12):
+        told = evolve(workspace, seed, edits=4, unlogged=7, backdated_within=0)
+        logged = {json.loads(record)["customer_identifiers"]["cio_id"]: json.loads(record)["type"]
+                  for key, record in workspace.truth_items("activities")
+                  if key in set(told["activities"].inserted[4:])}  # fmt: skip
+        people = told["customers"]
+        assert set(people.inserted) <= logged.keys()
+        assert len(set(people.updated) - logged.keys()) == 7
+        assert set(logged.values()) <= {"profile_create", "attribute_change", "profile_merge", "profile_delete"}
+
+
+def test_more_unlogged_edits_than_people_change_everybody_left() -> None:
+    """A wish for more silent edits than there are people ends with everybody edited."""
+    workspace = Workspace(SMALL)
+    told = evolve(workspace, 2, unlogged=10_000)["customers"]
+    assert len(told.updated) + len(told.inserted) == len(workspace.ledger("customers"))
 
 
 def test_only_young_deliveries_gain_metrics() -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from .evolution import SIX_MONTHS, evolve
+from .evolution import BACKDATED_WITHIN, SIX_MONTHS, evolve
 from .faults import Fault, Faults
 from .inventory import TABLE_BY_NAME
 from .state import SimulatorState
@@ -27,6 +27,8 @@ class _Evolve(msgspec.Struct, forbid_unknown_fields=True):
     seconds: int = 86_400
     metrics_within: int = SIX_MONTHS
     forget_deliveries: bool = False
+    backdated_within: int = BACKDATED_WITHIN
+    unlogged: int = 0
 
 
 class _Advance(msgspec.Struct, forbid_unknown_fields=True):

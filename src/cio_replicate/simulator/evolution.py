@@ -20,6 +20,7 @@ from .workspace import TableChanges, Workspace
 Fields = dict[str, msgspec.Raw]
 Changes = dict[str, TableChanges]
 SIX_MONTHS = 180 * DAY
+BACKDATED_WITHIN = 20 * DAY
 _LATER_METRICS = ("delivered", "opened", "human_opened", "clicked", "converted", "replied", "unsubscribed")
 _EMPTY_TEXT = msgspec.Raw(b'""')
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
@@ -34,14 +35,18 @@ def evolve(
     seconds: int = DAY,
     metrics_within: int = SIX_MONTHS,
     forget_deliveries: bool = False,
+    backdated_within: int = BACKDATED_WITHIN,
+    unlogged: int = 0,
 ) -> Changes:
     """Lets `seconds` pass and, in every list, edits, inserts and deletes up to `edits` records each.
 
     Edits move the change key, where the table has one, to the new `now`. New deliveries are created between the old
     and the new `now`, both included; ones created in the `metrics_within` seconds before gain a
-    metric (opens and clicks are recorded for six months, live). Some new activities are back-dated. People are edited,
-    added, deleted and merged, each with its activity. What comes back names every key inserted, updated, deleted or
-    expired, table by table (tables without any change are left out): exactly the difference of the truths.
+    metric (opens and clicks are recorded for six months, live). Every second new activity happened up to
+    `backdated_within` seconds before it arrived (0: none is back-dated). People are edited, added, deleted and merged,
+    each with its activity, which names the person; up to `unlogged` more are edited without one, as changes that the
+    log has missed. What comes back names every key inserted, updated, deleted or expired, table by table (tables
+    without any change are left out): exactly the difference of the truths.
 
     `forget_deliveries` also takes the identifiers of deleted people off their deliveries, which reads every delivery
     of the last `metrics_within` seconds: not for millions of them.
@@ -51,7 +56,7 @@ def evolve(
         raise ValueError(message)
     with workspace.lock:
         evolution = _Evolution(workspace, seed, edits, seconds, metrics_within)
-        changes = evolution.run()
+        changes = evolution.run(backdated_within, unlogged)
         return evolution.forget_deliveries(changes) if forget_deliveries else changes
 
 
@@ -68,7 +73,7 @@ class _Evolution:
         self._metrics_from = workspace.now - metrics_within
         self._changes: Changes = {table.name: TableChanges() for table in TABLES}
 
-    def run(self) -> Changes:
+    def run(self, backdated_within: int, unlogged: int) -> Changes:
         with self._workspace_counts_told():
             for name, change in self._workspace.advance(self._after - self._before).items():
                 self._changes[name].expired += change.expired
@@ -77,8 +82,9 @@ class _Evolution:
                     self._change_list(table)
             self._change_suppressions()
             self._change_messages()
-            self._change_activities()
+            self._change_activities(backdated_within)
             self._change_people()
+            self._change_people_silently(unlogged)
         return {name: change for name, change in self._changes.items() if not change.empty}
 
     @contextmanager
@@ -190,12 +196,13 @@ class _Evolution:
         fields["deduplicate_id"] = _raw(f"{key}:{self._after}")
         return msgspec.json.encode(fields)
 
-    def _change_activities(self) -> None:
+    def _change_activities(self, backdated_within: int) -> None:
         """New entries since the old `now`, every second one back-dated (live: they appear lower in the list)."""
         stock = self._workspace.stock("activities")
+        latest = self._after - self._before - 1
         for number in range(self._edits):
-            back = self._random.randrange(1, 20 * DAY) if number % 2 else 0
-            happened = max(self._workspace.activity_bound, self._after - number - back)
+            back = self._random.randrange(1, max(2, backdated_within)) if number % 2 and backdated_within > 0 else 0
+            happened = max(self._workspace.activity_bound, self._after - min(number, latest) - back)
             record = stock.make(stock.ledger.next_seq, happened)
             key = str(msgspec.json.decode(msgspec.json.decode(record, type=Fields)["id"]))
             stock.ledger.insert(key, record, happened)
@@ -217,6 +224,20 @@ class _Evolution:
             self._workspace.store("customers", key, record, 0)
             told.inserted.append(key)
             self._tell(ledger.next_seq - 1, "profile_create", {})
+
+    def _change_people_silently(self, wanted: int) -> None:
+        """Edits of people who are otherwise left alone, with no activity to tell of them."""
+        ledger, told = self._workspace.ledger("customers"), self._changes["customers"]
+        touched = {*told.inserted, *told.updated}
+        chosen: dict[int, None] = {}
+        while len(chosen) < min(wanted, len(ledger) - len(touched)):
+            seq = self._random.randrange(ledger.next_seq)
+            if ledger.present(seq) and ledger.key_of(seq) not in touched:
+                chosen[seq] = None
+        for seq in chosen:
+            key = ledger.key_of(seq)
+            self._workspace.store("customers", key, self._person_edited(ledger.record(seq), "source"), 0)
+            told.updated.append(key)
 
     def _person_edited(self, record: bytes, attribute: str) -> bytes:
         fields = msgspec.json.decode(record, type=Fields)
@@ -243,14 +264,16 @@ class _Evolution:
         told.deleted.append(key)
 
     def _tell(self, seq: int, kind: str, data: dict[str, Any]) -> None:
-        """Writes the activity that belongs to a change of a person."""
+        """Writes the activity that belongs to a change of a person; it names the person even in a hostile workspace."""
         ledger = self._workspace.ledger("activities")
         maker = ActivityMaker(self._workspace.spec)
         key = maker.key(ledger.next_seq)
         fate = draw(self._workspace.spec.seed, 81, ledger.next_seq)
         who = self._workspace.identity(seq)
         fields = msgspec.json.decode(maker.compose(key, kind, who, self._after, fate), type=Fields)
-        ledger.insert(key, msgspec.json.encode(fields | {"data": _raw(data)}), self._after)
+        named = {"email": who.email, "id": who.id, "cio_id": who.cio_id}
+        fields |= {"customer_identifiers": _raw(named), "data": _raw(data)}
+        ledger.insert(key, msgspec.json.encode(fields), self._after)
         self._changes["activities"].inserted.append(key)
 
 

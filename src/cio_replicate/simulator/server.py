@@ -14,7 +14,7 @@ import uvicorn
 
 from .app import build_app
 from .behaviour import Behaviour
-from .evolution import SIX_MONTHS, Changes, evolve
+from .evolution import BACKDATED_WITHIN, SIX_MONTHS, Changes, evolve
 from .faults import Faults
 from .request_log import LoggedRequest, RequestLog
 from .spec import DAY, WorkspaceSpec
@@ -138,6 +138,8 @@ class Simulator:
         seconds: int = DAY,
         metrics_within: int = SIX_MONTHS,
         forget_deliveries: bool = False,
+        backdated_within: int = BACKDATED_WITHIN,
+        unlogged: int = 0,
     ) -> Changes:
         """Lets time pass in the workspace; see `evolution.evolve`."""
         return evolve(
@@ -147,6 +149,8 @@ class Simulator:
             seconds=seconds,
             metrics_within=metrics_within,
             forget_deliveries=forget_deliveries,
+            backdated_within=backdated_within,
+            unlogged=unlogged,
         )
 
     def start(self) -> Self:

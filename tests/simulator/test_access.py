@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from cio_replicate.simulator import Simulator
+from cio_replicate.simulator.gate import SlidingWindow
 from cio_replicate.simulator.server import SimulatorBugError
 from tests.simulator.conftest import TOKEN, Simulate, client_of
 
@@ -57,6 +58,63 @@ def test_never_more_than_the_rate_passes_in_any_second(simulate: Simulate) -> No
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["errors"][0]["detail"].startswith("rate limited to 10 requests per 1s")
+
+
+def beside(window: SlidingWindow, rate: float, burst: int = 1, *, ours: int, seconds: range) -> tuple[list[bool], int]:
+    """Which of so many requests of ours a second pass a limit of ten beside others' traffic, and how many of theirs."""
+    passed, theirs = [], 0
+    for number in range(seconds.start * ours, seconds.stop * ours):
+        now = number / ours + 0.001
+        theirs += window.let_others(now, 10, rate=rate, burst=burst)[0]
+        passed.append(window.passes(now, 10))
+    return passed, theirs
+
+
+@pytest.mark.parametrize(("rate", "ours"), [(0.0, 9), (2.5, 6), (5.0, 4), (8.0, 1)])
+def test_who_stays_below_what_others_leave_is_let_in(rate: float, ours: int) -> None:
+    """Together below the limit, everybody passes."""
+    passed, theirs = beside(SlidingWindow(), rate, ours=ours, seconds=range(100, 200))
+    assert all(passed)
+    assert theirs == pytest.approx(rate * 100, abs=rate * 3)
+
+
+@pytest.mark.parametrize("rate", [3.0, 6.0, 25.0])
+def test_others_make_a_caller_below_the_limit_meet_refusals(rate: float) -> None:
+    """Nine a second do not fit beside what comes from elsewhere; both together use the limit up, and no more."""
+    passed, theirs = beside(SlidingWindow(), rate, ours=9, seconds=range(100, 200))
+    assert not all(passed)
+    assert sum(passed) + theirs == pytest.approx(1_000, abs=60)
+
+
+def test_a_burst_of_others_shuts_us_out_for_a_second() -> None:
+    """Ten at once every five seconds leave no room in the second that they begin, and all of it afterwards."""
+    window = SlidingWindow()
+    window.let_others(100.0, 10, rate=0.0)
+    passed = []
+    for now in (103.0, 105.1, 105.5, 105.95, 106.05, 109.0):
+        window.let_others(now, 10, rate=2.0, burst=10)
+        passed.append(window.passes(now, 10))
+    assert passed == [True, False, False, False, True, True]
+
+
+def test_others_may_come_and_go_while_it_runs() -> None:
+    """A rate that is raised, lowered or set to none holds from then on, and a pause piles nothing up."""
+    window = SlidingWindow()
+    assert all(beside(window, 0.0, ours=9, seconds=range(100, 110))[0])
+    assert not all(beside(window, 8.0, ours=9, seconds=range(110, 120))[0])
+    assert all(beside(window, 0.5, ours=9, seconds=range(900, 910))[0])
+    assert all(beside(window, 0.0, ours=9, seconds=range(910, 920))[0])
+
+
+def test_a_caller_below_the_limit_meets_429_beside_others(simulate: Simulate) -> None:
+    """With the whole limit used by others our first request is refused, and the log tells of theirs."""
+    sim, client = simulate(rps=10, others_rps=200.0)
+    assert client.get("/v1/campaigns").status_code == 429
+    others = client.get("/_simulator/requests").json()["others"]
+    assert others["refused"] > others["passed"] > 0
+    sim.behaviour.others_rps = 0.0
+    sim.behaviour.rps = 1_000
+    assert client.get("/v1/campaigns").status_code == 200
 
 
 def test_the_429_can_lack_its_header(simulate: Simulate) -> None:

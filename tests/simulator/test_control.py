@@ -79,6 +79,8 @@ def test_faults_and_behaviour_over_http(simulate: Simulate) -> None:
     assert client.post("/_simulator/faults", json={"preset": "everything", "seed": 2}).json()["rules"] > 10
     assert client.post("/_simulator/faults").json() == {"rules": 0}
     assert client.post("/_simulator/behaviour", json={"denied": ["campaigns"], "rps": 50}).json()["rps"] == 50
+    wish = {"others_rps": 2.5, "others_burst": 5, "page_ceiling": 3, "oldest_first": True}
+    assert client.post("/_simulator/behaviour", json=wish).json().items() >= wish.items()
     assert client.get("/v1/campaigns").status_code == 403
     assert client.post("/_simulator/behaviour", json={"denied": [], "tokens": ["other"]}).status_code == 200
     assert client.get("/v1/campaigns").status_code == 401
@@ -87,7 +89,8 @@ def test_faults_and_behaviour_over_http(simulate: Simulate) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [("faults", {"rules": [{"kind": "gremlins"}]}), ("evolve", {"sed": 1}), ("advance", {}), ("behaviour", {"x": 1}),
-     ("put", {"table": "campaigns", "record": {}}), ("evolve", {"seconds": 0})],
+     ("put", {"table": "campaigns", "record": {}}), ("evolve", {"seconds": 0}),
+     ("behaviour", {"page_ceiling": 0}), ("behaviour", {"others_rps": -1})],
 )  # fmt: skip
 def test_a_mistaken_order_is_explained(client: httpx2.Client, path: str, body: dict[str, object]) -> None:
     """A misspelt or incomplete order answers 400 and says why."""

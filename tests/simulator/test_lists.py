@@ -127,6 +127,23 @@ def test_a_page_has_at_most_the_documented_records(
     assert len(records(page, key)) == most
 
 
+def test_no_page_is_longer_than_the_servers_own_ceiling(simulate: Simulate) -> None:
+    """Whatever `limit` says, cursor lists and offset lists come in pages that short, and whole all the same."""
+    sim, client = simulate(page_ceiling=6)
+    for path, key in (("messages", "messages"), ("activities", "activities"), ("newsletters", "newsletters"),
+                      ("campaigns/3/actions", "actions"), ("segments/1/membership", "identifiers")):  # fmt: skip
+        pages = walk(client, path, key, **({} if "campaigns" in path else {"limit": 100}))
+        assert {len(page) for page in pages[:-1]} == {6}
+    assert len(flat(walk(client, "newsletters", "newsletters", limit=100))) == sim.workspace.spec.newsletters
+    offsets = [
+        client.get("/v1/esp/suppression/bounces", params={"limit": 1000, "offset": offset}).json()["suppressions"]
+        for offset in range(0, 48, 6)
+    ]
+    assert [len(page or []) for page in offsets] == [6, 6, 6, 6, 6, 6, 4, 0]
+    sim.behaviour.page_ceiling = None
+    assert len(client.get("/v1/newsletters", params={"limit": 100}).json()["newsletters"]) == 100
+
+
 def test_a_limit_above_the_ceiling_is_refused_on_request(simulate: Simulate) -> None:
     """With `limit_over_max="reject"` a limit above the ceiling answers 400."""
     _, client = simulate(limit_over_max="reject")

@@ -87,6 +87,15 @@ def test_deliveries_come_newest_first(client: httpx2.Client) -> None:
     assert len(set(listed)) < len(listed)
 
 
+@pytest.mark.parametrize("path", ["messages", "activities"])
+def test_the_oldest_can_come_first(simulate: Simulate, path: str) -> None:
+    """By option the same records come in the other order, over as many pages."""
+    sim, client = simulate()
+    newest_first = flat(walk(client, path, path, limit=100, deleted="true"))
+    sim.behaviour.oldest_first = True
+    assert flat(walk(client, path, path, limit=100, deleted="true")) == newest_first[::-1]
+
+
 def test_drafts_only_come_on_request(sim: Simulator, client: httpx2.Client) -> None:
     """`drafts=true` gives drafts and nothing else, the default list none (spec)."""
     now = sim.workspace.now

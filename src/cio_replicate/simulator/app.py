@@ -21,7 +21,7 @@ from .bending import bend
 from .control import control_routes
 from .endpoints import ENDPOINTS, Endpoint
 from .faults import Asked, Fault
-from .gate import check_access, check_rate
+from .gate import check_access, check_rate, others_at
 from .openapi import document
 from .refusals import Refusal, error_body, not_found
 from .request_log import LoggedRequest
@@ -63,6 +63,7 @@ async def _respond(state: SimulatorState, endpoint: Endpoint, request: Request) 
     try:
         check_access(state.behaviour, request.headers.get("authorization", ""), endpoint)
         now = time.monotonic()
+        state.log.others_came(*others_at(state.behaviour, state.window, now))
         check_rate(state.behaviour, state.window, now)
         state.log.passed(now)
         if state.behaviour.latency:

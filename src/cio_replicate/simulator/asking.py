@@ -41,8 +41,13 @@ class Question:
 
     @property
     def limit(self) -> int:
-        """Records asked for, at most."""
-        return int(self.query["limit"])
+        """Records on the page, at most."""
+        return self.at_most(int(self.query["limit"]))
+
+    def at_most(self, records: int) -> int:
+        """So many records, unless no page may have as many."""
+        ceiling = self.behaviour.page_ceiling
+        return records if ceiling is None else min(records, max(1, ceiling))
 
 
 def typed(params: Iterable[Param], given: Mapping[str, str], *, reject_over_max: bool) -> dict[str, Any]:

@@ -15,8 +15,13 @@ class Behaviour:
     wrong_region      answer 401 to everything, as the other region does (live)
     rps               requests let through in any second, None for no limit
     retry_after       seconds in the Retry-After header of that 429; None leaves the header out
+    others_rps        requests per second that come from elsewhere, as the customer's own do, and take their room in
+                      the same limit before ours; no effect without `rps`
+    others_burst      how many of those come at once; 1 spaces them evenly
     latency           seconds before each answer
     limit_over_max    a `limit` above the ceiling is capped, or answers 400 (unknown in the real API)
+    page_ceiling      records on a page at most, whatever `limit` asks for; None for the documented ceilings alone
+    oldest_first      messages and activities in ascending order of time (live they descend)
     wrapped_people    attributes answers wrap each person in `{"customer": …}` (spec); live they are not
     deleted_activities  `with`: those of deleted people only with `deleted=true`, beside the others;
                         `always`: in both lists; `only`: `deleted=true` gives nothing else
@@ -29,8 +34,12 @@ class Behaviour:
     wrong_region: bool = False
     rps: int | None = None
     retry_after: int | None = 1
+    others_rps: float = 0.0
+    others_burst: int = 1
     latency: float = 0.0
     limit_over_max: Literal["cap", "reject"] = "cap"
+    page_ceiling: int | None = None
+    oldest_first: bool = False
     wrapped_people: bool = False
     deleted_activities: Literal["with", "always", "only"] = "with"
     trailing_sender_token: bool = True

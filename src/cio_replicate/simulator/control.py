@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -63,8 +63,12 @@ class _Behave(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     wrong_region: bool | msgspec.UnsetType = msgspec.UNSET
     rps: int | msgspec.UnsetType | None = msgspec.UNSET
     retry_after: int | msgspec.UnsetType | None = msgspec.UNSET
+    others_rps: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
+    others_burst: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
     latency: float | msgspec.UnsetType = msgspec.UNSET
     limit_over_max: Literal["cap", "reject"] | msgspec.UnsetType = msgspec.UNSET
+    page_ceiling: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType | None = msgspec.UNSET
+    oldest_first: bool | msgspec.UnsetType = msgspec.UNSET
     wrapped_people: bool | msgspec.UnsetType = msgspec.UNSET
     deleted_activities: Literal["with", "always", "only"] | msgspec.UnsetType = msgspec.UNSET
     trailing_sender_token: bool | msgspec.UnsetType = msgspec.UNSET

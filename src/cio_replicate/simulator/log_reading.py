@@ -38,10 +38,14 @@ class _Activity(msgspec.Struct):
 
 
 def deliveries(question: Question) -> Answer:
-    """Deliveries created in the window, both ends included, newest first (live); drafts only on request (spec)."""
+    """Deliveries created in the window, both ends included, newest first (live); drafts only on request (spec).
+
+    By option oldest first, which nobody has seen and nobody promised otherwise.
+    """
     query = question.query
     low, high = delivery_window(query["start_ts"], query["end_ts"], question.workspace.now)
-    span = Range(low=low, high=high, after=cursor_of(question).after, descending=True)
+    newest_first = not question.behaviour.oldest_first
+    span = Range(low=low, high=high, after=cursor_of(question).after, descending=newest_first)
     ledger = question.workspace.ledger(DRAFTS if query["drafts"] else "messages")
     return page(question, "messages", ledger, span, _delivery_filter(query))
 
@@ -71,9 +75,10 @@ def delivery(question: Question) -> Answer:
 
 
 def activities(question: Question) -> Answer:
-    """The log as far as it reaches, newest first by `timestamp` (live)."""
+    """The log as far as it reaches, newest first by `timestamp` (live), or by option oldest first."""
     workspace = question.workspace
-    span = Range(low=workspace.activity_bound, after=cursor_of(question).after, descending=True)
+    newest_first = not question.behaviour.oldest_first
+    span = Range(low=workspace.activity_bound, after=cursor_of(question).after, descending=newest_first)
     return page(question, "activities", workspace.ledger("activities"), span, _activity_filter(question))
 
 

@@ -130,8 +130,8 @@ def search_suppression(question: Question) -> Answer:
 
 
 def campaign_actions(question: Question) -> Answer:
-    """Ten actions a page and no `limit` (live)."""
-    size = 10
+    """Ten actions a page, and no `limit` to ask for more or fewer (live)."""
+    size = question.at_most(10)
     campaign = str(question.path["campaign_id"])
     seq = question.workspace.ledger("campaigns").seq_of(campaign)
     if seq is None:

@@ -44,6 +44,7 @@ class RequestLog:
         self._counts: Counter[tuple[str, int]] = Counter()
         self._all = _Busiest(deque())
         self._passed = _Busiest(deque())
+        self._others = Counter[str]()
 
     def arrived(self, at: float) -> None:
         """A request came in at `at` (monotonic seconds)."""
@@ -52,6 +53,11 @@ class RequestLog:
     def passed(self, at: float) -> None:
         """The request got past the rate limit."""
         self._passed.add(at)
+
+    def others_came(self, passed: int, refused: int) -> None:
+        """Requests from elsewhere had room in the rate limit, and had none."""
+        self._others["passed"] += passed
+        self._others["refused"] += refused
 
     def answered(self, request: LoggedRequest) -> None:
         """The request is over."""
@@ -64,7 +70,10 @@ class RequestLog:
         return list(self._requests)
 
     def summary(self) -> dict[str, object]:
-        """Counts by operation and status, and the most requests that arrived, and that passed, in any second."""
+        """Counts by operation and status, and the most requests that arrived, and that passed, in any second.
+
+        `others` are requests from elsewhere that the rate limit let pass, and that it refused, up to our latest one.
+        """
         counts: dict[str, dict[str, int]] = {}
         for (operation, status), number in sorted(dict(self._counts).items()):
             counts.setdefault(operation, {})[str(status)] = number
@@ -73,4 +82,5 @@ class RequestLog:
             "counts": counts,
             "max_in_any_second": self._all.most,
             "max_passed_in_any_second": self._passed.most,
+            "others": {name: self._others[name] for name in ("passed", "refused")},
         }

@@ -33,7 +33,11 @@ class BehaviourOptions(TypedDict, total=False):
     denied: Iterable[str]
     wrong_region: bool
     retry_after: int | None
+    others_rps: float
+    others_burst: int
     limit_over_max: Literal["cap", "reject"]
+    page_ceiling: int | None
+    oldest_first: bool
     wrapped_people: bool
     deleted_activities: Literal["with", "always", "only"]
     trailing_sender_token: bool

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from cio_replicate.simulator.ledger import Ledger, Range
 from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
 from cio_replicate.simulator.workspace import Workspace
 from tests.simulator.conftest import Simulate
+from tests.simulator.walking import read_table
 
 NAMES = [table.name for table in TABLES]
 
@@ -44,6 +47,36 @@ def test_time_never_goes_back_along_the_index(table: str, large: Workspace) -> N
     times = [source.time_of(index) for index in range(source.size)]
     assert times == sorted(times)
     assert times[-1] == large.now
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+@pytest.mark.parametrize(("messages", "seconds"), [(7, 90), (40, 9), (5_000, 500), (60_000, 400 * 86_400)])
+def test_deliveries_in_bursts_keep_their_order_and_their_ends(share: float, messages: int, seconds: int) -> None:
+    """However much falls into bursts, times never go back and still reach from exactly `start` to exactly `now`."""
+    spec = WorkspaceSpec(bursts=share, messages=messages)
+    spec = replace(spec, start=spec.now - seconds)
+    source = Workspace(spec).ledger("messages").source
+    times = [source.time_of(index) for index in range(source.size)]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (spec.start, spec.now)
+
+
+def test_bursts_hold_thousands_within_minutes_and_within_one_second() -> None:
+    """The share asked for falls into a few short times, one of them a single second."""
+    source = Workspace(WorkspaceSpec(bursts=0.6, messages=30_000)).ledger("messages").source
+    times = [source.time_of(index) for index in range(source.size)]
+    by_second, by_hour = Counter(times), Counter(moment // 3_600 for moment in times)
+    busy = [number for _, number in by_hour.most_common(6)]
+    assert by_second.most_common(1)[0][1] > 2_000
+    assert 0.6 <= sum(busy) / 30_000 < 0.62
+    assert len(by_hour) > 2_000
+
+
+def test_a_workspace_with_bursts_is_read_like_any_other(simulate: Simulate) -> None:
+    """Windows and pages give every delivery of a burst once, though many share a second."""
+    sim, client = simulate(WorkspaceSpec(bursts=0.7, messages=6_000))
+    assert sorted(read_table(client, "messages")) == sorted(sim.workspace.truth("messages"))
+    assert Workspace(sim.workspace.spec).summary("messages") == sim.workspace.summary("messages")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +146,11 @@ def test_suppressions_can_lack_their_domain(large: Workspace) -> None:
     assert all(b'"domain"' in record for record in large.truth("eps_suppression"))
 
 
-@pytest.mark.parametrize("wrong", [{"people": -1}, {"start": 5, "now": 5}, {"workspaces": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"people": -1}, {"start": 5, "now": 5}, {"workspaces": 0}, {"bursts": 1.5}, {"bursts": -0.1}]
+)
 def test_an_impossible_recipe_is_refused(wrong: dict[str, Any]) -> None:
-    """Negative sizes, time that does not pass and an account without a workspace are errors."""
+    """Negative sizes, a share beyond the whole, time that does not pass and no workspace at all are errors."""
     with pytest.raises(ValueError, match="WorkspaceSpec"):
         WorkspaceSpec(**wrong)
 

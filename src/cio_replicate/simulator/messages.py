@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import base64
-from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
 from . import vocabulary as words
+from .delivery_times import DeliveryTimes
 from .people import Identity, identity
 from .randomness import Scramble, draw, pick
 from .spec import WorkspaceSpec
-from .windows import six_months_before
 
 _SOURCE = 21
 _FATE = 22
 _ID = 23
-_JITTER = 24
 _SETTLED = 10 * 86_400  # seconds after creation by which every metric has come in
 _REMEMBERED_PEOPLE = 4_096
-_REMEMBERED_TIMES = 1_024
-_SHARED_SECOND = 3  # this many deliveries in a row are created in the same second
 _FAILURES = (
     '"550 5.1.1 mailbox does not exist"',
     '"rate limited by the provider"',
@@ -51,49 +47,19 @@ class Origin:
 class MessageMaker:
     """Makes the delivery of any index.
 
-    `created` never decreases with the index, so a time window is an index range. The first delivery is created at
-    exactly `start`, the last at exactly `now`, and groups sit exactly on the six-month bounds before `now` and one
-    second to either side of them, so that a reader's mistake with inclusive bounds shows.
+    `created` never decreases with the index, so a time window is an index range.
     """
 
     def __init__(self, spec: WorkspaceSpec, origins: list[Origin], *, count: int, purpose: int, drafts: bool) -> None:
         self._spec = spec
         self._origins = origins
-        self._count = count
         self._drafts = drafts
-        self._groups = max(1, -(-count // _SHARED_SECOND))
         self._scramble = Scramble(spec.seed, purpose)
         self._prefix = b"dg" + (b"D" if drafts else b"M")
         self._people = max(1, spec.people + spec.people // 50)  # the last few are people since deleted
-        self._spread = lru_cache(maxsize=_REMEMBERED_TIMES)(self._spread_evenly)
-        self._placed = self._on_bounds()
+        self.created = DeliveryTimes(spec, count, 0.0 if drafts else spec.bursts).at
         # Neighbouring deliveries share their person, small workspaces share all of them.
         self._addressee = lru_cache(maxsize=_REMEMBERED_PEOPLE)(self._write_addressee)
-
-    def created(self, index: int) -> int:
-        """Unix second of creation, for indexes below the count."""
-        group = index // _SHARED_SECOND
-        return self._spec.now if group >= self._groups - 1 else self._placed.get(group) or self._spread(group)
-
-    def _spread_evenly(self, group: int) -> int:
-        span = self._spec.now - self._spec.start
-        here = self._spec.start + group * span // self._groups
-        step = span // self._groups
-        return here + draw(self._spec.seed, _JITTER, group) % step if group and step > 1 else here
-
-    def _on_bounds(self) -> dict[int, int]:
-        """Three groups for each six-month bound: a second before it, on it, a second after it.
-
-        Moving a group back to the bound it has just passed keeps times in order; where deliveries are denser than one
-        group in two seconds the bounds are met anyway.
-        """
-        spec, placed, bound = self._spec, dict[int, int](), self._spec.now
-        if (spec.now - spec.start) // self._groups < 2:
-            return placed
-        while (bound := six_months_before(bound)) > spec.start + 1:
-            first = bisect_left(range(self._groups), bound - 1, key=self._spread)
-            placed |= {first + offset: bound - 1 + offset for offset in range(3) if first + offset < self._groups - 1}
-        return placed
 
     def person_index(self, index: int) -> int:
         """Whom the delivery is for; two in a row go to the same person."""

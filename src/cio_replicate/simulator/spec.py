@@ -15,15 +15,18 @@ class WorkspaceSpec:
 
     Counts are numbers of records (`suppressions`: over the four types together). `start` and `now` are unix seconds:
     deliveries are spread from exactly `start` to exactly `now`, activities over the `activity_retention_days` before
-    `now`. `drafts` are deliveries that only `drafts=true` shows. `hostile` mixes in everything that real data does to
-    a careless reader; without it every record fits the published schema. `lone_surrogates` adds escapes such as
-    `"\ud83d"` to some activities: legal JSON text that many decoders refuse.
+    `now`. `bursts` is the share of the deliveries (0 to 1) that fall into a few short bursts, as newsletters do:
+    hundreds or thousands within minutes or within one second. `drafts` are deliveries that only `drafts=true` shows.
+    `hostile` mixes in everything that real data does to a careless reader; without it every record fits the published
+    schema. `lone_surrogates` adds escapes such as `"\ud83d"` to some activities: legal JSON text that many decoders
+    refuse.
     """
 
     seed: int = 1
     people: int = 250
     messages: int = 3_000
     drafts: int = 20
+    bursts: float = 0.0
     activities: int = 1_200
     campaigns: int = 25
     broadcasts: int = 6
@@ -53,6 +56,9 @@ class WorkspaceSpec:
         negative = [field for field in self.__slots__ if isinstance(value := getattr(self, field), int) and value < 0]
         if negative:
             message = f"WorkspaceSpec: {', '.join(negative)} must not be negative"
+            raise ValueError(message)
+        if not 0.0 <= self.bursts <= 1.0:
+            message = "WorkspaceSpec: bursts must be a share from 0 to 1"
             raise ValueError(message)
         if self.start >= self.now:
             message = "WorkspaceSpec: start must lie before now"

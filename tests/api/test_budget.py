@@ -75,3 +75,61 @@ def test_a_pause_holds_everybody() -> None:
         return clock.time
 
     assert asyncio.run(scenario()) == pytest.approx(7.0)
+
+
+def test_the_most_urgent_goes_first() -> None:
+    """Of those who wait, the lowest urgency has the next turn, and equals have it in the order of asking."""
+
+    async def scenario() -> list[str]:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        came: list[str] = []
+
+        async def caller(name: str, urgency: int) -> None:
+            await budget.turn(urgency)
+            came.append(name)
+
+        await budget.turn()
+        await asyncio.gather(caller("last", 2), caller("second", 1), caller("third", 1), caller("first", -1))
+        return came
+
+    assert asyncio.run(scenario()) == ["first", "second", "third", "last"]
+
+
+def test_who_gives_up_spends_no_turn() -> None:
+    """A cancelled caller loses its place, whether it waits or its turn has just come, and the next one gains by it."""
+
+    async def scenario(steps: int) -> float:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        await budget.turn()
+        gone = asyncio.create_task(budget.turn())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        await budget.turn()
+        return clock.time if gone.cancelled() else -1.0
+
+    for steps in range(1, 4):
+        assert asyncio.run(scenario(steps)) in (pytest.approx(0.1 * SLACK), -1.0)
+
+
+def test_a_spare_turn_is_one_that_nobody_waits_for() -> None:
+    """There is one at the start and after a rest, and none while the next is in the future or somebody waits."""
+
+    async def scenario() -> list[bool]:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        seen = [budget.spare]
+        await budget.turn()
+        seen.append(budget.spare)
+        waits = asyncio.create_task(budget.turn())
+        await asyncio.sleep(0)
+        clock.time = 50.0
+        seen.append(budget.spare)
+        await waits
+        clock.time = 100.0
+        return [*seen, budget.spare]
+
+    assert asyncio.run(scenario()) == [True, False, False, True]

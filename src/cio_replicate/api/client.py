@@ -109,8 +109,15 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter) -> T:
+    @property
+    def spare(self) -> bool:
+        """Whether the budget has a turn that nobody waits for."""
+        return self._budget.spare
+
+    async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter, urgency: int = 0) -> T:
         """Send until `read` accepts the body of a 200, and return what it made of it.
+
+        Of the requests that wait for their turn, the one of the lowest `urgency` goes first.
 
         `read` raises TransientError for a body that is damaged and PageShapeError for one of another shape. Raises
         AccessError, ReadError or one of their kinds; always ends, within the policy's attempts and total seconds.
@@ -128,15 +135,15 @@ class Client:
             async for attempt in retrying:
                 with attempt:
                     attempts += 1
-                    return read(await self._attempt(request, meter))
+                    return read(await self._attempt(request, meter, urgency))
         except PageShapeError as error:
             raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
         except TransientError as error:
             raise self._gave_up(request, error, attempts, self._clock.monotonic() - started) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
 
-    async def _attempt(self, request: Request, meter: Meter) -> bytes:
-        await self._budget.turn()
+    async def _attempt(self, request: Request, meter: Meter, urgency: int) -> bytes:
+        await self._budget.turn(urgency)
         meter.requests += 1
         self.totals.requests += 1
         failure: CioReplicateError

@@ -7,13 +7,16 @@ import re
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
 from cio_replicate.simulator import WorkspaceSpec
+from cio_replicate.simulator.evolution import evolve
 from cio_replicate.simulator.inventory import TABLES
 from cio_replicate.simulator.ledger import Ledger, Range
+from cio_replicate.simulator.randomness import draw, draws
 from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
 from cio_replicate.simulator.workspace import Workspace
 from tests.simulator.conftest import Simulate
@@ -188,6 +191,32 @@ def test_a_ledger_keeps_its_place_through_edits() -> None:
     assert everything == [seq for seq in range(20) if seq not in {0, 5, 19}] + [added]
     for offset in range(len(everything) + 2):
         assert seqs_from(ledger, offset) == everything[offset:]
+
+
+@pytest.mark.parametrize("table", ["messages", "activities", "newsletters", "eps_suppression/blocks"])
+@pytest.mark.parametrize("bursts", [0.0, 0.5])
+def test_records_made_together_are_those_made_one_by_one(table: str, bursts: float) -> None:
+    """A part of a list is the same however it is made, in either direction, before and after edits."""
+    workspace = Workspace(WorkspaceSpec(messages=800, activities=500, bursts=bursts))
+    ledger = workspace.ledger(table)
+    for seed in range(6):
+        for descending, size, low in product((False, True), (1, 2, 7, 100, 5_000), (0, workspace.now - 9_000_000)):
+            span = Range(low=low if table in {"messages", "activities"} else 0, descending=descending)
+            whole = list(ledger.entries(span))
+            assert ledger.first(span, size) == whole[:size]
+            if len(whole) > 9:
+                after = replace(span, after=whole[8].position)
+                assert ledger.first(after, size) == whole[9 : 9 + size]
+        evolve(workspace, seed, edits=12, seconds=5_000)
+        for seq in range(40 * seed, 40 * seed + 9):
+            if ledger.present(seq):
+                ledger.delete(seq)
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 999), (12_345, 64), (1_999_999, 3)])
+def test_draws_are_each_draw(first: int, count: int) -> None:
+    """Many numbers drawn at once are those drawn one at a time."""
+    assert list(draws(5, 22, first, count)) == [draw(5, 22, index) for index in range(first, first + count)]
 
 
 def seqs_from(ledger: Ledger, offset: int) -> list[int]:

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import NamedTuple
 
-from .randomness import draw
+from .randomness import draw, draws
 from .spec import WorkspaceSpec
 from .windows import six_months_before
 
@@ -56,6 +56,26 @@ class DeliveryTimes:
         if within < burst.size:
             return burst.at + within * burst.seconds // burst.size
         return max(burst.at + burst.seconds - 1, self._calmly(burst.calm + within - burst.size))
+
+    def run(self, first: int, count: int) -> list[int]:
+        """The moments of `count` deliveries from `first` on."""
+        if self._bursts:
+            return [self.at(index) for index in range(first, first + count)]
+        low, high = first // _SHARED_SECOND, (first + count - 1) // _SHARED_SECOND + 1
+        span = self._now - self._start
+        step = max(1, span // self._groups)
+        jitters = draws(self._seed, _JITTER, low, high - low)
+        times = [
+            self._start + group * span // self._groups + jitter % step
+            for group, jitter in zip(range(low, high), jitters, strict=True)
+        ]
+        own = {group: moment for group, moment in self._placed.items() if low <= group < high}
+        own |= {group: self._calmly(group * _SHARED_SECOND) for group in (0, self._groups - 1) if low <= group < high}
+        for group, moment in own.items():
+            times[group - low] = moment
+        every = [moment for moment in times for _ in range(_SHARED_SECOND)]
+        skipped = first - low * _SHARED_SECOND
+        return every[skipped : skipped + count]
 
     def _calmly(self, index: int) -> int:
         group = index // _SHARED_SECOND

@@ -155,7 +155,7 @@ def _deliveries(maker: MessageMaker, count: int) -> Stock:
     def make(index: int, at: int) -> bytes:
         return maker.record(index, at, at)
 
-    return Stock(Ledger(Source(count, maker.created, maker.record, maker.key, maker.index_of)), make)
+    return Stock(Ledger(Source(count, maker.created, maker.record, maker.key, maker.index_of, maker.run)), make)
 
 
 def suppression_key(kind: str, record: dict[str, Any]) -> str:

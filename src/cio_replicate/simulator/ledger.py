@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from typing import NamedTuple
@@ -28,6 +28,14 @@ class Source:
     record_of: Callable[[int], bytes]
     key_of: Callable[[int], str]
     index_of: Callable[[str], int | None]
+    run_of: Callable[[range], tuple[Sequence[int], list[bytes]]] | None = None
+    """Times and records of neighbouring indexes, rising or falling, where making many at once is cheaper."""
+
+    def run(self, indexes: range) -> tuple[Sequence[int], list[bytes]]:
+        """Times and records of these indexes."""
+        if self.run_of is not None:
+            return self.run_of(indexes)
+        return [self.time_of(index) for index in indexes], [self.record_of(index) for index in indexes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,31 @@ class Ledger:
             return untouched
         return merge(untouched, reversed(added) if span.descending else added, reverse=span.descending)
 
+    def first(self, span: Range, count: int) -> list[Entry]:
+        """The first `count` of `entries`, or as many as there are, made together."""
+        base, added = self._base_run(span), self._added_run(span)
+        if span.descending:
+            base, added = base[::-1], added[::-1]
+        part = base[:count]
+        while (lost := self._gone_among(part)) > len(part) - count and len(part) < len(base):
+            part = base[: count + lost]
+        times, records = self.source.run(part)
+        entries = list(map(Entry, zip(times, part, strict=True), records))
+        if lost:
+            entries = [entry for entry in entries if not self._is_gone(entry.position[1])]
+        if self._replaced:
+            entries = [Entry(entry.position, self._replaced.get(entry.position[1], entry.record)) for entry in entries]
+        if added:
+            more = [Entry(position, self._replaced[position[1]]) for position in added[:count]]
+            entries = list(merge(entries, more, key=_position, reverse=span.descending))
+        return entries[:count]
+
+    def _gone_among(self, indexes: range) -> int:
+        if not self._gone or not indexes:
+            return 0
+        low, high = min(indexes[0], indexes[-1]), max(indexes[0], indexes[-1])
+        return bisect_left(self._gone, high + 1) - bisect_left(self._gone, low)
+
     def entries(self, span: Range) -> Iterator[Entry]:
         """As `positions`, with the records."""
         return (Entry(position, self.record(position[1])) for position in self.positions(span))
@@ -168,6 +201,10 @@ class Ledger:
     def _added_run(self, span: Range) -> list[Position]:
         low, high = _bounds(span)
         return self._added[bisect_left(self._added, low) : bisect_left(self._added, high)]
+
+
+def _position(entry: Entry) -> Position:
+    return entry.position
 
 
 def _bounds(span: Range) -> tuple[Position, Position]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from . import vocabulary as words
 from .delivery_times import DeliveryTimes
-from .people import Identity, identity
-from .randomness import Scramble, draw, pick
+from .people import identity
+from .randomness import Scramble, draw, draws, pick
 from .spec import WorkspaceSpec
 
 _SOURCE = 21
 _FATE = 22
 _ID = 23
 _SETTLED = 10 * 86_400  # seconds after creation by which every metric has come in
-_REMEMBERED_PEOPLE = 4_096
+_REMEMBERED_PEOPLE = 65_536
+_KEY_END = b"\x80"
 _FAILURES = (
     '"550 5.1.1 mailbox does not exist"',
     '"rate limited by the provider"',
@@ -33,15 +35,42 @@ def text(value: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What sends a delivery, with the JSON that all its deliveries share and its rates per 1024."""
+    """What sends a delivery, with the JSON that all its deliveries share and its rates per 1024.
+
+    A record is made of `head` (after its version), `middle` (after its recipient) and `tail` (after its failure).
+    """
 
     channel: str
-    subject: str
-    template_id: int
+    head: str
+    middle: str
     tail: str
     delivered: int
     opened: int
     clicked: int
+
+
+class _Steps(NamedTuple):
+    """Metrics that come one after another: their names, and JSON members that lack only the times."""
+
+    names: tuple[str, ...]
+    members: str
+
+
+def _steps(*names: str) -> _Steps:
+    return _Steps(names, ",".join(f'"{name}":%d' for name in names))
+
+
+_FAILED = tuple(_steps("sent", name) for name in ("bounced", "failed", "dropped", "undeliverable"))
+_DELIVERED = _steps("sent", "delivered")
+_OPENED = _steps("sent", "delivered", "opened")
+_OPENED_BY_PERSON = _steps("sent", "delivered", "opened", "human_opened")
+_CLICKED = {
+    (human, last): _steps(
+        "sent", "delivered", "opened", *(("human_opened",) if human else ()), "clicked", "human_clicked", *last
+    )
+    for human in (False, True)
+    for last in ((), ("converted",), ("unsubscribed",))
+}
 
 
 class MessageMaker:
@@ -57,26 +86,33 @@ class MessageMaker:
         self._scramble = Scramble(spec.seed, purpose)
         self._prefix = b"dg" + (b"D" if drafts else b"M")
         self._people = max(1, spec.people + spec.people // 50)  # the last few are people since deleted
-        self.created = DeliveryTimes(spec, count, 0.0 if drafts else spec.bursts).at
-        # Neighbouring deliveries share their person, small workspaces share all of them.
+        self._times = DeliveryTimes(spec, count, 0.0 if drafts else spec.bursts)
+        # Neighbouring deliveries share their person, workspaces of usual size share all of them.
         self._addressee = lru_cache(maxsize=_REMEMBERED_PEOPLE)(self._write_addressee)
+
+    def created(self, index: int) -> int:
+        """Unix second of creation, for indexes below the count."""
+        return self._times.at(index)
 
     def person_index(self, index: int) -> int:
         """Whom the delivery is for; two in a row go to the same person."""
         return draw(self._spec.seed, _SOURCE, index >> 1) % self._people
 
-    def _write_addressee(self, person: int) -> tuple[str, str, str]:
-        """The person as JSON texts: customer id, identifiers, and the address that deliveries go to."""
+    def _write_addressee(self, person: int) -> tuple[str, str]:
+        """The person as JSON texts: the members that name them, and the address that deliveries go to."""
         who = identity(person, hostile=self._spec.hostile)
-        address = text(who.email)
-        if person >= self._spec.people:  # deliveries of a deleted person keep only cio_id (live)
-            who = Identity(who.cio_id, None, None)
+        email = address = text(who.email)
         customer = text(who.id)
-        return customer, f'{{"email":{text(who.email)},"id":{customer},"cio_id":"{who.cio_id}"}}', address
+        if person >= self._spec.people:  # deliveries of a deleted person keep only cio_id (live)
+            email = customer = "null"
+        identifiers = f'{{"email":{email},"id":{customer},"cio_id":"{who.cio_id}"}}'
+        return f'"customer_id":{customer},"customer_identifiers":{identifiers},"recipient":', address
 
     def key(self, index: int) -> str:
         """The delivery's id: base64-like, unique, and reversible by `index_of`."""
-        return base64.urlsafe_b64encode(self._prefix + self._scramble.hide(index).to_bytes(8, "big") + b"\x80").decode()
+        return base64.urlsafe_b64encode(
+            self._prefix + self._scramble.hide(index).to_bytes(8, "big") + _KEY_END
+        ).decode()
 
     def index_of(self, key: str) -> int | None:
         """The only index that can have this id."""
@@ -84,7 +120,7 @@ class MessageMaker:
             raw = base64.urlsafe_b64decode(key)
         except ValueError:
             return None
-        if len(raw) != 12 or not raw.startswith(self._prefix) or not raw.endswith(b"\x80"):
+        if len(raw) != 12 or not raw.startswith(self._prefix) or not raw.endswith(_KEY_END):
             return None
         return self._scramble.find(int.from_bytes(raw[3:11], "big"))
 
@@ -94,57 +130,85 @@ class MessageMaker:
         `at` is the creation time of one that was added later; `as_of` is the moment up to which its metrics have
         come in (the workspace's first `now` unless given).
         """
-        spec = self._spec
-        created = self.created(index) if at is None else at
-        fate = draw(spec.seed, _FATE, index)
+        created = self._times.at(index) if at is None else at
+        fate = draw(self._spec.seed, _FATE, index)
+        return self._write(self.key(index), created, fate, self.person_index(index), as_of or self._spec.now)
+
+    def run(self, indexes: range) -> tuple[list[int], list[bytes]]:
+        """Creation times and records of neighbouring indexes, rising or falling by one."""
+        if not indexes:
+            return [], []
+        seed, count, low = self._spec.seed, len(indexes), min(indexes[0], indexes[-1])
+        times = self._times.run(low, count)
+        raw = self._scramble.hide_many(low, count, before=self._prefix, after=_KEY_END)
+        keys = base64.urlsafe_b64encode(raw).decode()
+        pairs = draws(seed, _SOURCE, low >> 1, (low + count - 1 >> 1) - (low >> 1) + 1)
+        people = [bits % self._people for bits in pairs for _ in range(2)][low & 1 :]
+        records = [
+            self._write(
+                keys[16 * (count - 1 - place) : 16 * (count - place)],
+                times[place],
+                fate,
+                people[place],
+                self._spec.now,
+            )
+            for place, fate in enumerate(draws(seed, _FATE, low, count))
+        ]
+        return (times, records) if indexes.step > 0 else (times[::-1], records[::-1])
+
+    def _write(self, key: str, created: int, fate: int, person: int, as_of: int) -> bytes:
         origin = self._origins[(fate >> 40) % len(self._origins)]
-        customer, identifiers, email = self._addressee(self.person_index(index))
-        recipient = _recipient(origin.channel, email, fate)
-        key = self.key(index)
-        metrics, changed = _metrics(origin, fate, created, as_of or spec.now, drafts=self._drafts)
-        failure = pick(_FAILURES, fate >> 7) if "failed" in metrics or "bounced" in metrics else "null"
+        names, email = self._addressee(person)
+        recipient = email if origin.channel == "email" and email != "null" else _recipient(origin.channel, fate)
+        failure = "null"
+        if self._drafts:
+            metrics, changed = f'"drafted":{created}', created
+        else:
+            metrics, changed = _metrics(origin, fate, created, as_of)
+            if "failed" in metrics or "bounced" in metrics:
+                failure = pick(_FAILURES, fate >> 7)
         body = (
-            f'{{"id":"{key}","deduplicate_id":"{key}:{changed}","msg_template_id":{origin.template_id},'
-            f'"customer_id":{customer},"customer_identifiers":{identifiers},'
-            f'"recipient":{recipient},"subject":{origin.subject},'
-            f'"metrics":{{{metrics}}},"created":{created},"failure_message":{failure},{origin.tail},'
-            f'"type":"{origin.channel}","forgotten":false}}'
+            f'{{"id":"{key}","deduplicate_id":"{key}:{changed}{origin.head}{names}{recipient}{origin.middle}{metrics}'
+            f'}},"created":{created},"failure_message":{failure}{origin.tail}'
         )
-        if spec.hostile and fate >> 59 == 0:
+        if fate >> 59 == 0 and self._spec.hostile:
             body = _hostile(body, fate, created)
         return body.encode()
 
 
-def _metrics(origin: Origin, fate: int, created: int, now: int, *, drafts: bool) -> tuple[str, int]:
+def _metrics(origin: Origin, fate: int, created: int, now: int) -> tuple[str, int]:
     """The metrics reached by `now` as JSON members, and the time of the last one: the funnel of the origin."""
-    if drafts:
-        return f'"drafted":{created}', created
-    steps = [("sent", created + 1 + (fate & 7))]
+    steps, times = _funnel(origin, fate, created)
+    if times[-1] <= now and created + _SETTLED <= now:
+        return steps.members % times, times[-1]
+    reached = [(name, when) for name, when in zip(steps.names, times, strict=True) if when <= now]
+    return ",".join([f'"{name}":{when}' for name, when in reached]), reached[-1][1] if reached else created
+
+
+def _funnel(origin: Origin, fate: int, created: int) -> tuple[_Steps, tuple[int, ...]]:
+    """Every metric that the delivery ever gains, with its time."""
+    sent = created + 1 + (fate & 7)
     if fate & 1023 >= origin.delivered:
-        steps.append((("bounced", "failed", "dropped", "undeliverable")[(fate >> 3) & 3], created + 30))
-    else:
-        steps.append(("delivered", created + 5 + (fate >> 4 & 511)))
-        if (fate >> 10) & 1023 < origin.opened:
-            opened = created + 600 + (fate >> 12 & 0xFFFF)
-            steps.append(("opened", opened))
-            if fate >> 30 & 3:
-                steps.append(("human_opened", opened))
-            if (fate >> 20) & 1023 < origin.clicked:
-                clicked = opened + 20 + (fate >> 33 & 1023)
-                steps += [("clicked", clicked), ("human_clicked", clicked)]
-                if fate >> 46 & 7 == 0:
-                    steps.append(("converted", clicked + (fate >> 18 & 0x3FFFF)))
-                elif fate >> 46 & 31 == 1:
-                    steps.append(("unsubscribed", clicked + 60))
-    if steps[-1][1] > now or created + _SETTLED > now:
-        steps = [(name, when) for name, when in steps if when <= now]
-    members = ",".join([f'"{name}":{when}' for name, when in steps])
-    return members, steps[-1][1] if steps else created
+        return _FAILED[(fate >> 3) & 3], (sent, created + 30)
+    delivered = created + 5 + (fate >> 4 & 511)
+    if (fate >> 10) & 1023 >= origin.opened:
+        return _DELIVERED, (sent, delivered)
+    opened = created + 600 + (fate >> 12 & 0xFFFF)
+    human = fate >> 30 & 3 != 0
+    seen = (sent, delivered, opened, opened) if human else (sent, delivered, opened)
+    if (fate >> 20) & 1023 >= origin.clicked:
+        return (_OPENED_BY_PERSON if human else _OPENED), seen
+    clicked = opened + 20 + (fate >> 33 & 1023)
+    if fate >> 46 & 7 == 0:
+        return _CLICKED[human, ("converted",)], (*seen, clicked, clicked, clicked + (fate >> 18 & 0x3FFFF))
+    if fate >> 46 & 31 == 1:
+        return _CLICKED[human, ("unsubscribed",)], (*seen, clicked, clicked, clicked + 60)
+    return _CLICKED[human, ()], (*seen, clicked, clicked)
 
 
-def _recipient(channel: str, email: str, fate: int) -> str:
+def _recipient(channel: str, fate: int) -> str:
     if channel == "email":
-        return '""' if email == "null" else email
+        return '""'
     if channel == "twilio":
         return f'"+1555{fate % 10_000_000:07d}"'
     if channel == "push":

@@ -66,8 +66,8 @@ def page(
     keep: Callable[[Entry], bool] | None = None,
 ) -> Answer:
     """One page of a list from the cursor on, with a `next` that is empty after the last record."""
-    entries = ledger.entries(span)
-    taken = list(islice(entries if keep is None else filter(keep, entries), question.limit + 1))
+    wanted = question.limit + 1
+    taken = ledger.first(span, wanted) if keep is None else list(islice(filter(keep, ledger.entries(span)), wanted))
     more, taken = len(taken) > question.limit, taken[: question.limit]
     positions = [entry.position for entry in taken]
     following = write_cursor(question.listing, Cursor(positions[-1])) if more else ""
@@ -113,7 +113,7 @@ def suppressions(question: Question) -> Answer:
         of_domain = (entry for entry in ledger.entries(Range()) if suppression_domain(entry.position[1]) == domain)
         entries = list(islice(of_domain, offset, offset + question.limit))
     else:
-        entries = list(islice(ledger.entries(Range(after=ledger.nth(offset))), question.limit))
+        entries = ledger.first(Range(after=ledger.nth(offset)), question.limit)
     records = [entry.record for entry in entries]
     return Answer("suppressions", records or None, siblings={"category": _CATEGORY.get(kind, kind)})
 

@@ -237,11 +237,12 @@ def _origin(channel: str, number: int, ids: Record) -> Origin:
     )
     tail = text_of(nulls | {"trigger_event_id": None} | ids)[1:-1]
     opens = 300 + number * 37 % 450 if channel in {"email", "push"} else 0
+    subject = text(words.SUBJECTS[number % len(words.SUBJECTS)] if channel == "email" else "")
     return Origin(
         channel=channel,
-        subject=text(words.SUBJECTS[number % len(words.SUBJECTS)] if channel == "email" else ""),
-        template_id=1_000 + number,
-        tail=tail,
+        head=f'","msg_template_id":{1_000 + number},',
+        middle=f',"subject":{subject},"metrics":{{',
+        tail=f',{tail},"type":"{channel}","forgotten":false}}',
         delivered=940 + number * 13 % 80,
         opened=opens,
         clicked=100 + number * 29 % 400,

@@ -29,15 +29,13 @@ class Answer:
 
 def write_answer(answer: Answer) -> bytes:
     """The JSON body."""
+    parts: list[bytes] = [] if answer.key is None else [b'{"%s":' % answer.key.encode()]
     if answer.records is None:
-        data = b"null"
+        parts.append(b"null")
     elif answer.many:
-        data = b"[" + b",".join(answer.records) + b"]"
+        parts += [b"[", b",".join(answer.records), b"]"]
     else:
-        data = answer.records[0]
-    if answer.key is None:
-        return data
-    body = b'{"%s":%s' % (answer.key.encode(), data)
-    if answer.siblings:
-        body += b"," + msgspec.json.encode(answer.siblings)[1:-1]
-    return body + b"}"
+        parts.append(answer.records[0])
+    if answer.key is not None:
+        parts += [b",", msgspec.json.encode(answer.siblings)[1:]] if answer.siblings else [b"}"]
+    return b"".join(parts)

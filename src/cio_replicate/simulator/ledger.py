@@ -138,8 +138,8 @@ class Ledger:
             return untouched
         return merge(untouched, reversed(added) if span.descending else added, reverse=span.descending)
 
-    def first(self, span: Range, count: int) -> list[Entry]:
-        """The first `count` of `entries`, or as many as there are, made together."""
+    def first(self, span: Range, count: int) -> tuple[list[Position], list[bytes]]:
+        """Positions and records of the first `count` of `entries`, or as many as there are, made together."""
         base, added = self._base_run(span), self._added_run(span)
         if span.descending:
             base, added = base[::-1], added[::-1]
@@ -147,15 +147,19 @@ class Ledger:
         while (lost := self._gone_among(part)) > len(part) - count and len(part) < len(base):
             part = base[: count + lost]
         times, records = self.source.run(part)
-        entries = list(map(Entry, zip(times, part, strict=True), records))
-        if lost:
-            entries = [entry for entry in entries if not self._is_gone(entry.position[1])]
-        if self._replaced:
-            entries = [Entry(entry.position, self._replaced.get(entry.position[1], entry.record)) for entry in entries]
+        positions = list(zip(times, part, strict=True))
+        if not (self._replaced or lost):
+            return positions, records
+        own = self._replaced
+        entries = [
+            Entry(position, own.get(position[1], record))
+            for position, record in zip(positions, records, strict=True)
+            if not (lost and self._is_gone(position[1]))
+        ]
         if added:
-            more = [Entry(position, self._replaced[position[1]]) for position in added[:count]]
+            more = [Entry(position, own[position[1]]) for position in added[:count]]
             entries = list(merge(entries, more, key=_position, reverse=span.descending))
-        return entries[:count]
+        return [entry.position for entry in entries[:count]], [entry.record for entry in entries[:count]]
 
     def _gone_among(self, indexes: range) -> int:
         if not self._gone or not indexes:

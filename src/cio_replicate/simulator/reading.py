@@ -66,16 +66,18 @@ def page(
     keep: Callable[[Entry], bool] | None = None,
 ) -> Answer:
     """One page of a list from the cursor on, with a `next` that is empty after the last record."""
-    wanted = question.limit + 1
-    taken = ledger.first(span, wanted) if keep is None else list(islice(filter(keep, ledger.entries(span)), wanted))
-    more, taken = len(taken) > question.limit, taken[: question.limit]
-    positions = [entry.position for entry in taken]
-    following = write_cursor(question.listing, Cursor(positions[-1])) if more else ""
+    limit = question.limit
+    if keep is None:
+        positions, records = ledger.first(span, limit + 1)
+    else:
+        kept = list(islice(filter(keep, ledger.entries(span)), limit + 1))
+        positions, records = [entry.position for entry in kept], [entry.record for entry in kept]
+    following = write_cursor(question.listing, Cursor(positions[limit - 1])) if len(positions) > limit else ""
     return Answer(
         key,
-        [entry.record for entry in taken],
+        records[:limit],
         siblings={"next": following},
-        positions=positions,
+        positions=positions[:limit],
         listing=question.listing,
     )
 
@@ -111,10 +113,9 @@ def suppressions(question: Question) -> Answer:
     offset, domain = int(question.query["offset"]), question.query.get("domain")
     if domain:
         of_domain = (entry for entry in ledger.entries(Range()) if suppression_domain(entry.position[1]) == domain)
-        entries = list(islice(of_domain, offset, offset + question.limit))
+        records = [entry.record for entry in islice(of_domain, offset, offset + question.limit)]
     else:
-        entries = ledger.first(Range(after=ledger.nth(offset)), question.limit)
-    records = [entry.record for entry in entries]
+        _, records = ledger.first(Range(after=ledger.nth(offset)), question.limit)
     return Answer("suppressions", records or None, siblings={"category": _CATEGORY.get(kind, kind)})
 
 

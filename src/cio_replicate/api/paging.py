@@ -83,16 +83,17 @@ def fingerprint(page: Page) -> bytes:
     return digest.digest() if page.items else b""
 
 
-def after(place: Place, page: Page, *, by_offset: bool, seen: set[str]) -> Place:
+def after(place: Place, page: Page, *, by_offset: bool, seen: set[str], longest: int = 0) -> Place:
     """The place after `page` was read at `place`. `seen` holds the tokens used so far and gains the new one.
 
     A cursor list ends only on an empty token: an empty page with a token is not the end (live), and the token after
-    the last sender leads to an empty page (live). A list by offset ends on an empty page only: the last page is shorter
-    than asked for (live), but so is every page of a server with a smaller page size of its own.
+    the last sender leads to an empty page (live). A list by offset ends on a page that is shorter than `longest`, the
+    rows of the longest page that the server is known to give, or on an empty page: the last page is shorter than asked
+    for (live), but so is every page of a server with a smaller page size of its own.
     Raises EndlessListError when a token comes again or empty pages do not stop.
     """
     if by_offset:
-        return replace(place, offset=place.offset + len(page.items), done=not page.items)
+        return replace(place, offset=place.offset + len(page.items), done=not page.items or len(page.items) < longest)
     if not page.next:
         return replace(place, done=True)
     if page.next in seen:

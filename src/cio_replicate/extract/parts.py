@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from cio_replicate.api.paging import Place
 from cio_replicate.api.request import Request
+from cio_replicate.extract.due import Rules, due_windows, reads_whole
+from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.declare import Paging, Reading, Slice, Table
 
 DAY = 86_400
 #: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
 WINDOW = 180 * DAY
+USUAL = Rules()
 
 
-def parts_of(table: Table, start: int, now: int) -> list[Part]:
-    """The parts of a new read that begins `now`, when `start` is the start date.
+#: The parts of a read of people that asks for the attributes of some only: who is listed, and whom the log names.
+LISTED, NAMED = "listed", "named"
 
-    Windows reach from the start date to now on every run: a delivery's metrics grow for months and its recipient may be
-    forgotten at any time, and no request tells which deliveries changed.
-    """
-    if table.reading is not Reading.WINDOWS:
-        return [Part(part.name, part.query, part.path) for part in table.slices]
-    return [_window(a, b) for a, b in windows(start, now)]
+
+def parts_of(table: Table, start: int, now: int, base: Position | None = None, rules: Rules = USUAL) -> list[Part]:
+    """The parts of a new read that begins `now` at the position `base`, when `start` is the start date."""
+    if table.reading is Reading.WINDOWS:
+        due = due_windows(start, now, base, rules.recent_days)
+        return [window(a, b) for first, last in due for a, b in windows(first, last)]
+    if table.reading is Reading.PEOPLE and not reads_whole(table, base, now, rules):
+        return [Part(LISTED), Part(NAMED)]
+    return [Part(part.name, part.query, part.path) for part in table.slices]
 
 
 def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
@@ -28,7 +36,7 @@ def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
     if table.reading is not Reading.WINDOWS:
         return []
     ended = max((int(part.query["end_ts"]) for part in parts), default=now)
-    return [_window(a, b) for a, b in windows(ended + 1, now)]
+    return [window(a, b) for a, b in windows(ended + 1, now)]
 
 
 def windows(first: int, last: int) -> list[tuple[int, int]]:
@@ -41,7 +49,8 @@ def windows(first: int, last: int) -> list[tuple[int, int]]:
     return [(a, min(a + WINDOW - 1, last)) for a in range(first, last + 1, WINDOW)]
 
 
-def _window(first: int, last: int) -> Part:
+def window(first: int, last: int) -> Part:
+    """The part that reads the seconds `first` to `last`, both included."""
     return Part(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
 
 
@@ -73,3 +82,16 @@ def request_for(table: Table, part: Part, place: Place) -> Request:
         part=variant,
         extra=variant,
     )
+
+
+class Urgency(IntEnum):
+    """Who goes first when several requests wait for a turn: first the chains that nothing can shorten."""
+
+    CHAIN = 0  # a first page, which all others wait for, and a list that is read one page after another
+    WINDOW = 1  # deliveries: a chain too, but one that can be cut
+    FAN = 2  # attributes of people, any number of them at once
+
+
+def urgency_of(table: Table, place: Place) -> Urgency:
+    """How urgent the page at `place` is."""
+    return Urgency.WINDOW if table.reading is Reading.WINDOWS and place != Place() else Urgency.CHAIN

@@ -52,7 +52,12 @@ def requests_once_more(entries: Mapping[str, msgspec.Raw]) -> list[Request]:
     """
     ids = {cio_id: key_text(_object(entry), ("id",)) for cio_id, entry in entries.items()}
     by_id = [known for known in ids.values() if known]
-    return [*_asking(by_id, {}), *attribute_requests([cio_id for cio_id, known in ids.items() if not known])]
+    return [*requests_by_id(by_id), *attribute_requests([cio_id for cio_id, known in ids.items() if not known])]
+
+
+def requests_by_id(ids: Sequence[str]) -> list[Request]:
+    """The requests that fetch the people whom you gave these ids."""
+    return _asking(ids, {})
 
 
 def _asking(ids: Sequence[str], query: Mapping[str, str]) -> list[Request]:
@@ -68,15 +73,25 @@ def person(item: msgspec.Raw, identifiers: Mapping[str, msgspec.Raw]) -> tuple[s
     The specification wraps each in `customer`, live they come flat; the official example has no `identifiers`. So
     both shapes are taken, and what an answer lacks comes from the list.
     """
-    record = _object(item)
-    inner = record.get("customer")
-    if inner is not None and "attributes" not in record:
-        record = {**_object(inner), **{name: raw for name, raw in record.items() if name != "customer"}}
+    record = _unwrapped(item)
     cio_id = _named(record)
     extra: dict[str, object] = {"cio_id": cio_id} if cio_id else {}
     if bytes(record.get("identifiers", b"null")) == b"null" and cio_id in identifiers:
         extra["identifiers"] = identifiers[cio_id]
     return cio_id, msgspec.json.encode({**record, **extra})
+
+
+def cio_id_of(item: msgspec.Raw) -> str:
+    """The `cio_id` of one person in an attributes answer; "" when it names nobody."""
+    return _named(_unwrapped(item))
+
+
+def _unwrapped(item: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    record = _object(item)
+    inner = record.get("customer")
+    if inner is not None and "attributes" not in record:
+        return {**_object(inner), **{name: raw for name, raw in record.items() if name != "customer"}}
+    return record
 
 
 def _named(record: Mapping[str, msgspec.Raw]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
 
 from cio_replicate.api.client import Client
 from cio_replicate.api.paging import Page, Place, after, fingerprint, read_page
-from cio_replicate.api.request import Meter, Request
+from cio_replicate.api.request import Meter
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import (
     ChildGoneError,
@@ -21,17 +22,23 @@ from cio_replicate.base.errors import (
     ReadError,
 )
 from cio_replicate.base.threads import OnThread
-from cio_replicate.extract import people
+from cio_replicate.extract.conveyor import Conveyor
 from cio_replicate.extract.lander import Landed, Lander
-from cio_replicate.extract.parts import request_for, slice_of
+from cio_replicate.extract.parts import LISTED, NAMED, request_for, slice_of, urgency_of, window
+from cio_replicate.extract.people_log import Named
+from cio_replicate.extract.persons import KnownPeople, PeopleFetcher
 from cio_replicate.extract.rows import key_text
-from cio_replicate.extract.together import together
+from cio_replicate.extract.slices import Density, cut, lies_before
+from cio_replicate.extract.times import times_reader
+from cio_replicate.extract.together import tasks, together
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.declare import Paging, Reading, Table
 
-PARTS_AT_ONCE = 6
+PARTS_AT_ONCE = 12  # at 800 ms an answer and 10 requests a second, eight are under way at any time
+ROWS_AHEAD = 1000  # of a part, that may wait in memory until they land
+PEOPLE_AHEAD = 4  # list pages whose attributes are asked for at once: ten requests each
+NAMED_AT_ONCE = 1000
 MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
-NO_CHANCE = 10  # people of one page who do not all happen to be deleted since they were listed
 MOST_UNCHANGED = 2  # pages in a row that hold just what the one before held
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -43,6 +50,8 @@ class Surroundings:
 
     `first_answer` is called when the API has let the table in. `ready` returns when pages may be landed. `on_thread`
     runs a call on the landing thread. `landed` is called after each page with its part, row count and oldest moment.
+    `first_page` is called with each part's first page that comes. `until`, in unix seconds, is how far back a log is
+    read. `known` tells of people what is known, if not all of them are to be asked for.
     """
 
     client: Client
@@ -52,25 +61,50 @@ class Surroundings:
     ready: Callable[[], Awaitable[None]]
     on_thread: OnThread
     landed: Callable[[Part, int, int | None], None]
+    first_page: Callable[[Part, Page], None] = lambda _part, _page: None
+    until: int | None = None
+    known: KnownPeople | None = None
 
 
 class TableReader:
     """Reads what is left of one read, from wherever its parts stand to their ends.
 
-    Pages of a part are read in the order of the list; the parts of a table side by side. A page's position moves only
-    with its rows. Raises ReadError when the table cannot be read to its end, AccessError when the key is refused.
+    Pages of a part land in the order of the list, the next being asked for while one lands; the parts of a table are
+    read side by side. A page's position moves only with its rows. Raises ReadError when the table cannot be read to its
+    end, AccessError when the key is refused; what was read before that has landed.
     """
 
     def __init__(self, table: Table, lander: Lander, around: Surroundings) -> None:
         self._table = table
         self._lander = lander
         self._around = around
+        self._people = PeopleFetcher(around.client, around.meter)
+        self._times = times_reader(table)
+        self._density = Density()
+        self._longest = 0  # rows of the longest page so far
+        self._slots = asyncio.Semaphore(PARTS_AT_ONCE)
+        self._open = 0  # parts that wait for a slot or have one
 
     async def read(self) -> None:
         """Read every part to its end."""
+        await self._list_people_anew()
         parts = [part for part in self._lander.read.parts if not part.place.done]
         first = await self._first_pages(parts)
-        await together([partial(self._read_part, part, first.get(part.name)) for part in parts], PARTS_AT_ONCE)
+        async with tasks() as group:
+            for part in parts:
+                if part.name != NAMED:
+                    self._start(group, part, first.get(part.name))
+        async with tasks() as group:
+            for part in parts:
+                if part.name == NAMED:
+                    self._start(group, part)
+
+    async def _list_people_anew(self) -> None:
+        """Of people who are to be asked for after they were listed, a process that died has left no note."""
+        for part in self._lander.read.parts:
+            if part.name == LISTED and part.place != Place():
+                await self._around.ready()
+                await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
 
     async def read_again(self) -> None:
         """Read every part once more from its beginning, for a list of which nothing came."""
@@ -78,24 +112,48 @@ class TableReader:
             await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
         await self.read()
 
+    def _start(self, group: asyncio.TaskGroup, part: Part, page: Page | None = None) -> None:
+        self._open += 1
+
+        async def read() -> None:
+            async with self._slots:
+                more = await (self._read_named(part) if part.name == NAMED else self._read_part(part, page))
+            self._open -= 1
+            for one in more:
+                self._start(group, one)
+
+        group.create_task(read())
+
     async def _first_pages(self, parts: Sequence[Part]) -> dict[str, Page]:
-        """The first pages of parts of which one may hold all that the other does; a part so covered is done."""
-        by_name = {part.name: part for part in parts}
+        """The first pages of parts that can only be read well when all of them are known."""
+        if self._table.paging is Paging.OFFSET:
+            new = [part for part in parts if part.place == Place()]
+            pages = await together([partial(self._first_page, part) for part in new])
+            return {part.name: page for part, page in zip(new, pages, strict=True) if page is not None}
         first: dict[str, Page] = {}
+        by_name = {part.name: part for part in parts}
         for part in parts:
             whole = by_name.get(slice_of(self._table, part).covered_by or "")
-            if whole is None or part.place != Place() or whole.place != Place():
-                continue
-            try:
-                mine, theirs = await together([partial(self._fetch, part), partial(self._fetch, whole)])
-            except ChildGoneError:
-                continue
-            first |= {part.name: mine, whole.name: theirs}
-            if self._keys(mine) & self._keys(theirs):
-                del first[part.name]
-                await self._around.ready()
-                await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
+            if whole is not None and part.place == whole.place == Place():
+                first |= await self._covered(part, whole)
         return first
+
+    async def _first_page(self, part: Part) -> Page | None:
+        try:
+            return await self._fetch(part, part.place)
+        except ChildGoneError:
+            return None
+
+    async def _covered(self, part: Part, whole: Part) -> dict[str, Page]:
+        """The first pages of two parts of which one may hold all that the other does; a part so covered is done."""
+        mine, theirs = await together([partial(self._first_page, part), partial(self._first_page, whole)])
+        if mine is None or theirs is None:
+            return {}
+        if not self._keys(mine) & self._keys(theirs):
+            return {part.name: mine, whole.name: theirs}
+        await self._around.ready()
+        await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
+        return {whole.name: theirs}
 
     def _keys(self, page: Page) -> set[str]:
         try:
@@ -104,103 +162,172 @@ class TableReader:
             raise PageShapeError("A list holds something that is not a record.") from None
         return keys - {""}
 
-    async def _read_part(self, part: Part, page: Page | None) -> None:
-        seen = {part.place.token} - {""}
-        restarts = repeats = unchanged = 0
-        before = b""
-        while not part.place.done:
+    async def _read_part(self, part: Part, page: Page | None) -> list[Part]:
+        """Read a part to its end, or until it hands over to other parts, which are returned."""
+        if part.place.done:
+            return []
+        async with tasks() as group:
+            belt = Conveyor(group, self._ahead())
             try:
-                page = page or await self._fetch(part)
-                place = after(
-                    part.place,
-                    page,
-                    by_offset=self._table.paging is Paging.OFFSET,
-                    seen=seen,
-                )
+                more = await self._read_pages(part, page, belt)
+            except ReadError:
+                await belt.emptied()  # what came before the failure counts
+                raise
+        return more
+
+    def _ahead(self) -> int:
+        if self._table.reading is Reading.PEOPLE:
+            return PEOPLE_AHEAD
+        return max(1, ROWS_AHEAD // (self._table.page_size or ROWS_AHEAD))
+
+    async def _read_pages(self, part: Part, page: Page | None, belt: Conveyor) -> list[Part]:
+        place = part.place
+        course = _Course({place.token} - {""})
+        while not place.done:
+            try:
+                page = page or await self._fetch(part, place)
+                beyond = self._after(place, page, course)
             except EndlessListError:
-                repeats += 1
-                if repeats > 1:  # the same page said it twice, so it was no passing fault
+                course.repeats += 1
+                if course.repeats > 1:  # the same page said it twice, so it was no passing fault
                     raise
                 page = None
                 continue
             except CursorRejectedError as error:
-                restarts += 1
-                if restarts > MOST_RESTARTS:
-                    raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
-                seen.clear()
-                await self._around.on_thread(lambda: self._lander.move(part, Place(), self._now()))
+                course.restarted(error)
+                await belt.emptied()
+                place = Place()
+                await self._around.on_thread(partial(self._lander.move, part, place, self._now()))
                 continue
             except ChildGoneError as gone:
+                await belt.emptied()
                 await self._around.ready()
                 await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
-                return
-            repeats = 0
-            mark = fingerprint(page)
-            unchanged = unchanged + 1 if mark and mark == before else 0
-            if unchanged > MOST_UNCHANGED:
-                raise EndlessListError(
-                    "A list does not end: the same page came again and again, as the next one of itself.",
-                    "Report it to Customer.io, or leave the table out with --exclude.",
-                )
-            before = mark
-            await self._land(part, page, place)
+                return []
+            course.passed(page)
+            more = self._cut(part, page) if not beyond.done else []
+            place = replace(beyond, done=beyond.done or bool(more))
+            await belt.put(partial(self._made_ready, part, page, more), partial(self._land, part, place))
             page = None
+            if more:
+                return more
+        return []
 
-    async def _fetch(self, part: Part) -> Page:
-        request = request_for(self._table, part, part.place)
+    def _after(self, place: Place, page: Page, course: _Course) -> Place:
+        beyond = after(
+            place,
+            page,
+            by_offset=self._table.paging is Paging.OFFSET,
+            seen=course.tokens,
+            longest=self._longest,
+        )
+        until = self._around.until
+        if until is not None and not beyond.done:
+            times = self._times(page)
+            course.first_times = course.first_times or times
+            if lies_before(until, times, course.first_times):
+                return replace(beyond, done=True)
+        return beyond
+
+    def _cut(self, part: Part, page: Page) -> list[Part]:
+        """The parts that read on in this one's place, if it is long and there is room to read more at once."""
+        if self._table.reading is not Reading.WINDOWS or not page.items:
+            return []
+        ends = self._times(replace(page, items=[page.items[0], page.items[-1]]))
+        if not ends:
+            return []
+        self._density.add(len(page.items), max(ends), min(ends))
+        if not self._around.client.spare or self._open >= PARTS_AT_ONCE:
+            return []
+        return [window(a, b) for a, b in cut(int(part.query["start_ts"]), self._times(page), self._density)]
+
+    async def _fetch(self, part: Part, place: Place) -> Page:
+        request = request_for(self._table, part, place)
         try:
             page = await self._around.client.send(
-                request, lambda body: read_page(body, self._table.records), self._around.meter
+                request,
+                lambda body: read_page(body, self._table.records),
+                self._around.meter,
+                urgency_of(self._table, place),
             )
         except ReadError:
             self._around.first_answer()
             raise
         self._around.first_answer()
+        self._longest = max(self._longest, len(page.items))
+        if place == Place():
+            self._around.first_page(part, page)
         return page
 
-    async def _land(self, part: Part, page: Page, place: Place) -> None:
+    async def _made_ready(self, part: Part, page: Page, more: Sequence[Part]) -> Landed:
+        if self._table.reading is not Reading.PEOPLE:
+            return Landed(page.items, more=more)
+        if part.name == LISTED and self._around.known is not None:
+            await self._around.ready()
+            return await self._people.changed(page, self._around.known)
+        return await self._people.everybody(page, self._around.known)
+
+    async def _land(self, part: Part, place: Place, landed: Landed) -> None:
         await self._around.ready()
-        records: Sequence[bytes | msgspec.Raw] = page.items
-        seen: list[bytes] = []
-        left_out = 0
-        if self._table.reading is Reading.PEOPLE:
-            records, seen, left_out = await self._people(page)
-        landed = Landed(records, seen, left_out)
         rows, oldest = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
         self._around.landed(part, rows, oldest)
 
-    async def _people(self, page: Page) -> tuple[list[bytes], list[bytes], int]:
-        """The people of a list page: whole records, entries whose attributes did not come, and how many lack something.
-
-        Ids that the API does not know it leaves out of a 200 in silence (live), so those left out are asked for once
-        more before they count as left out.
-        """
-        listed = people.listed(page.items)
-        found, unnamed = await self._asked(people.attribute_requests(list(listed.by_id)), listed)
-        missing = {cio_id: entry for cio_id, entry in listed.by_id.items() if cio_id not in found}
-        if missing:
-            again, more = await self._asked(people.requests_once_more(missing), listed)
-            found, unnamed = found | again, unnamed + more
-            missing = {cio_id: entry for cio_id, entry in missing.items() if cio_id not in again}
-        if len(missing) >= NO_CHANCE and not found:
-            raise PageShapeError(f"The API lists {len(missing)} people and hands over the attributes of none of them.")
-        alone = [people.only_listed(entry) for entry in listed.nameless]
-        seen = [people.only_listed(entry) for entry in missing.values()]
-        return [*found.values(), *unnamed, *alone], seen, len(missing) + len(alone)
-
-    async def _asked(self, requests: Sequence[Request], listed: people.Listed) -> tuple[dict[str, bytes], list[bytes]]:
-        """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""
-        send, read = self._around.client.send, partial(read_page, key="customers")
-        found: dict[str, bytes] = {}
-        unnamed: list[bytes] = []
-        for answer in await together([partial(send, one, read, self._around.meter) for one in requests]):
-            for item in answer.items:
-                cio_id, record = people.person(item, listed.by_id)
-                if cio_id:
-                    found[cio_id] = record
-                else:
-                    unnamed.append(record)
-        return found, unnamed
+    async def _read_named(self, part: Part) -> list[Part]:
+        """Ask for the people whom the log names, or return the part that reads everybody when it cannot be told."""
+        known = self._around.known
+        named = await known.named() if known is not None else None
+        await self._around.ready()
+        if known is None or named is None:
+            more = [Part(one.name, one.query, one.path) for one in self._table.slices]
+            await self._around.on_thread(
+                lambda: self._lander.land(part, Landed([], more=more), Place(done=True), self._now())
+            )
+            return more
+        async with tasks() as group:
+            belt = Conveyor(group, PEOPLE_AHEAD)
+            for some in _by(NAMED_AT_ONCE, self._people.not_asked(named)):
+                await belt.put(partial(self._people.named, some, known), partial(self._land, part, Place()))
+            await belt.put(self._people.rest, partial(self._land, part, Place()))
+            await belt.emptied()
+        await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
+        return []
 
     def _now(self) -> int:
         return int(self._around.clock.now())
+
+
+class _Course:
+    """What is remembered of a part while it is read, to tell when it turns in circles."""
+
+    def __init__(self, tokens: set[str]) -> None:
+        self.tokens = tokens
+        self.first_times: Sequence[int] = ()
+        self.repeats = 0
+        self._restarts = 0
+        self._unchanged = 0
+        self._before = b""
+
+    def restarted(self, error: CursorRejectedError) -> None:
+        """The API no longer knows a token, so the part begins anew; an error when that happens too often."""
+        self._restarts += 1
+        if self._restarts > MOST_RESTARTS:
+            raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
+        self.tokens.clear()
+
+    def passed(self, page: Page) -> None:
+        """A page was read; an error when it is the same again and again."""
+        self.repeats = 0
+        mark = fingerprint(page)
+        self._unchanged = self._unchanged + 1 if mark and mark == self._before else 0
+        if self._unchanged > MOST_UNCHANGED:
+            raise EndlessListError(
+                "A list does not end: the same page came again and again, as the next one of itself.",
+                "Report it to Customer.io, or leave the table out with --exclude.",
+            )
+        self._before = mark
+
+
+def _by(most: int, named: Named) -> list[Named]:
+    """The same people, some at a time."""
+    count = max(len(named.cio_ids), len(named.ids))
+    return [Named(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, count, most)]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def together(calls: Iterable[Callable[[], Awaitable[T]]], at_once: int | None = None) -> list[T]:
-    """The results of all calls, in their order, with at most `at_once` of them under way.
+@asynccontextmanager
+async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks.
 
     When one fails the others are cancelled and waited for, and its own error is raised, not a group of errors.
     """
-    slots = asyncio.Semaphore(at_once) if at_once else None
-
-    async def one(call: Callable[[], Awaitable[T]]) -> T:
-        if slots is None:
-            return await call()
-        async with slots:
-            return await call()
-
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(call)) for call in calls]
+            yield group
     except BaseExceptionGroup as many:
         raise many.exceptions[0] from None
-    return [task.result() for task in tasks]
+
+
+async def together(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of all calls, in their order; errors as in `tasks`."""
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        return await call()
+
+    async with tasks() as group:
+        started = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in started]

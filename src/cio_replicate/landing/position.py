@@ -9,14 +9,22 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """What complete reads of a table cover. All times are unix seconds.
 
     `start`: the earliest moment replicated. `through`: when the last complete read began; everything that the source
-    held then is in the copy. `latest`: the highest value of the replication key (or of the start date's column) seen.
-    `read`: the read that brought this position, so that two positions are the same only if one read made them.
+    held then is in the copy, but for what its rules leave to a later read. `latest`: the highest value of the
+    replication key (or of the start date's column) seen. `whole`: when the last read began that left out nothing; in
+    positions of earlier versions, whose reads never did, it is missing. `read`: the read that brought this position,
+    so that two positions are the same only if one read made them.
     """
 
     read: str
     start: int
     through: int
     latest: int | None = None
+    whole: int | None = None
+
+    @property
+    def last_whole(self) -> int:
+        """When the last read began that left out nothing."""
+        return self.through if self.whole is None else self.whole
 
 
 _decoder = msgspec.json.Decoder(Position)

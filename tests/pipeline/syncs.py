@@ -11,6 +11,8 @@ from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.events import Event
 from cio_replicate.base.secret import Secret
+from cio_replicate.extract.due import Rules
+from cio_replicate.extract.parts import USUAL
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.replication.planner import Order
@@ -21,8 +23,20 @@ from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.tables.declare import Table
 
 ALL = tuple(table.name for table in TABLES)
+SETTLING = ("messages", "activities")  # of which a later run reads what is recent, unless it is to read all again
 QUICK = RetryPolicy(first_wait=0.01, longest_wait=0.05)
 IMPATIENT = Limits(connect=2.0, read=0.5, attempt=3.0)
+
+
+class ShiftedClock(SystemClock):
+    """A clock on which another time is told."""
+
+    def __init__(self, now: float) -> None:
+        self._ahead = now - super().now()
+
+    def now(self) -> float:
+        """The told time, which goes on from there."""
+        return super().now() + self._ahead
 
 
 def sync(
@@ -32,27 +46,31 @@ def sync(
     tables: tuple[Table, ...] = TABLES,
     start: int = 1_577_836_800,
     refresh: tuple[str, ...] = (),
+    rules: Rules = USUAL,
+    max_rps: float = 5_000.0,
+    now: int | None = None,
     state: str = "state",
     told: list[Event] | None = None,
     token: str = "",
 ) -> Report:
     """Replicate into `folder`/copy.duckdb and return the report."""
-    clock = SystemClock()
+    clock = SystemClock() if now is None else ShiftedClock(now)
 
     async def scenario() -> Report:
         async with Client(
             simulator.url,
             Secret(token or simulator.behaviour.tokens[0]),
-            Budget(5_000.0, clock),
+            Budget(max_rps, clock),
             clock,
             policy=QUICK,
             limits=IMPATIENT,
         ) as client:
             with StateFolder(folder / state) as held:
+                order = Order(tables, start, refresh, rules)
                 destination = DuckDBDestination(folder / "copy.duckdb", "customerio")
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
-                    return await Run(Order(tables, start, refresh), client, destination, held, clock, tell).execute()
+                    return await Run(order, client, destination, held, clock, tell).execute()
                 finally:
                     destination.close()
 

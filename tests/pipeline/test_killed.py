@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cio_replicate.extract.due import DAY, LOOKBACK, RECENT_DAYS
 from cio_replicate.replication.report import Status
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
-from tests.pipeline.syncs import ALL, sync
+from tests.pipeline.syncs import ALL, SETTLING, sync
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
@@ -58,7 +59,7 @@ def test_killed_at_a_chosen_point(point: str, number: int, tmp_path: Path) -> No
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
         in_flight = 40  # a page of each table, more where parts are read side by side, and people by the hundred
         assert len(simulator.requests) <= needed + in_flight
-        assert sync(simulator, tmp_path).requests == needed  # a run that ended is followed by a whole one
+        assert sync(simulator, tmp_path, refresh=SETTLING).requests == needed  # a run that ended is not gone on with
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_killed_while_only_changes_travel(tmp_path: Path) -> None:
     """Also a second sync, with updates and deletions under way, may die and be started again."""
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path)
-        simulator.evolve(3)
+        simulator.evolve(3, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
         assert _killed(simulator, tmp_path, "page on disk", 3)
         assert _killed(simulator, tmp_path, "after commit", 2)
         assert sync(simulator, tmp_path).status is Status.COMPLETE

@@ -21,6 +21,7 @@ from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
+from cio_replicate.extract.due import LOOKBACK, RECENT_DAYS
 from cio_replicate.landing.folder import default_root
 from cio_replicate.load.query import CopyReader
 from cio_replicate.replication.planner import Order
@@ -60,7 +61,13 @@ def demo(to: Path) -> int:
         _heading(console, "3. A day goes by in the workspace")
         edits = {
             name: Edits(len(told.inserted), len(told.updated), len(told.deleted), len(told.expired))
-            for name, told in simulator.evolve(seed=1, edits=EDITS, seconds=DAY).items()
+            for name, told in simulator.evolve(
+                seed=1,
+                edits=EDITS,
+                seconds=DAY,
+                metrics_within=RECENT_DAYS * DAY,  # what is opened later, a later run finds
+                backdated_within=LOOKBACK,
+            ).items()
         }
         _paragraph(console, _told(edits))
         _heading(console, "4. The second sync brings exactly that")

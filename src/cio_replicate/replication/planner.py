@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.extract.parts import more_parts, parts_of
+from cio_replicate.extract.due import Rules, log_until
+from cio_replicate.extract.parts import USUAL, more_parts, parts_of
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Read
@@ -22,11 +23,12 @@ from cio_replicate.tables.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is to do: the tables, from which moment (unix seconds), and which of them anew."""
+    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again."""
 
     tables: tuple[Table, ...]
     start: int
     refresh: tuple[str, ...] = ()
+    rules: Rules = USUAL
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Planner:
                 read = None
         resumed = read is not None
         if read is None:
-            parts = parts_of(table, self._order.start, self._began)
+            parts = parts_of(table, self._order.start, self._began, position, self._order.rules)
             read = Read(uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts)
         else:
             more = more_parts(table, read.parts, self._began)
@@ -126,6 +128,7 @@ class Planner:
             report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
             recorded=resumed,
+            until=log_until(table, read.base, read.began, self._order.rules),
         )
 
     def _drop(self, read: Read, *, closed: bool = False) -> None:

@@ -34,6 +34,7 @@ class TableReport(msgspec.Struct, kw_only=True):
     error: str | None = None
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
     left_out: int = 0  # records that the source lists but did not hand over
+    untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)
 

@@ -13,6 +13,7 @@ from cio_replicate.api.client import Client
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError, defect
+from cio_replicate.extract.due import PeopleMode
 from cio_replicate.extract.gate import AccessGate
 from cio_replicate.extract.lander import Lander
 from cio_replicate.extract.reader import Surroundings, TableReader
@@ -20,11 +21,14 @@ from cio_replicate.extract.together import together
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
+from cio_replicate.replication.activity_log import LOG, ActivityLog, late_entries
 from cio_replicate.replication.gap import gap
+from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import Order, Plan, Planner
 from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome
-from cio_replicate.replication.work import Work, share_read
+from cio_replicate.replication.work import Work, read_whole, share_read
+from cio_replicate.tables.declare import Reading
 
 T = TypeVar("T")
 
@@ -92,6 +96,7 @@ class Run:
                     loads.cancel()
                     raise
                 loader.no_more()
+            await self._look_back()
         except BaseExceptionGroup as many:
             self._failed_whole(many.exceptions[0])
         except CioReplicateError as error:
@@ -111,6 +116,19 @@ class Run:
         for table in plan.reports:
             if table.status is Status.COMPLETE:
                 self._gate.passed(table.name)
+        log = ActivityLog(plan, self._order.start)
+        for work in plan.works:
+            base = work.read.base
+            changes = work.table.reading is Reading.PEOPLE and self._order.rules.people is PeopleMode.CHANGES
+            if changes and base is not None:
+                log_is_read = partial(log.has_all_since, base.through)
+                work.known = PeopleInCopy(
+                    self._destination,
+                    since=base.through,
+                    log_since=log.first_read_after(base.through),
+                    on_thread=self._loading,
+                    log_is_read=log_is_read,
+                )
 
     async def _read_table(self, work: Work, loader: Loader) -> None:
         """Read one table to its end or to its failure; only what concerns the whole run is raised."""
@@ -133,6 +151,8 @@ class Run:
             ready=lambda: self._ready(work),
             on_thread=self._landing,
             landed=landed,
+            until=work.until,
+            known=work.known,
         )
         work.started = self._clock.monotonic()
         self._tell(events.TableStarted(name, work.recorded, work.expected_rows))
@@ -162,6 +182,19 @@ class Run:
             loader.landed(work, 0)
         else:
             self._ended(work)
+
+    async def _look_back(self) -> None:
+        """Tell what whole reads have found that shorter ones before them had missed."""
+        for work in self._works:
+            found = ""
+            if work.table.name == LOG and (late := await late_entries(work, self._destination, self._loading)):
+                found = f"{late} entries were back-dated further than the last runs looked, and are in the copy now."
+            elif work.known is not None and work.closed and not work.report.continued and read_whole(work):
+                work.report.untold = await work.known.untold(work.read.began)
+                found = f"A whole read found {work.report.untold} changes that the activity log had not told."
+            if found:
+                work.report.notes.append(found)
+                self._tell(events.Noted(found, work.table.name))
 
     async def _ready(self, work: Work) -> None:
         """Return when pages of a table may land: every table is let in, the copy exists, the journal knows the read."""
@@ -196,13 +229,13 @@ class Run:
                 f"{tally.left_out} listed without being handed over by the API; rows kept as they were."
             )
         if work.closed and work.table.retention_days is not None:
-            lost = gap(work.base, tally, work.read.began, work.table.retention_days)
-            if lost is not None:
-                report.notes.append(
-                    f"Entries between {iso(lost[0])} and {iso(lost[1])} may be missing: the log no longer had them."
-                )
+            work.lost = gap(work.base, tally, work.read.began, work.table.retention_days)
+            if work.lost is not None:
+                first, last = map(iso, work.lost)
+                report.notes.append(f"Entries between {first} and {last} may be missing: the log no longer had them.")
         for note in report.notes:
             self._tell(events.Noted(note, work.table.name))
+        work.ended.set()
         self._tell(events.TableEnded(report.name, report.status.value, report.error))
 
     def _count(self, work: Work) -> None:

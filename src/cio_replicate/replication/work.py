@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from cio_replicate.api.request import Meter
+from cio_replicate.extract.due import merged
+from cio_replicate.extract.parts import LISTED, NAMED
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part, Read
+from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.report import TableReport
 from cio_replicate.tables.declare import Reading, Table
 from cio_replicate.tables.fields import Fields
@@ -27,6 +31,7 @@ class Work:
     started: float
     recorded: bool  # whether the journal knows the read already
     expected_rows: int | None = None  # what the last run read
+    until: int | None = None  # how far back a log is read (unix seconds); None: to its end
     meter: Meter = field(default_factory=Meter)
     reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
     rows: int = 0
@@ -35,6 +40,9 @@ class Work:
     failed: bool = False
     unloadable: bool = False  # the destination refused a batch
     closed: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when no more becomes of it
+    lost: tuple[int, int] | None = None  # the time (unix seconds) that a log had forgotten before it was read
+    known: PeopleInCopy | None = None  # for people of whom only some are asked for
 
     @property
     def all_gone(self) -> bool:
@@ -45,26 +53,38 @@ class Work:
 def new_position(work: Work) -> Position:
     """The position that a complete read brings; what it covers never begins later than before."""
     read, base = work.read, work.base
-    ends = [int(part.query["end_ts"]) for part in read.parts] if work.table.reading is Reading.WINDOWS else []
     latest = [one for one in (read.tally.latest, base.latest if base else None) if one is not None]
     return Position(
         read=read.id,
         start=min(read.start, base.start) if base else read.start,
-        through=max(ends, default=read.began),
+        through=read.began,
         latest=max(latest, default=None),
+        whole=read.began if read_whole(work) or base is None else base.last_whole,
     )
+
+
+def read_whole(work: Work) -> bool:
+    """Whether the read of a table leaves out nothing that the source lists since the start date."""
+    if work.table.reading is Reading.WINDOWS:
+        return work.read.base is None
+    if work.table.reading is Reading.PEOPLE:
+        return any(part.name not in (LISTED, NAMED) for part in work.read.parts)
+    return work.until is None
 
 
 def share_read(work: Work, part: Part) -> float | None:
     """How much of the table is read, from 0 to 1, as far as it can be told: by time in windows, or by its last size."""
+    parts = tuple(work.read.parts)  # the landing thread may add some
     if work.table.reading is Reading.WINDOWS:
-        spans = [_span(one) for one in work.read.parts]
-        covered = sum(
-            last - first if one.place.done else last - max(first, work.reached.get(one.name, last))
-            for one, (first, last) in zip(work.read.parts, spans, strict=True)
-        )
-        return covered / max(1, sum(last - first for first, last in spans))
-    if part.place.done and len(work.read.parts) == 1:
+        spans = {one.name: _span(one) for one in parts}
+        whole = sum(last - first + 1 for first, last in merged(spans.values()))
+        left = 0
+        for one in parts:
+            first, last = spans[one.name]
+            if not one.place.done:
+                left += min(work.reached.get(one.name, last), last) - first
+        return 1 - max(0, left) / max(1, whole)
+    if part.place.done and len(parts) == 1:
         return 1.0
     return min(1.0, work.read.tally.rows / work.expected_rows) if work.expected_rows else None
 

@@ -78,12 +78,14 @@ class Destination(Protocol):
         *,
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there, system columns among them, in no certain order.
 
         Only rows with one of these keys (`_cio_key`), if `keys` are given; only those written at `synced_since` (unix
-        seconds) or later, if that is given; and only those that are not deleted, if `live`. A column that the table
+        seconds) or later, if that is given; only those whose moment in a column is not before one, if `after` gives
+        both; and only those that are not deleted, if `live`. A column that the table
         lacks holds None, and a table that is not there yet has no rows.
         """
         ...

@@ -21,6 +21,9 @@ from cio_replicate.tables.system import SYSTEM_COLUMNS
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
 MEMORY = "300MB"
+#: More would be a little faster by the clock, but costs more in all, takes more memory, and each thread would leave row
+#: groups of its own, which a checkpoint then joins by writing them again (measured).
+THREADS = 1
 COPY, POSITIONS = "_cio_copy", "_cio_positions"
 
 
@@ -90,11 +93,12 @@ class DuckDBDestination:
         *,
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
-        """The named columns of rows that are there: of these keys, written since, not deleted."""
+        """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
         there = self._columns(table.name)
-        if sql.KEY not in there:
+        if sql.KEY not in there or (after is not None and after[0] not in there):
             return []
         statement = sql.find(
             self._name(table.name),
@@ -102,9 +106,11 @@ class DuckDBDestination:
             there,
             by_key=keys is not None,
             by_time=synced_since is not None,
+            after=None if after is None else after[0],
             live=live,
         )
         values = [*([] if keys is None else [list(keys)]), *([] if synced_since is None else [synced_since])]
+        values += [] if after is None else [after[1]]
         with self._usable():
             return self._run(statement, values).fetchall()
 
@@ -145,13 +151,7 @@ class DuckDBDestination:
         paths = [str(path) for path in batch.files]
         inserted = updated = deleted = 0
         if paths:
-            present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
-            self._run(sql.stage(batch.columns, frozenset(present), paths))
-            before = self._count(self._run(f"SELECT count(*) FROM {target}"))
-            changed = self._count(self._run(sql.merge(target, batch.columns)))
-            inserted = self._count(self._run(f"SELECT count(*) FROM {target}")) - before
-            updated = changed - inserted
-            self._run("DROP TABLE staged")
+            inserted, updated = self._merge(target, batch.columns, paths)
         if batch.close is not None:
             if batch.close.seen is not None:
                 seen = [str(path) for path in batch.close.seen]
@@ -163,6 +163,34 @@ class DuckDBDestination:
             )
         self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1")
         return Changes(inserted, updated, deleted)
+
+    def _merge(self, target: str, columns: Sequence[Column], paths: Sequence[str]) -> tuple[int, int]:
+        """Merge the pages' rows; how many were inserted and updated.
+
+        Only what these rows need is done: those of a first sync are compared with nothing, and where nothing is new,
+        nothing is inserted.
+        """
+        self._run(sql.keys(paths))
+        rows, different = self._run(sql.COUNT_KEYS).fetchall()[0]
+        if not rows:
+            self._run("DROP TABLE staged_keys")
+            return 0, 0
+        if rows > different:
+            self._run(sql.stale(paths))
+        present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
+        self._run(sql.stage(columns, frozenset(present), paths, repeats=rows > different))
+        inserted = updated = 0
+        found = self._count(self._run(sql.found(target)))
+        if found:
+            self._run(sql.changed(target, columns))
+            updated = self._count(self._run(sql.update(target, columns)))
+            self._run("DROP TABLE changed")
+        if found < different:
+            inserted = self._count(self._run(sql.insert(target, columns, some_found=found > 0)))
+        self._run("DROP VIEW staged")
+        self._run("DROP TABLE IF EXISTS stale")
+        self._run("DROP TABLE staged_keys")
+        return inserted, updated
 
     def _fit_table(self, table: Table, columns: Sequence[Column]) -> None:
         """Make the table, or add the columns that it lacks."""
@@ -222,6 +250,7 @@ class DuckDBDestination:
                 config={
                     "storage_compatibility_version": STORAGE,
                     "memory_limit": MEMORY,
+                    "threads": THREADS,
                     "preserve_insertion_order": False,
                     # nothing is fetched from elsewhere, not even to open a file that is another program's
                     "autoinstall_known_extensions": False,

@@ -57,46 +57,98 @@ def files(paths: Iterable[str]) -> str:
     return f"read_parquet([{listed}], {options})"
 
 
-def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str]) -> str:
-    """The newest row of each key in the pages, in the types of the table. `present` are the pages' own columns."""
+def keys(paths: Sequence[str]) -> str:
+    """Set down the keys of the rows in the pages, as `staged_keys`; rows only seen have no part in it."""
+    return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
+
+
+COUNT_KEYS = f"SELECT count(*), count(DISTINCT {KEY}) FROM staged_keys"
+
+
+def stale(paths: Sequence[str]) -> str:
+    """Set down, as `stale`, where the rows stand whose key comes again later in the pages."""
     order = ", ".join(f"({literal(path)}, {number})" for number, path in enumerate(paths))
+    return (
+        f"CREATE TEMP TABLE stale AS SELECT _cio_file, file_row_number "
+        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
+        f"WHERE NOT _cio_seen_only "
+        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY _cio_number DESC, file_row_number DESC) > 1"
+    )
+
+
+def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str], *, repeats: bool) -> str:
+    """The newest row of each key in the pages, in the types of the table, as the view `staged`.
+
+    `present` are the pages' own columns. With `repeats` the rows in `stale` are left out. It is a view, since most
+    statements need one column of it, and a copy of all costs as much as the rest of a merge (measured).
+    """
     chosen = [
         f"CAST({quoted(c.name) if c.name in present else 'NULL'} AS {TYPES[c.type]}) AS {quoted(c.name)}"
         for c in (*columns, *SYSTEM_COLUMNS)
         if c.name != "_cio_deleted_at"
     ]
+    newest = "ANTI JOIN stale USING (_cio_file, file_row_number) " if repeats else ""
     return (
-        f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
-        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
-        f"WHERE NOT _cio_seen_only "
-        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY _cio_number DESC, file_row_number DESC) = 1"
+        f"CREATE TEMP VIEW staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
+        f"FROM {files(paths)} {newest}WHERE NOT _cio_seen_only"
     )
 
 
-def merge(target: str, columns: Sequence[Column]) -> str:
-    """Insert rows with a new key, update those that differ or come back; returns how many rows that were."""
-    names = [column.name for column in (*columns, *SYSTEM_COLUMNS)]
+def found(target: str) -> str:
+    """How many of the staged keys the table has."""
+    return f"SELECT count(DISTINCT {KEY}) FROM staged_keys WHERE {KEY} IN (SELECT {KEY} FROM {target})"
+
+
+def changed(target: str, columns: Sequence[Column]) -> str:
+    """Set down, as `changed`, the staged rows that differ from the table's row of their key, or come back."""
     differs = " OR ".join(
-        [f"t.{quoted(n)} IS DISTINCT FROM s.{quoted(n)}" for n in names if n not in NOT_COMPARED]
+        [
+            f"t.{quoted(column.name)} IS DISTINCT FROM s.{quoted(column.name)}"
+            for column in (*columns, *SYSTEM_COLUMNS)
+            if column.name not in NOT_COMPARED
+        ]
         + ["t._cio_deleted_at IS NOT NULL"]
     )
-    sets = ", ".join(f"{quoted(n)} = s.{quoted(n)}" for n in names if n != KEY)
     return (
-        f"MERGE INTO {target} AS t USING staged AS s ON t.{KEY} = s.{KEY} "
-        f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {sets} "
-        f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, names))}) "
-        f"VALUES ({', '.join(f's.{quoted(n)}' for n in names)})"
+        f"CREATE TEMP TABLE changed AS SELECT s.* FROM staged AS s JOIN {target} AS t ON t.{KEY} = s.{KEY} "
+        f"WHERE {differs}"
     )
+
+
+def update(target: str, columns: Sequence[Column]) -> str:
+    """Give the rows of `changed` to the table; returns how many that were."""
+    names = [column.name for column in (*columns, *SYSTEM_COLUMNS) if column.name != KEY]
+    sets = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names)
+    return f"UPDATE {target} AS t SET {sets} FROM changed AS s WHERE t.{KEY} = s.{KEY}"
+
+
+def insert(target: str, columns: Sequence[Column], *, some_found: bool) -> str:
+    """Add the staged rows whose key the table lacks, which is all of them unless `some_found`; returns how many."""
+    names = ", ".join(quoted(column.name) for column in (*columns, *SYSTEM_COLUMNS))
+    new = f" ANTI JOIN (SELECT {KEY} FROM {target}) USING ({KEY})" if some_found else ""
+    return f"INSERT INTO {target} ({names}) SELECT {names} FROM staged{new}"
 
 
 def find(
-    target: str, columns: Sequence[str], there: Mapping[str, str], *, by_key: bool, by_time: bool, live: bool
+    target: str,
+    columns: Sequence[str],
+    there: Mapping[str, str],
+    *,
+    by_key: bool,
+    by_time: bool,
+    after: str | None,
+    live: bool,
 ) -> str:
-    """Look rows up. Parameters: the list of keys if `by_key`, then the moment in unix seconds if `by_time`."""
+    """Look rows up.
+
+    Parameters: the list of keys if `by_key`, then in unix seconds the moment if `by_time` and that of the column
+    `after` if there is one.
+    """
     chosen = [quoted(name) if name in there else "NULL" for name in columns]
     conditions = [
         *([f"{KEY} IN (SELECT unnest(?::VARCHAR[]))"] if by_key else ()),
         *(["_cio_synced_at >= to_timestamp(?)"] if by_time else ()),
+        *([f"{quoted(after)} >= to_timestamp(?)"] if after is not None else ()),
         *(["_cio_deleted_at IS NULL"] if live else ()),
     ]
     return f"SELECT {', '.join(chosen)} FROM {target} WHERE {' AND '.join(conditions or ['true'])}"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.simulator.conftest import Simulate
 
 SERVE = """
@@ -51,6 +51,24 @@ def test_requests_are_counted_by_operation_and_status(simulate: Simulate) -> Non
     assert told["total"] == told["max_in_any_second"] == 3
     assert [one["target"] for one in client.get("/_simulator/requests/log").json()][-1] == "/v1/campaigns/98"
     assert client.post("/_simulator/reset-requests").json()["total"] == 0
+
+
+def test_what_is_asked_again_is_counted(simulate: Simulate) -> None:
+    """The same request once more counts, unless what came before was a refusal or spoilt, or is forgotten."""
+    sim, client = simulate()
+    page, ids = "/v1/messages?limit=3", {"ids": ["30e00001"]}
+    sim.faults = Faults.script(Fault(kind="status", path=page), Fault(kind="cut_json", path=page))
+    for _ in range(5):  # refused, cut, whole, again, again
+        client.get(page)
+    client.get("/v1/messages?limit=4")
+    for asked in (ids, ids, {"ids": ["00000000"]}):
+        client.post("/v1/customers/attributes?id_type=cio_id", json=asked)
+    told = client.get("/_simulator/requests").json()
+    assert told["asked_again"] == {"listMessages": 2, "getPeopleById": 1}
+    assert [one["again"] for one in client.get("/_simulator/requests/log").json()][2:5] == [False, True, True]
+    client.post("/_simulator/reset-requests")
+    client.get(page)
+    assert sim.log.summary()["asked_again"] == {}
 
 
 def test_evolution_advance_and_edits_over_http(simulate: Simulate) -> None:

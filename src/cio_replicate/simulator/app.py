@@ -24,7 +24,7 @@ from .faults import Asked, Fault
 from .gate import check_access, check_rate, others_at
 from .openapi import document
 from .refusals import Refusal, error_body, not_found
-from .request_log import LoggedRequest
+from .request_log import LoggedRequest, fingerprint
 from .state import SimulatorState
 from .wire import fault_response
 
@@ -66,11 +66,26 @@ async def _respond(state: SimulatorState, endpoint: Endpoint, request: Request) 
         state.log.others_came(*others_at(state.behaviour, state.window, now))
         check_rate(state.behaviour, state.window, now)
         state.log.passed(now)
+        await _note_asked(state, endpoint, request)
         if state.behaviour.latency:
             await asyncio.sleep(state.behaviour.latency)
         return await _answer(state, endpoint, request)
     except Refusal as refusal:
         return _json(error_body(refusal.status, refusal.detail), refusal.status, refusal.headers)
+
+
+async def _note_asked(state: SimulatorState, endpoint: Endpoint, request: Request) -> None:
+    notes = request.scope["state"]
+    body = await request.body() if endpoint.body else b""
+    notes["asked"] = fingerprint(request.method, _target(request.scope), body)
+    notes["again"] = state.log.let_in(endpoint.operation, notes["asked"])
+
+
+def _target(scope: Scope) -> str:
+    """The path with its query, encoded as it came."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    path = scope.get("raw_path", b"").decode("latin-1") or str(scope["path"])
+    return f"{path}?{query}" if query else path
 
 
 async def _answer(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
@@ -81,6 +96,7 @@ async def _answer(state: SimulatorState, endpoint: Endpoint, request: Request) -
     with state.workspace.lock:
         answer = endpoint.read(question)
     body = write_answer(answer) if fault is None else bend(fault, answer, question)
+    request.scope["state"]["whole"] = fault is None
     return _data(state, request, body, fault)
 
 
@@ -157,10 +173,12 @@ class _Recorder:
         self._state.log.arrived(arrived)
 
         def remember(status: int) -> None:
-            query = scope.get("query_string", b"").decode("latin-1")
-            target = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-            whole = f"{target}?{query}" if query else target
-            self._state.log.answered(LoggedRequest(scope["method"], whole, notes["operation"], status, arrived))
+            again = notes.get("again", False)
+            target = _target(scope)
+            log = self._state.log
+            log.answered(LoggedRequest(scope["method"], target, notes["operation"], status, arrived, again))
+            if status == 200 and notes.get("whole"):
+                log.answered_whole(notes["asked"])
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":

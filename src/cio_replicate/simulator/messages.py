@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -89,8 +88,8 @@ class MessageMaker:
         self._prefix = b"dg" + (b"D" if drafts else b"M")
         self._people = max(1, spec.people + spec.people // 50)  # the last few are people since deleted
         self._times = DeliveryTimes(spec, count, 0.0 if drafts else spec.bursts)
-        # Neighbouring deliveries share their person, workspaces of usual size share all of them.
-        self._addressee = lru_cache(maxsize=_REMEMBERED_PEOPLE)(self._write_addressee)
+        # The first people are remembered for good: a cache that forgets the least used takes longer than it saves.
+        self._remembered: list[tuple[str, str] | None] = [None] * min(self._people, _REMEMBERED_PEOPLE)
 
     def created(self, index: int) -> int:
         """Unix second of creation, for indexes below the count."""
@@ -99,6 +98,13 @@ class MessageMaker:
     def person_index(self, index: int) -> int:
         """Whom the delivery is for; two in a row go to the same person."""
         return draw(self._spec.seed, _SOURCE, index >> 1) % self._people
+
+    def _addressee(self, person: int) -> tuple[str, str]:
+        """As `_write_addressee`, remembered."""
+        if person >= _REMEMBERED_PEOPLE:
+            return self._write_addressee(person)
+        made = self._remembered[person] = self._remembered[person] or self._write_addressee(person)
+        return made
 
     def _write_addressee(self, person: int) -> tuple[str, str]:
         """The person as JSON texts: the members that name them, and the address that deliveries go to."""
@@ -156,12 +162,12 @@ class MessageMaker:
 
         One loop without calls where that is possible: most of the time that the simulator takes is spent here.
         """
-        origins, number, addressee = self._origins, len(self._origins), self._addressee
+        origins, number, remembered = self._origins, len(self._origins), self._remembered
         drafts, hostile = self._drafts, self._spec.hostile
         records: list[bytes] = []
         for key, created, fate, person in parts:
             origin = origins[(fate >> 40) % number]
-            names, recipient = addressee(person)
+            names, recipient = (person < _REMEMBERED_PEOPLE and remembered[person]) or self._addressee(person)
             if origin.channel != "email":
                 recipient = _recipient(origin.channel, fate)
             elif recipient == "null":

@@ -202,7 +202,13 @@ def status(
     return work.status(Copy(to, dataset, state_dir), Output(json))
 
 
-@app.command(epilog=_examples("cio-replicate simulate", "cio-replicate simulate --messages 200000 --days 900 --rps 10"))
+@app.command(
+    epilog=_examples(
+        "cio-replicate simulate",
+        "cio-replicate simulate --messages 200000 --days 900 --rps 10",
+        "cio-replicate simulate --others-rps 4 --bursts 0.3",
+    )
+)
 def simulate(  # noqa: PLR0913 - an option is an argument
     *,
     port: Annotated[
@@ -214,9 +220,24 @@ def simulate(  # noqa: PLR0913 - an option is an argument
     people: Annotated[int, typer.Option(metavar="COUNT", min=0, help="People in the workspace.")] = 250,
     activities: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Entries in the log of activities.")] = 1_200,
     days: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Days over which the messages were sent.")] = 400,
+    bursts: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Share of the messages that are sent in short bursts, as newsletters are.",
+        ),
+    ] = 0.0,
     rps: Annotated[
         int, typer.Option(metavar="NUMBER", min=0, help="Requests per second that are let through; 0 for no limit.")
     ] = 10,
+    others_rps: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER", min=0, help="Requests per second that somebody else makes, within the same limit."
+        ),
+    ] = 0.0,
     latency: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Time that passes before each answer.")
     ] = 0.0,
@@ -241,5 +262,10 @@ def simulate(  # noqa: PLR0913 - an option is an argument
     from cio_replicate.cli import simulate as work  # noqa: PLC0415 - see above
 
     return work.simulate(
-        work.Size(messages, people, activities, days), seed, port, token, rps=rps, latency=latency, faults=faults
+        work.Size(messages, people, activities, days, bursts),
+        seed,
+        port,
+        token,
+        work.Treatment(rps, others_rps, latency),
+        faults=faults,
     )

@@ -24,9 +24,19 @@ class Size:
     people: int
     activities: int
     days: int
+    bursts: float = 0.0
 
 
-def simulate(size: Size, seed: int, port: int, token: str, *, rps: int, latency: float, faults: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How callers are treated: requests per second let through (0: no limit), others' among them, seconds to wait."""
+
+    rps: int
+    others_rps: float
+    latency: float
+
+
+def simulate(size: Size, seed: int, port: int, token: str, treatment: Treatment, *, faults: str) -> int:
     """Serve until a signal; the exit code. Raises SettingsError."""
     spec = spec_of(size, seed, time.time())
     misbehaviour = faults_of(faults, seed)
@@ -40,7 +50,14 @@ def simulate(size: Size, seed: int, port: int, token: str, *, rps: int, latency:
 
     try:
         serve(
-            spec, port=port, token=token, rps=rps or None, latency=latency, faults=misbehaviour, on_listening=listening
+            spec,
+            port=port,
+            token=token,
+            rps=treatment.rps or None,
+            latency=treatment.latency,
+            others_rps=treatment.others_rps,
+            faults=misbehaviour,
+            on_listening=listening,
         )
     except OSError as error:
         raise SettingsError(
@@ -58,6 +75,7 @@ def spec_of(size: Size, seed: int, now: float) -> WorkspaceSpec:
         messages=size.messages,
         people=size.people,
         activities=size.activities,
+        bursts=size.bursts,
         start=end - size.days * DAY,
         now=end,
     )

@@ -8,8 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.api.budget import SLACK, Budget
+from cio_replicate.api.budget import SLACK, Budget, Turn
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.simulator.gate import SlidingWindow
 from tests.manual_clock import ManualClock
+
+
+class LateClock(ManualClock):
+    """Wakes sleepers late, as a busy event loop does."""
+
+    def __init__(self, late: float) -> None:
+        super().__init__(0.0)
+        self.late = late
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on by more than was asked for."""
+        await super().sleep(seconds + self.late)
 
 
 async def _turns(budget: Budget, clock: ManualClock, callers: int, each: int, late: float = 0.0) -> list[float]:
@@ -133,3 +147,134 @@ def test_a_spare_turn_is_one_that_nobody_waits_for() -> None:
         return [*seen, budget.spare]
 
     assert asyncio.run(scenario()) == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("rate", "late"), [(10.0, 0.01), (10.0, 0.03), (1_000.0, 0.0012)])
+def test_waking_up_late_costs_nothing(rate: float, late: float) -> None:
+    """Turns are counted from when they were due, so a loop that wakes up late does not lower the rate."""
+    clock = LateClock(late)
+    turns = round(rate * 5)
+    moments = asyncio.run(_turns(Budget(rate, clock), clock, callers=5, each=turns // 5))
+    assert turns / (moments[-1] - moments[0]) >= 0.95 * rate
+    assert _most_in_a_second(moments) <= rate
+
+
+def test_a_standstill_is_not_made_up_for() -> None:
+    """After the machine slept for an hour, turns do not come in a crowd."""
+
+    async def scenario() -> float:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        await budget.turn()
+        caller = asyncio.create_task(_turns(budget, clock, callers=1, each=6))
+        await asyncio.sleep(0)
+        clock.time += 3_600.0
+        moments = await caller
+        return moments[-1] - moments[0]
+
+    assert asyncio.run(scenario()) >= 0.2
+
+
+def test_a_request_counts_from_when_it_went_out() -> None:
+    """A connection that takes long to make moves its request into a later second, which then has room for fewer."""
+
+    async def scenario() -> list[float]:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        first = await budget.turn()
+        clock.time = 0.09
+        budget.sent(first)
+        return [0.09, *await _turns(budget, clock, callers=2, each=10)]
+
+    moments = asyncio.run(scenario())
+    assert moments[10] - moments[0] >= 1.0
+    assert moments[9] == pytest.approx(0.9 * SLACK)
+
+
+def test_refusals_of_one_moment_are_one_cut() -> None:
+    """Requests that were under way together are refused together, which says the same thing only once."""
+
+    async def scenario() -> tuple[float, float, float]:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        turns = [await budget.turn() for _ in range(12)]
+        budget.refused(turns[-1], 1.0)
+        first = budget.rate
+        for turn in turns:
+            budget.refused(turn, 1.0)
+        same = budget.rate
+        budget.refused(await budget.turn(), 1.0)
+        return first, same, budget.rate
+
+    first, same, later = asyncio.run(scenario())
+    assert 10.0 > first == same > later
+
+
+def test_a_pause_is_no_sign_of_traffic() -> None:
+    """The second after a pause holds few requests because of the pause, so the cut does not go by them."""
+
+    async def scenario() -> float:
+        clock = ManualClock(0.0)
+        budget = Budget(10.0, clock)
+        budget.refused(await budget.turn(), 1.0)
+        rate = budget.rate
+        budget.refused(await budget.turn(), 1.0)
+        return budget.rate / rate
+
+    assert asyncio.run(scenario()) > 0.9
+
+
+async def _beside(others: dict[float, float], seconds: float, answer_time: float) -> tuple[list[float], list[float]]:
+    """When requests passed and were refused beside traffic of `others`, requests per second from a moment on."""
+    clock = ManualClock(0.0)
+    budget, window = Budget(10.0, clock), SlidingWindow()
+    under_way: list[tuple[float, Turn]] = []
+    passed, refused = [], []
+    while clock.time < seconds:
+        turn = await budget.turn()
+        rate = [rate for since, rate in others.items() if since <= clock.time][-1]
+        window.let_others(clock.time, 10, rate=rate)
+        if window.passes(clock.time, 10):
+            passed.append(clock.time)
+        else:
+            refused.append(clock.time)
+            under_way.append((clock.time + answer_time, turn))
+        while under_way and under_way[0][0] <= clock.time:
+            budget.refused(under_way.pop(0)[1], 1.0)
+    return passed, refused
+
+
+@pytest.mark.parametrize("answer_time", [0.05, 0.15, 0.8])
+def test_it_takes_what_others_leave(answer_time: float) -> None:
+    """Beside the customer's four requests a second it soon sends the other six or nearly, and is seldom refused."""
+    passed, refused = asyncio.run(_beside({0.0: 4.0}, 180.0, answer_time))
+    settled = sum(moment >= 60.0 for moment in passed) / 120.0
+    assert 5.3 <= settled <= 6.0
+    assert len(refused) <= 0.04 * len(passed)
+
+
+def test_it_takes_back_what_others_give_up() -> None:
+    """When the customer's traffic ends, the whole rate is reached again within a minute."""
+    passed, _ = asyncio.run(_beside({0.0: 4.0, 60.0: 0.0}, 180.0, 0.15))
+    assert sum(120.0 <= moment < 180.0 for moment in passed) / 60.0 >= 9.5
+
+
+def test_alone_it_is_never_refused() -> None:
+    """A server that counts any second, wherever it begins, never refuses, and nearly all of its rate is used."""
+    passed, refused = asyncio.run(_beside({0.0: 0.0}, 60.0, 0.15))
+    assert refused == []
+    assert len(passed) >= 0.95 * 600
+
+
+def test_the_end_of_the_program_does_not_wait_for_turns() -> None:
+    """A run that ends while somebody waits for a turn leaves nothing behind."""
+
+    async def scenario() -> None:
+        budget = Budget(10.0, SystemClock())
+        budget.pause(3_600.0)
+        waits = asyncio.create_task(budget.turn())
+        await asyncio.sleep(0)
+        waits.cancel()
+        await asyncio.wait([waits])
+
+    asyncio.run(scenario())

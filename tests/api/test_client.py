@@ -9,11 +9,13 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from cio_replicate.api.budget import Budget
+from cio_replicate.api.budget import Budget, Turn
 from cio_replicate.api.client import Client, UnreachableError
 from cio_replicate.api.paging import Page, read_page
 from cio_replicate.api.region import find_region
 from cio_replicate.api.request import Meter, Request
+from cio_replicate.api.retry import RetryPolicy
+from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
@@ -27,6 +29,7 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 from cio_replicate.base.secret import Secret
+from cio_replicate.simulator import Simulator
 from tests.manual_clock import ManualClock
 
 TOKEN = "marked-9f2c-secret"
@@ -131,6 +134,73 @@ def test_told_when_to_come_back_it_comes_back() -> None:
     assert len(page.items) == 1
     assert meter.throttled == 12
     assert clock.time - 1_760_000_000.0 <= 300
+
+
+def test_a_429_that_never_ends_is_given_up() -> None:
+    """Time in which the API lets nobody send counts, so a bucket that is always empty ends every request."""
+    server, clock = Server(_always(429, headers={"Retry-After": "60"})), ManualClock()
+
+    async def scenario() -> list[BaseException | Page]:
+        async with _client(server, clock) as client:
+            sent = [client.send(GET, lambda body: read_page(body, "rows"), Meter()) for _ in range(5)]
+            return list(await asyncio.gather(*sent, return_exceptions=True))
+
+    assert [type(one) for one in asyncio.run(scenario())] == [GaveUpError] * 5
+    assert len(server.requests) <= 50
+
+
+def test_waiting_for_a_turn_is_not_held_against_a_request() -> None:
+    """With a small budget a request waits long for its turn, and is tried as often as any other when it has it."""
+    server, clock = Server(_first(*[httpx2.Response(500) for _ in range(6)])), ManualClock()
+
+    async def scenario() -> Page:
+        budget, transport = Budget(0.01, clock), httpx2.MockTransport(server)
+        async with Client("https://api.example", Secret(TOKEN), budget, clock, transport=transport) as client:
+            return await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+
+    assert len(asyncio.run(scenario()).items) == 1
+    assert clock.time - 1_760_000_000.0 > 600
+
+
+def test_a_wish_to_wait_holds_everybody() -> None:
+    """Whatever the status, an answer with Retry-After holds the requests of all callers."""
+    server, clock = Server(_first(httpx2.Response(503, headers={"Retry-After": "20"}))), ManualClock()
+
+    async def scenario() -> float:
+        policy, transport = RetryPolicy(attempts=1), httpx2.MockTransport(server)
+        client = Client(
+            "https://api.example", Secret(TOKEN), Budget(10.0, clock), clock, policy=policy, transport=transport
+        )
+        async with client:
+            with pytest.raises(GaveUpError):
+                await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+            before = clock.time
+            await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+            return clock.time - before
+
+    assert asyncio.run(scenario()) >= 19
+
+
+def test_a_request_counts_from_when_its_connection_was_made() -> None:
+    """The moment that counts for the limit is when the request goes out, not when it was given its turn."""
+
+    class Watched(Budget):
+        told = 0
+
+        def sent(self, turn: Turn) -> None:
+            self.told += 1
+            super().sent(turn)
+
+    async def scenario(url: str) -> int:
+        clock = SystemClock()
+        budget = Watched(1_000.0, clock)
+        async with Client(url, Secret("simulator-token"), budget, clock) as client:
+            for _ in range(3):
+                await client.send(Request("GET", "/v1/campaigns"), lambda body: read_page(body, "campaigns"), Meter())
+        return budget.told
+
+    with Simulator() as simulator:
+        assert asyncio.run(scenario(simulator.url)) == 3
 
 
 def test_retries_end() -> None:

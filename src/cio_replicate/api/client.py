@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,8 +15,9 @@ import httpx2
 import tenacity
 
 from cio_replicate import __version__
+from cio_replicate.api.account import Account
 from cio_replicate.api.answers import daily_quota, detail_of, error_of
-from cio_replicate.api.budget import Budget
+from cio_replicate.api.budget import Budget, Turn
 from cio_replicate.api.request import Meter, Request
 from cio_replicate.api.retry import RetryPolicy, names_seconds, retry_after
 from cio_replicate.base.clock import Clock
@@ -31,6 +33,7 @@ from cio_replicate.base.secret import Secret
 
 T = TypeVar("T")
 
+CONNECTED = "http11.send_request_headers.started"  # the moment, as httpx2 traces it, when a request goes out
 LONGEST_SAID = 200  # characters of the API's own words in a message
 
 
@@ -110,6 +113,11 @@ class Client:
         await self._http.aclose()
 
     @property
+    def account(self) -> Account:
+        """What became of the budget."""
+        return self._budget.account
+
+    @property
     def spare(self) -> bool:
         """Whether the budget has a turn that nobody waits for."""
         return self._budget.spare
@@ -120,14 +128,20 @@ class Client:
         Of the requests that wait for their turn, the one of the lowest `urgency` goes first.
 
         `read` raises TransientError for a body that is damaged and PageShapeError for one of another shape. Raises
-        AccessError, ReadError or one of their kinds; always ends, within the policy's attempts and total seconds.
+        AccessError, ReadError or one of their kinds; always ends, within the policy's attempts and total seconds, in
+        which waiting for other requests does not count, but waiting as long as the API asks for does.
         """
-        started = self._clock.monotonic()
+        began = self._clock.monotonic()
+        queued = 0.0
+
+        def elapsed() -> float:
+            return self._clock.monotonic() - began - queued
+
         retrying = tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
             retry=tenacity.retry_if_exception_type((TransientError, PageShapeError)),
             wait=self._wait,
-            stop=lambda state: self._stops(state, started),
+            stop=lambda state: self._stops(state, elapsed()),
             reraise=True,
         )
         attempts = 0
@@ -135,15 +149,16 @@ class Client:
             async for attempt in retrying:
                 with attempt:
                     attempts += 1
-                    return read(await self._attempt(request, meter, urgency))
+                    turn = await self._budget.turn(urgency)
+                    queued += turn.queued
+                    return read(await self._attempt(request, meter, turn))
         except PageShapeError as error:
             raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
         except TransientError as error:
-            raise self._gave_up(request, error, attempts, self._clock.monotonic() - started) from None
+            raise self._gave_up(request, error, attempts, elapsed()) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
 
-    async def _attempt(self, request: Request, meter: Meter, urgency: int) -> bytes:
-        await self._budget.turn(urgency)
+    async def _attempt(self, request: Request, meter: Meter, turn: Turn) -> bytes:
         meter.requests += 1
         self.totals.requests += 1
         failure: CioReplicateError
@@ -154,6 +169,7 @@ class Client:
                     request.target,
                     json=request.body,
                     headers={"Authorization": f"Bearer {self._token.reveal()}"},
+                    extensions={"trace": partial(self._traced, turn)},
                 ) as answer:
                     self.totals.answered = True  # even if the rest is cut off
                     await answer.aread()
@@ -162,21 +178,27 @@ class Client:
         else:
             if answer.status_code == httpx2.codes.OK:
                 return answer.content
-            failure = self._refusal(request, answer, meter)
+            failure = self._refusal(request, answer, meter, turn)
         # raised outside of the except block, so that no traceback leads to the request and its headers
         raise failure from None
 
-    def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter) -> CioReplicateError:
+    async def _traced(self, turn: Turn, event: str, _info: object) -> None:
+        if event == CONNECTED:
+            self._budget.sent(turn)
+
+    def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter, turn: Turn) -> CioReplicateError:
         wait = retry_after(answer.headers.get("retry-after"), self._clock.now())
         detail = self._said(detail_of(answer.content))
-        if answer.status_code == httpx2.codes.TOO_MANY_REQUESTS:
+        throttled = answer.status_code == httpx2.codes.TOO_MANY_REQUESTS
+        if throttled:
             meter.throttled += 1
             self.totals.throttled += 1
             if wait is None and names_seconds(detail):
                 wait = 1.0
+        if throttled or wait is not None:
             # the bucket is the whole workspace's: nobody sends until it has room again; a wait that is too long for
             # this request ends it, and is none that the others should sit out
-            self._budget.pause(wait if wait is not None and wait <= self.policy.total_seconds else 1.0)
+            self._budget.refused(turn, wait if wait is not None and wait <= self.policy.total_seconds else 1.0)
         return error_of(request, self._http.base_url.host, answer.status_code, detail, wait)
 
     def _said(self, text: str, most: int = LONGEST_SAID) -> str:
@@ -188,7 +210,7 @@ class Client:
         asked = error.retry_after if isinstance(error, TransientError) else None
         return self.policy.wait(state.attempt_number, asked, self._random)
 
-    def _stops(self, state: tenacity.RetryCallState, started: float) -> bool:
+    def _stops(self, state: tenacity.RetryCallState, elapsed: float) -> bool:
         error, policy = _error_of(state), self.policy
         bound: float = policy.attempts
         if isinstance(error, PageShapeError):
@@ -200,7 +222,6 @@ class Client:
             elif error.status is None and not self.totals.answered:
                 bound = policy.attempts_unreachable
         asked = error.retry_after if isinstance(error, TransientError) else None
-        elapsed = self._clock.monotonic() - started
         return state.attempt_number >= bound or elapsed + (asked or 0.0) > policy.total_seconds
 
     def _gave_up(self, request: Request, error: TransientError, attempts: int, seconds: float) -> CioReplicateError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -19,8 +20,8 @@ def test_options_bring_other_traffic_and_bursts() -> None:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         refused = httpx2.get(f"{url}/v1/campaigns", headers={"authorization": "Bearer simulator-token"})
-        records = httpx2.get(f"{url}/_simulator/truth/messages").text.splitlines()
+        records = httpx2.get(f"{url}/_simulator/truth/messages").content.splitlines()
         process.terminate()
     assert refused.status_code == 429
-    hours = Counter(int(record.split('"created":')[1][:10]) // 3_600 for record in records)
+    hours = Counter(json.loads(record)["created"] // 3_600 for record in records)
     assert sum(number for _, number in hours.most_common(6)) > 1_700

@@ -37,8 +37,8 @@ test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
 test-long: $(DEV) ## The long tests, and those that need the package index.
 	$(BIN)/pytest -m slow $(ARGS)
 
-bench: $(DEV) ## Measure a first and a second sync against the simulator; figures go to bench-results/.
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+bench: $(DEV) ## Measure the speed, some 15 minutes; figures go to bench-results/. ARGS="--only limited --runs 1 --scale 0.1".
+	$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(DEV) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff check --fix

@@ -1,0 +1,62 @@
+"""Writes results as text: for a terminal, and into their places in the page of the documents."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.figures import found, medians
+from benchmarks.results import Results, Table, tables
+
+BEGIN, END = "<!-- written by make bench: begin -->", "<!-- written by make bench: end -->"
+_PLACE = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+
+
+class NoPlaceError(ValueError):
+    """The page has no place for results, or more than one."""
+
+
+def as_text(results: Results) -> str:
+    """The tables, in columns that are as wide as they must be."""
+    return "\n\n".join(f"{title}\n\n{_aligned(table)}" for title, table in tables(results).items())
+
+
+def written_into(page: str, results: Results) -> str:
+    """The page with the results in place of those it had. Raises NoPlaceError."""
+    text = f"{BEGIN}\n\n{as_markdown(results)}\n{END}"
+    written, places = _PLACE.subn(lambda _: text, page)
+    if places != 1:
+        raise NoPlaceError(f"The page has {places} places for results; it needs one.")
+    return written
+
+
+def as_markdown(results: Results) -> str:
+    """What the figures were taken with, then the tables."""
+    how = [f"Taken {results.at}, medians of {results.runs} runs (one for the baselines)."]
+    if results.scale != 1:
+        how.append(f"**Not the real thing: all counts are multiplied by {results.scale:g}.**")
+    machine = [f"- {name}: {value}" for name, value in results.machine.items()]
+    parts = [" ".join(how), "\n".join(machine)]
+    parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items()]
+    bulk = found(medians(results.figures), "bulk")
+    if results.hotspots and bulk:
+        parts.append(
+            f"The profile saw {results.hotspots.seconds:,.0f} s in threads that run Python; unprofiled, the process "
+            f"takes {bulk.cpu_seconds:,.0f} CPU s, the threads of DuckDB and Arrow included."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _piped(table: Table) -> str:
+    head, *rows = table
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def _aligned(table: Table) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in table
+    )

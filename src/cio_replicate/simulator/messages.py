@@ -89,7 +89,9 @@ class MessageMaker:
         self._people = max(1, spec.people + spec.people // 50)  # the last few are people since deleted
         self._times = DeliveryTimes(spec, count, 0.0 if drafts else spec.bursts)
         # The first people are remembered for good: a cache that forgets the least used takes longer than it saves.
-        self._remembered: list[tuple[str, str] | None] = [None] * min(self._people, _REMEMBERED_PEOPLE)
+        self._remembered: dict[bool, list[str]] = {
+            email: [""] * min(self._people, _REMEMBERED_PEOPLE) for email in (False, True)
+        }
 
     def created(self, index: int) -> int:
         """Unix second of creation, for indexes below the count."""
@@ -99,22 +101,22 @@ class MessageMaker:
         """Whom the delivery is for; two in a row go to the same person."""
         return draw(self._spec.seed, _SOURCE, index >> 1) % self._people
 
-    def _addressee(self, person: int) -> tuple[str, str]:
+    def _addressee(self, person: int, *, email: bool) -> str:
         """As `_write_addressee`, remembered."""
-        if person >= _REMEMBERED_PEOPLE:
-            return self._write_addressee(person)
-        made = self._remembered[person] = self._remembered[person] or self._write_addressee(person)
+        made = self._write_addressee(person, email=email)
+        if person < _REMEMBERED_PEOPLE:
+            self._remembered[email][person] = made
         return made
 
-    def _write_addressee(self, person: int) -> tuple[str, str]:
-        """The person as JSON texts: the members that name them, and the address that deliveries go to."""
+    def _write_addressee(self, person: int, *, email: bool) -> str:
+        """The JSON members that name the person, and who receives it; where it is no email, that is yet to come."""
         who = identity(person, hostile=self._spec.hostile)
-        email = address = text(who.email)
-        customer = text(who.id)
+        address, customer = text(who.email), text(who.id)
+        recipient = text(who.email or "") if email else ""
         if person >= self._spec.people:  # deliveries of a deleted person keep only cio_id (live)
-            email = customer = "null"
-        identifiers = f'{{"email":{email},"id":{customer},"cio_id":"{who.cio_id}"}}'
-        return f'"customer_id":{customer},"customer_identifiers":{identifiers},"recipient":', address
+            address = customer = "null"
+        identifiers = f'{{"email":{address},"id":{customer},"cio_id":"{who.cio_id}"}}'
+        return f'"customer_id":{customer},"customer_identifiers":{identifiers},"recipient":{recipient}'
 
     def key(self, index: int) -> str:
         """The delivery's id: base64-like, unique, and reversible by `index_of`."""
@@ -162,16 +164,17 @@ class MessageMaker:
 
         One loop without calls where that is possible: most of the time that the simulator takes is spent here.
         """
-        origins, number, remembered = self._origins, len(self._origins), self._remembered
+        origins, number = self._origins, len(self._origins)
+        by_email, otherwise = self._remembered[True], self._remembered[False]
         drafts, hostile = self._drafts, self._spec.hostile
         records: list[bytes] = []
         for key, created, fate, person in parts:
             origin = origins[(fate >> 40) % number]
-            names, recipient = (person < _REMEMBERED_PEOPLE and remembered[person]) or self._addressee(person)
-            if origin.channel != "email":
-                recipient = _recipient(origin.channel, fate)
-            elif recipient == "null":
-                recipient = '""'
+            if origin.channel == "email":
+                names = (person < _REMEMBERED_PEOPLE and by_email[person]) or self._addressee(person, email=True)
+            else:
+                names = (person < _REMEMBERED_PEOPLE and otherwise[person]) or self._addressee(person, email=False)
+                names += _recipient(origin.channel, fate)
             failure = "null"
             if drafts:
                 metrics, changed = f'"drafted":{created}', created
@@ -185,7 +188,7 @@ class MessageMaker:
                 if steps.fails and steps.names[-1] in metrics:
                     failure = pick(_FAILURES, fate >> 7)
             body = (
-                f'{{"id":"{key}","deduplicate_id":"{key}:{changed}{origin.head}{names}{recipient}{origin.middle}'
+                f'{{"id":"{key}","deduplicate_id":"{key}:{changed}{origin.head}{names}{origin.middle}'
                 f'{metrics}}},"created":{created},"failure_message":{failure}{origin.tail}'
             )
             if hostile and fate >> 59 == 0:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
+from cio_replicate.api.account import Account
+
 
 class Status(StrEnum):
     """How a run or a table ended."""
@@ -39,6 +41,16 @@ class TableReport(msgspec.Struct, kw_only=True):
     notes: list[str] = msgspec.field(default_factory=list)
 
 
+class BudgetReport(msgspec.Struct, kw_only=True):
+    """What became of the request budget, from the first request to the last."""
+
+    allowed: float  # requests per second
+    achieved: float  # the same, in the time when there was something to ask
+    used: float  # the share of the budget that was used, from 0 to 1
+    lost_seconds: float = 0.0  # how long requests waited because the API had answered 429
+    lost: float = 0.0  # the share of the reading time that this was, from 0 to 1
+
+
 class Report(msgspec.Struct, kw_only=True):
     """What became of a run. Times are ISO 8601 in UTC."""
 
@@ -49,6 +61,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     requests: int = 0
     throttled: int = 0  # requests that were answered 429
+    budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
     tables: list[TableReport] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
@@ -66,6 +79,19 @@ class Report(msgspec.Struct, kw_only=True):
 def read_report(text: str) -> Report:
     """The report that `to_json` wrote."""
     return msgspec.json.decode(text, type=Report)
+
+
+def budget_report(account: Account) -> BudgetReport | None:
+    """What is told of a budget; None if no request had a turn."""
+    if not account.turns:
+        return None
+    return BudgetReport(
+        allowed=account.allowed,
+        achieved=round(account.achieved, 2),
+        used=round(account.used, 3),
+        lost_seconds=round(account.lost, 1),
+        lost=round(account.lost / account.reading, 3),
+    )
 
 
 def iso(moment: float) -> str:

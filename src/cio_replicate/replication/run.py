@@ -26,7 +26,7 @@ from cio_replicate.replication.gap import gap
 from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import Order, Plan, Planner
-from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome
+from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
 from cio_replicate.replication.work import Work, read_whole, share_read
 from cio_replicate.tables.declare import Reading
 
@@ -267,6 +267,7 @@ class Run:
                 self._count(work)
         report.status = Status.REFUSED if self._refused else outcome(report.tables)
         report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled
+        report.budget = budget_report(self._client.account)
         report.ended = iso(self._clock.now())
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
         if self._identity is None:

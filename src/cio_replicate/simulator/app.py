@@ -32,6 +32,7 @@ JSON_HEADERS = {
     "content-type": "application/json; charset=utf-8",
     "cache-control": "must-revalidate,no-cache,no-store",  # live
 }
+_GZIP_HEADERS = {"content-encoding": "gzip", "vary": "Accept-Encoding"}
 _API = "/v1/"
 
 
@@ -92,12 +93,28 @@ async def _answer(state: SimulatorState, endpoint: Endpoint, request: Request) -
     fault = state.faults.choose(_asked(endpoint, request))
     if fault is not None and (instead := fault_response(fault, state.closing)) is not None:
         return instead
+    if fault is None:
+        return await _honest_answer(state, endpoint, request)
     question = await _question(state, endpoint, request)
     with state.workspace.lock:
         answer = endpoint.read(question)
-    body = write_answer(answer) if fault is None else bend(fault, answer, question)
-    request.scope["state"]["whole"] = fault is None
-    return _data(state, request, body, fault)
+    return _spoilt(state, request, bend(fault, answer, question), fault)
+
+
+async def _honest_answer(state: SimulatorState, endpoint: Endpoint, request: Request) -> Response:
+    """A 200, made anew or as it was sent before."""
+    notes = request.scope["state"]
+    packed = _wants_gzip(state, request)
+    question = await _question(state, endpoint, request)
+    with state.workspace.lock:
+        now = (state.workspace.state, state.behaviour.of_answers)
+        body = state.answers.get(now, (notes["asked"], packed))
+        answer = endpoint.read(question) if body is None else None
+    if answer is not None:
+        body = _packed(write_answer(answer)) if packed else write_answer(answer)
+        state.answers.put(now, (notes["asked"], packed), body)
+    notes["whole"] = True
+    return _json(body or b"", 200, _GZIP_HEADERS if packed else {})
 
 
 def _asked(endpoint: Endpoint, request: Request) -> Asked:
@@ -123,13 +140,19 @@ async def _body(request: Request) -> object:
         raise Refusal(400, "bad request") from error
 
 
-def _data(state: SimulatorState, request: Request, body: bytes, fault: Fault | None) -> Response:
-    headers = dict(JSON_HEADERS)
-    if state.behaviour.gzip and "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, compresslevel=1, mtime=0)
-        headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-    broken = None if fault is None else fault_response(fault, state.closing, body, headers)
-    return broken or _json(body, 200, headers)
+def _wants_gzip(state: SimulatorState, request: Request) -> bool:
+    return state.behaviour.gzip and "gzip" in request.headers.get("accept-encoding", "")
+
+
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, compresslevel=1, mtime=0)
+
+
+def _spoilt(state: SimulatorState, request: Request, body: bytes, fault: Fault) -> Response:
+    packed = _wants_gzip(state, request)
+    body = _packed(body) if packed else body
+    headers = JSON_HEADERS | (_GZIP_HEADERS if packed else {})
+    return fault_response(fault, state.closing, body, headers) or _json(body, 200, headers)
 
 
 def _json(body: bytes, status: int, headers: dict[str, str]) -> Response:

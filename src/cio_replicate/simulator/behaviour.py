@@ -44,3 +44,15 @@ class Behaviour:
     deleted_activities: Literal["with", "always", "only"] = "with"
     trailing_sender_token: bool = True
     gzip: bool = True
+
+    @property
+    def of_answers(self) -> tuple[object, ...]:
+        """The settings that decide what an answer holds, given the workspace and what is asked."""
+        return (
+            self.limit_over_max,
+            self.page_ceiling,
+            self.oldest_first,
+            self.wrapped_people,
+            self.deleted_activities,
+            self.trailing_sender_token,
+        )

@@ -50,7 +50,7 @@ class Range:
 
 @dataclass(slots=True)
 class Ledger:
-    """Memory grows with the edits made, never with the size of the source."""
+    """Memory grows with the edits made, never with the size of the source. `version` grows with every edit."""
 
     source: Source
     _replaced: dict[int, bytes] = field(default_factory=dict)
@@ -59,6 +59,7 @@ class Ledger:
     _added_keys: dict[str, int] = field(default_factory=dict)
     _key_by_seq: dict[int, str] = field(default_factory=dict)
     _next: int = -1
+    version: int = 0
 
     def __post_init__(self) -> None:
         self._next = self.source.size
@@ -107,6 +108,7 @@ class Ledger:
             message = f"a record with key {key!r} is there already"
             raise ValueError(message)
         seq, self._next = self._next, self._next + 1
+        self.version += 1
         insort(self._added, (time, seq))
         self._replaced[seq] = record
         self._added_keys[key] = seq
@@ -115,11 +117,13 @@ class Ledger:
 
     def replace(self, seq: int, record: bytes) -> None:
         """Puts another record in the same place."""
+        self.version += 1
         self._replaced[seq] = record
 
     def delete(self, seq: int) -> None:
         """Takes the record away; its sequence number is not used again."""
         key = self.key_of(seq)
+        self.version += 1
         self._replaced.pop(seq, None)
         if seq >= self.source.size:
             self._added = [position for position in self._added if position[1] != seq]

@@ -83,6 +83,11 @@ class Workspace:
         """Unix second of the oldest activity still in the log."""
         return self.now - self.spec.activity_retention_days * DAY
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """Different after every edit and every passing of time."""
+        return self.now, sum(stock.ledger.version for stock in self._stocks.values())
+
     # ---- truth -------------------------------------------------------------------------------------------------
 
     def truth(self, table: str) -> Iterator[bytes]:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from benchmarks.copies import WrongCopyError
 from benchmarks.figures import Figures
 from benchmarks.machine import description
+from benchmarks.measure import CommandFailedError
 from benchmarks.page import as_text, written_into
 from benchmarks.results import Results, keep, kept
 from benchmarks.rounds import baseline_round, product_round, profile_round
-from benchmarks.workloads import BULK, WORKLOADS, Chain, chains, scaled
+from benchmarks.workloads import BULK, WORKLOADS, Baseline, Chain, Workload, chains, scaled
 
 ROOT = Path(__file__).parents[1]
 KEPT_IN = ROOT / "bench-results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-def main() -> None:
-    """Measure, or take figures that were kept; show them, and write them into the page if asked to."""
+def main() -> int:
+    """Measure, or take figures that were kept; show them, and write them into the page if asked to.
+
+    The exit code is 1 when a run failed or copied wrongly. A promise that is not kept is shown and is no failure: the
+    machine may have been busy.
+    """
     options = _options()
     if options.read:
         results = kept(options.read)
@@ -31,6 +38,7 @@ def main() -> None:
     print(as_text(results))
     if options.write:
         PAGE.write_text(written_into(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+    return 1 if results.failures else 0
 
 
 def _measured(options: argparse.Namespace) -> Results:
@@ -40,26 +48,38 @@ def _measured(options: argparse.Namespace) -> Results:
         runs=options.runs,
         machine=description(),
     )
-    for figures in _all_rounds(options):
-        results.figures.append(figures)
-        _say(f"  {figures.workload} by {figures.by}: {figures.requests} requests, {figures.seconds:.1f} s, "
-             f"{figures.cpu_seconds:.1f} CPU s")  # fmt: skip
+    for told, measure in _rounds(options):
+        _say(told)
+        try:
+            for line in measure():
+                results.figures.append(line)
+                _say(f"  {line.workload}: {line.requests} requests, {line.seconds:.1f} s, {line.cpu_seconds:.1f} CPU s")
+        except (CommandFailedError, WrongCopyError) as error:
+            results.failures.append(f"{told}: {error}")
+            _say(f"  failed: {error}")
     if BULK.name in options.only and not options.no_profile:
         _say("bulk under the profiler")
         KEPT_IN.mkdir(exist_ok=True)
-        results.hotspots = profile_round(scaled(BULK, options.scale), KEPT_IN / "bulk.folded")
+        try:
+            results.hotspots = profile_round(scaled(BULK, options.scale), KEPT_IN / "bulk.folded")
+        except CommandFailedError as error:
+            results.failures.append(f"bulk under the profiler: {error}")
     return results
 
 
-def _all_rounds(options: argparse.Namespace) -> Iterator[Figures]:
+def _rounds(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterable[Figures]]]]:
+    """What is to be done, each with the words for it."""
     for chain in chains(frozenset(options.only)):
         sized = Chain(scaled(chain.first, options.scale), tuple(scaled(one, options.scale) for one in chain.then))
+        names = ", ".join(one.name for one in (chain.first, *chain.then))
         for run in range(1, options.runs + 1):
-            _say(f"{chain.first.name}, run {run} of {options.runs}: {chain.first.about}")
-            yield from product_round(sized)
+            yield f"{names}: run {run} of {options.runs}", partial(product_round, sized)
         for by in () if options.no_baselines else sized.first.baselines:
-            _say(f"{chain.first.name}, {by}")
-            yield baseline_round(sized.first, by)
+            yield f"{chain.first.name}: {by}", partial(_alone, sized.first, by)
+
+
+def _alone(workload: Workload, by: Baseline) -> list[Figures]:
+    return [baseline_round(workload, by)]
 
 
 def _options() -> argparse.Namespace:
@@ -88,4 +108,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,8 +16,9 @@ class NoPlaceError(ValueError):
 
 
 def as_text(results: Results) -> str:
-    """The tables, in columns that are as wide as they must be."""
-    return "\n\n".join(f"{title}\n\n{_aligned(table)}" for title, table in tables(results).items())
+    """The tables, in columns that are as wide as they must be, and what failed."""
+    parts = [f"{title}\n\n{_aligned(table)}" for title, table in tables(results).items()]
+    return "\n\n".join([*parts, *(f"Failed: {failure}" for failure in results.failures)])
 
 
 def written_into(page: str, results: Results) -> str:
@@ -34,6 +35,8 @@ def as_markdown(results: Results) -> str:
     how = [f"Taken {results.at}, medians of {results.runs} runs (one for the baselines)."]
     if results.scale != 1:
         how.append(f"**Not the real thing: all counts are multiplied by {results.scale:g}.**")
+    if results.failures:
+        how.append(f"**{len(results.failures)} runs failed and are left out.**")
     machine = [f"- {name}: {value}" for name, value in results.machine.items()]
     parts = [" ".join(how), "\n".join(machine)]
     parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items()]

@@ -16,13 +16,17 @@ NONE = "–"
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """All that one benchmark found out. `at` is ISO 8601 in UTC, `scale` what the counts were multiplied with."""
+    """All that one benchmark found out.
+
+    `at` is ISO 8601 in UTC, `scale` what the counts were multiplied with, `failures` the runs that came to nothing.
+    """
 
     at: str
     scale: float
     runs: int
     machine: dict[str, str]
     figures: list[Figures] = []
+    failures: list[str] = []
     hotspots: Hotspots | None = None
 
 

@@ -68,6 +68,25 @@ def test_both_lanes_agree() -> None:
     assert quick == careful[0]
 
 
+def test_a_large_page_keeps_each_value_in_its_row() -> None:
+    """However many records come together, with whatever among them, each row holds what its record held."""
+    made = [
+        {
+            "id": f"m{number}" if number % 97 else "",
+            "created": 1_700_000_000 + number,
+            "subject": f"s{number}" if number % 3 else None,
+            "campaign_id": number if number % 5 else str(number),
+            "customer_identifiers": {"email": f"{number}@example.com"} if number % 7 else None,
+            "metrics": {"sent": number} if number % 2 else {"delivered": number, "new": number},
+        }
+        for number in range(1200)
+    ]
+    rows, encoded, fields = _encode("messages", *map(text_of, made))
+    expected = [without_nothing(record, fields.table.objects) for record in made]
+    assert _sorted([record_of(row, fields.all) for row in rows]) == _sorted(expected)
+    assert encoded.table["created"].num_chunks == 1
+
+
 def test_a_value_of_another_type_that_means_the_same_fills_the_column_and_is_kept() -> None:
     """IDs arrive as text in some lists and as numbers in others: the column is usable and the original not lost."""
     (row,), encoded, _ = _encode("messages", _message(campaign_id="12", action_id=7.0, customer_id=5))

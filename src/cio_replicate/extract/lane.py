@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -10,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cio_replicate.extract.values import SECONDS
-from cio_replicate.tables.arrow import TIMESTAMP, schema_of
+from cio_replicate.tables.arrow import TIMESTAMP, arrow_type, schema_of
 from cio_replicate.tables.declare import Column, ColumnType, Table
 
+AT_ONCE = 250  # with more tuples alive, the garbage collector takes as long as the work itself (measured)
 _NULL = msgspec.Raw(b"null")
 _ANNOTATIONS: dict[ColumnType, Any] = {
     ColumnType.STRING: str | None,
@@ -21,6 +24,24 @@ _ANNOTATIONS: dict[ColumnType, Any] = {
     ColumnType.TIMESTAMP: int | None,
     ColumnType.JSON: msgspec.Raw,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """An object of a record: the struct it is decoded into, whose fields are `columns` first and then `inner`."""
+
+    record: type[msgspec.Struct]
+    columns: list[str]
+    inner: list[_Shape]
+
+    def gather(self, records: Sequence[msgspec.Struct], into: Mapping[str, list[Any]]) -> None:
+        """Add the values of each column to its list in `into`; where an object is missing, so are its values."""
+        fields = list(zip(*map(msgspec.structs.astuple, records), strict=True))
+        for name, values in zip(self.columns, fields, strict=False):
+            into[name] += values
+        for shape, objects in zip(self.inner, fields[len(self.columns) :], strict=True):
+            nothing = shape.record()
+            shape.gather([nothing if one is None else one for one in objects], into)
 
 
 class FastLane:
@@ -33,40 +54,47 @@ class FastLane:
     def __init__(self, table: Table, columns: Sequence[Column]) -> None:
         self._schema = schema_of(columns)
         self._columns = [column for column in columns if _is_quick(column)]
-        self._getters: dict[str, tuple[str, ...]] = {}
-        record = self._struct(table.name, (), frozenset(table.objects))
-        self._decoder = msgspec.json.Decoder(record)
+        self._moments = [column.name for column in self._columns if column.type is ColumnType.TIMESTAMP]
+        self._shape = self._shape_at(table.name, (), table.objects)
+        self._decoder = msgspec.json.Decoder(self._shape.record)
         self._key = table.key
+        self._key_attributes = [f"f{self._shape.columns.index(name)}" for name in table.key]
 
     def split(self, records: Sequence[bytes | msgspec.Raw]) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw]]:
         """The decoded records that fit, and the raw ones that do not (or that lack their key)."""
         quick: list[msgspec.Struct] = []
         odd: list[bytes | msgspec.Raw] = []
+        taken: list[bytes | msgspec.Raw] = []
         decode = self._decoder.decode
-        ways = [self._getters[name] for name in self._key]
-        single = ways[0][0] if len(ways) == len(ways[0]) == 1 else None
         for raw in records:
             try:
-                record = decode(raw)
+                quick.append(decode(raw))
+                taken.append(raw)
             except (msgspec.ValidationError, UnicodeDecodeError):
                 odd.append(raw)
-                continue
-            keys = (getattr(record, single),) if single else [_follow(record, way) for way in ways]
-            if any(key is None or key == "" for key in keys):
-                odd.append(raw)
-            else:
-                quick.append(record)
+        for attribute in self._key_attributes:
+            keys = [getattr(record, attribute) for record in quick]
+            if None in keys or "" in keys:
+                odd += [raw for raw, key in zip(taken, keys, strict=True) if key is None or key == ""]
+                kept = [number for number, key in enumerate(keys) if key is not None and key != ""]
+                quick, taken = [quick[number] for number in kept], [taken[number] for number in kept]
         return quick, odd
 
     def encode(self, records: Sequence[msgspec.Struct], read_at: int) -> pa.Table | None:
         """The rows of decoded records; None when a number is out of its column's range."""
         count = len(records)
-        found: dict[str, pa.Array] = {}
-        for column in self._columns:
-            array = _array(_values(records, self._getters[column.name]), column.type)
-            if array is None:
-                return None
-            found[column.name] = array
+        values: dict[str, list[Any]] = {column.name: [] for column in self._columns}
+        for first in range(0, count, AT_ONCE):
+            self._shape.gather(records[first : first + AT_ONCE], values)
+        try:
+            found = {
+                column.name: _array(values[column.name], column.type)
+                for column in self._columns
+                if column.type is not ColumnType.TIMESTAMP
+            }
+            found |= _moments({name: values[name] for name in self._moments}, count)
+        except (OverflowError, pa.ArrowInvalid):
+            return None
         found["_cio_key"] = _joined([found[name] for name in self._key])
         found["_cio_synced_at"] = pa.repeat(pa.scalar(read_at * 1_000_000, pa.int64()), count).cast(TIMESTAMP)
         found["_cio_seen_only"] = pa.repeat(pa.scalar(value=False), count)
@@ -75,66 +103,43 @@ class FastLane:
             schema=self._schema,
         )
 
-    def _struct(self, name: str, at: tuple[str, ...], objects: frozenset[tuple[str, ...]]) -> type[msgspec.Struct]:
-        """A struct for the object at path `at`, and for each way to a column the attributes that lead there."""
+    def _shape_at(self, name: str, at: tuple[str, ...], objects: frozenset[tuple[str, ...]]) -> _Shape:
+        """The shape of the object at path `at`."""
         here = [column for column in self._columns if column.path[:-1] == at]
-        inner = sorted(path for path in objects if path[:-1] == at and path)
         fields: list[tuple[str, Any, Any]] = []
         names: dict[str, str] = {}
         for number, column in enumerate(here):
-            attribute = f"f{number}"
             default = _NULL if column.type is ColumnType.JSON else None
-            fields.append((attribute, _ANNOTATIONS[column.type], default))
-            names[attribute] = column.path[-1]
-            self._getters[column.name] = (*(f"o_{_place(objects, at[: i + 1])}" for i in range(len(at))), attribute)
-        for path in inner:
-            attribute = f"o_{_place(objects, path)}"
-            fields.append((attribute, self._struct(f"{name}_{attribute}", path, objects) | None, None))
-            names[attribute] = path[-1]
-        return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
+            fields.append((f"f{number}", _ANNOTATIONS[column.type], default))
+            names[f"f{number}"] = column.path[-1]
+        inner = []
+        for number, path in enumerate(sorted(path for path in objects if path[:-1] == at and path)):
+            inner.append(self._shape_at(f"{name}_{number}", path, objects))
+            fields.append((f"o{number}", inner[-1].record | None, None))
+            names[f"o{number}"] = path[-1]
+        record = msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
+        return _Shape(record, [column.name for column in here], inner)
 
 
 def _is_quick(column: Column) -> bool:
     return column.type in _ANNOTATIONS and not any(sign in step for step in column.path for sign in '\\"')
 
 
-def _place(objects: frozenset[tuple[str, ...]], path: tuple[str, ...]) -> int:
-    return sorted(objects).index(path)
-
-
-def _follow(record: object, way: Sequence[str]) -> object:
-    for attribute in way:
-        if record is None:
-            return None
-        record = getattr(record, attribute)
-    return record
-
-
-def _values(records: Sequence[msgspec.Struct], way: Sequence[str]) -> list[Any]:
-    values: list[Any] = list(records)
-    for attribute in way:
-        values = [None if value is None else getattr(value, attribute) for value in values]
-    return values
-
-
-def _array(values: list[Any], kind: ColumnType) -> pa.Array | None:
+def _array(values: Sequence[Any], kind: ColumnType) -> pa.Array:
     if kind is ColumnType.JSON:
         texts = [None if value is None else str(value, "utf-8") for value in values]
         return pa.array([None if text == "null" else text for text in texts], pa.string())
-    if kind is ColumnType.STRING:
-        return pa.array(values, pa.string())
-    if kind is ColumnType.BOOLEAN:
-        return pa.array(values, pa.bool_())
-    try:
-        numbers = pa.array(values, pa.int64())
-    except (OverflowError, pa.ArrowInvalid):
-        return None
-    if kind is ColumnType.INTEGER:
-        return numbers
-    bounds = pc.min_max(numbers).as_py()
+    return pa.array(values, arrow_type(kind))
+
+
+def _moments(columns: Mapping[str, Sequence[int | None]], count: int) -> dict[str, pa.Array]:
+    """Columns of unix seconds as timestamps, all at once. Raises OverflowError for a second that no year has."""
+    seconds = pa.array(list(chain.from_iterable(columns.values())), pa.int64())
+    bounds = pc.min_max(seconds).as_py()
     if bounds["min"] is not None and (bounds["min"] not in SECONDS or bounds["max"] not in SECONDS):
-        return None
-    return pc.multiply(numbers, 1_000_000).cast(TIMESTAMP)
+        raise OverflowError
+    moments = pc.multiply(seconds, 1_000_000).cast(TIMESTAMP)
+    return {name: moments.slice(number * count, count) for number, name in enumerate(columns)}
 
 
 def _joined(keys: Sequence[pa.Array]) -> pa.Array:

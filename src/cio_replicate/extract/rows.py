@@ -36,6 +36,7 @@ class RowEncoder:
 
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
+        self._objects = fields.table.objects
         self._lane = FastLane(fields.table, fields.all)
 
     def encode(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> Rows:
@@ -59,8 +60,9 @@ class RowEncoder:
             tables.append(table)
             if len(self._fields.discovered) > known:
                 self._lane = FastLane(self._fields.table, self._fields.all)
-        schema = schema_of(self._fields.all)
-        return Rows(pa.concat_tables(tables, promote_options="default") if tables else schema.empty_table(), misfits)
+        if not tables:
+            return Rows(schema_of(self._fields.all).empty_table(), misfits)
+        return Rows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits)
 
     def _carefully(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> tuple[pa.Table, int]:
         rows, misfits = [], 0
@@ -84,10 +86,11 @@ class RowEncoder:
         extra: dict[str, Any] = {}
         misfits = 0
         for name, raw in record.items():
-            if bytes(raw).strip() == b"null":
+            text = bytes(raw).strip()
+            if text == b"null":
                 continue
             path = (*at, name)
-            if path in self._fields.table.objects and bytes(raw).lstrip()[:1] == b"{":
+            if text[:1] == b"{" and path in self._objects:
                 inner, count = self._place(_record.decode(raw), path, row)
                 misfits += count
                 if inner:
@@ -104,7 +107,7 @@ class RowEncoder:
 
     def _column_for(self, path: tuple[str, ...], raw: msgspec.Raw) -> Column | None:
         column = self._fields.at(path)
-        if column is None and path not in self._fields.table.objects:
+        if column is None and path not in self._objects:
             column = self._fields.discover(path, kind_of(raw))
         return column
 
@@ -127,5 +130,6 @@ def _assemble(rows: list[dict[str, Any]], columns: Sequence[Column], read_at: in
     for field in schema:
         values = system.get(field.name) or [row.get(field.name) for row in rows]
         storage = pa.int64() if pa.types.is_timestamp(field.type) else field.type
-        arrays.append(pa.array(values, storage).cast(field.type))
+        array = pa.array(values, storage)
+        arrays.append(array if storage == field.type else array.cast(field.type))
     return pa.table(arrays, schema=schema)

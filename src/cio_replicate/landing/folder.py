@@ -105,10 +105,11 @@ class StateFolder:
     def write(self, name: str, table: pa.Table) -> None:
         """Make a page durable: when this returns, it survives the loss of power. Raises LandingError."""
         path = self._pages / name
+        page = _page(table)
         try:
-            with path.open("xb") as sink:
-                pq.write_table(table, sink, compression="zstd", use_dictionary=False)
-                sink.flush()
+            with path.open("xb", buffering=0) as sink:
+                while page:
+                    page = page[sink.write(page) :]
                 os.fsync(sink.fileno())
             folder = os.open(self._pages, os.O_RDONLY)
             try:
@@ -136,3 +137,10 @@ class StateFolder:
         """Remove files that are no longer needed."""
         for name in names:
             (self._pages / name).unlink(missing_ok=True)
+
+
+def _page(table: pa.Table) -> memoryview:
+    """The page as a Parquet file; it lives for seconds, so little is spent on making it small or easy to search."""
+    made = pa.BufferOutputStream()
+    pq.write_table(table, made, compression="snappy", use_dictionary=False, write_statistics=False, store_schema=False)
+    return memoryview(made.getvalue())

@@ -29,13 +29,17 @@ class Answer:
 
 def write_answer(answer: Answer) -> bytes:
     """The JSON body."""
-    parts: list[bytes] = [] if answer.key is None else [b'{"%s":' % answer.key.encode()]
+    head = b"" if answer.key is None else b'{"%s":' % answer.key.encode()
+    tail = b"" if answer.key is None else b"}"
+    if answer.key is not None and answer.siblings:
+        tail = b"," + msgspec.json.encode(answer.siblings)[1:]
     if answer.records is None:
-        parts.append(b"null")
-    elif answer.many:
-        parts += [b"[", b",".join(answer.records), b"]"]
-    else:
-        parts.append(answer.records[0])
-    if answer.key is not None:
-        parts += [b",", msgspec.json.encode(answer.siblings)[1:]] if answer.siblings else [b"}"]
-    return b"".join(parts)
+        return head + b"null" + tail
+    if not answer.many:
+        return head + answer.records[0] + tail
+    if not answer.records:
+        return head + b"[]" + tail
+    records = answer.records.copy()  # the page is as long as all of them: its ends join them before it is written
+    records[0] = head + b"[" + records[0]
+    records[-1] += b"]" + tail
+    return b",".join(records)

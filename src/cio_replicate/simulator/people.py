@@ -13,6 +13,7 @@ from .spec import DAY, WorkspaceSpec
 
 _PURPOSE = 11
 _ATTRIBUTES = 12
+_FIRST, _LAST, _DOMAINS = words.ASCII_FIRST, words.ASCII_LAST, words.DOMAINS
 _KNUTH = 0x9E3779B1 & 0xFFFFFFF | 1
 _SPACE = 1 << 28
 _KNUTH_BACK = pow(_KNUTH, -1, _SPACE)
@@ -46,11 +47,9 @@ def cio_id_of(index: int, *, hostile: bool) -> str:
 def identity(index: int, *, hostile: bool) -> Identity:
     """The identifiers of one person: cheap, since every delivery and activity carries them."""
     bits = draw(7, _PURPOSE, index)
+    first, last, domain = _FIRST[bits % len(_FIRST)], _LAST[(bits >> 8) % len(_LAST)], (bits >> 16) % len(_DOMAINS)
     person_id: str | None = str(_FIRST_ID + index)
-    email: str | None = f"{pick(words.ASCII_FIRST, bits)}.{pick(words.ASCII_LAST, bits >> 8)}{index}@" + pick(
-        words.DOMAINS,
-        bits >> 16,
-    )
+    email: str | None = f"{first}.{last}{index}@{_DOMAINS[domain]}"
     if hostile:
         shape = (bits >> 24) % 32
         if shape in {0, 1}:
@@ -64,7 +63,7 @@ def identity(index: int, *, hostile: bool) -> Identity:
         elif shape == 5:
             person_id = email = None
         elif shape == 6:
-            email = f"{pick(words.ASCII_FIRST, bits)}+news%{index}@example.org"
+            email = f"{first}+news%{index}@example.org"
     return Identity(cio_id_of(index, hostile=hostile), person_id, email)
 
 

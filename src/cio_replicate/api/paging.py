@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -43,17 +44,40 @@ def read_page(body: bytes, key: str) -> Page:
     `null` counts as an empty list (live). Raises TransientError when the body is not JSON, since it was cut or
     garbled on the way, and PageShapeError when it is JSON but not such a page: that is never an end of a list.
     """
+    quick = _whole_page(body, key)
+    if quick is not None:
+        return quick
     envelope = read_envelope(body)
     if key not in envelope:
         has = ", ".join(map(repr, list(envelope)[:MOST_KEYS_SHOWN])) or "nothing"
         raise PageShapeError(f"An answer lacks {key!r}; it has {has}.")
     try:
         items = _items.decode(envelope[key]) or []
-        token = _token.decode(envelope["next"]) if "next" in envelope else None
+        return Page(items, _named(envelope["next"]) if "next" in envelope else "")
     except msgspec.ValidationError as error:
         raise PageShapeError(f"An answer's {key!r} or 'next' is not of the promised type ({error}).") from None
-    named = str(token) if token else ""  # 0 leads nowhere either
-    return Page(items, named if named.strip() else "")
+
+
+def _whole_page(body: bytes, key: str) -> Page | None:
+    """The page, if nothing at all is odd about it: a third of the time that it takes to find out what is."""
+    try:
+        if not body.isascii():
+            body.decode()
+        page = _page_decoder(key).decode(body)
+        return None if page.items is msgspec.UNSET else Page(page.items or [], _named(page.next))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+@cache
+def _page_decoder(key: str) -> msgspec.json.Decoder[Any]:  # Any: a struct made for this key
+    fields = [("items", list[msgspec.Raw] | None, msgspec.UNSET), ("next", msgspec.Raw, msgspec.Raw(b"null"))]
+    return msgspec.json.Decoder(msgspec.defstruct("Answer", fields, rename={"items": key}))
+
+
+def _named(token: msgspec.Raw) -> str:
+    named = str(_token.decode(token) or "")  # 0 leads nowhere either
+    return named if named.strip() else ""
 
 
 def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
@@ -76,11 +100,8 @@ def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def fingerprint(page: Page) -> bytes:
-    """What tells the items of a page from those of another; nothing for an empty page."""
-    digest = blake2b(digest_size=16)
-    for item in page.items:
-        digest.update(item)
-    return digest.digest() if page.items else b""
+    """What tells the items of a page from those of another in this process; nothing for an empty page."""
+    return hash(b",".join(page.items)).to_bytes(8, "big", signed=True) if page.items else b""
 
 
 def after(place: Place, page: Page, *, by_offset: bool, seen: set[str], longest: int = 0) -> Place:

@@ -30,6 +30,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "a dataset that is no name": (sync(OTHERS, "--dataset=a b"), "underscores"),
     "a budget of nothing": (sync(OTHERS, "--max-rps=0"), "0.01 to 10"),
     "a budget that is no number": (sync(OTHERS, "--max-rps=many"), "--max-rps"),
+    "a share that is none": (sync(OTHERS, "--budget-share=half"), "1% to 100%"),
     "an unknown option": (sync(OTHERS, "--tokken=x"), "--help"),
     "an unknown command": (("synk",), "--help"),
     "an unknown table to describe": (("tables", "compaigns"), "The tables are:"),

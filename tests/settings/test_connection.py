@@ -141,3 +141,17 @@ def test_a_budget_out_of_reason_is_refused(value: float) -> None:
     said = refusal(lambda: connection.requests_per_second(value))
     assert str(value) in said
     assert "from 0.01 to 10" in said
+
+
+@pytest.mark.parametrize(("text", "share"), [("50%", 0.5), ("50", 0.5), (" 12.5 % ", 0.125), ("1", 0.01), ("100%", 1)])
+def test_a_share_of_the_budget(text: str, share: float) -> None:
+    """A share is a number of percent, with or without the sign."""
+    assert connection.budget_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "%", "half", "0", "0.5", "-5%", "101%", "nan", "inf", "50%%", "1e9"])
+def test_what_is_no_share_of_the_budget_is_refused(text: str) -> None:
+    """The refusal repeats what was given and names the range."""
+    said = refusal(lambda: connection.budget_share(text))
+    assert repr(text) in said
+    assert "from 1% to 100%" in said

@@ -94,6 +94,7 @@ def sync(  # noqa: PLR0913 - an option is an argument
     tables: options.Only = None,
     exclude: options.Exclude = None,
     max_rps: options.MaxRps = 10.0,
+    budget_share: options.BudgetShare = "100%",
     dataset: options.Dataset = "customerio",
     full_refresh: Annotated[
         str | None,
@@ -119,7 +120,7 @@ def sync(  # noqa: PLR0913 - an option is an argument
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = Source(start_date, region, api_url, max_rps, tables, exclude)
+    source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
     return work.sync(source, Copy(to, dataset, state_dir), full_refresh, Output(json, quiet))
 
 
@@ -138,13 +139,14 @@ def tables(
 
 
 @app.command(epilog=_examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
-def check(
+def check(  # noqa: PLR0913 - an option is an argument
     *,
     region: options.Region = "auto",
     api_url: options.ApiUrl = None,
     tables: options.Only = None,
     exclude: options.Exclude = None,
     max_rps: options.MaxRps = 10.0,
+    budget_share: options.BudgetShare = "100%",
     to: options.MaybeTo = None,
     dataset: options.Dataset = "customerio",
     json: options.Json = False,
@@ -156,7 +158,7 @@ def check(
     """
     from cio_replicate.cli import check as work  # noqa: PLC0415 - see above
 
-    source = Source(None, region, api_url, max_rps, tables, exclude)
+    source = Source(None, region, api_url, max_rps, tables, exclude, budget_share)
     return work.check_access(source, Copy(to, dataset, None), Output(json))
 
 
@@ -169,6 +171,7 @@ def plan(  # noqa: PLR0913 - an option is an argument
     tables: options.Only = None,
     exclude: options.Exclude = None,
     max_rps: options.MaxRps = 10.0,
+    budget_share: options.BudgetShare = "100%",
     to: options.MaybeTo = None,
     dataset: options.Dataset = "customerio",
     state_dir: options.StateDir = None,
@@ -181,7 +184,7 @@ def plan(  # noqa: PLR0913 - an option is an argument
     """
     from cio_replicate.cli import plan as work  # noqa: PLC0415 - see above
 
-    source = Source(start_date, region, api_url, max_rps, tables, exclude)
+    source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
     return work.plan(source, Copy(to, dataset, state_dir), Output(json))
 
 

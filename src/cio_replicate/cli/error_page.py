@@ -59,8 +59,12 @@ def _lines() -> Iterator[str]:
         "",
         (
             f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up"
-            f" to {policy.longest_wait:.0f}. `Retry-After` is honoured, and a 429 that has it is tried"
-            f" as often as the time allows. `check` and `plan`: {_bounds(IMPATIENT)}."
+            f" to {policy.longest_wait:.0f}. Waiting for other requests of the same run does not count."
+            f" `check` and `plan`: {_bounds(IMPATIENT)}."
+        ),
+        (
+            "- `Retry-After` is honoured, by all requests and not only by the one that was answered so, and a 429 that"
+            " has it is tried as often as the time allows. After a 429 fewer requests a second are sent for a while."
         ),
         (
             f"- {policy.attempts_without_header} times when it is answered 429 without `Retry-After`: then a daily"

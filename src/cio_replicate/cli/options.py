@@ -46,6 +46,15 @@ MaxRps = Annotated[
         rich_help_panel=WORKSPACE,
     ),
 ]
+BudgetShare = Annotated[
+    str,
+    typer.Option(
+        "--budget-share",
+        metavar="PERCENT",
+        help="The share of --max-rps that this may take, such as 50%; the rest stays for other programs.",
+        rich_help_panel=WORKSPACE,
+    ),
+]
 Only = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +117,7 @@ class Source:
     max_rps: float
     tables: str | None
     exclude: str | None
+    budget_share: str = "100%"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.terminal import counted, duration, number, say
 from cio_replicate.replication.report import Report, Status, TableReport
 
+WORTH_TELLING = 0.01  # of the reading time, lost to 429
 _OUTCOMES = {
     Status.COMPLETE: "Complete",
     Status.FAILED: "Not complete",
@@ -51,17 +52,23 @@ def sentence(report: Report) -> str:
     inserted, updated, deleted = (
         sum(getattr(table, what) for table in report.tables) for what in ("inserted", "updated", "deleted")
     )
+    used = f", {report.budget.used:.0%} of the budget" if report.budget is not None else ""
     throttled = f" ({number(report.throttled)} answered 429)" if report.throttled else ""
     return (
         f"{_OUTCOMES[report.status]}: {tables}, {counted(sum(table.read for table in report.tables), 'row')} read "
         f"({number(inserted)} new, {number(updated)} changed, {number(deleted)} deleted) in "
-        f"{duration(report.seconds)} with {counted(report.requests, 'request')}{throttled}."
+        f"{duration(report.seconds)} with {counted(report.requests, 'request')}{throttled}{used}."
     )
 
 
 def remarks(report: Report) -> Iterable[str]:
     """What the numbers alone do not tell: errors, notes, and what happens next."""
     yield from report.notes
+    if report.budget is not None and report.budget.lost >= WORTH_TELLING:
+        yield (
+            f"Others use the API's limit too: backing off after 429 took {duration(report.budget.lost_seconds)}, "
+            f"{report.budget.lost:.0%} of the reading."
+        )
     for table in report.tables:
         if table.error is not None:
             yield f"{table.name}: {table.error}"

@@ -19,7 +19,10 @@ REGIONS = ("us", "eu", "auto")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The settings that reach a workspace. `api_url` stands before `region`. `start` is unix seconds."""
+    """The settings that reach a workspace. `api_url` stands before `region`. `start` is unix seconds.
+
+    `max_rps` is the most requests a second that may be sent, a share of the budget already taken.
+    """
 
     token: Secret
     region: str
@@ -115,6 +118,17 @@ def requests_per_second(value: float) -> float:
     if not 0.01 <= value <= 1_000:
         raise SettingsError(f"The request budget {value} is out of range.", "Choose from 0.01 to 10 requests a second.")
     return value
+
+
+def budget_share(text: str) -> float:
+    """The part of the request budget that may be taken, above 0 and up to 1: `50%` and `50` are a half."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 1 <= percent <= 100:
+        raise SettingsError(f"The budget share {text!r} is no share.", "Choose from 1% to 100%.")
+    return percent / 100
 
 
 def dataset(text: str) -> str:

@@ -28,7 +28,7 @@ def connection_of(source: Source, clock: Clock) -> settings.Connection:
         start=settings.start_date(source.start_date, clock.now()) if source.start_date is not None else 0,
         region=settings.region(source.region),
         api_url=settings.api_url(source.api_url) if source.api_url is not None else None,
-        max_rps=settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share),
+        max_rps=round(settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share), 6),
         token=settings.access_token(os.environ.get(settings.TOKEN_VARIABLE)),
     )
 

@@ -16,6 +16,7 @@ from benchmarks.recipe import Changes
 from benchmarks.serving import Serving
 
 ROOT = Path(__file__).parents[1]
+DAY = 86_400
 
 
 class _Total(msgspec.Struct):
@@ -62,8 +63,11 @@ class Simulated:
         self._call("/reset-requests", b"")
 
     def evolve(self, edits: int) -> dict[str, Changes]:
-        """Let a day and so many edits in every list go by; the changes by table."""
-        body = msgspec.json.encode({"edits": edits})
+        """Let a day and so many edits in every list go by; the changes by table.
+
+        Activities are back-dated by half a day at most: those that are older wait for the next whole read of the log.
+        """
+        body = msgspec.json.encode({"edits": edits, "backdated_within": DAY // 2})
         return msgspec.json.decode(self._call("/evolve", body), type=dict[str, Changes])
 
     def records(self, table: str) -> list[bytes]:

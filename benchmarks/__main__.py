@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ def main() -> int:
     The exit code is 1 when a run failed or copied wrongly. A promise that is not kept is shown and is no failure: the
     machine may have been busy.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both let the processes that were started end
     options = _options()
     if options.read:
         results = kept(options.read)
@@ -48,6 +50,15 @@ def _measured(options: argparse.Namespace) -> Results:
         runs=options.runs,
         machine=description(),
     )
+    try:
+        _measure(options, results)
+    except KeyboardInterrupt:
+        results.failures.append("stopped before the end")
+    return results
+
+
+def _measure(options: argparse.Namespace, results: Results) -> None:
+    """Add what each round comes to; a round that fails is told, and the others go on."""
     for told, measure in _rounds(options):
         _say(told)
         try:
@@ -64,7 +75,6 @@ def _measured(options: argparse.Namespace) -> Results:
             results.hotspots = profile_round(scaled(BULK, options.scale), KEPT_IN / "bulk.folded")
         except CommandFailedError as error:
             results.failures.append(f"bulk under the profiler: {error}")
-    return results
 
 
 def _rounds(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Iterable[Figures]]]]:

@@ -14,7 +14,7 @@ from cio_replicate.extract.due import (
     MILESTONES,
     PeopleMode,
     Rules,
-    due_windows,
+    due_spans,
     log_until,
     merged,
     reads_whole,
@@ -48,17 +48,17 @@ def _holds(spans: list[tuple[int, int]], moment: float) -> bool:
 
 def test_a_first_run_reads_everything_since_the_start_date() -> None:
     """Without a position there is one span, from the start date to now."""
-    assert due_windows(START, NOW, None, 30) == [(START, NOW)]
+    assert due_spans(START, NOW, None, 30) == [(START, NOW)]
 
 
 def test_a_start_date_that_has_not_come_asks_for_nothing() -> None:
     """A span that ends before it begins is none."""
-    assert due_windows(NOW + 1, NOW, None, 30) == []
+    assert due_spans(NOW + 1, NOW, None, 30) == []
 
 
 def test_recent_deliveries_are_read_on_every_run() -> None:
     """A delivery of the last thirty days is due although nothing else is."""
-    spans = due_windows(START, NOW, _position(1), 30)
+    spans = due_spans(START, NOW, _position(1), 30)
     assert all(_holds(spans, NOW - days * DAY) for days in range(31))
 
 
@@ -66,13 +66,13 @@ def test_recent_deliveries_are_read_on_every_run() -> None:
 def test_a_delivery_is_due_once_when_it_gets_so_old(milestone: int) -> None:
     """What was younger than the milestone at the last run and is older now is read again; a day later it is not."""
     passed = NOW - milestone * DAY - DAY // 2
-    assert _holds(due_windows(START, NOW, _position(1), 10), passed)
-    assert not _holds(due_windows(START, NOW + 2 * DAY, _position(-1), 10), passed)
+    assert _holds(due_spans(START, NOW, _position(1), 10), passed)
+    assert not _holds(due_spans(START, NOW + 2 * DAY, _position(-1), 10), passed)
 
 
 def test_a_settled_delivery_is_not_read_again() -> None:
     """Between the milestones, and after the last, nothing is due."""
-    spans = due_windows(START, NOW, _position(1), 30)
+    spans = due_spans(START, NOW, _position(1), 30)
     assert not any(_holds(spans, NOW - days * DAY) for days in (45, 75, 120, 200, 800))
 
 
@@ -80,7 +80,7 @@ def test_a_settled_delivery_is_not_read_again() -> None:
 def test_nothing_new_is_left_out_however_long_the_pause(ago: float, recent: int, later: float) -> None:
     """All since the last run is due, and a day before it, whatever the rules."""
     base = _position(ago)
-    spans = due_windows(START, NOW, base, recent)
+    spans = due_spans(START, NOW, base, recent)
     moments = (base.through - LOOKBACK, base.through, NOW, NOW - later * DAY)
     assert all(_holds(spans, moment) for moment in moments if max(base.through - LOOKBACK, START) <= moment <= NOW)
 
@@ -92,7 +92,7 @@ def test_every_delivery_is_read_at_each_milestone_of_its_age(runs: list[float], 
     base, now = Position(read="r", start=START, through=NOW, latest=NOW), NOW
     for pause in runs:
         now += int(pause * DAY)
-        spans = due_windows(START, now, base, 30)
+        spans = due_spans(START, now, base, 30)
         for milestone in MILESTONES:
             if base.through - created < milestone * DAY <= now - created:
                 assert _holds(spans, created)
@@ -101,14 +101,14 @@ def test_every_delivery_is_read_at_each_milestone_of_its_age(runs: list[float], 
 
 def test_a_clock_that_runs_ahead_of_the_source_hides_nothing() -> None:
     """What is recent goes by the newest delivery seen, not by our clock alone."""
-    spans = due_windows(START, NOW, _position(1, latest_ago=55), 30)
+    spans = due_spans(START, NOW, _position(1, latest_ago=55), 30)
     assert _holds(spans, NOW - 54 * DAY)
     assert _holds(spans, NOW - 84 * DAY)
 
 
 def test_an_earlier_start_date_adds_what_lies_before() -> None:
     """The time that no run has covered is read whole, and no more than that."""
-    spans = due_windows(START, NOW, _position(1, start=START + 100 * DAY), 30)
+    spans = due_spans(START, NOW, _position(1, start=START + 100 * DAY), 30)
     assert spans[0] == (START, START + 100 * DAY - 1)
 
 

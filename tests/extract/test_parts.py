@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.api.paging import Place
-from cio_replicate.extract.parts import DAY, WINDOW, more_parts, parts_of, request_for, slice_of, windows
+from cio_replicate.extract.due import DAY
+from cio_replicate.extract.parts import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
+from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.catalogue import TABLES, table
 from cio_replicate.tables.declare import Paging, Reading
@@ -27,29 +29,14 @@ def _bounds(parts: list[Part]) -> list[tuple[int, int]]:
 
 
 @given(first=SECOND, length=st.integers(0, 15 * 366 * DAY))
-def test_windows_hold_every_second_once(first: int, length: int) -> None:
-    """Both bounds of a window are included, so the next begins a second later: no gap, and no second twice."""
-    last = first + length
-    made = windows(first, last)
-    assert made[0][0] == first
-    assert made[-1][1] == last
-    assert all(a <= b for a, b in made)
-    assert all(after[0] == before[1] + 1 for before, after in pairwise(made))
-
-
-@given(first=SECOND, length=st.integers(0, 15 * 366 * DAY))
-def test_no_window_is_wider_than_a_request_may_be(first: int, length: int) -> None:
-    """A request over more than six months is cut in silence, so none comes near it."""
-    assert all(b - a + 1 <= 180 * DAY for a, b in windows(first, first + length))
-
-
-@pytest.mark.parametrize(
-    ("length", "count"),
-    [(0, 1), (WINDOW - 2, 1), (WINDOW - 1, 1), (WINDOW, 2), (2 * WINDOW - 1, 2), (2 * WINDOW, 3), (-1, 0), (-DAY, 0)],
-)
-def test_there_are_no_more_windows_than_needed(length: int, count: int) -> None:
-    """Each window costs a request, and a span that has not begun costs none."""
-    assert len(windows(1_700_000_000, 1_700_000_000 + length)) == count
+def test_a_request_reaches_the_newest_window_of_a_span(first: int, length: int) -> None:
+    """A request over more than six months is cut in silence, so none comes near it; less is asked for whole."""
+    part = span(first, first + length)
+    a, b = window_of(part)
+    assert b == first + length
+    assert b - a + 1 == min(length + 1, 180 * DAY)
+    sent = parse_qs(urlsplit(request_for(MESSAGES, part, part.place).target).query)
+    assert (sent["start_ts"], sent["end_ts"]) == ([str(a)], [str(b)])
 
 
 def test_a_window_fits_into_the_shortest_half_year() -> None:
@@ -60,13 +47,11 @@ def test_a_window_fits_into_the_shortest_half_year() -> None:
     assert WINDOW < SIX_SHORTEST_MONTHS
 
 
-@given(start=SECOND, length=st.integers(0, 15 * 366 * DAY))
-def test_deliveries_are_read_from_the_start_date_to_now(start: int, length: int) -> None:
-    """Every run reads the whole span, each window as a part of its own at its first page."""
-    parts = parts_of(MESSAGES, start, start + length)
-    assert _bounds(parts) == windows(start, start + length)
-    assert len({part.name for part in parts}) == len(parts)
-    assert all(part.place == Place() and not part.path for part in parts)
+def test_a_first_read_of_deliveries_is_one_span() -> None:
+    """It reaches from the start date to now; how it is divided shows while it is read."""
+    (part,) = parts_of(MESSAGES, 1_600_000_000, 1_700_000_000)
+    assert bounds_of(part) == (1_600_000_000, 1_700_000_000)
+    assert part.place == Place()
 
 
 def test_a_start_date_ahead_of_the_clock_leaves_nothing_to_read() -> None:
@@ -86,14 +71,13 @@ def test_a_list_has_its_declared_parts_whatever_the_time(name: str) -> None:
 
 @given(start=SECOND, length=st.integers(0, 6 * 366 * DAY), later=st.integers(-DAY, 400 * DAY))
 def test_a_read_taken_up_again_covers_the_time_between(start: int, length: int, later: int) -> None:
-    """The windows of the first start and those added reach from the start date to now without a gap or an overlap."""
+    """The span of the first start and that added reach from the start date to now without a gap or an overlap."""
     ended = start + length
     parts = parts_of(MESSAGES, start, ended)
     more = more_parts(MESSAGES, parts, ended + later)
     bounds = _bounds([*parts, *more])
     assert all(after[0] == before[1] + 1 for before, after in pairwise(bounds))
     assert bounds[-1][1] == max(ended, ended + later)
-    assert all(b - a < WINDOW for a, b in bounds)
 
 
 def test_the_last_window_counts_wherever_it_stands() -> None:

@@ -66,7 +66,7 @@ def anchor(base: Position) -> int:
     return base.through if base.latest is None else min(base.through, base.latest)
 
 
-def due_windows(start: int, now: int, base: Position | None, recent_days: int) -> list[tuple[int, int]]:
+def due_spans(start: int, now: int, base: Position | None, recent_days: int) -> list[tuple[int, int]]:
     """The creation times (unix seconds, both included) whose deliveries a run that begins `now` reads, oldest first.
 
     All since the start date when there is no position. Else what is new or recent, what passed a milestone of its age

@@ -6,14 +6,12 @@ from enum import IntEnum
 
 from cio_replicate.api.paging import Place
 from cio_replicate.api.request import Request
-from cio_replicate.extract.due import Rules, due_windows, reads_whole
+from cio_replicate.extract.due import Rules, due_spans, reads_whole
+from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
 from cio_replicate.tables.declare import Paging, Reading, Slice, Table
 
-DAY = 86_400
-#: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
-WINDOW = 180 * DAY
 USUAL = Rules()
 
 
@@ -24,38 +22,41 @@ LISTED, NAMED = "listed", "named"
 def parts_of(table: Table, start: int, now: int, base: Position | None = None, rules: Rules = USUAL) -> list[Part]:
     """The parts of a new read that begins `now` at the position `base`, when `start` is the start date."""
     if table.reading is Reading.WINDOWS:
-        due = due_windows(start, now, base, rules.recent_days)
-        return [window(a, b) for first, last in due for a, b in windows(first, last)]
+        return [span(first, last) for first, last in due_spans(start, now, base, rules.recent_days)]
     if table.reading is Reading.PEOPLE and not reads_whole(table, base, now, rules):
         return [Part(LISTED), Part(NAMED)]
     return [Part(part.name, part.query, part.path) for part in table.slices]
 
 
 def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
-    """What a read that is taken up again `now` must add: the time since its last window ended."""
+    """What a read that is taken up again `now` must add: the time since its last span ended."""
     if table.reading is not Reading.WINDOWS:
         return []
     ended = max((int(part.query["end_ts"]) for part in parts), default=now)
-    return [window(a, b) for a, b in windows(ended + 1, now)]
+    return [span(ended + 1, now)] if ended < now else []
 
 
-def windows(first: int, last: int) -> list[tuple[int, int]]:
-    """The seconds `first` to `last`, both included, in windows that each hold both of their bounds and no gap.
+def bounds_of(part: Part) -> tuple[int, int]:
+    """The first and the last second of a span."""
+    return int(part.query["start_ts"]), int(part.query["end_ts"])
 
-    first                                        last
-    |------ WINDOW ------||------ WINDOW ------||---|
-    a                    b a+WINDOW ...             b
+
+def window_of(part: Part) -> tuple[int, int]:
+    """The first and the last second that a request for a span reaches: its newest, no more than `WINDOW` of them."""
+    first, last = bounds_of(part)
+    return max(first, last - WINDOW + 1), last
+
+
+def span(first: int, last: int) -> Part:
+    """The part that reads what was created from second `first` to `last`, both included, newest first.
+
+    It may be longer than a request reaches; then it ends with its newest window, and hands over what is left.
     """
-    return [(a, min(a + WINDOW - 1, last)) for a in range(first, last + 1, WINDOW)]
-
-
-def window(first: int, last: int) -> Part:
-    """The part that reads the seconds `first` to `last`, both included."""
     return Part(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
 
 
 def slice_of(table: Table, part: Part) -> Slice:
-    """The declared slice that a part reads; for a window one of its own."""
+    """The declared slice that a part reads; for a span one of its own."""
     for declared in table.slices:
         if declared.name == part.name:
             return declared
@@ -65,6 +66,8 @@ def slice_of(table: Table, part: Part) -> Slice:
 def request_for(table: Table, part: Part, place: Place) -> Request:
     """The request that reads the page at `place`."""
     query = dict(part.query)
+    if table.reading is Reading.WINDOWS:
+        query["start_ts"] = str(window_of(part)[0])
     if table.page_size is not None:
         query["limit"] = str(table.page_size)
     if table.paging is Paging.OFFSET:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import msgspec
@@ -24,11 +24,20 @@ from cio_replicate.base.errors import (
 from cio_replicate.base.threads import OnThread
 from cio_replicate.extract.conveyor import Conveyor
 from cio_replicate.extract.lander import Landed, Lander
-from cio_replicate.extract.parts import LISTED, NAMED, request_for, slice_of, urgency_of, window
+from cio_replicate.extract.parts import (
+    LISTED,
+    NAMED,
+    bounds_of,
+    request_for,
+    slice_of,
+    span,
+    urgency_of,
+    window_of,
+)
 from cio_replicate.extract.people_log import Named
 from cio_replicate.extract.persons import KnownPeople, PeopleFetcher
 from cio_replicate.extract.rows import key_text
-from cio_replicate.extract.slices import Density, cut, lies_before
+from cio_replicate.extract.slices import Density, Seen, divided, in_order, left_over, lies_before
 from cio_replicate.extract.times import times_reader
 from cio_replicate.extract.together import tasks, together
 from cio_replicate.landing.read import Part
@@ -91,9 +100,11 @@ class TableReader:
         parts = [part for part in self._lander.read.parts if not part.place.done]
         first = await self._first_pages(parts)
         async with tasks() as group:
+            for part in first.covered:
+                group.create_task(self._left_out(part))
             for part in parts:
-                if part.name != NAMED:
-                    self._start(group, part, first.get(part.name))
+                if part.name != NAMED and part not in first.covered:
+                    self._start(group, part, first.pages.get(part.name))
         async with tasks() as group:
             for part in parts:
                 if part.name == NAMED:
@@ -124,18 +135,23 @@ class TableReader:
 
         group.create_task(read())
 
-    async def _first_pages(self, parts: Sequence[Part]) -> dict[str, Page]:
-        """The first pages of parts that can only be read well when all of them are known."""
+    async def _first_pages(self, parts: Sequence[Part]) -> _First:
+        """The first pages of parts that can only be read well when those of others are known too."""
+        new = {part.name: part for part in parts if part.place == Place()}
+        first = _First()
         if self._table.paging is Paging.OFFSET:
-            new = [part for part in parts if part.place == Place()]
-            pages = await together([partial(self._first_page, part) for part in new])
-            return {part.name: page for part, page in zip(new, pages, strict=True) if page is not None}
-        first: dict[str, Page] = {}
-        by_name = {part.name: part for part in parts}
-        for part in parts:
-            whole = by_name.get(slice_of(self._table, part).covered_by or "")
-            if whole is not None and part.place == whole.place == Place():
-                first |= await self._covered(part, whole)
+            pages = await together([partial(self._first_page, part) for part in new.values()])
+            first.pages = {name: page for name, page in zip(new, pages, strict=True) if page is not None}
+            await self._find_page_size(new, first.pages)
+            return first
+        for part in new.values():
+            whole = new.get(slice_of(self._table, part).covered_by or "")
+            if whole is None:
+                continue
+            mine, theirs = await together([partial(self._first_page, part), partial(self._first_page, whole)])
+            first.pages |= {one.name: page for one, page in ((part, mine), (whole, theirs)) if page is not None}
+            if mine is not None and theirs is not None and self._keys(mine) & self._keys(theirs):
+                first.covered.append(part)
         return first
 
     async def _first_page(self, part: Part) -> Page | None:
@@ -144,16 +160,23 @@ class TableReader:
         except ChildGoneError:
             return None
 
-    async def _covered(self, part: Part, whole: Part) -> dict[str, Page]:
-        """The first pages of two parts of which one may hold all that the other does; a part so covered is done."""
-        mine, theirs = await together([partial(self._first_page, part), partial(self._first_page, whole)])
-        if mine is None or theirs is None:
-            return {}
-        if not self._keys(mine) & self._keys(theirs):
-            return {part.name: mine, whole.name: theirs}
+    async def _find_page_size(self, parts: Mapping[str, Part], pages: Mapping[str, Page]) -> None:
+        """Find out by one request whether lists by offset may end with a page shorter than asked for.
+
+        The longest first page is either the whole list, and then the shorter ones are too, or as long as this server
+        makes a page.
+        """
+        name = max(pages, key=lambda one: len(pages[one].items), default=None)
+        if name is None or not 0 < len(pages[name].items) < (self._table.page_size or 0):
+            return
+        behind = await self._fetch(parts[name], Place(offset=len(pages[name].items)))
+        if not behind.items:
+            self._longest += 1
+
+    async def _left_out(self, part: Part) -> None:
+        """Record that a part is read with another one."""
         await self._around.ready()
         await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
-        return {whole.name: theirs}
 
     def _keys(self, page: Page) -> set[str]:
         try:
@@ -205,7 +228,9 @@ class TableReader:
                 await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
                 return []
             course.passed(page)
-            more = self._cut(part, page) if not beyond.done else []
+            more = self._onward(part, page, ended=beyond.done)
+            if more and not beyond.done:
+                page = self._without(page, bounds_of(more[0])[1])
             place = replace(beyond, done=beyond.done or bool(more))
             await belt.put(partial(self._made_ready, part, page, more), partial(self._land, part, place))
             page = None
@@ -229,17 +254,27 @@ class TableReader:
                 return replace(beyond, done=True)
         return beyond
 
-    def _cut(self, part: Part, page: Page) -> list[Part]:
-        """The parts that read on in this one's place, if it is long and there is room to read more at once."""
-        if self._table.reading is not Reading.WINDOWS or not page.items:
+    def _onward(self, part: Part, page: Page, *, ended: bool) -> list[Part]:
+        """The parts that read on in the place of a span: what its window leaves, or several that are read at once."""
+        if self._table.reading is not Reading.WINDOWS:
             return []
-        ends = self._times(replace(page, items=[page.items[0], page.items[-1]]))
-        if not ends:
-            return []
-        self._density.add(len(page.items), max(ends), min(ends))
-        if not self._around.client.spare or self._open >= PARTS_AT_ONCE:
-            return []
-        return [window(a, b) for a, b in cut(int(part.query["start_ts"]), self._times(page), self._density)]
+        first, window_first = bounds_of(part)[0], window_of(part)[0]
+        ends = self._times(replace(page, items=[page.items[0], page.items[-1]])) if page.items else []
+        if ends:
+            self._density.add(len(page.items), ends[0], ends[-1])
+        room = PARTS_AT_ONCE - self._open if self._around.client.spare else 0
+        spans: list[tuple[int, int]] = []
+        if ended:
+            spans = left_over(first, window_first, self._density, room)
+        elif ends:
+            seen = Seen(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
+            spans = divided(first, window_first, seen, self._density, room)
+        return [span(*bounds) for bounds in spans]
+
+    def _without(self, page: Page, oldest: int) -> Page:
+        """The page but for the rows of its oldest second, which come again where it is read on."""
+        times = self._times(page)
+        return replace(page, items=[item for item, at in zip(page.items, times, strict=True) if at != oldest])
 
     async def _fetch(self, part: Part, place: Place) -> Page:
         request = request_for(self._table, part, place)
@@ -294,6 +329,14 @@ class TableReader:
 
     def _now(self) -> int:
         return int(self._around.clock.now())
+
+
+@dataclass(slots=True)
+class _First:
+    """First pages by the names of their parts, and the parts of which another one holds all."""
+
+    pages: dict[str, Page] = field(default_factory=dict)
+    covered: list[Part] = field(default_factory=list)
 
 
 class _Course:

@@ -1,17 +1,26 @@
-"""Cuts a window of deliveries in two when it turns out to hold many pages: pure decisions."""
+"""How a long span of deliveries is read on: in one window after another, or cut and read at once: pure decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from cio_replicate.extract.due import DAY
+
+#: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
+WINDOW = 180 * DAY
 #: A slice ends with a page that is half full on average, so one of so many pages costs some six per cent more requests
 #: at worst; slices are only cut while requests could be sent that nobody has.
 LEAST_PAGES = 8
 MOST_PAGES = 40
-#: How much denser than on average the rest of a window may be taken to be because its last page was.
+#: How much denser than on average the rest of a span may be taken to be because its last page was.
 DENSER = 4.0
+ALIKE = 1.25
+#: A slice is made a little shorter than its pages, since a single row too many costs a request.
+FILLED = 0.98
+#: With fewer pages than this left in a window, the next one begins where the last page ended, so that pages stay full.
+LAST_PAGES = 1.5
 
 
 @dataclass(slots=True)
@@ -20,11 +29,13 @@ class Density:
 
     rows: int = 0
     seconds: int = 0
+    longest_page: int = 0
 
     def add(self, rows: int, newest: int, oldest: int) -> None:
         """A page was read."""
         self.rows += rows
-        self.seconds += newest - oldest
+        self.seconds += abs(newest - oldest)
+        self.longest_page = max(self.longest_page, rows)
 
     @property
     def per_second(self) -> float:
@@ -32,27 +43,64 @@ class Density:
         return self.rows / max(1, self.seconds)
 
 
-def cut(first: int, times: Sequence[int], usual: Density) -> list[tuple[int, int]]:
-    """The seconds that are left of a window after a page, in two slices; nothing when that is not worth a request.
+def left_over(first: int, window_first: int, usual: Density, room: int) -> list[tuple[int, int]]:
+    """What is left of a span that begins at `first` when its newest window is read to its end.
 
-    `first` is where the window begins, `times` the creation times of the page (unix seconds). They must come newest
-    first, as the API gives them (live): then whatever the window still holds is as old as the page's last row or older.
-    The newer slice gets some pages' worth of time, as dense as this page; the older the rest.
-
-      first                                          oldest         newest
-        |- - - - older slice - - - -||- newer slice -|███ page ███|
-                                     c               rows of this very second may be on both sides
+    Read at once, window by window, if there is `room` for more and a window is not expected to fill a page; then
+    nothing is gained by going on from page to page.
     """
-    if not times or any(after > before for before, after in pairwise(times)):
+    if first >= window_first:
         return []
-    newest, oldest = times[0], times[-1]
-    here = len(times) / max(1, newest - oldest)
-    pages = min(here, DENSER * usual.per_second) * (oldest - first) / len(times)
-    if pages < 2 * LEAST_PAGES:
+    sparse = usual.per_second * WINDOW < max(1, usual.longest_page)
+    if not sparse or room < 1:
+        return [(first, window_first - 1)]
+    return [(max(first, last - WINDOW + 1), last) for last in range(window_first - 1, first - 1, -WINDOW)]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A page of a span: its rows, and the creation times (unix seconds) of its first and last one.
+
+    `newest_first` looks at all of its rows.
+    """
+
+    rows: int
+    newest: int
+    oldest: int
+    newest_first: Callable[[], bool]
+
+
+def divided(first: int, window_first: int, page: Seen, usual: Density, room: int) -> list[tuple[int, int]]:
+    """What is left of a span after a page, if it is to be read otherwise than by the page's own token; else nothing.
+
+    The page must come newest first, as the API gives them (live): then whatever the span still holds is as old as the
+    page's last row or older. If there is `room` to read more at once and much is left, it is cut in two, of which the
+    newer has some full pages by the density of this page. If the window is nearly read, the next one begins at the
+    page's last row, since the window's last page would be short.
+
+      first                window_first              oldest         newest
+        |- - - older - - - - -|- -||- - - newer - - - |███ page ███|
+                                                      of this very second rows may be left, so it is read again
+    """
+    if page.oldest >= page.newest:
         return []
-    newer = min(pages / 2, MOST_PAGES)
-    middle = oldest - max(1, round(newer * len(times) / here))
-    return [(first, middle), (middle + 1, oldest)] if first < middle else []
+    here = page.rows / (page.newest - page.oldest)
+    spans: list[tuple[int, int]] = []
+    pages = min(here, DENSER * usual.per_second) * (page.oldest - first) / page.rows
+    if room > 0 and pages >= 2 * LEAST_PAGES:
+        # where a page is about as dense as all before it, those tell more exactly
+        density = usual.per_second if 1 / ALIKE < here / usual.per_second < ALIKE else here
+        rows = FILLED * int(min(pages / 2, MOST_PAGES)) * page.rows
+        middle = page.oldest - max(1, round(rows / density))
+        spans = [(middle + 1, page.oldest), (first, middle)] if first < middle else []
+    elif first < window_first and max(here, usual.per_second) * (page.oldest - window_first) < LAST_PAGES * page.rows:
+        spans = [(first, page.oldest)]
+    return spans if spans and page.newest_first() else []
+
+
+def in_order(times: Sequence[int]) -> bool:
+    """Whether these come newest first."""
+    return bool(times) and all(later <= earlier for earlier, later in pairwise(times))
 
 
 def lies_before(moment: int, page: Sequence[int], first_page: Sequence[int]) -> bool:
@@ -61,6 +109,6 @@ def lies_before(moment: int, page: Sequence[int], first_page: Sequence[int]) -> 
     That holds only for a list that comes newest first, so the page must be in that order and lie wholly after the
     list's first page, which must be newer; a first page alone shows no order.
     """
-    if not page or not first_page or any(after > before for before, after in pairwise(page)):
+    if not first_page or not in_order(page):
         return False
     return page[0] < moment and page[0] <= first_page[-1] and page[-1] < first_page[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cio_replicate.api.request import Meter
 from cio_replicate.extract.due import merged
-from cio_replicate.extract.parts import LISTED, NAMED
+from cio_replicate.extract.parts import LISTED, NAMED, bounds_of
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part, Read
 from cio_replicate.replication.known_people import PeopleInCopy
@@ -76,7 +76,7 @@ def share_read(work: Work, part: Part) -> float | None:
     """How much of the table is read, from 0 to 1, as far as it can be told: by time in windows, or by its last size."""
     parts = tuple(work.read.parts)  # the landing thread may add some
     if work.table.reading is Reading.WINDOWS:
-        spans = {one.name: _span(one) for one in parts}
+        spans = {one.name: bounds_of(one) for one in parts}
         whole = sum(last - first + 1 for first, last in merged(spans.values()))
         left = 0
         for one in parts:
@@ -87,7 +87,3 @@ def share_read(work: Work, part: Part) -> float | None:
     if part.place.done and len(parts) == 1:
         return 1.0
     return min(1.0, work.read.tally.rows / work.expected_rows) if work.expected_rows else None
-
-
-def _span(window: Part) -> tuple[int, int]:
-    return int(window.query["start_ts"]), int(window.query["end_ts"])

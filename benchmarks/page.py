@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmarks.figures import found, medians
+from benchmarks.hotspots import Hotspots
 from benchmarks.results import Results, Table, tables
 
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- written by make bench: end -->"
@@ -40,6 +41,8 @@ def as_markdown(results: Results) -> str:
     machine = [f"- {name}: {value}" for name, value in results.machine.items()]
     parts = [" ".join(how), "\n".join(machine)]
     parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items()]
+    if results.hotspots and results.hotspots.phases:
+        parts.append(_bottleneck(results.hotspots))
     bulk = found(medians(results.figures), "bulk")
     if results.hotspots and bulk:
         parts.append(
@@ -47,6 +50,16 @@ def as_markdown(results: Results) -> str:
             f"takes {bulk.cpu_seconds:,.0f} CPU s, the threads of DuckDB and Arrow included."
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _bottleneck(hotspots: Hotspots) -> str:
+    """What would have to be made faster next: the largest phase, and the largest module."""
+    phase, share = max(hotspots.phases.items(), key=lambda item: item[1])
+    module, part = max(hotspots.modules.items(), key=lambda item: item[1])
+    return (
+        f"**The next bottleneck** is the largest phase, *{phase}*, with {share:.0%}; of the modules `{module}` has the "
+        f"most, {part:.0%}. Were that phase free, a CPU second would do {1 / max(1 - share, 0.01):.2f} times as much."
+    )
 
 
 def _piped(table: Table) -> str:

@@ -94,6 +94,16 @@ def test_the_page_takes_new_results_in_place_of_old_ones() -> None:
         written_into("# Speed\n", results(LIMITED))
 
 
+def test_the_page_names_the_next_bottleneck() -> None:
+    """The largest phase of the profile is named, and what would be won if it took no time."""
+    given = results(BULK)
+    given.hotspots = Hotspots({"decoding": 0.5, "loading": 0.5}, {"lane.py": 0.3, "duckdb.py": 0.5}, 3.0)
+    written = written_into(f"{BEGIN}\n{END}", given)
+    assert "*decoding*, with 50%" in written
+    assert "`duckdb.py`" in written
+    assert "2.00 times as much" in written
+
+
 def test_text_compares_with_whoever_did_the_same() -> None:
     """A baseline that did the same workload is compared with, figure by figure."""
     plain = msgspec.structs.replace(LIMITED, by="plain", requests=120, seconds=26.4, cpu_seconds=4.0)

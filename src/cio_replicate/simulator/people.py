@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -110,7 +111,7 @@ def person(spec: WorkspaceSpec, index: int, at: int | None = None) -> bytes:
 def _attributes(spec: WorkspaceSpec, who: Identity, index: int, created: int) -> dict[str, str | None]:
     bits = draw(spec.seed, _ATTRIBUTES + 1, index)
     city, country = pick(words.CITIES, bits >> 8)
-    topics = {f"topic_{topic + 1}": chance(bits >> topic, 700) for topic in range(spec.topics)}
+    topics = tuple([chance(bits >> topic, 700) for topic in range(spec.topics)])
     attributes: dict[str, str | None] = {
         "cio_id": who.cio_id,
         "id": who.id,
@@ -124,13 +125,20 @@ def _attributes(spec: WorkspaceSpec, who: Identity, index: int, created: int) ->
         "orders": str((bits >> 40) % 40),
         "lifetime_value": f"{(bits >> 44) % 90_000 / 100:.2f}",
         "created_at": str(created),
-        "cio_subscription_preferences": msgspec.json.encode({"topics": topics}).decode(),
+        "cio_subscription_preferences": _preferences(topics),
     }
     if spec.hostile and bits % 5 == 0:
         for extra in range(1 + bits % 3):
             more = draw(spec.seed, _ATTRIBUTES + 2 + extra, index)
             attributes[pick(words.HOSTILE_KEYS, more)] = pick(words.HOSTILE_TEXTS, more >> 16)
     return attributes
+
+
+@lru_cache(maxsize=1_024)
+def _preferences(topics: tuple[bool, ...]) -> str:
+    """The JSON text that says of each topic whether the person wants it."""
+    wanted = {f"topic_{number}": wants for number, wants in enumerate(topics, 1)}
+    return msgspec.json.encode({"topics": wanted}).decode()
 
 
 def _devices(spec: WorkspaceSpec, index: int, created: int) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def written_into(page: str, results: Results) -> str:
 
 def as_markdown(results: Results) -> str:
     """What the figures were taken with, then the tables."""
-    how = [f"Taken {results.at}, medians of {results.runs} runs (one for the baselines)."]
+    how = [f"Taken {results.at}, each figure the median of its runs: {results.runs}, and one of each baseline."]
     if results.scale != 1:
         how.append(f"**Not the real thing: all counts are multiplied by {results.scale:g}.**")
     if results.failures:
@@ -41,13 +41,13 @@ def as_markdown(results: Results) -> str:
     machine = [f"- {name}: {value}" for name, value in results.machine.items()]
     parts = [" ".join(how), "\n".join(machine)]
     parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items()]
-    if results.hotspots and results.hotspots.phases:
-        parts.append(_bottleneck(results.hotspots))
-    bulk = found(medians(results.figures), "bulk")
-    if results.hotspots and bulk:
+    hotspots, bulk = results.hotspots, found(medians(results.figures), "bulk")
+    if hotspots and hotspots.phases:
+        parts.append(_bottleneck(hotspots))
+    if hotspots and hotspots.phases and bulk:
         parts.append(
-            f"The profile saw {results.hotspots.seconds:,.0f} s in threads that run Python; unprofiled, the process "
-            f"takes {bulk.cpu_seconds:,.0f} CPU s, the threads of DuckDB and Arrow included."
+            f"The profile saw {hotspots.seconds:,.0f} s in threads that run Python; unprofiled, the process takes "
+            f"{bulk.cpu_seconds:,.0f} CPU s, the threads of DuckDB and Arrow included."
         )
     return "\n\n".join(parts) + "\n"
 

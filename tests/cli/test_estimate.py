@@ -5,12 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from cio_replicate.api.paging import Page
+from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.read import Part
-from cio_replicate.replication.estimate import Estimate, last_complete, of_pages, of_people, stretched, total
+from cio_replicate.replication.estimate import of_first_pages, of_people, stretched, total
+from cio_replicate.replication.predict import Estimate, last_complete
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.tables.catalogue import table
 
 MESSAGES, CUSTOMERS, SENDERS = table("messages"), table("customers"), table("sender_identities")
+NEWSLETTERS, LOG, SUPPRESSIONS = table("newsletters"), table("activities"), table("eps_suppression")
 
 
 def messages(count: int, *, newest: int, apart: int, more: bool) -> Page:
@@ -27,13 +30,13 @@ def window(start: int, end: int) -> Part:
 def test_a_window_that_ends_on_its_first_page_is_counted() -> None:
     """One request, and exactly its rows."""
     page = messages(7, newest=1_000, apart=10, more=False)
-    assert of_pages(MESSAGES, [(window(0, 1_000), page)], unasked=0) == Estimate("messages", 1, 1, 7, "counted")
+    assert of_first_pages(MESSAGES, [(window(0, 1_000), page)]) == Estimate("messages", 1, 1, 7, "counted")
 
 
 def test_a_longer_window_is_as_dense_as_its_first_page() -> None:
     """A thousand messages in a tenth of the window mean ten thousand in all of it."""
     page = messages(1_000, newest=100_000, apart=10, more=True)
-    found = of_pages(MESSAGES, [(window(0, 100_000), page)], unasked=0)
+    found = of_first_pages(MESSAGES, [(window(0, 100_000), page)])
     assert found.basis == "estimated from first page"
     assert found.most == found.least == 11
     assert abs((found.rows or 0) - 10_010) < 20
@@ -49,13 +52,34 @@ def test_density_needs_time_between_rows() -> None:
 def test_a_full_page_without_times_has_no_upper_bound() -> None:
     """What goes on after a full page is at least one page more."""
     page = Page([msgspec.Raw(b"{}")] * 100, "token")
-    found = of_pages(SENDERS, [(Part("visible"), page)], unasked=1)
-    assert (found.least, found.most, found.rows) == (3, None, 100)
+    found = of_first_pages(NEWSLETTERS, [(Part("all"), page)])
+    assert (found.least, found.most, found.rows) == (2, None, 100)
 
 
 def test_a_token_after_a_short_page_costs_one_request() -> None:
     """The page after the last sender is empty, but asked for."""
-    assert of_pages(SENDERS, [(Part("visible"), Page([msgspec.Raw(b"{}")], "token"))], unasked=0).least == 2
+    assert of_first_pages(SENDERS, [(Part("visible"), Page([msgspec.Raw(b"{}")], "token"))]).least == 2
+
+
+def test_a_span_of_years_costs_a_request_for_each_half() -> None:
+    """However few its messages, since a request reaches no further back."""
+    page = messages(7, newest=WINDOW * 3, apart=10, more=False)
+    found = of_first_pages(MESSAGES, [(window(0, WINDOW * 3 - 1), page)])
+    assert (found.least, found.most, found.rows) == (3, 3, 7)
+
+
+def test_a_list_that_another_holds_costs_a_request() -> None:
+    """The log without deleted people is looked at once."""
+    pages = [(Part("with deleted"), Page([msgspec.Raw(b"{}")] * 7, "")), (Part("default"), Page([], ""))]
+    assert of_first_pages(LOG, pages).least == 2
+
+
+def test_lists_by_offset_cost_one_request_more_together() -> None:
+    """It tells that pages could be longer; a full page tells that too."""
+    kinds = [Part(one.name) for one in SUPPRESSIONS.slices]
+    short = [(part, Page([msgspec.Raw(b"{}")] * 7, "")) for part in kinds]
+    assert of_first_pages(SUPPRESSIONS, short).least == 5
+    assert of_first_pages(SUPPRESSIONS, [(part, Page([], "")) for part in kinds]).least == 4
 
 
 def test_people_cost_a_list_and_their_attributes() -> None:
@@ -67,8 +91,7 @@ def test_one_of_several_workspaces_is_a_range_until_a_run_has_told() -> None:
     """The smallest and the largest workspace bound the cost; the last run knows it."""
     found = of_people(CUSTOMERS, [100, 1_001], None)
     assert (found.least, found.most) == (2, 13)
-    last = TableReport(name="customers", requests=13, read=1_001)
-    assert of_people(CUSTOMERS, [100, 1_001], last) == Estimate("customers", 13, 13, 1_001, "last run")
+    assert of_people(CUSTOMERS, [100, 1_001], 1_001) == Estimate("customers", 13, 13, 1_001, "rows in the copy")
 
 
 def test_the_total_is_open_when_one_table_is() -> None:

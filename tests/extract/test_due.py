@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.extract.due import (
-    DAY,
-    LOOKBACK,
-    MILESTONES,
-    PeopleMode,
-    Rules,
-    due_spans,
-    log_until,
-    merged,
-    reads_whole,
-)
+from cio_replicate.extract.due import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
 from cio_replicate.landing.position import Position
+from cio_replicate.settings.again import PeopleMode, Rules
 from cio_replicate.tables.catalogue import TABLES, table
 from cio_replicate.tables.declare import Reading
 

@@ -11,13 +11,13 @@ from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.events import Event
 from cio_replicate.base.secret import Secret
-from cio_replicate.extract.due import Rules
 from cio_replicate.extract.parts import USUAL
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report
 from cio_replicate.replication.run import Run
+from cio_replicate.settings.again import Rules
 from cio_replicate.simulator import Simulator
 from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.tables.declare import Table

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from cio_replicate.base.events import Event, Noted
-from cio_replicate.extract.due import DAY, LOOKBACK, RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.extract.due import DAY, LOOKBACK
 from cio_replicate.replication.report import Report, Status, TableReport
+from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import table
 from tests.pipeline.copies import copy, differences, truth

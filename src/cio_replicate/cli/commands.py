@@ -13,7 +13,7 @@ import typer
 
 from cio_replicate import __version__
 from cio_replicate.cli import options
-from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.options import Again, Copy, Output, Source
 
 SETUP = "Put an App API key of Customer.io (Account settings, API credentials) into CIO_ACCESS_TOKEN."
 
@@ -96,13 +96,16 @@ def sync(  # noqa: PLR0913 - an option is an argument
     max_rps: options.MaxRps = 10.0,
     budget_share: options.BudgetShare = "100%",
     dataset: options.Dataset = "customerio",
+    customers: options.Customers = "full",
+    recent_days: options.RecentDays = 30,
+    full_every: options.FullEvery = 7,
     full_refresh: Annotated[
         str | None,
         typer.Option(
             "--full-refresh",
             metavar="A,B|all",
-            help="Read these tables from the start date again, whatever was read before; rows in the copy stay.",
-            rich_help_panel=options.COPY,
+            help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
+            rich_help_panel=options.AGAIN,
         ),
     ] = None,
     state_dir: options.StateDir = None,
@@ -111,7 +114,8 @@ def sync(  # noqa: PLR0913 - an option is an argument
 ) -> int:
     """Copy the workspace into DuckDB, or bring an earlier copy up to date.
 
-    The first run reads everything since the start date, later ones write only what changed. A run that failed or was
+    The first run reads everything since the start date, later ones what is recent or may have changed, and write only
+    what did. A run that failed or was
     stopped with Ctrl-C is gone on with by the same command. The access token comes from the environment variable
     CIO_ACCESS_TOKEN, and from nowhere else.
 
@@ -121,7 +125,8 @@ def sync(  # noqa: PLR0913 - an option is an argument
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
     source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
-    return work.sync(source, Copy(to, dataset, state_dir), full_refresh, Output(json, quiet))
+    again = Again(customers, recent_days, full_every, full_refresh)
+    return work.sync(source, again, Copy(to, dataset, state_dir), Output(json, quiet))
 
 
 @app.command(epilog=_examples("cio-replicate tables", "cio-replicate tables messages"))
@@ -174,6 +179,9 @@ def plan(  # noqa: PLR0913 - an option is an argument
     budget_share: options.BudgetShare = "100%",
     to: options.MaybeTo = None,
     dataset: options.Dataset = "customerio",
+    customers: options.Customers = "full",
+    recent_days: options.RecentDays = 30,
+    full_every: options.FullEvery = 7,
     state_dir: options.StateDir = None,
     json: options.Json = False,
 ) -> int:
@@ -185,7 +193,8 @@ def plan(  # noqa: PLR0913 - an option is an argument
     from cio_replicate.cli import plan as work  # noqa: PLC0415 - see above
 
     source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
-    return work.plan(source, Copy(to, dataset, state_dir), Output(json))
+    again = Again(customers, recent_days, full_every)
+    return work.plan(source, again, Copy(to, dataset, state_dir), Output(json))
 
 
 @app.command(epilog=_examples("cio-replicate status --to duckdb:///customerio.duckdb"))

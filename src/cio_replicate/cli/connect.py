@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from cio_replicate.api.client import Client
 from cio_replicate.api.region import AUTO, HOSTS, find_region
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import Clock
-from cio_replicate.cli.options import Source
+from cio_replicate.cli.options import Again, Source
 from cio_replicate.landing.folder import default_root
+from cio_replicate.settings import again as settings_again
 from cio_replicate.settings import connection as settings
+from cio_replicate.settings.again import Rules
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Table
 
@@ -37,6 +39,11 @@ def tables_of(source: Source) -> tuple[Table, ...]:
     """The tables that the options select. Raises SettingsError."""
     chosen = settings.selected(catalogue.names(), source.tables, source.exclude)
     return tuple(catalogue.table(name) for name in chosen)
+
+
+def rules_of(again: Again, tables: Collection[Table]) -> Rules:
+    """The rules of reading again that the options name. Raises SettingsError."""
+    return settings_again.rules(again.customers, again.recent_days, again.full_every, [table.name for table in tables])
 
 
 def state_root(state_dir: Path | None) -> Path:

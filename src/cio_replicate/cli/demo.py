@@ -21,11 +21,12 @@ from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
-from cio_replicate.extract.due import LOOKBACK, RECENT_DAYS
+from cio_replicate.extract.due import LOOKBACK
 from cio_replicate.landing.folder import default_root
 from cio_replicate.load.query import CopyReader
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status
+from cio_replicate.settings.again import RECENT_DAYS
 from cio_replicate.settings.connection import Connection, DuckDBAddress
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES

@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cio_replicate.settings.again import FULL_EVERY_DAYS, RECENT_DAYS, PeopleMode
+
 WORKSPACE, COPY, OUTPUT = "Where the data comes from", "Where the copy goes", "What is shown"
+AGAIN = "What later runs read again"
 
 StartDate = Annotated[
     str,
@@ -71,6 +74,36 @@ Exclude = Annotated[
     ),
 ]
 
+Customers = Annotated[
+    str,
+    typer.Option(
+        "--customers",
+        metavar="full|changes",
+        help="Read everybody on every run, or list everybody and ask only for those who are new or whom the activity "
+        "log names; then everybody all the same every --full-every days.",
+        rich_help_panel=AGAIN,
+    ),
+]
+RecentDays = Annotated[
+    int,
+    typer.Option(
+        "--recent-days",
+        metavar="DAYS",
+        help="Messages created within so many days are read on every run; older ones when they get 30, 60, 90 and 180 "
+        "days old, so that late opens and conversions arrive.",
+        rich_help_panel=AGAIN,
+    ),
+]
+FullEvery = Annotated[
+    int,
+    typer.Option(
+        "--full-every",
+        metavar="DAYS",
+        help="Read the whole activity log, and with --customers changes everybody, at least so often.",
+        rich_help_panel=AGAIN,
+    ),
+]
+
 _TO = typer.Option(
     "--to",
     metavar="duckdb:///FILE",
@@ -118,6 +151,16 @@ class Source:
     tables: str | None
     exclude: str | None
     budget_share: str = "100%"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What later runs read again, as the user wrote it."""
+
+    customers: str = PeopleMode.FULL.value
+    recent_days: int = RECENT_DAYS
+    full_every: int = FULL_EVERY_DAYS
+    full_refresh: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

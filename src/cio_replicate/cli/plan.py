@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,27 +12,19 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, state_root, tables_of
+from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, rules_of, state_root, tables_of
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.options import Again, Copy, Output, Source
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
 from cio_replicate.landing.folder import task_folder
-from cio_replicate.landing.position import Position
 from cio_replicate.load.query import CopyReader
-from cio_replicate.replication.estimate import Estimate, estimate, last_complete, total
-from cio_replicate.replication.report import TableReport
+from cio_replicate.replication.estimate import Modes, estimate, modes, total
+from cio_replicate.replication.predict import Estimate, Past, last_complete
 from cio_replicate.settings import connection as settings
+from cio_replicate.settings.again import Rules
 from cio_replicate.settings.connection import Connection, DuckDBAddress
 from cio_replicate.tables.declare import Table
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What earlier runs have left: positions in the destination, and the last complete report of each table."""
-
-    positions: Mapping[str, Position]
-    last: Mapping[str, TableReport]
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -45,16 +37,18 @@ class Plan(msgspec.Struct, kw_only=True):
     seconds_least: float
     seconds_most: float | None
     tables: list[Estimate]
+    customers: Modes | None = None  # what each way to read people costs; none when that is not known
 
 
-def plan(source: Source, copy: Copy, output: Output) -> int:
+def plan(source: Source, again: Again, copy: Copy, output: Output) -> int:
     """Estimate and print; the exit code. Raises SettingsError and AccessError."""
     clock = SystemClock()
     connection, tables = connection_of(source, clock), tables_of(source)
+    rules = rules_of(again, tables)
     address = settings.destination(copy.to) if copy.to is not None else None
     dataset = settings.dataset(copy.dataset)
-    known = _known(address, dataset, state_root(copy.state_dir)) if address is not None else Known({}, {})
-    made = asyncio.run(_plan(connection, tables, known, clock))
+    with _past(address, dataset, state_root(copy.state_dir)) as past:
+        made = asyncio.run(_plan(connection, tables, past, rules, clock))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
     else:
@@ -64,20 +58,24 @@ def plan(source: Source, copy: Copy, output: Output) -> int:
     return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
 
 
-def _known(address: DuckDBAddress, dataset: str, root: Path) -> Known:
-    reports = past_runs(task_folder(root, str(address), dataset), 100)
-    positions: Mapping[str, Position] = {}
-    if address.file.exists():
-        with CopyReader(address.file, dataset) as reader:
-            positions = reader.positions() if reader.exists else {}
-    return Known(positions, last_complete(reports))
+@contextmanager
+def _past(address: DuckDBAddress | None, dataset: str, root: Path) -> Iterator[Past]:
+    """What earlier runs have left, while the copy is open."""
+    if address is None:
+        yield Past()
+        return
+    last = last_complete(past_runs(task_folder(root, str(address), dataset), 100))
+    if not address.file.exists():
+        yield Past(last=last)
+        return
+    with CopyReader(address.file, dataset) as reader:
+        yield Past(reader, reader.positions(), last) if reader.exists else Past(last=last)
 
 
-async def _plan(connection: Connection, tables: Sequence[Table], known: Known, clock: Clock) -> Plan:
+async def _plan(connection: Connection, tables: Sequence[Table], past: Past, rules: Rules, clock: Clock) -> Plan:
+    now = int(clock.now())
     async with connected(connection, clock, IMPATIENT) as client:
-        estimates = await estimate(
-            client, tables, connection.start, int(clock.now()), positions=known.positions, last=known.last
-        )
+        estimates = await estimate(client, tables, connection.start, now, past, rules)
         asked = client.totals.requests
     whole = total(estimates)
     return Plan(
@@ -88,6 +86,7 @@ async def _plan(connection: Connection, tables: Sequence[Table], known: Known, c
         seconds_least=round(whole.least / connection.max_rps, 1),
         seconds_most=round(whole.most / connection.max_rps, 1) if whole.most is not None else None,
         tables=estimates,
+        customers=modes(estimates, now, past, rules),
     )
 
 
@@ -109,6 +108,8 @@ def _print(made: Plan) -> None:
     console.print(grid)
     console.print()
     say(console, whole(made), "bold")
+    if made.customers is not None:
+        say(console, told(made.customers, made.max_rps))
     say(console, f"It took {counted(made.asked, 'request')} to find out; nothing was written.")
     for one in made.tables:
         if one.error is not None:
@@ -125,6 +126,16 @@ def whole(made: Plan) -> str:
     else:
         requests = f"About {requests}"
     return f"{requests} requests, {time} at {made.max_rps:g} requests a second."
+
+
+def told(modes: Modes, rps: float) -> str:
+    """What each way to read people costs, in one sentence."""
+    about = "about " if modes.changed is not None else "at least "
+    return (
+        f"People: --customers full {counted(modes.full, 'request')} ({duration(modes.full / rps)}) on every run; "
+        f"--customers changes {about}{counted(modes.changes, 'request')} ({duration(modes.changes / rps)}), and "
+        f"{number(modes.full)} every {counted(modes.full_every_days, 'day')}."
+    )
 
 
 def span(least: str, most: str | int | None) -> str:

@@ -61,9 +61,21 @@ def sentence(report: Report) -> str:
     )
 
 
+def forecast(report: Report) -> str | None:
+    """How many requests were expected and sent, by the tables of which that could be told."""
+    told = [table for table in report.tables if table.predicted is not None and table.status is Status.COMPLETE]
+    if not told or report.status is not Status.COMPLETE:
+        return None
+    expected, sent = sum(table.predicted or 0 for table in told), sum(table.requests for table in told)
+    of_these = "" if len(told) == len(report.tables) else f" for {counted(len(told), 'table')}"
+    return f"Expected were {counted(expected, 'request')}{of_these}; it took {number(sent)}."
+
+
 def remarks(report: Report) -> Iterable[str]:
     """What the numbers alone do not tell: errors, notes, and what happens next."""
     yield from report.notes
+    if (line := forecast(report)) is not None:
+        yield line
     if report.budget is not None and report.budget.lost >= WORTH_TELLING:
         yield (
             f"Others use the API's limit too: backing off after 429 took {duration(report.budget.lost_seconds)}, "

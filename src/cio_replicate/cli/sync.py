@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.cli.connect import connection_of, state_root, tables_of
+from cio_replicate.cli.connect import connection_of, rules_of, state_root, tables_of
 from cio_replicate.cli.execute import Task, execute
-from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.options import Again, Copy, Output, Source
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow, Show
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
@@ -15,25 +15,25 @@ from cio_replicate.settings import connection as settings
 from cio_replicate.tables import catalogue
 
 
-def sync(source: Source, copy: Copy, full_refresh: str | None, output: Output) -> int:
+def sync(source: Source, again: Again, copy: Copy, output: Output) -> int:
     """Run once; the exit code. Raises SettingsError."""
     clock = SystemClock()
-    task = task_of(source, copy, full_refresh, clock)
+    task = task_of(source, again, copy, clock)
     report = execute(task, clock, show_for(task, clock, output))
     tell_end(report, output)
     return report.exit_code
 
 
-def task_of(source: Source, copy: Copy, full_refresh: str | None, clock: Clock) -> Task:
+def task_of(source: Source, again: Again, copy: Copy, clock: Clock) -> Task:
     """What the options ask for. Raises SettingsError."""
     connection = connection_of(source, clock)
     chosen = tables_of(source)
-    refresh = settings.refreshed(catalogue.names(), full_refresh)
+    refresh = settings.refreshed(catalogue.names(), again.full_refresh)
     return Task(
         connection=connection,
         destination=settings.destination(copy.to or ""),
         dataset=settings.dataset(copy.dataset),
-        order=Order(chosen, connection.start, refresh),
+        order=Order(chosen, connection.start, refresh, rules_of(again, chosen)),
         state_root=state_root(copy.state_dir),
     )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 
 from cio_replicate.landing.position import Position
+from cio_replicate.settings.again import PeopleMode, Rules
 from cio_replicate.tables.declare import Reading, Table
 
 DAY = 86_400
@@ -15,28 +14,6 @@ DAY = 86_400
 MILESTONES = (30, 60, 90, 180)
 #: How long before the last run something may have happened that the list did not show then, in seconds.
 LOOKBACK = DAY
-RECENT_DAYS = 30
-FULL_EVERY_DAYS = 7
-
-
-class PeopleMode(StrEnum):
-    """How people are read."""
-
-    FULL = "full"  # everybody, with all attributes
-    CHANGES = "changes"  # everybody's id; the attributes of those who are new or whom the activity log names
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is read again.
-
-    `recent_days`: deliveries created within so many days are read on every run. `people`: how people are read.
-    `full_every_days`: the log, and people in mode `changes`, are read whole at least so often.
-    """
-
-    recent_days: int = RECENT_DAYS
-    people: PeopleMode = PeopleMode.FULL
-    full_every_days: int = FULL_EVERY_DAYS
 
 
 def reads_whole(table: Table, base: Position | None, began: int, rules: Rules) -> bool:

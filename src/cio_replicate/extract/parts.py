@@ -6,10 +6,11 @@ from enum import IntEnum
 
 from cio_replicate.api.paging import Place
 from cio_replicate.api.request import Request
-from cio_replicate.extract.due import Rules, due_spans, reads_whole
+from cio_replicate.extract.due import due_spans, reads_whole
 from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
+from cio_replicate.settings.again import Rules
 from cio_replicate.tables.declare import Paging, Reading, Slice, Table
 
 USUAL = Rules()

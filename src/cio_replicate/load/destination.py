@@ -97,6 +97,10 @@ class Destination(Protocol):
         """
         ...
 
+    def live(self, table: Table) -> int:
+        """How many rows of a table are not deleted; 0 when it is not there yet."""
+        ...
+
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""
         ...

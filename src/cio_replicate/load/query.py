@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +12,10 @@ import duckdb
 
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.landing.position import Position, from_text
+from cio_replicate.load import sql
 from cio_replicate.load.duckdb import COPY, POSITIONS
 from cio_replicate.load.sql import KEY, quoted
+from cio_replicate.tables.declare import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,30 @@ class CopyReader:
             if table in there
         }
 
+    def live(self, table: Table) -> int:
+        """How many rows of a table are not deleted."""
+        return self.counts([table.name]).get(table.name, 0)
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds)."""
+        if column not in self._columns(table.name):
+            return 0
+        statement = sql.count_between(self._name(table.name), column)
+        return int(self._connection.execute(statement, [first, last]).fetchall()[0][0])
+
+    def find(
+        self, table: Table, columns: Sequence[str], *, after: tuple[str, int] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The columns of rows that are not deleted and whose moment in a column is not before one (unix seconds)."""
+        there = self._columns(table.name)
+        if sql.KEY not in there or (after is not None and after[0] not in there):
+            return []
+        since = None if after is None else after[0]
+        statement = sql.find(
+            self._name(table.name), columns, there, by_key=False, by_time=False, after=since, live=True
+        )
+        return self._connection.execute(statement, [] if after is None else [after[1]]).fetchall()
+
     def ask(self, query: str) -> Answer:
         """The answer to a query."""
         result = self._connection.execute(query)
@@ -88,6 +114,14 @@ class CopyReader:
             [self._dataset, KEY, COPY, POSITIONS],
         ).fetchall()
         return {row[0] for row in rows}
+
+    def _columns(self, table: str) -> dict[str, str]:
+        rows = self._connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+            "AND table_name = ? AND database_name = current_database()",
+            [self._dataset, table],
+        ).fetchall()
+        return dict(rows)
 
     def _name(self, table: str) -> str:
         return f"{self._catalog}.{quoted(self._dataset)}.{quoted(table)}"

@@ -1,8 +1,8 @@
-"""What a run will cost: requests per table, from very few requests and from what the last run needed."""
+"""What a run will cost: requests per table, from very few requests where earlier runs do not tell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
@@ -13,35 +13,20 @@ from cio_replicate.api.client import Client
 from cio_replicate.api.paging import Page, Place, read_page
 from cio_replicate.api.request import Meter
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
-from cio_replicate.extract.parts import parts_of, request_for
+from cio_replicate.extract.parts import bounds_of, parts_of, request_for
 from cio_replicate.extract.people import BATCH
+from cio_replicate.extract.slices import WINDOW
 from cio_replicate.extract.together import together
 from cio_replicate.extract.values import fit
-from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part
-from cio_replicate.replication.report import Report, Status, TableReport
+from cio_replicate.replication.predict import IN_COPY, Estimate, Past, of_changes, predicted
+from cio_replicate.settings.again import Rules
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import ColumnType, Paging, Reading, Table
 
 DAY = 86_400
-COUNTED, FIRST_PAGE, LAST_RUN, ONE_ANSWER = "counted", "estimated from first page", "last run", "one answer a list"
+COUNTED, FIRST_PAGE, ONE_ANSWER = "counted", "estimated from first page", "one answer a list"
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What one table will cost. `most` is None when there is no telling; `rows` when nothing told.
-
-    `error` is set instead when the API did not let the table in, `refused` when it was the key that it refused.
-    """
-
-    table: str
-    least: int
-    most: int | None
-    rows: int | None
-    basis: str
-    error: str | None = None
-    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,82 +44,117 @@ def total(estimates: Sequence[Estimate]) -> Total:
     return Total(sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None)
 
 
-def last_complete(reports: Sequence[Report]) -> dict[str, TableReport]:
-    """The newest report of a whole read of each table; `reports` are newest first."""
-    found: dict[str, TableReport] = {}
-    for report in reports:
-        for one in report.tables:
-            if one.status is Status.COMPLETE and not one.continued:
-                found.setdefault(one.name, one)
-    return found
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """The requests that each way to read people costs; `changed` people are expected to be named by the log."""
+
+    full: int
+    changes: int
+    changed: int | None
+    full_every_days: int
+
+
+def modes(estimates: Sequence[Estimate], now: int, past: Past, rules: Rules) -> Modes | None:
+    """What both ways to read people cost; None when it is not known how many there are."""
+    people = table_named("customers")
+    mine = next((one for one in estimates if one.table == people.name and one.error is None), None)
+    base = past.positions.get(people.name)
+    if mine is None:
+        return None
+    if base is not None and past.copy is not None:
+        count = past.copy.live(people)
+        shorter = of_changes(people, now, base, past)
+        return Modes(people_requests(people, count), shorter.least, shorter.rows, rules.full_every_days)
+    if mine.rows is None:
+        return None
+    return Modes(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
 
 
 async def estimate(
-    client: Client,
-    tables: Sequence[Table],
-    start: int,
-    now: int,
-    *,
-    positions: Mapping[str, Position],
-    last: Mapping[str, TableReport],
+    client: Client, tables: Sequence[Table], start: int, now: int, past: Past, rules: Rules
 ) -> list[Estimate]:
     """One estimate per table, in their order. Raises AccessError when the key is refused as a whole."""
-    return await together(
-        [partial(_one, client, table, start, now, positions.get(table.name), last.get(table.name)) for table in tables]
-    )
+    return await together([partial(_one, client, table, start, now, past, rules) for table in tables])
 
 
-async def _one(
-    client: Client, table: Table, start: int, now: int, position: Position | None, last: TableReport | None
-) -> Estimate:
+async def _one(client: Client, table: Table, start: int, now: int, past: Past, rules: Rules) -> Estimate:
+    base, last = past.positions.get(table.name), past.last.get(table.name)
+    known = predicted(table, start, now, past, rules)
+    if known is not None:
+        return known
     try:
         if table.reading is Reading.PEOPLE:
-            return of_people(table, await _people(client), last)
+            return of_people(table, await _people(client), past.copy.live(table) if past.copy and base else None)
         if table.page_size is None:
             return Estimate(table.name, len(table.slices), len(table.slices), last.read if last else None, ONE_ANSWER)
-        if last is not None and (table.reading is Reading.LIST or (position is not None and position.start == start)):
-            return Estimate(table.name, last.requests, last.requests, last.read, LAST_RUN)
         parts = parts_of(table, start, now)
-        asked = [part for part in parts if not _is_covered(table, part)]
-        pages = await together([partial(_first_page, client, table, part) for part in asked])
+        pages = await together([partial(_first_page, client, table, part) for part in parts])
     except (ForbiddenError, ReadError) as error:
         return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
-    return of_pages(table, list(zip(asked, pages, strict=True)), unasked=len(parts) - len(asked))
+    return of_first_pages(table, list(zip(parts, pages, strict=True)))
 
 
-def of_people(table: Table, people: Sequence[int], last: TableReport | None) -> Estimate:
-    """The cost of reading people. `people` are the counts of all workspaces, and only one of them is the key's."""
-    costs = [_people_requests(table, count) for count in people]
+def of_people(table: Table, people: Sequence[int], in_copy: int | None) -> Estimate:
+    """The cost of reading everybody.
+
+    `people` are the counts of all workspaces, and only one of them is the key's; `in_copy` are those that the copy has.
+    """
+    costs = [people_requests(table, count) for count in people]
     if len(people) == 1:
         return Estimate(table.name, costs[0], costs[0], people[0], COUNTED)
-    if last is not None:
-        return Estimate(table.name, last.requests, last.requests, last.read, LAST_RUN)
+    if in_copy is not None:
+        requests = people_requests(table, in_copy)
+        return Estimate(table.name, requests, requests, in_copy, IN_COPY)
     if not people:
         return Estimate(table.name, 1, None, None, "no workspace is listed")
     return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
 
 
-def of_pages(table: Table, first: Sequence[tuple[Part, Page]], *, unasked: int) -> Estimate:
-    """The cost of reading parts of which the first pages are known; `unasked` parts cost a request each."""
-    least, rows = unasked, 0
-    most: int | None = unasked
-    estimated = False
-    for part, page in first:
-        count = len(page.items)
-        full = count >= (table.page_size or 1)
-        if not full or (table.paging is Paging.CURSOR and not page.next):
-            more = page.next or (table.paging is Paging.OFFSET and count)
-            requests = 2 if more else 1  # an empty page ends a list by offset, and may stand behind the last token
-            least, rows, most = least + requests, rows + count, None if most is None else most + requests
-            continue
-        estimated = True
-        guess = stretched(_times(table, page), _reach(table, part, page))
-        if guess is None:
-            least, rows, most = least + 2, rows + count, None
-            continue
-        requests = ceil(guess / (table.page_size or 1))
-        least, rows, most = least + requests, rows + guess, None if most is None else most + requests
-    return Estimate(table.name, least, most, rows, FIRST_PAGE if estimated else COUNTED)
+def of_first_pages(table: Table, first: Sequence[tuple[Part, Page]]) -> Estimate:
+    """The cost of reading a table of whose parts the first pages are known; a part that another holds costs a request.
+
+    Lists by offset cost one more, unless one shows by its length how long a page can be.
+    """
+    asked = [(part, page) for part, page in first if not _is_covered(table, part)]
+    costs = [_cost(table, part, page) for part, page in asked]
+    extra = len(first) - len(asked)
+    if table.paging is Paging.OFFSET:
+        counts = [len(page.items) for _, page in first]
+        extra += 0 < max(counts, default=0) < (table.page_size or 1)
+    most = [cost.most for cost in costs]
+    known = [one for one in most if one is not None]
+    return Estimate(
+        table.name,
+        sum(cost.least for cost in costs) + extra,
+        sum(known) + extra if len(known) == len(most) else None,
+        sum(cost.rows for cost in costs),
+        FIRST_PAGE if any(cost.estimated for cost in costs) else COUNTED,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    least: int
+    most: int | None
+    rows: int
+    estimated: bool = False
+
+
+def _cost(table: Table, part: Part, page: Page) -> _Cost:
+    count = len(page.items)
+    windows = 1
+    if table.reading is Reading.WINDOWS:
+        first, last = bounds_of(part)
+        windows = ceil((last - first + 1) / WINDOW)
+    if not page.next if table.paging is Paging.CURSOR else count < (table.page_size or 1):
+        return _Cost(windows, windows, count, estimated=windows > 1)
+    if count < (table.page_size or 1) and table.reading is Reading.LIST:
+        return _Cost(2, 2, count)  # an empty page may stand behind the last token
+    guess = stretched(_times(table, page), _reach(table, part, page))
+    if guess is None:
+        return _Cost(windows + 1, None, count, estimated=True)
+    requests = max(windows, ceil(guess / max(1, count)))
+    return _Cost(requests, requests, guess, estimated=True)
 
 
 def stretched(times: Sequence[int], until: int | None) -> int | None:
@@ -182,13 +202,18 @@ def _integers(page: Page, name: str) -> list[int]:
     return found
 
 
-def _people_requests(table: Table, people: int) -> int:
+def people_requests(table: Table, people: int) -> int:
+    """The requests that reading so many people costs: the list, and their attributes."""
     return max(1, ceil(people / (table.page_size or 1))) + ceil(people / BATCH)
 
 
 async def _people(client: Client) -> list[int]:
     workspaces = table_named("workspaces")
-    page = await _first_page(client, workspaces, Part("all"))
+    return people_counts(await _first_page(client, workspaces, Part("all")))
+
+
+def people_counts(page: Page) -> list[int]:
+    """The people of each workspace, in a page of the list of workspaces."""
     return _integers(page, "people")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -78,13 +79,18 @@ class PeopleInCopy:
         find, log = self._destination.find, table("activities")
         rows = find(log, LOG_COLUMNS, synced_since=self._log_since)
         rows += find(log, LOG_COLUMNS, synced_since=self._since, after=("timestamp", self._since - JUST_BEFORE))
-        return changed_people(Entry(kind, _seconds(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
+        return people_named(rows)
 
     def _count_untold(self, began: int) -> int:
         rows = self._destination.find(table("customers"), ["_cio_key", "id"], synced_since=began)
         named = self._named()
         cio_ids, ids = {*named.cio_ids, *self.new}, set(named.ids)
         return sum(key not in cio_ids and own not in ids for key, own in rows)
+
+
+def people_named(rows: Iterable[tuple[Any, ...]]) -> Named:
+    """The people whom entries of the log name as changed; of each entry the `LOG_COLUMNS`."""
+    return changed_people(Entry(kind, _seconds(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
 
 
 def _identifiers(entry: msgspec.Raw) -> tuple[str, ...]:

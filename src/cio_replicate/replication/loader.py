@@ -19,21 +19,28 @@ from cio_replicate.replication.work import Work, new_position
 #: its log, and are written again with each checkpoint until their group is full. Just under two groups costs a third
 #: of what 50,000 rows a commit cost, and leaves groups so full that no checkpoint joins them (measured).
 BATCH_ROWS = 240_000
+BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
-LONGEST_WAIT = 10.0  # seconds that landed rows wait for company
+LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests a second, about a batch of messages
 
 
-def batch_of(pages: Sequence[LandedPage], most_rows: int) -> list[LandedPage]:
-    """The next pages to load together: the oldest, at least one, and no more than fit into a batch."""
+def batch_of(
+    pages: Sequence[LandedPage], most_rows: int, size: Callable[[str], int] = lambda _: 0, most_bytes: int = BATCH_BYTES
+) -> list[LandedPage]:
+    """The next pages to load together: the oldest, at least one, and no more than fit into a batch.
+
+    `size` tells the bytes of a landed file.
+    """
     chosen: list[LandedPage] = []
-    rows = 0
+    rows = taken = 0
     for page in pages:
         if page.loaded:
             continue
-        if chosen and rows + page.rows > most_rows:
+        rows += page.rows
+        taken += size(page.file)
+        if chosen and (rows > most_rows or taken > most_bytes):
             break
         chosen.append(page)
-        rows += page.rows
     return chosen
 
 
@@ -137,7 +144,7 @@ class Loader:
         """
         read, journal = work.read, self._folder.journal
         pages = journal.pages(read)
-        chosen = batch_of(pages, BATCH_ROWS)
+        chosen = batch_of(pages, BATCH_ROWS, self._folder.size)
         left = sum(page.rows for page in pages if not page.loaded) - sum(page.rows for page in chosen)
         closing = not reading and not left and read.finished and not work.failed
         if not chosen and not closing:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.extract.due import Rules, log_until
+from cio_replicate.extract.due import log_until
 from cio_replicate.extract.parts import USUAL, more_parts, parts_of
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Read
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.loader import DAMAGED
+from cio_replicate.replication.predict import Past, last_complete, predicted
 from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
-from cio_replicate.replication.report import Status, TableReport, iso, read_report
+from cio_replicate.replication.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.replication.work import Work
+from cio_replicate.settings.again import Rules
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
+
+LAST_REPORTS = 10  # in which each table is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,10 @@ class Planner:
         plan = Plan()
         identity = self._destination.look()
         positions = self._destination.positions() if identity else {}
-        last: dict[str, int] = {}
+        past = Past(self._destination if identity else None, positions)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
-            last = {table.name: table.read for table in self._last_tables()}
+            past = replace(past, last=last_complete(self._last_reports()))
         names = tuple(table.name for table in self._order.tables)
         starting = starting_positions(positions, names, self._order.refresh)
         done = self._done(starting)
@@ -73,7 +77,10 @@ class Planner:
                 continue
             work = self._work(table, starting[table.name], plan.notices, known=identity is not None)
             work.base = positions.get(table.name)
-            work.expected_rows = last.get(table.name)
+            work.expected_rows = past.last[table.name].read if table.name in past.last else None
+            if not work.recorded:
+                estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
+                work.report.predicted = estimate.least if estimate is not None else None
             plan.works.append(work)
             plan.reports.append(work.report)
         return plan
@@ -140,6 +147,5 @@ class Planner:
             journal.forget(read)
         self._folder.drop([page.file for page in pages])
 
-    def _last_tables(self) -> list[TableReport]:
-        reports = self._folder.journal.runs(1)
-        return read_report(reports[0]).tables if reports else []
+    def _last_reports(self) -> list[Report]:
+        return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]

@@ -32,6 +32,7 @@ class TableReport(msgspec.Struct, kw_only=True):
     updated: int = 0
     deleted: int = 0
     requests: int = 0
+    predicted: int | None = None  # the requests that were expected; none when nothing told, or after an interruption
     seconds: float = 0.0
     error: str | None = None
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`

@@ -13,7 +13,6 @@ from cio_replicate.api.client import Client
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError, defect
-from cio_replicate.extract.due import PeopleMode
 from cio_replicate.extract.gate import AccessGate
 from cio_replicate.extract.lander import Lander
 from cio_replicate.extract.reader import Surroundings, TableReader
@@ -22,12 +21,14 @@ from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.activity_log import LOG, ActivityLog, late_entries
+from cio_replicate.replication.forecast import Forecast
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import Order, Plan, Planner
 from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
 from cio_replicate.replication.work import Work, read_whole, share_read
+from cio_replicate.settings.again import PeopleMode
 from cio_replicate.tables.declare import Reading
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Run:
         )
         self._planner = Planner(order, destination, folder, clock, self._began)
         self._works: list[Work] = []
+        self._forecast = Forecast([])
         self._refused = False
         self._prepared = asyncio.Lock()
         self._identity: Identity | None = None
@@ -116,6 +118,7 @@ class Run:
         for table in plan.reports:
             if table.status is Status.COMPLETE:
                 self._gate.passed(table.name)
+        self._forecast = Forecast(plan.works)
         log = ActivityLog(plan, self._order.start)
         for work in plan.works:
             base = work.read.base
@@ -151,6 +154,7 @@ class Run:
             ready=lambda: self._ready(work),
             on_thread=self._landing,
             landed=landed,
+            first_page=partial(self._forecast.first_page, work),
             until=work.until,
             known=work.known,
         )

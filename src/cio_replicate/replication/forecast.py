@@ -1,0 +1,43 @@
+"""What a run is expected to cost, told while it begins and compared with what it did cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cio_replicate.api.paging import Page
+from cio_replicate.landing.read import Part
+from cio_replicate.replication.estimate import of_first_pages, of_people, people_counts
+from cio_replicate.replication.predict import Estimate
+from cio_replicate.replication.work import Work
+from cio_replicate.tables.declare import Reading
+
+
+class Forecast:
+    """Notes in each table's report how many requests it is expected to need, as soon as that can be told.
+
+    For a table that earlier runs do not tell of, its first pages do, as they come; for people, those of the list of
+    workspaces. What cannot be told by then is left open. A read that goes on from an earlier run has no forecast.
+    """
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._people = [work for work in works if work.table.reading is Reading.PEOPLE]
+        self._first: dict[str, list[tuple[Part, Page]]] = {}
+        self._parts = {work.table.name: len(work.read.parts) for work in works}
+
+    def first_page(self, work: Work, part: Part, page: Page) -> None:
+        """The first page of a part has come."""
+        if work.table.name == "workspaces":
+            for people in self._people:
+                _note(people, of_people(people.table, people_counts(page), None))
+        if work.table.reading is Reading.PEOPLE or work.report.predicted is not None:
+            return
+        first = self._first.setdefault(work.table.name, [])
+        first.append((part, page))
+        if len(first) == self._parts[work.table.name]:
+            _note(work, of_first_pages(work.table, first))
+            first.clear()
+
+
+def _note(work: Work, estimate: Estimate) -> None:
+    if not work.report.continued and work.report.predicted is None and estimate.most is not None:
+        work.report.predicted = (estimate.least + estimate.most) // 2

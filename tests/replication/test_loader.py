@@ -27,6 +27,14 @@ def test_a_batch_is_the_oldest_pages_that_fit(pages: list[LandedPage], most: int
 
 
 @given(pages=PAGES, most=st.integers(1, 300))
+def test_a_batch_holds_no_more_bytes_than_may_be(pages: list[LandedPage], most: int) -> None:
+    """Where rows are large it is the size of the files that counts, and one page still goes alone."""
+    sizes = {page.file: 10 * page.rows for page in pages}
+    chosen = batch_of(pages, 10_000, sizes.__getitem__, most)
+    assert chosen == batch_of(pages, most // 10)
+
+
+@given(pages=PAGES, most=st.integers(1, 300))
 def test_batch_after_batch_loads_every_page_once(pages: list[LandedPage], most: int) -> None:
     """Nothing is left over and nothing comes twice."""
     loaded: list[int] = []

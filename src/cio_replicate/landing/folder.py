@@ -102,6 +102,13 @@ class StateFolder:
         """The path of a landed file."""
         return self._pages / name
 
+    def size(self, name: str) -> int:
+        """The bytes of a landed file; 0 when it is gone, which is for who reads it to tell."""
+        try:
+            return self.file(name).stat().st_size
+        except OSError:
+            return 0
+
     def write(self, name: str, table: pa.Table) -> None:
         """Make a page durable: when this returns, it survives the loss of power. Raises LandingError."""
         path = self._pages / name

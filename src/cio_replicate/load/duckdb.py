@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,24 @@ from cio_replicate.tables.system import SYSTEM_COLUMNS
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
-MEMORY = "300MB"
+#: What DuckDB may hold at first, with everything it remembers of the file; enough unless rows are very large.
+MEMORY = "200MB"
 #: More would be a little faster by the clock, but costs more in all, takes more memory, and each thread would leave row
 #: groups of its own, which a checkpoint then joins by writing them again (measured).
 THREADS = 1
+#: Bytes of landed pages of which the rows are compared together: a whole batch of them would wait for the disk, since
+#: it needs more memory than there is (measured).
+COMPARED_AT_ONCE = 8_000_000
 COPY, POSITIONS = "_cio_copy", "_cio_positions"
 
 
 class DuckDBDestination:
     """A dataset (schema) in a DuckDB file."""
 
-    def __init__(self, file: Path, dataset: str) -> None:
+    def __init__(self, file: Path, dataset: str, *, memory: str = MEMORY) -> None:
         self.file = file
         self.dataset = dataset
+        self._memory: str | None = memory
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = sql.quoted(dataset)
         self._found: tuple[int, int] | None = None
@@ -122,12 +127,18 @@ class DuckDBDestination:
         with self._usable():
             return self._count(self._run(sql.count_between(self._name(table.name), column), [first, last]))
 
+    def live(self, table: Table) -> int:
+        """How many rows of a table are not deleted."""
+        if sql.KEY not in self._columns(table.name):
+            return 0
+        statement = f"SELECT count(*) FROM {self._name(table.name)} WHERE _cio_deleted_at IS NULL"
+        with self._usable():
+            return self._count(self._run(statement))
+
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""
         try:
-            self._fit_table(batch.table, batch.columns)
-            with self._transaction():
-                changes = self._write(batch)
+            changes = self._written(batch)
         except duckdb.Error as error:
             raise LoadError(
                 f"DuckDB did not accept rows of {batch.table.name} ({str(error).splitlines()[0][:300]}).",
@@ -145,6 +156,25 @@ class DuckDBDestination:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _written(self, batch: Batch) -> Changes:
+        """Write the batch; where it needs more memory, open the file anew with as much as DuckDB takes by itself."""
+        before, changes = self.identity().commits, None
+        try:
+            self._fit_table(batch.table, batch.columns)
+            with self._transaction():
+                changes = self._write(batch)
+        except duckdb.Error as error:
+            if self._memory is None or not _lacks_memory(error) or self._found != _file_at(self.file):
+                raise
+        else:
+            return changes
+        self.close()
+        self._memory = None
+        self._open()
+        if changes is not None and self.identity().commits > before:  # it was only too much to tidy up after the commit
+            return changes
+        return self._written(batch)
 
     def _write(self, batch: Batch) -> Changes:
         target = self._name(batch.table.name)
@@ -177,15 +207,16 @@ class DuckDBDestination:
             return 0, 0
         if rows > different:
             self._run(sql.stale(paths))
-        present = {row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()}
-        self._run(sql.stage(columns, frozenset(present), paths, repeats=rows > different))
+        present = frozenset(row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall())
         inserted = updated = 0
         found = self._count(self._run(sql.found(target)))
-        if found:
+        for some in _together(paths) if found else ():
+            self._run(sql.stage(columns, present, some, repeats=rows > different))
             self._run(sql.changed(target, columns))
-            updated = self._count(self._run(sql.update(target, columns)))
+            updated += self._count(self._run(sql.update(target, columns)))
             self._run("DROP TABLE changed")
         if found < different:
+            self._run(sql.stage(columns, present, paths, repeats=rows > different))
             inserted = self._count(self._run(sql.insert(target, columns, some_found=found > 0)))
         self._run("DROP VIEW staged")
         self._run("DROP TABLE IF EXISTS stale")
@@ -239,7 +270,8 @@ class DuckDBDestination:
         try:
             yield
         except BaseException:
-            self._run("ROLLBACK")
+            with suppress(duckdb.Error):  # what broke the transaction may have broken the connection too
+                self._run("ROLLBACK")
             raise
         self._run("COMMIT")
 
@@ -249,7 +281,7 @@ class DuckDBDestination:
                 str(self.file),
                 config={
                     "storage_compatibility_version": STORAGE,
-                    "memory_limit": MEMORY,
+                    **({"memory_limit": self._memory} if self._memory is not None else {}),
                     "threads": THREADS,
                     "preserve_insertion_order": False,
                     # nothing is fetched from elsewhere, not even to open a file that is another program's
@@ -304,6 +336,25 @@ def _file_at(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _lacks_memory(error: duckdb.Error) -> bool:
+    """Whether it says so: in a commit, and while it tidies up after one, the error is of another kind."""
+    return isinstance(error, duckdb.OutOfMemoryException) or " used)" in str(error)
+
+
+def _together(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The pages in their order, so many at a time as may be compared at once, and at least one."""
+    some: list[str] = []
+    size = 0
+    for path in paths:
+        weight = os.stat(path).st_size  # noqa: PTH116 - a plain text is what DuckDB is given
+        if some and size + weight > COMPARED_AT_ONCE:
+            yield some
+            some, size = [], 0
+        some.append(path)
+        size += weight
+    yield some
 
 
 def _path(table: Table, name: str) -> tuple[str, ...]:

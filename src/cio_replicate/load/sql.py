@@ -89,7 +89,7 @@ def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[st
     ]
     newest = "ANTI JOIN stale USING (_cio_file, file_row_number) " if repeats else ""
     return (
-        f"CREATE TEMP VIEW staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
+        f"CREATE OR REPLACE TEMP VIEW staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
         f"FROM {files(paths)} {newest}WHERE NOT _cio_seen_only"
     )
 

@@ -21,7 +21,7 @@ def page(rows: int, done: float | None = None) -> events.PageLanded:
     return events.PageLanded("messages", rows, rows // 1_000, rows // 1_000, done)
 
 
-BEGUN = (0.0, events.TableStarted("messages", resumed=False, expected_rows=None))
+BEGUN = (0.0, events.TableStarted("messages", resumed=False))
 
 
 def test_a_table_goes_through_its_states() -> None:
@@ -71,7 +71,7 @@ def test_a_log_gets_a_line_for_each_end_and_each_problem() -> None:
     board = told(BEGUN, (1.0, page(8_000)), (2.0, loaded), (3.0, ended))
     assert line_of(page(8_000), board) is None
     assert line_of(ended, board) == "messages: complete, 8,000 rows read, 5 new, 2 changed, 1 deleted"
-    resumed = events.TableStarted("messages", resumed=True, expected_rows=9)
+    resumed = events.TableStarted("messages", resumed=True)
     assert line_of(resumed, board) == "messages: goes on where the last run stopped"
     assert line_of(events.Noted("mind the gap", "activities"), board) == "activities: mind the gap"
     assert problem(events.TableEnded("messages", "failed", "it broke.")) == "messages: failed. it broke."

@@ -22,7 +22,6 @@ class TableStarted:
 
     table: str
     resumed: bool
-    expected_rows: int | None  # the rows of the last run, if there was one
 
 
 @dataclass(frozen=True, slots=True)

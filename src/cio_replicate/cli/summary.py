@@ -68,7 +68,7 @@ def forecast(report: Report) -> str | None:
         return None
     expected, sent = sum(table.predicted or 0 for table in told), sum(table.requests for table in told)
     of_these = "" if len(told) == len(report.tables) else f" for {counted(len(told), 'table')}"
-    return f"Expected were {counted(expected, 'request')}{of_these}; it took {number(sent)}."
+    return f"{counted(expected, 'request')} were expected{of_these}; it took {number(sent)}."
 
 
 def remarks(report: Report) -> Iterable[str]:

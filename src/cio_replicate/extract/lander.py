@@ -62,6 +62,7 @@ class Lander:
             table = pa.concat_tables([table, others], promote_options="default")
         before = (part.place, _copy(tally))
         tally.rows += len(page.records)
+        tally.seen += len(page.seen)
         tally.misfits += rows.misfits
         tally.left_out += page.left_out
         part.place = place

@@ -15,6 +15,7 @@ class Tally(msgspec.Struct, kw_only=True):
     """What a read has counted so far."""
 
     rows: int = 0  # records received
+    seen: int = 0  # records that are listed, without their content
     misfits: int = 0  # values kept in `_cio_extra`
     left_out: int = 0  # records that the source lists but did not hand over
     latest: int | None = None  # highest and lowest unix second in the table's position column

@@ -39,5 +39,5 @@ class Forecast:
 
 
 def _note(work: Work, estimate: Estimate) -> None:
-    if not work.report.continued and work.report.predicted is None and estimate.most is not None:
-        work.report.predicted = (estimate.least + estimate.most) // 2
+    if not work.report.continued and work.report.predicted is None and estimate.least == estimate.most:
+        work.report.predicted = estimate.least

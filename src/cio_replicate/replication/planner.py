@@ -77,7 +77,7 @@ class Planner:
                 continue
             work = self._work(table, starting[table.name], plan.notices, known=identity is not None)
             work.base = positions.get(table.name)
-            work.expected_rows = past.last[table.name].read if table.name in past.last else None
+            work.live = self._destination.live(table) if identity is not None else 0
             if not work.recorded:
                 estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
                 work.report.predicted = estimate.least if estimate is not None else None

@@ -159,7 +159,7 @@ class Run:
             known=work.known,
         )
         work.started = self._clock.monotonic()
-        self._tell(events.TableStarted(name, work.recorded, work.expected_rows))
+        self._tell(events.TableStarted(name, work.recorded))
         try:
             if work.read.finished:
                 self._gate.passed(name)

@@ -30,7 +30,7 @@ class Work:
     report: TableReport
     started: float
     recorded: bool  # whether the journal knows the read already
-    expected_rows: int | None = None  # what the last run read
+    live: int = 0  # rows in the copy before the run
     until: int | None = None  # how far back a log is read (unix seconds); None: to its end
     meter: Meter = field(default_factory=Meter)
     reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
@@ -47,7 +47,8 @@ class Work:
     @property
     def all_gone(self) -> bool:
         """Whether a list that had rows is empty now: true perhaps, or one odd answer, that would delete everything."""
-        return bool(self.expected_rows and self.table.absence_deletes and self.read.whole and not self.read.tally.rows)
+        came = self.read.tally.rows + self.read.tally.seen
+        return bool(self.live and self.table.absence_deletes and self.read.whole and not came)
 
 
 def new_position(work: Work) -> Position:
@@ -73,7 +74,7 @@ def read_whole(work: Work) -> bool:
 
 
 def share_read(work: Work, part: Part) -> float | None:
-    """How much of the table is read, from 0 to 1, as far as it can be told: by time in windows, or by its last size."""
+    """How much of the table is read, from 0 to 1, as far as it can be told: by time, or by requests."""
     parts = tuple(work.read.parts)  # the landing thread may add some
     if work.table.reading is Reading.WINDOWS:
         spans = {one.name: bounds_of(one) for one in parts}
@@ -86,4 +87,4 @@ def share_read(work: Work, part: Part) -> float | None:
         return 1 - max(0, left) / max(1, whole)
     if part.place.done and len(parts) == 1:
         return 1.0
-    return min(1.0, work.read.tally.rows / work.expected_rows) if work.expected_rows else None
+    return min(1.0, work.meter.requests / work.report.predicted) if work.report.predicted else None

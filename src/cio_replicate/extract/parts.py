@@ -91,11 +91,17 @@ def request_for(table: Table, part: Part, place: Place) -> Request:
 class Urgency(IntEnum):
     """Who goes first when several requests wait for a turn: first the chains that nothing can shorten."""
 
-    CHAIN = 0  # a first page, which all others wait for, and a list that is read one page after another
-    WINDOW = 1  # deliveries: a chain too, but one that can be cut
-    FAN = 2  # attributes of people, any number of them at once
+    CHAIN = 0  # a list that can only be read one page after another
+    FIRST = 1  # the first page of any other, for which all wait
+    LIST = 2  # the list of people, and suppressions: chains too, but short beside what they bring
+    WINDOW = 3  # deliveries: a chain that can be cut
+    FAN = 4  # attributes of people, any number of them at once
 
 
 def urgency_of(table: Table, place: Place) -> Urgency:
     """How urgent the page at `place` is."""
-    return Urgency.WINDOW if table.reading is Reading.WINDOWS and place != Place() else Urgency.CHAIN
+    if table.reading is Reading.LIST and table.paging is Paging.CURSOR and table.page_size is not None:
+        return Urgency.CHAIN
+    if place == Place():
+        return Urgency.FIRST
+    return Urgency.WINDOW if table.reading is Reading.WINDOWS else Urgency.LIST

@@ -148,7 +148,7 @@ class TableReader:
             whole = new.get(slice_of(self._table, part).covered_by or "")
             if whole is None:
                 continue
-            mine, theirs = await together([partial(self._first_page, part), partial(self._first_page, whole)])
+            theirs, mine = await together([partial(self._first_page, whole), partial(self._first_page, part)])
             first.pages |= {one.name: page for one, page in ((part, mine), (whole, theirs)) if page is not None}
             if mine is not None and theirs is not None and self._keys(mine) & self._keys(theirs):
                 first.covered.append(part)

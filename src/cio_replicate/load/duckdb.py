@@ -20,8 +20,9 @@ from cio_replicate.tables.system import SYSTEM_COLUMNS
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
-#: What DuckDB may hold at first, with everything it remembers of the file; enough unless rows are very large.
-MEMORY = "200MB"
+#: What DuckDB may hold at first, with everything it remembers of the file: enough unless rows are large, and no slower
+#: than more (measured). Then what it may hold where that did not do; and last as much as it takes by itself.
+MEMORY, MORE_MEMORY = "90MB", "400MB"
 #: More would be a little faster by the clock, but costs more in all, takes more memory, and each thread would leave row
 #: groups of its own, which a checkpoint then joins by writing them again (measured).
 THREADS = 1
@@ -158,7 +159,7 @@ class DuckDBDestination:
             self._connection = None
 
     def _written(self, batch: Batch) -> Changes:
-        """Write the batch; where it needs more memory, open the file anew with as much as DuckDB takes by itself."""
+        """Write the batch; where it needs more memory, open the file anew with more and write it again."""
         before, changes = self.identity().commits, None
         try:
             self._fit_table(batch.table, batch.columns)
@@ -170,7 +171,7 @@ class DuckDBDestination:
         else:
             return changes
         self.close()
-        self._memory = None
+        self._memory = MORE_MEMORY if self._memory == MEMORY else None
         self._open()
         if changes is not None and self.identity().commits > before:  # it was only too much to tidy up after the commit
             return changes

@@ -54,6 +54,8 @@ class Totals:
     requests: int = 0
     throttled: int = 0
     answered: bool = field(default=False)
+    answers: int = 0
+    answer_seconds: float = 0.0  # from a request's turn to the end of its answer, over all answers
 
 
 class UnreachableError(AccessError):
@@ -122,6 +124,16 @@ class Client:
         """Whether the budget has a turn that nobody waits for."""
         return self._budget.spare
 
+    @property
+    def answer_time(self) -> float:
+        """Seconds that an answer takes on average; 0 before the first."""
+        return self.totals.answer_seconds / max(1, self.totals.answers)
+
+    @property
+    def chains(self) -> int:
+        """How many callers, each with one request after another, it takes to use up the budget."""
+        return math.ceil(self.requests_per_second * self.answer_time) + 1
+
     async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter, urgency: int = 0) -> T:
         """Send until `read` accepts the body of a 200, and return what it made of it.
 
@@ -162,6 +174,7 @@ class Client:
         meter.requests += 1
         self.totals.requests += 1
         failure: CioReplicateError
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._limits.attempt):
                 async with self._http.stream(
@@ -176,6 +189,8 @@ class Client:
         except (httpx2.HTTPError, TimeoutError) as error:
             failure = TransientError(self._said(_cause(error)))
         else:
+            self.totals.answers += 1
+            self.totals.answer_seconds += self._clock.monotonic() - began
             if answer.status_code == httpx2.codes.OK:
                 return answer.content
             failure = self._refusal(request, answer, meter, turn)

@@ -262,7 +262,9 @@ class TableReader:
         ends = self._times(replace(page, items=[page.items[0], page.items[-1]])) if page.items else []
         if ends:
             self._density.add(len(page.items), ends[0], ends[-1])
-        room = PARTS_AT_ONCE - self._open if self._around.client.spare else 0
+        client, room = self._around.client, PARTS_AT_ONCE - self._open
+        if not client.spare:  # then only as many chains as would use up the budget by themselves
+            room = min(room, client.chains - self._open)
         spans: list[tuple[int, int]] = []
         if ended:
             spans = left_over(first, window_first, self._density, room)

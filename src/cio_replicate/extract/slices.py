@@ -10,9 +10,9 @@ from cio_replicate.extract.due import DAY
 
 #: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
 WINDOW = 180 * DAY
-#: A slice ends with a page that is half full on average, so one of so many pages costs some six per cent more requests
-#: at worst; slices are only cut while requests could be sent that nobody has.
-LEAST_PAGES = 8
+#: Each slice ends with a page that is not full, which costs up to a request; with so many pages it is few per cent. Spans
+#: are only cut as far as it takes to use up the budget.
+LEAST_PAGES = 4
 MOST_PAGES = 40
 #: How much denser than on average the rest of a span may be taken to be because its last page was.
 DENSER = 4.0

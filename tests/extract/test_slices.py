@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from cio_replicate.extract.slices import (
     in_order,
     left_over,
     lies_before,
+    slices,
 )
 
 FIRST = 1_700_000_000
@@ -42,10 +44,10 @@ def _divided(first: int, times: list[int], room: int = 5, usual: Density | None 
     return divided(first, max(first, times[0] - WINDOW + 1), _seen(times), usual or _density(times), room)
 
 
-def test_a_long_span_is_cut_in_two_that_leave_no_second_out() -> None:
-    """The two meet, begin where the span begins and end at the oldest second of the page."""
+def test_a_long_span_is_cut_and_no_second_left_out() -> None:
+    """The slices meet, begin where the span begins and end at the oldest second of the page."""
     times = _page(FIRST + 90 * DAY, 60)
-    newer, older = _divided(FIRST, times)
+    newer, older = _divided(FIRST, times, room=1)
     assert older[0] == FIRST
     assert older[1] + 1 == newer[0]
     assert newer[1] == times[-1]
@@ -103,12 +105,12 @@ def test_what_a_window_leaves_is_read_next() -> None:
     dense = _density(_page(FIRST + 90 * DAY, 60))
     assert left_over(FIRST, FIRST, dense, 5) == []
     assert left_over(FIRST, FIRST + 400 * DAY, dense, 5) == [(FIRST, FIRST + 400 * DAY - 1)]
-    assert left_over(FIRST, FIRST + 400 * DAY, Density(3, DAY, 1000), 0) == [(FIRST, FIRST + 400 * DAY - 1)]
+    assert left_over(FIRST, FIRST + 400 * DAY, Density(3, DAY, longest_page=1000), 0) == [(FIRST, FIRST + 400 * DAY - 1)]
 
 
 def test_sparse_windows_are_read_side_by_side() -> None:
     """Each costs a request anyway."""
-    spans = left_over(FIRST, FIRST + 400 * DAY, Density(3, DAY, 1000), 5)
+    spans = left_over(FIRST, FIRST + 400 * DAY, Density(3, DAY, longest_page=1000), 5)
     assert len(spans) == 3
     assert min(spans)[0] == FIRST
     assert max(last for _, last in spans) == FIRST + 400 * DAY - 1
@@ -208,3 +210,30 @@ def test_entries_of_one_second_never_end_a_log() -> None:
 def test_a_page_without_times_never_ends_a_log() -> None:
     """An entry whose moment cannot be read may be of any time."""
     assert not lies_before(FIRST, [], [FIRST + 5])
+
+
+@given(
+    first=st.integers(0, 10**6),
+    length=st.integers(0, 10**6),
+    seconds=st.integers(0, 10**6),
+    newer=st.integers(0, 12),
+)
+def test_slices_hold_each_second_once(first: int, length: int, seconds: int, newer: int) -> None:
+    """Newest first, without a gap; a span that cannot be cut stays one."""
+    made = slices(first, first + length, seconds, newer)
+    assert len(made) != 1
+    assert len(made) <= newer + 1
+    if made:
+        assert (made[0][1], made[-1][0]) == (first + length, first)
+        assert all(later[1] == earlier[0] - 1 for earlier, later in pairwise(made))
+        assert all(a <= b for a, b in made)
+
+
+def test_the_more_is_known_the_more_slices_are_made_at_once() -> None:
+    """A single page may be a burst; pages that are alike are trusted with as many slices as there is room for."""
+    times = _page(FIRST + 90 * DAY, 60)
+    assert len(_divided(FIRST, times, room=11)) == 3
+    usual = Density()
+    for _ in range(10):
+        usual.add(1000, times[0], times[-1])
+    assert len(_divided(FIRST, times, room=11, usual=usual)) == 12

@@ -10,8 +10,8 @@ from cio_replicate.extract.due import DAY
 
 #: A request spans at most six months and a wider one is cut in silence; the shortest six months have 181 days.
 WINDOW = 180 * DAY
-#: Each slice ends with a page that is not full, which costs up to a request; with so many pages it is few per cent. Spans
-#: are only cut as far as it takes to use up the budget.
+#: Each slice ends with a page that is not full, which costs up to a request: few per cent with so many pages. Spans are
+#: only cut as far as it takes to use up the budget.
 LEAST_PAGES = 4
 MOST_PAGES = 40
 #: How much denser than on average the rest of a span may be taken to be because its last page was.
@@ -29,10 +29,12 @@ class Density:
 
     rows: int = 0
     seconds: int = 0
+    pages: int = 0
     longest_page: int = 0
 
     def add(self, rows: int, newest: int, oldest: int) -> None:
         """A page was read."""
+        self.pages += 1
         self.rows += rows
         self.seconds += abs(newest - oldest)
         self.longest_page = max(self.longest_page, rows)
@@ -74,9 +76,9 @@ def divided(first: int, window_first: int, page: Seen, usual: Density, room: int
     """What is left of a span after a page, if it is to be read otherwise than by the page's own token; else nothing.
 
     The page must come newest first, as the API gives them (live): then whatever the span still holds is as old as the
-    page's last row or older. If there is `room` to read more at once and much is left, it is cut in two, of which the
-    newer has some full pages by the density of this page. If the window is nearly read, the next one begins at the
-    page's last row, since the window's last page would be short.
+    page's last row or older. If there is `room` to read more at once and much is left, it is cut, so that all parts
+    but the oldest have some full pages by the density of this page. If the window is nearly read, the next one begins
+    at the page's last row, since the window's last page would be short.
 
       first                window_first              oldest         newest
         |- - - older - - - - -|- -||- - - newer - - - |███ page ███|
@@ -88,14 +90,24 @@ def divided(first: int, window_first: int, page: Seen, usual: Density, room: int
     spans: list[tuple[int, int]] = []
     pages = min(here, DENSER * usual.per_second) * (page.oldest - first) / page.rows
     if room > 0 and pages >= 2 * LEAST_PAGES:
-        # where a page is about as dense as all before it, those tell more exactly
-        density = usual.per_second if 1 / ALIKE < here / usual.per_second < ALIKE else here
-        rows = FILLED * int(min(pages / 2, MOST_PAGES)) * page.rows
-        middle = page.oldest - max(1, round(rows / density))
-        spans = [(middle + 1, page.oldest), (first, middle)] if first < middle else []
+        # where a page is about as dense as all before it, those tell more exactly, and the more the more there are
+        alike = 1 / ALIKE < here / usual.per_second < ALIKE
+        newer = min(room, int(pages) // LEAST_PAGES - 1, usual.pages + 1 if alike else 1)
+        rows = FILLED * int(min(pages / (newer + 1), MOST_PAGES)) * page.rows
+        spans = slices(first, page.oldest, round(rows / (usual.per_second if alike else here)), newer)
     elif first < window_first and max(here, usual.per_second) * (page.oldest - window_first) < LAST_PAGES * page.rows:
         spans = [(first, page.oldest)]
     return spans if spans and page.newest_first() else []
+
+
+def slices(first: int, last: int, seconds: int, newer: int) -> list[tuple[int, int]]:
+    """The seconds `first` to `last` as up to `newer` slices of so many seconds, newest first, and the rest; or nothing."""
+    spans: list[tuple[int, int]] = []
+    seconds = max(1, seconds)
+    while len(spans) < newer and last - seconds >= first:
+        spans.append((last - seconds + 1, last))
+        last -= seconds
+    return [*spans, (first, last)] if spans else []
 
 
 def in_order(times: Sequence[int]) -> bool:

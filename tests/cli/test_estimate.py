@@ -84,14 +84,13 @@ def test_lists_by_offset_cost_one_request_more_together() -> None:
 
 def test_people_cost_a_list_and_their_attributes() -> None:
     """1,001 people are two pages of the list and eleven requests for attributes."""
-    assert of_people(CUSTOMERS, [1_001], None) == Estimate("customers", 13, 13, 1_001, "counted")
+    assert of_people(CUSTOMERS, [1_001]) == Estimate("customers", 13, 13, 1_001, "counted")
 
 
-def test_one_of_several_workspaces_is_a_range_until_a_run_has_told() -> None:
-    """The smallest and the largest workspace bound the cost; the last run knows it."""
-    found = of_people(CUSTOMERS, [100, 1_001], None)
+def test_one_of_several_workspaces_is_a_range() -> None:
+    """The smallest and the largest workspace bound the cost."""
+    found = of_people(CUSTOMERS, [100, 1_001])
     assert (found.least, found.most) == (2, 13)
-    assert of_people(CUSTOMERS, [100, 1_001], 1_001) == Estimate("customers", 13, 13, 1_001, "rows in the copy")
 
 
 def test_the_total_is_open_when_one_table_is() -> None:

@@ -105,7 +105,8 @@ def test_what_a_window_leaves_is_read_next() -> None:
     dense = _density(_page(FIRST + 90 * DAY, 60))
     assert left_over(FIRST, FIRST, dense, 5) == []
     assert left_over(FIRST, FIRST + 400 * DAY, dense, 5) == [(FIRST, FIRST + 400 * DAY - 1)]
-    assert left_over(FIRST, FIRST + 400 * DAY, Density(3, DAY, longest_page=1000), 0) == [(FIRST, FIRST + 400 * DAY - 1)]
+    sparse = Density(3, DAY, longest_page=1000)
+    assert left_over(FIRST, FIRST + 400 * DAY, sparse, 0) == [(FIRST, FIRST + 400 * DAY - 1)]
 
 
 def test_sparse_windows_are_read_side_by_side() -> None:

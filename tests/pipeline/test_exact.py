@@ -133,7 +133,7 @@ def test_a_later_start_date_takes_nothing_away(simulator: Simulator, tmp_path: P
 
 
 def test_no_second_of_deliveries_is_missed_and_no_delivery_comes_twice(simulator: Simulator, tmp_path: Path) -> None:
-    """The windows of the requests cover the time from the start date on without a gap; what lies at an edge counts once."""
+    """The windows of the requests cover the time from the start date on without a gap; no row counts twice."""
     start = simulator.workspace.spec.start
     report = sync(simulator, tmp_path, tables=(table("messages"),), start=start)
     assert _of(report, "messages").read == truth(simulator, "messages").total()

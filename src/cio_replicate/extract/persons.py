@@ -60,8 +60,8 @@ class PeopleFetcher:
     async def changed(self, page: Page, known: KnownPeople) -> Landed:
         """The people of a list page as seen only, but for those whom the copy does not have so.
 
-        They come with attributes, with this page or a later one: full requests are what counts. Who is left waits
-        for `rest`.
+        They come with attributes, with this page or a later one: full requests are what counts. Who is left comes
+        with those whom the log names.
         """
         listed = people.listed(page.items)
         unknown = await known.unknown(listed.by_id)
@@ -73,22 +73,26 @@ class PeopleFetcher:
         landed = await self._whole(now)
         return Landed(landed.records, [*landed.seen, *seen], landed.left_out)
 
-    async def rest(self) -> Landed:
-        """The people who were left over, with attributes."""
-        left, self._wanted = people.Listed(self._wanted, []), {}
-        self._asked |= left.by_id.keys()
-        return await self._whole(left)
-
     def not_asked(self, named: Named) -> Named:
-        """Those of the people named who were not asked for yet, nor will be by `rest`."""
+        """Those of the people named who were not asked for yet and are not left over from the list."""
         done = self._asked | self._wanted.keys()
         return Named(tuple(cio_id for cio_id in named.cio_ids if cio_id not in done), named.ids)
 
     async def named(self, named: Named, known: KnownPeople) -> Landed:
-        """The people whom the log names. Those left out of the answers are gone since, which the list tells."""
-        items = await self._send([*people.attribute_requests(named.cio_ids), *people.requests_by_id(named.ids)])
-        identifiers = await known.identifiers([cio_id for cio_id in map(people.cio_id_of, items) if cio_id])
-        return Landed([people.person(item, identifiers)[1] for item in items])
+        """The people whom the log names, and those who were left over from the list.
+
+        Of the former, those left out of the answers are gone since, which the list tells.
+        """
+        left, self._wanted = people.Listed(self._wanted, []), {}
+        cio_ids = [*left.by_id, *named.cio_ids]
+        items = await self._send([*people.attribute_requests(cio_ids), *people.requests_by_id(named.ids)])
+        found = {cio_id for item in items if (cio_id := people.cio_id_of(item))}
+        identifiers = {**await known.identifiers(sorted(found)), **left.by_id}
+        missing = {cio_id: entry for cio_id, entry in left.by_id.items() if cio_id not in found}
+        again = await self._whole(people.Listed(missing, []))
+        return Landed(
+            [*(people.person(item, identifiers)[1] for item in items), *again.records], again.seen, again.left_out
+        )
 
     async def _whole(self, listed: people.Listed) -> Landed:
         found, unnamed = await self._people(people.attribute_requests(list(listed.by_id)), listed)

@@ -324,7 +324,6 @@ class TableReader:
             belt = Conveyor(group, PEOPLE_AHEAD)
             for some in _by(NAMED_AT_ONCE, self._people.not_asked(named)):
                 await belt.put(partial(self._people.named, some, known), partial(self._land, part, Place()))
-            await belt.put(self._people.rest, partial(self._land, part, Place()))
             await belt.emptied()
         await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
         return []
@@ -373,6 +372,6 @@ class _Course:
 
 
 def _by(most: int, named: Named) -> list[Named]:
-    """The same people, some at a time."""
+    """The same people, some at a time; at least once."""
     count = max(len(named.cio_ids), len(named.ids))
-    return [Named(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, count, most)]
+    return [Named(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, max(1, count), most)]

@@ -101,7 +101,7 @@ def divided(first: int, window_first: int, page: Seen, usual: Density, room: int
 
 
 def slices(first: int, last: int, seconds: int, newer: int) -> list[tuple[int, int]]:
-    """The seconds `first` to `last` as up to `newer` slices of so many seconds, newest first, and the rest; or nothing."""
+    """The seconds `first` to `last` as up to `newer` slices of so many, newest first, and the rest; or nothing."""
     spans: list[tuple[int, int]] = []
     seconds = max(1, seconds)
     while len(spans) < newer and last - seconds >= first:

@@ -14,12 +14,11 @@ from cio_replicate.api.paging import Page, Place, read_page
 from cio_replicate.api.request import Meter
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
 from cio_replicate.extract.parts import bounds_of, parts_of, request_for
-from cio_replicate.extract.people import BATCH
 from cio_replicate.extract.slices import WINDOW
 from cio_replicate.extract.together import together
 from cio_replicate.extract.values import fit
 from cio_replicate.landing.read import Part
-from cio_replicate.replication.predict import IN_COPY, Estimate, Past, of_changes, predicted
+from cio_replicate.replication.predict import Estimate, Past, of_changes, people_requests, predicted
 from cio_replicate.settings.again import Rules
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import ColumnType, Paging, Reading, Table
@@ -78,13 +77,13 @@ async def estimate(
 
 
 async def _one(client: Client, table: Table, start: int, now: int, past: Past, rules: Rules) -> Estimate:
-    base, last = past.positions.get(table.name), past.last.get(table.name)
+    last = past.last.get(table.name)
     known = predicted(table, start, now, past, rules)
     if known is not None:
         return known
     try:
         if table.reading is Reading.PEOPLE:
-            return of_people(table, await _people(client), past.copy.live(table) if past.copy and base else None)
+            return of_people(table, await _people(client))
         if table.page_size is None:
             return Estimate(table.name, len(table.slices), len(table.slices), last.read if last else None, ONE_ANSWER)
         parts = parts_of(table, start, now)
@@ -94,17 +93,11 @@ async def _one(client: Client, table: Table, start: int, now: int, past: Past, r
     return of_first_pages(table, list(zip(parts, pages, strict=True)))
 
 
-def of_people(table: Table, people: Sequence[int], in_copy: int | None) -> Estimate:
-    """The cost of reading everybody.
-
-    `people` are the counts of all workspaces, and only one of them is the key's; `in_copy` are those that the copy has.
-    """
+def of_people(table: Table, people: Sequence[int]) -> Estimate:
+    """The cost of reading everybody. `people` are the counts of all workspaces, and only one of them is the key's."""
     costs = [people_requests(table, count) for count in people]
     if len(people) == 1:
         return Estimate(table.name, costs[0], costs[0], people[0], COUNTED)
-    if in_copy is not None:
-        requests = people_requests(table, in_copy)
-        return Estimate(table.name, requests, requests, in_copy, IN_COPY)
     if not people:
         return Estimate(table.name, 1, None, None, "no workspace is listed")
     return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
@@ -200,11 +193,6 @@ def _integers(page: Page, name: str) -> list[int]:
         if value is not None:
             found.append(value)
     return found
-
-
-def people_requests(table: Table, people: int) -> int:
-    """The requests that reading so many people costs: the list, and their attributes."""
-    return max(1, ceil(people / (table.page_size or 1))) + ceil(people / BATCH)
 
 
 async def _people(client: Client) -> list[int]:

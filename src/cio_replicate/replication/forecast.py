@@ -28,7 +28,7 @@ class Forecast:
         """The first page of a part has come."""
         if work.table.name == "workspaces":
             for people in self._people:
-                _note(people, of_people(people.table, people_counts(page), None))
+                _note(people, of_people(people.table, people_counts(page)))
         if work.table.reading is Reading.PEOPLE or work.report.predicted is not None:
             return
         first = self._first.setdefault(work.table.name, [])

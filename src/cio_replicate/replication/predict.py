@@ -82,12 +82,27 @@ def predicted(table: Table, start: int, now: int, past: Past, rules: Rules) -> E
     if table.reading is Reading.WINDOWS:
         return _of_deliveries(table, start, now, base, past.copy, rules)
     if table.reading is Reading.PEOPLE:
-        return of_changes(table, now, base, past) if not reads_whole(table, base, now, rules) else None
+        return (
+            of_changes(table, now, base, past)
+            if not reads_whole(table, base, now, rules)
+            else _of_all(table, past.copy)
+        )
     if table.retention_days is not None and base.last_whole != base.through:
         return _of_log(table, now, base, past.copy, rules)
     if table.retention_days is not None and not reads_whole(table, base, now, rules):
         return _of_log(table, now, base, past.copy, rules)
     return Estimate(table.name, last.requests, last.requests, last.read, LAST_RUN) if last is not None else None
+
+
+def people_requests(table: Table, people: int) -> int:
+    """The requests that reading so many people costs: the list, and their attributes."""
+    return max(1, ceil(people / (table.page_size or 1))) + ceil(people / BATCH)
+
+
+def _of_all(table: Table, copy: Copy) -> Estimate:
+    count = copy.live(table)
+    requests = people_requests(table, count)
+    return Estimate(table.name, requests, requests, count, IN_COPY)
 
 
 def of_changes(table: Table, now: int, base: Position, past: Past) -> Estimate:

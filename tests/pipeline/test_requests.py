@@ -1,0 +1,88 @@
+"""What a fixed workspace costs, to the request: a change that makes the program ask for more fails here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cio_replicate.extract.due import DAY, LOOKBACK
+from cio_replicate.replication.report import Report
+from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.simulator import Simulator, WorkspaceSpec
+from tests.pipeline.syncs import sync
+
+SPEC = WorkspaceSpec(seed=1, hostile=False, messages=20_000, people=2_500, activities=3_000, suppressions=2_400)
+CHANGES = Rules(people=PeopleMode.CHANGES)
+ONE_ANSWER = (
+    "broadcasts", "transactional_messages", "campaigns", "segments", "exports", "reporting_webhooks", "snippets",
+    "ip_addresses", "collections", "topics", "workspaces", "types",
+)  # fmt: skip
+LISTS = dict.fromkeys(ONE_ANSWER, 1) | {
+    "newsletters": 2,  # 130 by the hundred
+    "sender_identities": 4,  # visible and hidden, each with the empty page that the API names after the last sender
+    "eps_suppression": 5,  # four lists of 600, and one request that tells that pages may be longer
+}
+FIRST = LISTS | {
+    "customers": 3 + 25,  # 2,500 by the thousand, and by the hundred
+    "activities": 30 + 1,  # 3,000 by the hundred, and whether both lists are the same
+    "messages": 20 + 1,  # 20,000 by the thousand, and a page that is not full since three slices were read at once
+}
+
+
+def _sent(report: Report) -> dict[str, int]:
+    return {table.name: table.requests for table in report.tables}
+
+
+def _slices(simulator: Simulator) -> int:
+    windows = [one.target.partition("start_ts=")[2].split("&start=")[0] for one in simulator.requests]
+    return len({window for window in windows if window})
+
+
+def test_a_first_sync_costs_hardly_more_than_the_fewest_requests_there_can_be(tmp_path: Path) -> None:
+    """Full pages everywhere, none asked for twice, three more than the fewest; and that was foreseen."""
+    with Simulator(SPEC) as simulator:
+        report = sync(simulator, tmp_path, start=SPEC.start)
+        assert _sent(report) == FIRST
+        assert simulator.log.summary()["asked_again"] == {}
+        assert _slices(simulator) == 4
+    known = {table.name: table.predicted for table in report.tables if table.predicted is not None}
+    assert {name: known[name] for name in LISTS if name in known and name != "newsletters"} == {
+        name: LISTS[name] for name in LISTS if name != "newsletters"
+    }
+    assert abs(known["messages"] - FIRST["messages"]) <= 2
+    assert abs(known["activities"] - FIRST["activities"]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("rules", "customers"),
+    [
+        (Rules(), 3 + 25),
+        (CHANGES, 3 + 1),  # the list, and a request for those whom the log names and for those who are new
+    ],
+)
+def test_a_later_sync_costs_what_may_have_changed(rules: Rules, customers: int, tmp_path: Path) -> None:
+    """Thirty days of deliveries and four ages at which older ones settle, two pages of the log, the lists."""
+    with Simulator(SPEC) as simulator:
+        now = SPEC.now
+        sync(simulator, tmp_path, start=SPEC.start, rules=rules, now=now)
+        simulator.evolve(1, edits=5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
+        simulator.log.reset()
+        report = sync(simulator, tmp_path, start=SPEC.start, rules=rules, now=now + DAY)
+        assert _sent(report) == LISTS | {
+            "customers": customers,
+            "messages": 2 + 3,
+            "activities": 3 + 1,
+        }
+        assert simulator.log.summary()["asked_again"] == {}
+    assert all(abs((table.predicted or 0) - table.requests) <= 2 for table in report.tables), report.tables
+
+
+def test_a_sync_that_finds_nothing_new_costs_as_much(tmp_path: Path) -> None:
+    """What has changed costs nothing beyond what it takes to look; of people, those named in the hour before the run."""
+    with Simulator(SPEC) as simulator:
+        now = SPEC.now
+        sync(simulator, tmp_path, start=SPEC.start, rules=CHANGES, now=now)
+        report = sync(simulator, tmp_path, start=SPEC.start, rules=CHANGES, now=now + 3_600)
+        assert _sent(report) == LISTS | {"customers": 3 + 1, "messages": 2 + 3, "activities": 2 + 1}
+        assert {(table.inserted, table.updated, table.deleted) for table in report.tables} == {(0, 0, 0)}

@@ -124,7 +124,9 @@ MESSAGES = Table(
     notes=(
         (
             "A delivery is not final when it is first read: it is delivered hours later, converts for 90 days, and is "
-            "opened and clicked for six months. That is why recent deliveries are read again."
+            "opened and clicked for six months. So later runs read those of the last 30 days again (`--recent-days`), "
+            "and older ones when they get 30, 60, 90 and 180 days old. What changes after that is seen by "
+            "`--full-refresh messages` only."
         ),
         (
             "At most one of `campaign_id`, `broadcast_id`, `newsletter_id` and `transactional_message_id` is filled, "
@@ -133,7 +135,7 @@ MESSAGES = Table(
         "Messages that wait as drafts are not listed.",
         (
             "Once a person is suppressed in Customer.io, its deliveries become anonymous there; a row copied before "
-            "that keeps the address unless it is read again."
+            "that keeps the address until it is read again."
         ),
     ),
 )
@@ -198,8 +200,12 @@ ACTIVITIES = Table(
     ),
     notes=(
         (
-            "The log is read whole each time and everything once read is kept, so the copy grows older than the "
-            "source. A gap between two runs that is longer than the source keeps its log is a gap in the copy."
+            "Everything once read is kept, so the copy grows older than the source. A gap between two runs that is "
+            "longer than the source keeps its log is a gap in the copy."
+        ),
+        (
+            "Later runs read back to a day before the last run. Entries can be back-dated further, so the log is read "
+            "to its end every 7 days (`--full-every`), and the run says how many of those it found."
         ),
         "The log takes 100 rows a request: a million activities are 10,000 requests, about 17 minutes at full speed.",
         "Activities of deleted people are read too.",

@@ -99,7 +99,8 @@ def _lines(tables: Sequence[Table]) -> Iterator[str]:
     )
     yield from (
         "- The **key** tells rows apart. The **replication key** is the column whose highest value is remembered.",
-        f"- Only {by_time} can be asked for by time; every other list is read whole, whatever its method.",
+        f"- Only {by_time} can be asked for by time; every other list is read whole, whatever its method, unless",
+        "  the table says otherwise.",
         "",
         "Unless a table says otherwise, its list comes in one answer, the start date does not apply to it, and a row",
         "that a complete read no longer finds is marked deleted.",

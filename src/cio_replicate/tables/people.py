@@ -60,7 +60,9 @@ CUSTOMERS = Table(
         ),
         (
             "The API never says when a person changed: everybody is read in every run, and only rows that differ are "
-            "written."
+            "written. With `--customers changes` everybody is listed, and the rest is asked for only of people who are "
+            "new to the copy or back, who are listed with another email or id, or whom `activities` name as changed; "
+            "every 7 days (`--full-every`) it is asked for of everybody all the same."
         ),
     ),
 )

@@ -79,7 +79,7 @@ def test_a_later_sync_costs_what_may_have_changed(rules: Rules, customers: int, 
 
 
 def test_a_sync_that_finds_nothing_new_costs_as_much(tmp_path: Path) -> None:
-    """What has changed costs nothing beyond what it takes to look; of people, those named in the hour before the run."""
+    """What has changed costs nothing beyond what it takes to look; people named in the hour before count."""
     with Simulator(SPEC) as simulator:
         now = SPEC.now
         sync(simulator, tmp_path, start=SPEC.start, rules=CHANGES, now=now)

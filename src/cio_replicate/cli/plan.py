@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,10 +21,11 @@ from cio_replicate.cli.terminal import counted, duration, number, product, say, 
 from cio_replicate.landing.folder import task_folder
 from cio_replicate.load.query import CopyReader
 from cio_replicate.replication.estimate import Modes, estimate, modes, total
-from cio_replicate.replication.predict import Estimate, Past, last_complete
+from cio_replicate.replication.predict import Estimate, Past, Speed, last_complete
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.again import Rules
 from cio_replicate.settings.connection import Connection, DuckDBAddress
+from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table
 
 
@@ -34,6 +36,7 @@ class Plan(msgspec.Struct, kw_only=True):
     asked: int
     least: int
     most: int | None
+    answer_seconds: float | None = None  # what an answer takes; none when nothing was asked
     seconds_least: float
     seconds_most: float | None
     tables: list[Estimate]
@@ -76,22 +79,25 @@ async def _plan(connection: Connection, tables: Sequence[Table], past: Past, rul
     now = int(clock.now())
     async with connected(connection, clock, IMPATIENT) as client:
         estimates = await estimate(client, tables, connection.start, now, past, rules)
-        asked = client.totals.requests
+        asked, speed = client.totals.requests, Speed(connection.max_rps, client.answer_time)
     whole = total(estimates)
+    least = speed.together({one.table: one.least for one in estimates})
+    most = speed.together({one.table: one.most or 0 for one in estimates})
     return Plan(
         max_rps=connection.max_rps,
         asked=asked,
         least=whole.least,
         most=whole.most,
-        seconds_least=round(whole.least / connection.max_rps, 1),
-        seconds_most=round(whole.most / connection.max_rps, 1) if whole.most is not None else None,
+        answer_seconds=round(speed.answer_time, 3) or None,
+        seconds_least=round(least, 1),
+        seconds_most=round(most, 1) if whole.most is not None else None,
         tables=estimates,
         customers=modes(estimates, now, past, rules),
     )
 
 
 def _print(made: Plan) -> None:
-    console = product()
+    console, speed = product(), Speed(made.max_rps, made.answer_seconds or 0.0)
     grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("table", no_wrap=True)
     for name in ("requests", "rows", "time"):
@@ -102,7 +108,8 @@ def _print(made: Plan) -> None:
             grid.add_row(one.table, "", "", "", Text("cannot be read", "red"))
             continue
         rows = f"{number(one.rows)}{'' if one.most is not None else '+'}" if one.rows is not None else ""
-        time = span(duration(one.least / made.max_rps), one.most and duration(one.most / made.max_rps))
+        needs = partial(speed.seconds, table_named(one.table))
+        time = span(duration(needs(one.least)), one.most and duration(needs(one.most)))
         requests = span(number(one.least), one.most and number(one.most))
         grid.add_row(one.table, requests, rows, time, Text(one.basis))
     console.print(grid)
@@ -125,7 +132,8 @@ def whole(made: Plan) -> str:
         requests, time = f"{requests} to {number(made.most)}", f"{time} to {duration(made.seconds_most)}"
     else:
         requests = f"About {requests}"
-    return f"{requests} requests, {time} at {made.max_rps:g} requests a second."
+    answers = f" and {duration(made.answer_seconds)} an answer" if made.answer_seconds else ""
+    return f"{requests} requests, {time} at {made.max_rps:g} requests a second{answers}."
 
 
 def told(modes: Modes, rps: float) -> str:

@@ -62,13 +62,13 @@ def sentence(report: Report) -> str:
 
 
 def forecast(report: Report) -> str | None:
-    """How many requests were expected and sent, by the tables of which that could be told."""
-    told = [table for table in report.tables if table.predicted is not None and table.status is Status.COMPLETE]
-    if not told or report.status is not Status.COMPLETE:
+    """What was expected of the run, as far as it could be told, beside what it took."""
+    told = report.expected
+    if told is None:
         return None
-    expected, sent = sum(table.predicted or 0 for table in told), sum(table.requests for table in told)
-    of_these = "" if len(told) == len(report.tables) else f" for {counted(len(told), 'table')}"
-    return f"{counted(expected, 'request')} were expected{of_these}; it took {number(sent)}."
+    of_these = "" if told.tables == len(report.tables) else f" for {counted(told.tables, 'table')}"
+    requests = counted(told.requests, "request")
+    return f"Expected{of_these}: {requests} in {duration(told.seconds)}; sent: {number(told.sent)}."
 
 
 def remarks(report: Report) -> Iterable[str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cio_replicate.api.paging import Page
 from cio_replicate.landing.read import Part
 from cio_replicate.replication.estimate import of_first_pages, of_people, people_counts
-from cio_replicate.replication.predict import Estimate
+from cio_replicate.replication.predict import Estimate, Speed
+from cio_replicate.replication.report import Expected, Status, TableReport
 from cio_replicate.replication.work import Work
 from cio_replicate.tables.declare import Reading
 
@@ -36,6 +37,23 @@ class Forecast:
         if len(first) == self._parts[work.table.name]:
             _note(work, of_first_pages(work.table, first))
             first.clear()
+
+
+def compared(tables: Sequence[TableReport], speed: Speed) -> Expected | None:
+    """What was expected of complete tables, beside what it took; None when nothing was."""
+    told = {
+        table.name: table.predicted
+        for table in tables
+        if table.predicted is not None and table.status is Status.COMPLETE
+    }
+    if not told:
+        return None
+    return Expected(
+        tables=len(told),
+        requests=sum(told.values()),
+        sent=sum(table.requests for table in tables if table.name in told),
+        seconds=round(speed.together(told), 1),
+    )
 
 
 def _note(work: Work, estimate: Estimate) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Protocol
 
+from cio_replicate.api.paging import Place
 from cio_replicate.extract.due import DAY, anchor, due_spans, log_until, reads_whole
+from cio_replicate.extract.parts import Urgency, urgency_of
 from cio_replicate.extract.people import BATCH
 from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.position import Position
@@ -35,6 +37,24 @@ class Estimate:
     basis: str
     error: str | None = None
     refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast requests can be sent: so many per second, and the seconds that an answer takes (0: not known)."""
+
+    per_second: float
+    answer_time: float = 0.0
+
+    def seconds(self, table: Table, requests: int) -> float:
+        """The least time that these requests for a table take; of a list without shortcut each waits for the last."""
+        chained = urgency_of(table, Place()) is Urgency.CHAIN
+        return requests * max(1 / self.per_second, self.answer_time if chained else 0.0)
+
+    def together(self, requests: Mapping[str, int]) -> float:
+        """The least time that requests for tables of these names take, side by side."""
+        longest = max((self.seconds(table_named(name), count) for name, count in requests.items()), default=0.0)
+        return max(sum(requests.values()) / self.per_second, longest)
 
 
 class Copy(Protocol):

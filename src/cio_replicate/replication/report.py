@@ -52,6 +52,17 @@ class BudgetReport(msgspec.Struct, kw_only=True):
     lost: float = 0.0  # the share of the reading time that this was, from 0 to 1
 
 
+class Expected(msgspec.Struct, kw_only=True):
+    """What was expected of the tables of which that could be told, and what became of it."""
+
+    tables: int
+    requests: int
+    sent: int  # by the same tables
+    seconds: (
+        float  # that these tables need at least, at the allowed rate and with answers that take as long as they did
+    )
+
+
 class Report(msgspec.Struct, kw_only=True):
     """What became of a run. Times are ISO 8601 in UTC."""
 
@@ -62,6 +73,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     requests: int = 0
     throttled: int = 0  # requests that were answered 429
+    expected: Expected | None = None  # none after an interruption, or when nothing told
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
     tables: list[TableReport] = msgspec.field(default_factory=list)

@@ -21,11 +21,12 @@ from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.activity_log import LOG, ActivityLog, late_entries
-from cio_replicate.replication.forecast import Forecast
+from cio_replicate.replication.forecast import Forecast, compared
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import Order, Plan, Planner
+from cio_replicate.replication.predict import Speed
 from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
 from cio_replicate.replication.work import Work, read_whole, share_read
 from cio_replicate.settings.again import PeopleMode
@@ -272,6 +273,9 @@ class Run:
         report.status = Status.REFUSED if self._refused else outcome(report.tables)
         report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled
         report.budget = budget_report(self._client.account)
+        if report.status is Status.COMPLETE:
+            speed = Speed(self._client.requests_per_second, self._client.answer_time)
+            report.expected = compared(report.tables, speed)
         report.ended = iso(self._clock.now())
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
         if self._identity is None:

@@ -93,14 +93,20 @@ def test_plan_tells_the_cost_before_anything_is_read(folder: Path, url: str) -> 
     assert "At least" in run(folder, "plan", f"--start-date={START}", f"--api-url={url}", "--max-rps=500").out
 
 
-def test_plan_goes_by_the_last_run(synced: Path, url: str) -> None:
-    """After a run the plan knows what each table cost, and the total is what the run needed."""
-    to = "--to=duckdb:///copy.duckdb"
-    needed = json.loads(run(synced, "status", to, "--json").out)["runs"][0]["requests"]
-    ended = run(synced, "plan", f"--start-date={START}", f"--api-url={url}", to, "--max-rps=500", "--json")
-    told = json.loads(ended.out)
-    assert (told["least"], told["most"]) == (needed, needed)
-    assert next(table for table in told["tables"] if table["table"] == "messages")["basis"] == "last run"
+def test_plan_goes_by_the_copy_and_the_last_run(folder: Path, url: str) -> None:
+    """After a run the plan asks nothing, and foretells what the next one needs; both ways to read people are told."""
+    options = (f"--start-date={START}", f"--api-url={url}", "--to=duckdb:///copy.duckdb", "--max-rps=500", "--json")
+    state = f"--state-dir={folder / 'state'}"
+    assert run(folder, "sync", *options, state).code == 0
+    told = json.loads(run(folder, "plan", *options, state).out)
+    report = json.loads(run(folder, "sync", *options, state).out)
+    assert told["asked"] == 0
+    assert told["least"] == told["most"]
+    assert abs(told["least"] - report["requests"]) <= 2
+    assert report["expected"]["requests"] == told["least"]
+    basis = {table["table"]: table["basis"] for table in told["tables"]}
+    assert (basis["messages"], basis["topics"]) == ("rows in the copy", "last run")
+    assert told["customers"]["changes"] < told["customers"]["full"]
 
 
 def test_plan_with_a_wrong_key_is_refused(folder: Path, url: str) -> None:

@@ -39,6 +39,19 @@ def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> Non
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}
 
 
+@pytest.mark.parametrize("seed", [3, 4])
+def test_with_every_fault_on_what_is_read_side_by_side_is_exact(seed: int, tmp_path: Path) -> None:
+    """Long spans are cut into slices, people asked for by many requests at once: nothing is lost or comes twice."""
+    tables = (table("messages"), table("customers"), table("activities"))
+    spec = WorkspaceSpec(seed=seed, messages=20_000, people=2_500, activities=1_500, bursts=0.5 * (seed % 2))
+    with Simulator(spec, faults=Faults.everything(seed, rate=0.03)) as simulator:
+        report = sync(simulator, tmp_path, tables=tables, start=spec.start)
+        assert [one.error for one in report.tables if one.error] == []
+        assert differences(simulator, tmp_path / "copy.duckdb", tuple(one.name for one in tables)) == {}
+        windows = {one.target.split("&start=")[0] for one in simulator.requests if "start_ts" in one.target}
+        assert len(windows) >= 4
+
+
 @pytest.mark.parametrize("what", ["extra", "both"])
 def test_drift_loses_no_field_of_any_record(what: str, tmp_path: Path) -> None:
     """New fields and changed types in later pages are fatal to nothing, and every field is in the copy."""

@@ -21,7 +21,7 @@ from tests.pipeline.syncs import ALL, SETTLING, sync
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "CIO_ACCESS_TOKEN": "simulator-token"}
-SPEC = WorkspaceSpec(seed=8, messages=4_000, people=320, activities=900)
+SPEC = WorkspaceSpec(seed=8, messages=12_000, people=1_300, activities=900)  # enough for slices read side by side
 
 
 def _killed(simulator: Simulator, folder: Path, point: str, number: int) -> bool:
@@ -58,9 +58,10 @@ def test_killed_at_a_chosen_point(point: str, number: int, tmp_path: Path) -> No
         report = sync(simulator, tmp_path)
         assert report.status is Status.COMPLETE
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
-        in_flight = 40  # a page of each table, more where parts are read side by side, and people by the hundred
+        in_flight = 60  # a page of each table, more where parts are read side by side, and people by the hundred
         assert len(simulator.requests) <= needed + in_flight
-        assert sync(simulator, tmp_path, refresh=SETTLING).requests == needed  # a run that ended is not gone on with
+        again = sync(simulator, tmp_path, refresh=SETTLING).requests
+        assert abs(again - needed) <= 3  # a run that ended is not gone on with; how often spans are cut may differ
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cio_replicate.cli.app import main
+from cio_replicate.cli.app import command
 
-main()
+command()

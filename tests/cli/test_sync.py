@@ -22,7 +22,7 @@ PROMISED_OF_A_TABLE = {"name", "status", "read", "inserted", "updated", "deleted
 def slow() -> Iterator[Simulator]:
     """A workspace that takes its time."""
     spec = WorkspaceSpec(messages=25_000, activities=100, hostile=False)
-    with Simulator(spec, token=TOKEN, latency=0.15) as simulator:
+    with Simulator(spec, token=TOKEN, latency=0.4) as simulator:
         yield simulator
 
 

@@ -13,11 +13,10 @@ from cio_replicate.api.account import Account
 from cio_replicate.api.pace import Pace
 from cio_replicate.base.clock import Clock
 
-#: Turns are this much wider apart than the rate alone asks for. What is left over makes up for turns that came late.
-SLACK = 1.03
-#: The same for a whole second of turns. Requests take a little longer or shorter to arrive; without room for that, the
-#: API counts an eleventh in a second now and then and answers 429, which costs more than these two per cent.
-WINDOW_SLACK = 1.022
+#: Turns, and a whole second of them, are this much wider apart than the rate alone asks for. Requests take a little
+#: longer or shorter to arrive; without room for that, the API counts an eleventh in a second now and then and answers
+#: 429, which costs more than these two per cent.
+SLACK = 1.022
 MOST_LATE = 0.25  # seconds of lateness that are made up for: after a longer standstill turns do not come in a crowd
 
 
@@ -52,7 +51,7 @@ class Budget:
         self._paused_from = self._paused_until = self._paused_before = 0.0
         self._cut_at = float("-inf")
         self._most = max(1, int(per_second))
-        self._window = WINDOW_SLACK * self._most / per_second
+        self._window = SLACK * self._most / per_second
         self._sent: list[float] = []  # when the last `_most` requests were sent, in ascending order
         self._asked = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[Turn]]] = []

@@ -115,9 +115,8 @@ def sync(  # noqa: PLR0913 - an option is an argument
     """Copy the workspace into DuckDB, or bring an earlier copy up to date.
 
     The first run reads everything since the start date, later ones what is recent or may have changed, and write only
-    what did. A run that failed or was
-    stopped with Ctrl-C is gone on with by the same command. The access token comes from the environment variable
-    CIO_ACCESS_TOKEN, and from nowhere else.
+    what did. A run that failed or was stopped with Ctrl-C is gone on with by the same command. The access token comes
+    from the environment variable CIO_ACCESS_TOKEN, and from nowhere else.
 
     Ends with 0 when every table is complete, 1 when one failed, 2 when settings or access are wrong (nothing is written
     then), 130 when it was stopped.

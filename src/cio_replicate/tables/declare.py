@@ -30,14 +30,14 @@ class Paging(StrEnum):
     """How a list tells where its next page is."""
 
     CURSOR = "cursor"  # `start` takes the last answer's `next`; a list without pages is one that never sends `next`
-    OFFSET = "offset"  # `offset` counts rows; ends on an empty or null page
+    OFFSET = "offset"  # `offset` counts rows; ends on a page shorter than another one is, or on an empty or null one
 
 
 class Reading(StrEnum):
     """How the parts of a table are found."""
 
     LIST = "list"  # the parts declared in `slices`
-    WINDOWS = "windows"  # one part per time window from the start date to now
+    WINDOWS = "windows"  # the spans of time that are due, in windows, cut while they are read
     PEOPLE = "people"  # identifiers first, then attributes by the hundred
 
 

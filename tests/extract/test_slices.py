@@ -41,7 +41,8 @@ def _density(times: list[int]) -> Density:
 
 
 def _divided(first: int, times: list[int], room: int = 5, usual: Density | None = None) -> list[tuple[int, int]]:
-    return divided(first, max(first, times[0] - WINDOW + 1), _seen(times), usual or _density(times), room)
+    last = max(times[0], times[-1])
+    return divided((first, last), max(first, last - WINDOW + 1), _seen(times), usual or _density(times), room)
 
 
 def test_a_long_span_is_cut_and_no_second_left_out() -> None:
@@ -86,6 +87,13 @@ def test_a_page_that_is_not_newest_first_divides_nothing(room: int) -> None:
     assert _divided(FIRST, times, room) != []
     assert _divided(FIRST, times[::-1], room) == []
     assert _divided(FIRST, mixed, room) == []
+
+
+@pytest.mark.parametrize("room", [0, 5])
+def test_a_page_from_beyond_the_span_divides_nothing(room: int) -> None:
+    """An API that does not keep to the span would give the same page again, and again."""
+    times = _page(FIRST + 400 * DAY, 15_000)
+    assert divided((FIRST, times[-1]), FIRST + 100 * DAY, _seen(times), _density(times), room) == []
 
 
 def test_deliveries_of_one_second_divide_nothing() -> None:
@@ -148,7 +156,7 @@ def _read(source: _Source, first: int, last: int, rooms: list[int]) -> set[int]:
                 density.add(len(page), page[0], page[-1])
             if number + 1 == len(pages):
                 spans += left_over(a, window, density, room)
-            elif onward := divided(a, window, _seen(page), density, room):
+            elif onward := divided((a, b), window, _seen(page), density, room):
                 spans += onward
                 break
     return came

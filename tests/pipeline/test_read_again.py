@@ -189,3 +189,33 @@ def test_a_full_refresh_reads_all_of_what_settles(tmp_path: Path) -> None:
         first = sync(simulator, tmp_path, rules=CHANGES)
         again = sync(simulator, tmp_path, rules=CHANGES, refresh=(*SETTLING, "customers"))
     assert again.requests == first.requests
+
+
+def test_people_whose_attributes_failed_come_with_the_next_run(tmp_path: Path) -> None:
+    """In mode `changes` a run that broke off after the list lists again, and nobody who was to be asked for is lost."""
+    with Simulator(WorkspaceSpec(seed=7, people=1_500)) as simulator:
+        begun = simulator.workspace.now
+        sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun)
+        simulator.evolve(5, backdated_within=LOOKBACK)
+        simulator.faults = Faults((Fault(kind="status", path="/v1/customers/attributes", times=None),))
+        broken = sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun + DAY)
+        assert _of(broken, "customers").status is Status.FAILED
+        assert _of(broken, "customers").deleted == 0
+        simulator.faults = Faults()
+        again = sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun + DAY + 3_600)
+        assert _of(again, "customers").status is Status.COMPLETE
+        assert differences(simulator, tmp_path / "copy.duckdb", ("customers",)) == {}
+
+
+def test_a_read_of_some_people_is_not_gone_on_with_when_all_are_wanted(tmp_path: Path) -> None:
+    """Whoever turns to `full` gets everybody, once."""
+    with Simulator(WorkspaceSpec(seed=7, people=1_500)) as simulator:
+        begun = simulator.workspace.now
+        whole = _of(sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun), "customers").requests
+        simulator.evolve(5, backdated_within=LOOKBACK)
+        simulator.faults = Faults((Fault(kind="status", path="/v1/customers/attributes", times=None),))
+        sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun + DAY)
+        simulator.faults = Faults()
+        again = _of(sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, now=begun + DAY + 3_600), "customers")
+        assert again.requests == whole
+        assert differences(simulator, tmp_path / "copy.duckdb", ("customers",)) == {}

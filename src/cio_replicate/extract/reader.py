@@ -270,7 +270,7 @@ class TableReader:
             spans = left_over(first, window_first, self._density, room)
         elif ends:
             seen = Seen(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
-            spans = divided(first, window_first, seen, self._density, room)
+            spans = divided(bounds_of(part), window_first, seen, self._density, room)
         return [span(*bounds) for bounds in spans]
 
     def _without(self, page: Page, oldest: int) -> Page:

@@ -72,7 +72,7 @@ class Seen:
     newest_first: Callable[[], bool]
 
 
-def divided(first: int, window_first: int, page: Seen, usual: Density, room: int) -> list[tuple[int, int]]:
+def divided(bounds: tuple[int, int], window_first: int, page: Seen, usual: Density, room: int) -> list[tuple[int, int]]:
     """What is left of a span after a page, if it is to be read otherwise than by the page's own token; else nothing.
 
     The page must come newest first, as the API gives them (live): then whatever the span still holds is as old as the
@@ -80,12 +80,13 @@ def divided(first: int, window_first: int, page: Seen, usual: Density, room: int
     but the oldest have some full pages by the density of this page. If the window is nearly read, the next one begins
     at the page's last row, since the window's last page would be short.
 
-      first                window_first              oldest         newest
+    bounds[0]              window_first              oldest         newest
         |- - - older - - - - -|- -||- - - newer - - - |███ page ███|
                                                       of this very second rows may be left, so it is read again
     """
-    if page.oldest >= page.newest:
-        return []
+    first, last = bounds
+    if not page.oldest < page.newest <= last:
+        return []  # rows of one second show nothing, and rows from beyond the span that it is not kept to
     here = page.rows / (page.newest - page.oldest)
     spans: list[tuple[int, int]] = []
     pages = min(here, DENSER * usual.per_second) * (page.oldest - first) / page.rows

@@ -15,7 +15,7 @@ from cio_replicate.landing.read import Read
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.loader import DAMAGED
 from cio_replicate.replication.predict import Past, last_complete, predicted
-from cio_replicate.replication.recover import goes_on, same_copy, starting_positions, still_done
+from cio_replicate.replication.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
 from cio_replicate.replication.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.replication.work import Work
 from cio_replicate.settings.again import Rules
@@ -112,7 +112,9 @@ class Planner:
             journal = self._folder.journal
             discovered += journal.discovered(table.name)
             read = journal.read_of(table.name)
-            if read is not None and not goes_on(read, position, self._order.start, self._began):
+            if read is not None and not (
+                goes_on(read, position, self._order.start, self._began) and as_wanted(read, self._order.rules)
+            ):
                 self._drop(read)
                 read = None
             elif read is not None and not self._folder.sound(page.file for page in journal.pages(read)):

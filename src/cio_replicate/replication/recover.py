@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cio_replicate.extract.parts import LISTED
 from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Read
 from cio_replicate.load.destination import Identity
+from cio_replicate.settings.again import PeopleMode, Rules
 
 #: A part of a long list that was read is worth keeping; page tokens of a day ago may be unknown to the API.
 RESUME_WITHIN = 24 * 3_600
@@ -36,6 +38,11 @@ def goes_on(read: Read, position: Position | None, start: int, now: int) -> bool
     age = now - read.touched
     fresh = age <= (FINISHED_IS_FRESH if read.finished else RESUME_WITHIN)
     return read.base == position and read.start == start and fresh
+
+
+def as_wanted(read: Read, rules: Rules) -> bool:
+    """Whether a read takes in what the rules ask for: not some people when everybody is wanted."""
+    return rules.people is PeopleMode.CHANGES or not any(part.name == LISTED for part in read.parts)
 
 
 def still_done(

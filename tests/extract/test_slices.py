@@ -19,6 +19,7 @@ from cio_replicate.extract.slices import (
     in_order,
     left_over,
     lies_before,
+    ranges,
     slices,
 )
 
@@ -246,3 +247,23 @@ def test_the_more_is_known_the_more_slices_are_made_at_once() -> None:
     for _ in range(10):
         usual.add(1000, times[0], times[-1])
     assert len(_divided(FIRST, times, room=11, usual=usual)) == 12
+
+
+@given(rows=st.integers(0, 60_000))
+def test_ranges_of_a_list_hold_each_row_once(rows: int) -> None:
+    """Handing over from range to range reads every page once, and asks at most two requests too many."""
+    page_rows, asked, open_ranges = 1_000, [], list[tuple[int, int | None]]([(0, None)])
+    while open_ranges:
+        first, last = open_ranges.pop()
+        while last is None or first < last:
+            asked.append(first)
+            if rows - first < page_rows:
+                break
+            first += page_rows
+            if last is None:
+                open_ranges += ranges(first, page_rows)
+                break
+    pages = -(-rows // page_rows)
+    assert len(asked) == len(set(asked))
+    assert set(range(0, rows, page_rows)) <= set(asked)
+    assert len(asked) <= pages + 2

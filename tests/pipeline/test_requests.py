@@ -10,6 +10,8 @@ from cio_replicate.extract.due import DAY, LOOKBACK
 from cio_replicate.replication.report import Report
 from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
 from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.tables.catalogue import table
+from tests.pipeline.copies import differences
 from tests.pipeline.syncs import sync
 
 SPEC = WorkspaceSpec(seed=1, hostile=False, messages=20_000, people=2_500, activities=3_000, suppressions=2_400)
@@ -52,6 +54,19 @@ def test_a_first_sync_costs_hardly_more_than_the_fewest_requests_there_can_be(tm
     }
     assert abs(known["messages"] - FIRST["messages"]) <= 2
     assert abs(known["activities"] - FIRST["activities"]) <= 3
+
+
+def test_a_long_list_by_offset_is_read_in_ranges(tmp_path: Path) -> None:
+    """Some pages at once instead of one after another: each list costs one request more, and nothing is lost."""
+    spec = WorkspaceSpec(seed=1, hostile=False, suppressions=48_000, messages=0, people=0, activities=0)
+    with Simulator(spec) as simulator:
+        report = sync(simulator, tmp_path, tables=(table("eps_suppression"),))
+        assert differences(simulator, tmp_path / "copy.duckdb", ("eps_suppression",)) == {}
+        assert simulator.log.summary()["asked_again"] == {}
+        simulator.evolve(3)
+        sync(simulator, tmp_path, tables=(table("eps_suppression"),))
+        assert differences(simulator, tmp_path / "copy.duckdb", ("eps_suppression",)) == {}
+    assert 4 * 12 <= _sent(report)["eps_suppression"] <= 4 * (12 + 2)
 
 
 @pytest.mark.parametrize(

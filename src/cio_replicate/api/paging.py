@@ -30,12 +30,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a part of a table is to be read on: the token and row count to send, and whether its end was reached."""
+    """Where a part of a table is to be read on: the token and row count to send, and whether its end was reached.
+
+    A part of a list by offset ends before the row number `last`, if it has one.
+    """
 
     token: str = ""
     offset: int = 0
     empty_pages: int = 0
     done: bool = False
+    last: int | None = None
 
 
 def read_page(body: bytes, key: str) -> Page:
@@ -114,7 +118,9 @@ def after(place: Place, page: Page, *, by_offset: bool, seen: set[str], longest:
     Raises EndlessListError when a token comes again or empty pages do not stop.
     """
     if by_offset:
-        return replace(place, offset=place.offset + len(page.items), done=not page.items or len(page.items) < longest)
+        offset = place.offset + len(page.items)
+        over = place.last is not None and offset >= place.last
+        return replace(place, offset=offset, done=over or not page.items or len(page.items) < longest)
     if not page.next:
         return replace(place, done=True)
     if page.next in seen:

@@ -37,7 +37,7 @@ from cio_replicate.extract.parts import (
 from cio_replicate.extract.people_log import Named
 from cio_replicate.extract.persons import KnownPeople, PeopleFetcher
 from cio_replicate.extract.rows import key_text
-from cio_replicate.extract.slices import Density, Seen, divided, in_order, left_over, lies_before
+from cio_replicate.extract.slices import Density, Seen, divided, in_order, left_over, lies_before, ranges
 from cio_replicate.extract.times import times_reader
 from cio_replicate.extract.together import tasks, together
 from cio_replicate.landing.read import Part
@@ -228,9 +228,12 @@ class TableReader:
                 await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
                 return []
             course.passed(page)
-            more = self._onward(part, page, ended=beyond.done)
-            if more and not beyond.done:
-                page = self._without(page, bounds_of(more[0])[1])
+            if self._table.paging is Paging.OFFSET:
+                more = self._further(part, page, beyond)
+            else:
+                more = self._onward(part, page, ended=beyond.done)
+                if more and not beyond.done:
+                    page = self._without(page, bounds_of(more[0])[1])
             place = replace(beyond, done=beyond.done or bool(more))
             await belt.put(partial(self._made_ready, part, page, more), partial(self._land, part, place))
             page = None
@@ -262,9 +265,7 @@ class TableReader:
         ends = self._times(replace(page, items=[page.items[0], page.items[-1]])) if page.items else []
         if ends:
             self._density.add(len(page.items), ends[0], ends[-1])
-        client, room = self._around.client, PARTS_AT_ONCE - self._open
-        if not client.spare:  # then only as many chains as would use up the budget by themselves
-            room = min(room, client.chains - self._open)
+        room = self._room()
         spans: list[tuple[int, int]] = []
         if ended:
             spans = left_over(first, window_first, self._density, room)
@@ -272,6 +273,23 @@ class TableReader:
             seen = Seen(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
             spans = divided(bounds_of(part), window_first, seen, self._density, room)
         return [span(*bounds) for bounds in spans]
+
+    def _further(self, part: Part, page: Page, beyond: Place) -> list[Part]:
+        """The parts that read on in the place of a long list by offset: what follows at once, and what follows that."""
+        full = len(page.items) == self._table.page_size
+        if not full or beyond.done or beyond.last is not None or self._room() < 1:
+            return []
+        name = part.name.partition(" from ")[0]
+        return [
+            Part(f"{name} from {first}", part.query, part.path, Place(offset=first, last=last))
+            for first, last in ranges(beyond.offset, len(page.items))
+        ]
+
+    def _room(self) -> int:
+        """How many more parts may be open."""
+        client, room = self._around.client, PARTS_AT_ONCE - self._open
+        # unless turns are to spare, only as many chains as would use up the budget by themselves
+        return room if client.spare else min(room, client.chains - self._open)
 
     def _without(self, page: Page, oldest: int) -> Page:
         """The page but for the rows of its oldest second, which come again where it is read on."""

@@ -14,6 +14,8 @@ WINDOW = 180 * DAY
 #: only cut as far as it takes to use up the budget.
 LEAST_PAGES = 4
 MOST_PAGES = 40
+#: A long list by offset is read in ranges of so many pages: each costs its first answer's time until the next begins.
+STRIDE = 5
 #: How much denser than on average the rest of a span may be taken to be because its last page was.
 DENSER = 4.0
 ALIKE = 1.25
@@ -109,6 +111,15 @@ def slices(first: int, last: int, seconds: int, newer: int) -> list[tuple[int, i
         spans.append((last - seconds + 1, last))
         last -= seconds
     return [*spans, (first, last)] if spans else []
+
+
+def ranges(offset: int, page_rows: int) -> list[tuple[int, int | None]]:
+    """A list by offset from its row `offset` on: a range of some pages, and what follows it, whose end nobody knows.
+
+    If the list ends within the range, the request for what follows was one too many.
+    """
+    middle = offset + STRIDE * page_rows
+    return [(offset, middle), (middle, None)]
 
 
 def in_order(times: Sequence[int]) -> bool:

@@ -15,8 +15,8 @@ from cio_replicate.simulator.spec import DAY, NOW
 from tests.pipeline.copies import differences
 
 MEASURE = (
-    "import resource, runpy, sys; sys.argv[0] = 'cio-replicate'\n"
-    "try: runpy.run_module('cio_replicate', run_name='__main__')\n"
+    "import resource, sys; from cio_replicate.cli.app import main; sys.argv[0] = 'cio-replicate'\n"
+    "try: main()\n"
     "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=open(PEAK, 'w'))\n"
 )
 

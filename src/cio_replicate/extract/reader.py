@@ -91,6 +91,7 @@ class TableReader:
         self._times = times_reader(table)
         self._density = Density()
         self._longest = 0  # rows of the longest page so far
+        self._handed_over: set[bytes] = set()  # pages of lists by offset after which new parts read on
         self._slots = asyncio.Semaphore(PARTS_AT_ONCE)
         self._open = 0  # parts that wait for a slot or have one
 
@@ -277,8 +278,10 @@ class TableReader:
     def _further(self, part: Part, page: Page, beyond: Place) -> list[Part]:
         """The parts that read on in the place of a long list by offset: what follows at once, and what follows that."""
         full = len(page.items) == self._table.page_size
-        if not full or beyond.done or beyond.last is not None or self._room() < 1:
-            return []
+        mark = fingerprint(page)
+        if not full or beyond.done or beyond.last is not None or self._room() < 1 or mark in self._handed_over:
+            return []  # the same page again: the offset is ignored, which shows soonest by reading on
+        self._handed_over.add(mark)
         name = part.name.partition(" from ")[0]
         return [
             Part(f"{name} from {first}", part.query, part.path, Place(offset=first, last=last))

@@ -219,3 +219,18 @@ def test_a_read_of_some_people_is_not_gone_on_with_when_all_are_wanted(tmp_path:
         again = _of(sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, now=begun + DAY + 3_600), "customers")
         assert again.requests == whole
         assert differences(simulator, tmp_path / "copy.duckdb", ("customers",)) == {}
+
+
+def test_new_people_who_are_not_handed_over_are_counted_and_asked_for_again(tmp_path: Path) -> None:
+    """In mode `changes` those asked for are few, so that none of them comes is no sign of a broken API."""
+    with Simulator(WorkspaceSpec(seed=7, people=300)) as simulator:
+        begun = simulator.workspace.now
+        sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun)
+        simulator.evolve(5, edits=15, backdated_within=LOOKBACK)
+        none = Fault(kind="missing_ids", operation="getPeopleById", times=None, params={"every": 1})
+        simulator.faults = Faults((none,))
+        report = _of(sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun + DAY), "customers")
+        assert (report.status, report.inserted, report.left_out) == (Status.COMPLETE, 0, 15)
+        simulator.faults = Faults()
+        report = _of(sync(simulator, tmp_path, tables=PEOPLE_AND_LOG, rules=CHANGES, now=begun + 2 * DAY), "customers")
+        assert report.inserted == 15

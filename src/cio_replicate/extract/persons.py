@@ -55,7 +55,12 @@ class PeopleFetcher:
         listed = people.listed(page.items)
         if known is not None:
             await known.unknown(listed.by_id)
-        return await self._whole(listed)
+        landed = await self._whole(listed)
+        if len(landed.seen) == len(listed.by_id) >= NO_CHANCE:
+            raise PageShapeError(
+                f"The API lists {len(listed.by_id)} people and hands over the attributes of none of them."
+            )
+        return landed
 
     async def changed(self, page: Page, known: KnownPeople) -> Landed:
         """The people of a list page as seen only, but for those whom the copy does not have so.
@@ -88,24 +93,22 @@ class PeopleFetcher:
         items = await self._send([*people.attribute_requests(cio_ids), *people.requests_by_id(named.ids)])
         found = {cio_id for item in items if (cio_id := people.cio_id_of(item))}
         identifiers = {**await known.identifiers(sorted(found)), **left.by_id}
-        missing = {cio_id: entry for cio_id, entry in left.by_id.items() if cio_id not in found}
-        again = await self._whole(people.Listed(missing, []))
-        return Landed(
-            [*(people.person(item, identifiers)[1] for item in items), *again.records], again.seen, again.left_out
-        )
+        records = [people.person(item, identifiers)[1] for item in items]
+        again = await self._once_more({one: entry for one, entry in left.by_id.items() if one not in found}, left)
+        return Landed([*records, *again.records], again.seen, again.left_out)
 
     async def _whole(self, listed: people.Listed) -> Landed:
         found, unnamed = await self._people(people.attribute_requests(list(listed.by_id)), listed)
-        missing = {cio_id: entry for cio_id, entry in listed.by_id.items() if cio_id not in found}
-        if missing:
-            again, more = await self._people(people.requests_once_more(missing), listed)
-            found, unnamed = found | again, unnamed + more
-            missing = {cio_id: entry for cio_id, entry in missing.items() if cio_id not in again}
-        if len(missing) >= NO_CHANCE and not found:
-            raise PageShapeError(f"The API lists {len(missing)} people and hands over the attributes of none of them.")
+        again = await self._once_more({one: entry for one, entry in listed.by_id.items() if one not in found}, listed)
         alone = [people.only_listed(entry) for entry in listed.nameless]
-        seen = [people.only_listed(entry) for entry in missing.values()]
-        return Landed([*found.values(), *unnamed, *alone], seen, len(missing) + len(alone))
+        records = [*found.values(), *unnamed, *again.records, *alone]
+        return Landed(records, again.seen, again.left_out + len(alone))
+
+    async def _once_more(self, missing: Mapping[str, msgspec.Raw], listed: people.Listed) -> Landed:
+        """Those of the missing whom a second request brings; the others as seen, and counted."""
+        found, unnamed = await self._people(people.requests_once_more(missing), listed)
+        seen = [people.only_listed(entry) for cio_id, entry in missing.items() if cio_id not in found]
+        return Landed([*found.values(), *unnamed], seen, len(seen))
 
     async def _people(self, requests: Iterable[Request], listed: people.Listed) -> tuple[dict[str, bytes], list[bytes]]:
         """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -91,7 +92,7 @@ class TableReader:
         self._times = times_reader(table)
         self._density = Density()
         self._longest = 0  # rows of the longest page so far
-        self._handed_over: set[bytes] = set()  # pages of lists by offset after which new parts read on
+        self._handed_over: set[bytes] = set()  # pages by offset after which new parts read on
         self._slots = asyncio.Semaphore(PARTS_AT_ONCE)
         self._open = 0  # parts that wait for a slot or have one
 
@@ -113,8 +114,9 @@ class TableReader:
 
     async def _list_people_anew(self) -> None:
         """Of people who are to be asked for after they were listed, a process that died has left no note."""
+        waiting = any(part.name == NAMED and not part.place.done for part in self._lander.read.parts)
         for part in self._lander.read.parts:
-            if part.name == LISTED and part.place != Place():
+            if waiting and part.name == LISTED and part.place != Place():
                 await self._around.ready()
                 await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
 
@@ -170,9 +172,9 @@ class TableReader:
         name = max(pages, key=lambda one: len(pages[one].items), default=None)
         if name is None or not 0 < len(pages[name].items) < (self._table.page_size or 0):
             return
-        behind = await self._fetch(parts[name], Place(offset=len(pages[name].items)))
-        if not behind.items:
-            self._longest += 1
+        with suppress(ChildGoneError):
+            behind = await self._fetch(parts[name], Place(offset=len(pages[name].items)))
+            self._longest += not behind.items
 
     async def _left_out(self, part: Part) -> None:
         """Record that a part is read with another one."""
@@ -290,14 +292,14 @@ class TableReader:
 
     def _room(self) -> int:
         """How many more parts may be open."""
-        client, room = self._around.client, PARTS_AT_ONCE - self._open
+        client = self._around.client
         # unless turns are to spare, only as many chains as would use up the budget by themselves
-        return room if client.spare else min(room, client.chains - self._open)
+        return (PARTS_AT_ONCE if client.spare else min(PARTS_AT_ONCE, client.chains)) - self._open
 
     def _without(self, page: Page, oldest: int) -> Page:
         """The page but for the rows of its oldest second, which come again where it is read on."""
-        times = self._times(page)
-        return replace(page, items=[item for item, at in zip(page.items, times, strict=True) if at != oldest])
+        rows = zip(page.items, self._times(page), strict=True)
+        return replace(page, items=[item for item, at in rows if at != oldest])
 
     async def _fetch(self, part: Part, place: Place) -> Page:
         request = request_for(self._table, part, place)

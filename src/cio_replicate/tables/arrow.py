@@ -37,3 +37,8 @@ def arrow_type(kind: ColumnType) -> pa.DataType:
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
     """The schema of a landed page with these columns."""
     return pa.schema([*(pa.field(column.name, _TYPES[column.type]) for column in columns), *LANDED])
+
+
+def schema_for(columns: Iterable[Column]) -> pa.Schema:
+    """The schema of rows with just these columns, as they stand in a destination."""
+    return pa.schema([pa.field(column.name, _TYPES[column.type]) for column in columns])

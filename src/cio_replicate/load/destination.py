@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cio_replicate.landing.position import Position
+from cio_replicate.load.expected import Keys
+from cio_replicate.settings.modes import USUAL, Treatment
 from cio_replicate.tables.declare import Column, Table
 
 
@@ -29,6 +31,7 @@ class Batch:
     files: Sequence[Path]
     run_id: str
     close: Close | None = None
+    treatment: Treatment = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,14 @@ class Destination(Protocol):
 
     def live(self, table: Table) -> int:
         """How many rows of a table are not deleted; 0 when it is not there yet."""
+        ...
+
+    def held(self, table: Table) -> Keys:
+        """The keys of the live rows of a table, read back from it."""
+        ...
+
+    def expected(self, table: Table) -> Keys | None:
+        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
         ...
 
     def write(self, batch: Batch) -> Changes:

@@ -13,10 +13,13 @@ import duckdb
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.landing.position import Position, from_text, to_text
-from cio_replicate.load import sql
+from cio_replicate.load import expected, sql, sql_modes
 from cio_replicate.load.destination import Batch, Changes, Identity
+from cio_replicate.load.expected import Facts, Keys
+from cio_replicate.load.merge import Goal, Merge
+from cio_replicate.settings.modes import Mode
 from cio_replicate.tables.declare import Column, Table
-from cio_replicate.tables.system import SYSTEM_COLUMNS
+from cio_replicate.tables.system import CHANGE_COLUMNS, CHANGES_SUFFIX, HISTORY_COLUMNS, SYSTEM_COLUMNS
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
@@ -26,9 +29,6 @@ MEMORY, MORE_MEMORY = "90MB", "400MB"
 #: More would be a little faster by the clock, but costs more in all, takes more memory, and each thread would leave row
 #: groups of its own, which a checkpoint then joins by writing them again (measured).
 THREADS = 1
-#: Bytes of landed pages of which the rows are compared together: a whole batch of them would wait for the disk, since
-#: it needs more memory than there is (measured).
-COMPARED_AT_ONCE = 8_000_000
 COPY, POSITIONS = "_cio_copy", "_cio_positions"
 
 
@@ -55,15 +55,24 @@ class DuckDBDestination:
         """Make the file, the schema and the tables of our own if they are missing."""
         if self._connection is None:
             self._open()
-        if not self._exists(COPY):
+        there = self._columns(COPY)
+        if there and "facts" not in there:  # a copy of an earlier version
+            with self._usable():
+                self._run(f"ALTER TABLE {self._name(COPY)} ADD COLUMN facts JSON")
+        if not there:
             with self._usable(), self._transaction():
                 self._run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-                self._run(f"CREATE TABLE {self._name(COPY)} (copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT)")
+                self._run(
+                    f"CREATE TABLE {self._name(COPY)} "
+                    "(copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT, facts JSON)"
+                )
                 self._run(
                     f"CREATE TABLE {self._name(POSITIONS)} "
                     "(table_name VARCHAR, position JSON, run_id VARCHAR, moved_at TIMESTAMPTZ)"
                 )
-                self._run(f"INSERT INTO {self._name(COPY)} VALUES (?, to_timestamp(?), 0)", [uuid.uuid4().hex, now])
+                self._run(
+                    f"INSERT INTO {self._name(COPY)} VALUES (?, to_timestamp(?), 0, NULL)", [uuid.uuid4().hex, now]
+                )
         return self.identity()
 
     def identity(self) -> Identity:
@@ -85,7 +94,7 @@ class DuckDBDestination:
 
     def discovered(self, table: Table) -> Sequence[Column]:
         """The columns of a table that its declaration does not have, but the API once sent."""
-        known = {column.name for column in (*table.columns, *SYSTEM_COLUMNS)}
+        known = {column.name for column in (*table.columns, *SYSTEM_COLUMNS, *HISTORY_COLUMNS)}
         return [
             Column(name, sql.KINDS[kind], "Sent by the API though not in its documentation.", _path(table, name))
             for name, kind in self._columns(table.name).items()
@@ -113,7 +122,7 @@ class DuckDBDestination:
             by_key=keys is not None,
             by_time=synced_since is not None,
             after=None if after is None else after[0],
-            live=live,
+            live=sql.live_rows(there) if live else None,
         )
         values = [*([] if keys is None else [list(keys)]), *([] if synced_since is None else [synced_since])]
         values += [] if after is None else [after[1]]
@@ -126,15 +135,28 @@ class DuckDBDestination:
         if sql.KEY not in there or column not in there:
             return 0
         with self._usable():
-            return self._count(self._run(sql.count_between(self._name(table.name), column), [first, last]))
+            return self._count(
+                self._run(sql.count_between(self._name(table.name), column, sql.live_rows(there)), [first, last])
+            )
 
     def live(self, table: Table) -> int:
         """How many rows of a table are not deleted."""
-        if sql.KEY not in self._columns(table.name):
-            return 0
-        statement = f"SELECT count(*) FROM {self._name(table.name)} WHERE _cio_deleted_at IS NULL"
+        return self.held(table).rows
+
+    def held(self, table: Table) -> Keys:
+        """The keys of the live rows of a table, read back from it."""
+        there = self._columns(table.name)
+        if sql.KEY not in there:
+            return Keys()
+        statement = f"SELECT count(*), {sql.key_sum()} FROM {self._name(table.name)} WHERE {sql.live_rows(there)}"
         with self._usable():
-            return self._count(self._run(statement))
+            ((rows, total),) = self._run(statement).fetchall()
+        return Keys() + Keys(int(rows), int(total))
+
+    def expected(self, table: Table) -> Keys | None:
+        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
+        with self._usable():
+            return self._facts().expected.get(table.name)
 
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""
@@ -162,7 +184,7 @@ class DuckDBDestination:
         """Write the batch; where it needs more memory, open the file anew with more and write it again."""
         before, changes = self.identity().commits, None
         try:
-            self._fit_table(batch.table, batch.columns)
+            self._fit(batch)
             with self._transaction():
                 changes = self._write(batch)
         except duckdb.Error as error:
@@ -178,69 +200,74 @@ class DuckDBDestination:
         return self._written(batch)
 
     def _write(self, batch: Batch) -> Changes:
-        target = self._name(batch.table.name)
-        paths = [str(path) for path in batch.files]
-        inserted = updated = deleted = 0
-        if paths:
-            inserted, updated = self._merge(target, batch.columns, paths)
+        name, facts = batch.table.name, self._facts()
+        commit = self.identity().commits + 1
+        goal = Goal(
+            self._name(name),
+            self._name(name + CHANGES_SUFFIX),
+            batch.columns,
+            batch.treatment,
+            batch.run_id,
+            commit,
+        )
+        merge, before = Merge(self._run, goal), facts.expected.get(name) or self.held(batch.table)
+        if batch.files:
+            merge.add([str(path) for path in batch.files])
         if batch.close is not None:
             if batch.close.seen is not None:
-                seen = [str(path) for path in batch.close.seen]
-                deleted = self._count(self._run(sql.delete_unseen(target, seen), [batch.close.at]))
-            self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [batch.table.name])
+                live = sql.live_rows(self._columns(name))
+                keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {live}"
+                self._run(sql.gone(keys, [str(path) for path in batch.close.seen]))
+                merge.remove_gone(batch.close.at)
+            self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [name])
             self._run(
                 f"INSERT INTO {self._name(POSITIONS)} VALUES (?, ?, ?, to_timestamp(?))",
-                [batch.table.name, to_text(batch.close.position), batch.run_id, batch.close.at],
+                [name, to_text(batch.close.position), batch.run_id, batch.close.at],
             )
-        self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1")
-        return Changes(inserted, updated, deleted)
+        facts.expected[name] = before + merge.came - merge.went
+        self._run(f"UPDATE {self._name(COPY)} SET commits = ?, facts = ?", [commit, expected.to_text(facts)])
+        return merge.changes
 
-    def _merge(self, target: str, columns: Sequence[Column], paths: Sequence[str]) -> tuple[int, int]:
-        """Merge the pages' rows; how many were inserted and updated.
+    def _facts(self) -> Facts:
+        row = self._run(f"SELECT facts FROM {self._name(COPY)}").fetchone()
+        return expected.from_text(row[0] if row else None)
 
-        Only what these rows need is done: those of a first sync are compared with nothing, and where nothing is new,
-        nothing is inserted.
-        """
-        self._run(sql.keys(paths))
-        rows, different = self._run(sql.COUNT_KEYS).fetchall()[0]
-        if not rows:
-            self._run("DROP TABLE staged_keys")
-            return 0, 0
-        if rows > different:
-            self._run(sql.stale(paths))
-        present = frozenset(row[0] for row in self._run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall())
-        inserted = updated = 0
-        found = self._count(self._run(sql.found(target)))
-        for some in _together(paths) if found else ():
-            self._run(sql.stage(columns, present, some, repeats=rows > different))
-            self._run(sql.changed(target, columns))
-            updated += self._count(self._run(sql.update(target, columns)))
-            self._run("DROP TABLE changed")
-        if found < different:
-            self._run(sql.stage(columns, present, paths, repeats=rows > different))
-            inserted = self._count(self._run(sql.insert(target, columns, some_found=found > 0)))
-        self._run("DROP VIEW staged")
-        self._run("DROP TABLE IF EXISTS stale")
-        self._run("DROP TABLE staged_keys")
-        return inserted, updated
-
-    def _fit_table(self, table: Table, columns: Sequence[Column]) -> None:
-        """Make the table, or add the columns that it lacks."""
-        target = self._name(table.name)
-        there = self._columns(table.name)
+    def _fit(self, batch: Batch) -> None:
+        """Make the tables of a batch, or bring them into the shape that its mode needs."""
+        name, treatment = batch.table.name, batch.treatment
+        columns = (*batch.columns, *SYSTEM_COLUMNS)
+        there = self._columns(name)
         if there and sql.KEY not in there:
             raise LoadError(
-                f"{self.dataset}.{table.name} exists in {self.file} and was not made by cio-replicate.",
+                f"{self.dataset}.{name} exists in {self.file} and was not made by cio-replicate.",
                 "Choose another --dataset, or move that table away.",
             )
+        had_versions = "_cio_is_current" in there
+        if had_versions and not treatment.versions:
+            ended = self._count(self._run(sql_modes.count_ended(self._name(name))))
+            if ended:
+                raise LoadError(
+                    f"{name} holds {ended} ended versions of its rows, which the mode {treatment.mode} would lose.",
+                    f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
+                )
         with self._transaction():
-            if not there:
-                for statement in sql.create(target, columns):
+            self._fit_table(name, (*columns, *(HISTORY_COLUMNS if treatment.versions else ())))
+            if treatment.mode is Mode.CHANGES:
+                self._fit_table(name + CHANGES_SUFFIX, (*CHANGE_COLUMNS, *columns))
+            if there and treatment.versions and not had_versions:
+                self._run(sql_modes.first_versions(self._name(name)))
+            for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
+                self._run(f"ALTER TABLE {self._name(name)} DROP COLUMN {sql.quoted(column.name)}")
+
+    def _fit_table(self, name: str, columns: Sequence[Column]) -> None:
+        """Make a table, or add the columns that it lacks."""
+        target, there = self._name(name), self._columns(name)
+        for statement in sql.create(target, columns) if not there else ():
+            self._run(statement)
+        for column in columns if there else ():
+            if column.name not in there:
+                for statement in sql.add(target, column):
                     self._run(statement)
-            for column in (*columns, *SYSTEM_COLUMNS) if there else ():
-                if column.name not in there:
-                    for statement in sql.add(target, column):
-                        self._run(statement)
 
     def _columns(self, table: str) -> dict[str, str]:
         rows = self._run(
@@ -342,20 +369,6 @@ def _file_at(path: Path) -> tuple[int, int] | None:
 def _lacks_memory(error: duckdb.Error) -> bool:
     """Whether it says so: in a commit, and while it tidies up after one, the error is of another kind."""
     return isinstance(error, duckdb.OutOfMemoryException) or " used)" in str(error)
-
-
-def _together(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The pages in their order, so many at a time as may be compared at once, and at least one."""
-    some: list[str] = []
-    size = 0
-    for path in paths:
-        weight = os.stat(path).st_size  # noqa: PTH116 - a plain text is what DuckDB is given
-        if some and size + weight > COMPARED_AT_ONCE:
-            yield some
-            some, size = [], 0
-        some.append(path)
-        size += weight
-    yield some
 
 
 def _path(table: Table, name: str) -> tuple[str, ...]:

@@ -72,7 +72,11 @@ class CopyReader:
         """How many rows of each table exist; rows marked deleted do not. Tables that are not there are left out."""
         there = self._tables()
         return {
-            table: int(self.ask(f"SELECT count(*) FROM {self._name(table)} WHERE _cio_deleted_at IS NULL").rows[0][0])
+            table: int(
+                self.ask(f"SELECT count(*) FROM {self._name(table)} WHERE {sql.live_rows(self._columns(table))}").rows[
+                    0
+                ][0]
+            )
             for table in tables
             if table in there
         }
@@ -83,9 +87,10 @@ class CopyReader:
 
     def count(self, table: Table, column: str, first: int, last: int) -> int:
         """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds)."""
-        if column not in self._columns(table.name):
+        there = self._columns(table.name)
+        if column not in there:
             return 0
-        statement = sql.count_between(self._name(table.name), column)
+        statement = sql.count_between(self._name(table.name), column, sql.live_rows(there))
         return int(self._connection.execute(statement, [first, last]).fetchall()[0][0])
 
     def find(
@@ -97,7 +102,7 @@ class CopyReader:
             return []
         since = None if after is None else after[0]
         statement = sql.find(
-            self._name(table.name), columns, there, by_key=False, by_time=False, after=since, live=True
+            self._name(table.name), columns, there, by_key=False, by_time=False, after=since, live=sql.live_rows(there)
         )
         return self._connection.execute(statement, [] if after is None else [after[1]]).fetchall()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
 
 from cio_replicate.tables.declare import Column, ColumnType
-from cio_replicate.tables.system import SYSTEM_COLUMNS
+from cio_replicate.tables.system import DIGEST, EXTRA, SYSTEM_COLUMNS
 
 TYPES = {
     ColumnType.STRING: "VARCHAR",
@@ -18,6 +21,12 @@ TYPES = {
 KINDS = {name: kind for kind, name in TYPES.items()}
 KEY = "_cio_key"
 NOT_COMPARED = frozenset({KEY, "_cio_synced_at", "_cio_deleted_at"})
+NUL_WRITTEN = "\\u0000"  # how a NUL is written in a key, where no text can hold one
+
+
+def key_sum(key: str = KEY, condition: str = "true") -> str:
+    """The sum of the first 64 bits of the MD5 of keys; like a count, it grows and shrinks by what comes and goes."""
+    return f"coalesce(sum(md5_number_lower({key})) FILTER (WHERE {condition}), 0)"
 
 
 def quoted(name: str) -> str:
@@ -30,11 +39,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def create(target: str, columns: Sequence[Column]) -> list[str]:
+def json_name(name: str) -> str:
+    """A name as a JSON text."""
+    return msgspec.json.encode(name).decode()
+
+
+def create(target: str, columns: Sequence[Column], *, temporary: bool = False) -> list[str]:
     """The statements that make a table, each column with its explanation."""
-    every = [*columns, *SYSTEM_COLUMNS]
-    body = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in every)
-    return [f"CREATE TABLE {target} ({body})", *(explain(target, column) for column in every)]
+    body = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in columns)
+    if temporary:
+        return [f"CREATE OR REPLACE TEMP TABLE {target} ({body})"]
+    return [f"CREATE TABLE {target} ({body})", *(explain(target, column) for column in columns)]
 
 
 def add(target: str, column: Column) -> list[str]:
@@ -57,26 +72,59 @@ def files(paths: Iterable[str]) -> str:
     return f"read_parquet([{listed}], {options})"
 
 
-def keys(paths: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """What staged rows get besides their columns, in places that do not compare by themselves.
+
+    `digest`: the digest of their content. `without_nul`: texts without the character NUL, with the whole text in
+    `_cio_extra`. `wanted_only`: only rows whose key is in the table `wanted`.
+    """
+
+    digest: bool = False
+    without_nul: bool = False
+    wanted_only: bool = False
+
+
+AS_IT_IS = Staging()
+
+
+def key_of(staging: Staging) -> str:
+    """The key of a landed row as it is stored."""
+    return f"replace({KEY}, chr(0), '{NUL_WRITTEN}')" if staging.without_nul else KEY
+
+
+def keys(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
     """Set down the keys of the rows in the pages, as `staged_keys`; rows only seen have no part in it."""
-    return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
+    semi = f" SEMI JOIN wanted USING ({KEY})" if staging.wanted_only else ""
+    landed = f"SELECT {key_of(staging)} AS {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
+    return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM ({landed}){semi}"
 
 
-COUNT_KEYS = f"SELECT count(*), count(DISTINCT {KEY}) FROM staged_keys"
+#: How many keys are staged, how many different ones, and the sum of the latter.
+COUNT_KEYS = f"SELECT count(*), (SELECT count(*) FROM different), (SELECT {key_sum()} FROM different) FROM staged_keys"
+DIFFERENT_KEYS = f"CREATE TEMP VIEW different AS SELECT DISTINCT {KEY} FROM staged_keys"
 
 
-def stale(paths: Sequence[str]) -> str:
+def stale(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
     """Set down, as `stale`, where the rows stand whose key comes again later in the pages."""
     order = ", ".join(f"({literal(path)}, {number})" for number, path in enumerate(paths))
     return (
         f"CREATE TEMP TABLE stale AS SELECT _cio_file, file_row_number "
         f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
         f"WHERE NOT _cio_seen_only "
-        f"QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY _cio_number DESC, file_row_number DESC) > 1"
+        f"QUALIFY row_number() OVER (PARTITION BY {key_of(staging)} "
+        f"ORDER BY _cio_number DESC, file_row_number DESC) > 1"
     )
 
 
-def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[str], *, repeats: bool) -> str:
+def stage(
+    columns: Sequence[Column],
+    present: frozenset[str],
+    paths: Sequence[str],
+    *,
+    repeats: bool,
+    staging: Staging = AS_IT_IS,
+) -> str:
     """The newest row of each key in the pages, in the types of the table, as the view `staged`.
 
     `present` are the pages' own columns. With `repeats` the rows in `stale` are left out. It is a view, since most
@@ -88,45 +136,89 @@ def stage(columns: Sequence[Column], present: frozenset[str], paths: Sequence[st
         if c.name != "_cio_deleted_at"
     ]
     newest = "ANTI JOIN stale USING (_cio_file, file_row_number) " if repeats else ""
-    return (
-        f"CREATE OR REPLACE TEMP VIEW staged AS SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
+    rows = (
+        f"SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
         f"FROM {files(paths)} {newest}WHERE NOT _cio_seen_only"
+    )
+    if staging.without_nul:
+        rows = f"SELECT * REPLACE ({', '.join(_without_nul(columns))}) FROM ({rows})"
+    if staging.wanted_only:
+        rows = f"SELECT * FROM ({rows}) SEMI JOIN wanted USING ({KEY})"
+    if staging.digest:
+        rows = f"SELECT *, {digest(columns)} AS _cio_digest FROM ({rows})"
+    return f"CREATE OR REPLACE TEMP VIEW staged AS {rows}"
+
+
+def _without_nul(columns: Sequence[Column]) -> list[str]:
+    """The replacements that take NUL out of texts; what was there stays in `_cio_extra`, under the column's name."""
+    texts = [column.name for column in columns if column.type is ColumnType.STRING]
+    kept = [
+        f"CASE WHEN contains({quoted(name)}, chr(0)) "
+        f"THEN {literal(json_name(name) + ':')} || to_json({quoted(name)})::VARCHAR END"
+        for name in texts
+    ]
+    clean = [f"replace({quoted(name)}, chr(0), '') AS {quoted(name)}" for name in texts]
+    clean.append(f"replace({KEY}, chr(0), '{NUL_WRITTEN}') AS {KEY}")
+    if not kept:
+        return clean
+    some = f"concat_ws(',', {', '.join(kept)})"
+    rest = "CASE WHEN _cio_extra IS NULL THEN '}' ELSE ',' || substr(_cio_extra::VARCHAR, 2) END"
+    clean.append(f"CASE WHEN {some} = '' THEN _cio_extra ELSE ('{{' || {some} || {rest})::JSON END AS _cio_extra")
+    return clean
+
+
+def digest(columns: Sequence[Column]) -> str:
+    """The digest of a row: of all values that are not null, each with its column's name and its length.
+
+    A column that is added later and holds null leaves it as it was.
+    """
+    parts = []
+    for column in (*columns, EXTRA):
+        name = quoted(column.name)
+        text = f"epoch_us({name})::VARCHAR" if column.type is ColumnType.TIMESTAMP else f"{name}::VARCHAR"
+        parts.append(f"{literal(column.name + '=')} || length({text}) || ':' || {text}")
+    return f"md5(concat_ws(',', {', '.join(parts)}))"
+
+
+def found(target: str, live: str, *, versions: bool) -> str:
+    """How many of the different keys the table has, how many of them in a live row, and the sum of the latter."""
+    rows = f"SELECT {KEY}, {live} AS _cio_live FROM {target}"
+    if versions:
+        rows = f"SELECT {KEY}, bool_or(_cio_live) AS _cio_live FROM ({rows}) GROUP BY {KEY}"
+    return (
+        f"SELECT count(*), count(*) FILTER (WHERE t._cio_live), {key_sum('s.' + KEY, 't._cio_live')} "
+        f"FROM different AS s JOIN ({rows}) AS t ON t.{KEY} = s.{KEY}"
     )
 
 
-def found(target: str) -> str:
-    """How many of the staged keys the table has."""
-    return f"SELECT count(DISTINCT {KEY}) FROM staged_keys WHERE {KEY} IN (SELECT {KEY} FROM {target})"
-
-
-def changed(target: str, columns: Sequence[Column]) -> str:
+def changed(target: str, columns: Sequence[Column], *, digest_too: bool = False, current_only: bool = False) -> str:
     """Set down, as `changed`, the staged rows that differ from the table's row of their key, or come back."""
     differs = " OR ".join(
         [
             f"t.{quoted(column.name)} IS DISTINCT FROM s.{quoted(column.name)}"
-            for column in (*columns, *SYSTEM_COLUMNS)
+            for column in (*columns, *SYSTEM_COLUMNS, *((DIGEST,) if digest_too else ()))
             if column.name not in NOT_COMPARED
         ]
         + ["t._cio_deleted_at IS NOT NULL"]
     )
+    current = "t._cio_is_current AND " if current_only else ""
     return (
         f"CREATE TEMP TABLE changed AS SELECT s.* FROM staged AS s JOIN {target} AS t ON t.{KEY} = s.{KEY} "
-        f"WHERE {differs}"
+        f"WHERE {current}({differs})"
     )
 
 
-def update(target: str, columns: Sequence[Column]) -> str:
-    """Give the rows of `changed` to the table; returns how many that were."""
-    names = [column.name for column in (*columns, *SYSTEM_COLUMNS) if column.name != KEY]
-    sets = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names)
+def update(target: str, names: Sequence[str]) -> str:
+    """Give these columns of the rows of `changed` to the table; returns how many rows that were."""
+    sets = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in names if name != KEY)
     return f"UPDATE {target} AS t SET {sets} FROM changed AS s WHERE t.{KEY} = s.{KEY}"
 
 
-def insert(target: str, columns: Sequence[Column], *, some_found: bool) -> str:
+def insert(target: str, names: Sequence[str], *, some_found: bool) -> str:
     """Add the staged rows whose key the table lacks, which is all of them unless `some_found`; returns how many."""
-    names = ", ".join(quoted(column.name) for column in (*columns, *SYSTEM_COLUMNS))
+    listed = ", ".join(map(quoted, names))
     new = f" ANTI JOIN (SELECT {KEY} FROM {target}) USING ({KEY})" if some_found else ""
-    return f"INSERT INTO {target} ({names}) SELECT {names} FROM staged{new}"
+    return f"INSERT INTO {target} ({listed}) SELECT {listed} FROM staged{new}"
 
 
 def find(
@@ -137,9 +229,9 @@ def find(
     by_key: bool,
     by_time: bool,
     after: str | None,
-    live: bool,
+    live: str | None,
 ) -> str:
-    """Look rows up.
+    """Look rows up; `live` is the condition that they hold, if only such rows are asked for.
 
     Parameters: the list of keys if `by_key`, then in unix seconds the moment if `by_time` and that of the column
     `after` if there is one.
@@ -149,23 +241,41 @@ def find(
         *([f"{KEY} IN (SELECT unnest(?::VARCHAR[]))"] if by_key else ()),
         *(["_cio_synced_at >= to_timestamp(?)"] if by_time else ()),
         *([f"{quoted(after)} >= to_timestamp(?)"] if after is not None else ()),
-        *(["_cio_deleted_at IS NULL"] if live else ()),
+        *([live] if live is not None else ()),
     ]
     return f"SELECT {', '.join(chosen)} FROM {target} WHERE {' AND '.join(conditions or ['true'])}"
 
 
-def count_between(target: str, column: str) -> str:
-    """Count the rows that exist by a moment. Parameters: the first and the last unix second that belong."""
+def live_rows(there: Iterable[str]) -> str:
+    """The condition for a row that holds, in a table with these columns."""
+    return "_cio_is_current" if "_cio_is_current" in there else "_cio_deleted_at IS NULL"
+
+
+def count_between(target: str, column: str, live: str) -> str:
+    """Count the live rows by a moment. Parameters: the first and the last unix second that belong."""
     return (
-        f"SELECT count(*) FROM {target} WHERE _cio_deleted_at IS NULL "
+        f"SELECT count(*) FROM {target} WHERE {live} "
         f"AND {quoted(column)} >= to_timestamp(?) AND {quoted(column)} <= to_timestamp(?)"
     )
 
 
-def delete_unseen(target: str, paths: Sequence[str]) -> str:
-    """Mark as deleted what none of the pages has. Parameter: the moment, in unix seconds."""
-    seen = f"(SELECT {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"
+def gone(live: str, paths: Sequence[str], key: str = KEY) -> str:
+    """Set down, as `gone`, the keys of the live rows (a query) that none of the pages has."""
+    seen = f"(SELECT {key} AS {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"
+    return f"CREATE TEMP TABLE gone AS SELECT {KEY} FROM ({live}) AS t ANTI JOIN {seen} AS s USING ({KEY})"
+
+
+COUNT_GONE = f"SELECT count(*), {key_sum()} FROM gone"
+
+
+def mark_gone(target: str) -> str:
+    """Mark the rows of the keys in `gone` as deleted. Parameter: the moment, in unix seconds."""
     return (
-        f"UPDATE {target} AS t SET _cio_deleted_at = to_timestamp(?) WHERE _cio_deleted_at IS NULL "
-        f"AND NOT EXISTS (SELECT 1 FROM {seen} AS s WHERE s.{KEY} = t.{KEY})"
+        f"UPDATE {target} AS t SET _cio_deleted_at = to_timestamp(?) FROM gone AS s "
+        f"WHERE t.{KEY} = s.{KEY} AND t._cio_deleted_at IS NULL"
     )
+
+
+def remove_gone(target: str) -> str:
+    """Remove the rows of the keys in `gone`, and those that an earlier mode has left marked as deleted."""
+    return f"DELETE FROM {target} WHERE _cio_deleted_at IS NOT NULL OR {KEY} IN (SELECT {KEY} FROM gone)"

@@ -1,4 +1,4 @@
-"""The columns that every table has besides its own."""
+"""The columns and tables that a copy has besides those of the workspace."""
 
 from __future__ import annotations
 
@@ -26,3 +26,32 @@ DELETED_AT = Column(
 )
 
 SYSTEM_COLUMNS: tuple[Column, ...] = (KEY, EXTRA, SYNCED_AT, DELETED_AT)
+
+#: In every place but DuckDB, where rows are compared with what is there.
+DIGEST = Column(
+    "_cio_digest",
+    ColumnType.STRING,
+    "A digest of the row, by which a later run tells whether it changed; not in DuckDB, which compares the columns.",
+)
+
+#: In the mode *history*.
+HISTORY_COLUMNS: tuple[Column, ...] = (
+    Column("_cio_version", ColumnType.STRING, "The row's key and the number of the commit that brought it; unique."),
+    Column("_cio_valid_from", ColumnType.TIMESTAMP, "When this version was first read."),
+    Column("_cio_valid_to", ColumnType.TIMESTAMP, "When it was replaced, or found deleted; null while it holds."),
+    Column("_cio_is_current", ColumnType.BOOLEAN, "Whether it holds."),
+)
+
+#: In the tables of changes, of the mode *changes*, before the columns of the table and the system's.
+CHANGE_COLUMNS: tuple[Column, ...] = (
+    Column("_cio_sequence", ColumnType.INTEGER, "Rises with every change, and is unique in the table."),
+    Column("_cio_operation", ColumnType.STRING, "`insert`, `update` or `delete`; a row that comes back is an insert."),
+    Column("_cio_changed_at", ColumnType.TIMESTAMP, "When the change was read."),
+    Column("_cio_run", ColumnType.STRING, "The run that found it."),
+    Column(
+        "_cio_before",
+        ColumnType.JSON,
+        "Of an update, what the changed columns held before, as an object; moments as text in UTC.",
+    ),
+)
+CHANGES_SUFFIX = "__changes"

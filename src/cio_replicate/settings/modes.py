@@ -1,0 +1,81 @@
+"""How changes reach the copy: the change mode of each table, checked once, with one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cio_replicate.base.errors import SettingsError
+
+
+class Mode(StrEnum):
+    """What a change at the source does to a table of the copy."""
+
+    FULL = "full"  # the table is replaced, in one commit, by what a whole read brought
+    APPLY = "apply"  # rows are inserted, updated and marked deleted
+    CHANGES = "changes"  # as apply, and each change is a row in a table of changes beside it
+    HISTORY = "history"  # each version of a row is kept, with the time in which it held
+
+
+class Deletes(StrEnum):
+    """What becomes of a row that no longer exists at the source."""
+
+    SOFT = "soft"  # it stays, with `_cio_deleted_at` set
+    HARD = "hard"  # it is removed
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How a table takes in what changed."""
+
+    mode: Mode = Mode.APPLY
+    deletes: Deletes = Deletes.SOFT
+
+    @property
+    def removes(self) -> bool:
+        """Whether rows that are gone leave the table."""
+        return self.mode is Mode.FULL or (self.deletes is Deletes.HARD and self.mode is not Mode.HISTORY)
+
+    @property
+    def versions(self) -> bool:
+        """Whether the table has a row per version."""
+        return self.mode is Mode.HISTORY
+
+
+USUAL = Treatment()
+_FOR_ALL = "*"
+
+
+def treatments(modes: Sequence[str], deletes: Sequence[str], names: Sequence[str]) -> dict[str, Treatment]:
+    """The treatment of each table, from texts such as `history` (all tables) and `customers=changes` (that one).
+
+    A text for one table stands before one for all. Raises SettingsError.
+    """
+    mode = _chosen(modes, names, "--mode", Mode.APPLY, [one.value for one in Mode])
+    deleted = _chosen(deletes, names, "--deletes", Deletes.SOFT, [one.value for one in Deletes])
+    return {name: Treatment(Mode(mode[name]), Deletes(deleted[name])) for name in names}
+
+
+def _chosen(
+    texts: Sequence[str], names: Sequence[str], option: str, usual: str, values: Sequence[str]
+) -> Mapping[str, str]:
+    given: dict[str, str] = {}
+    for text in (one.strip() for many in texts for one in many.split(",")):
+        table, separator, value = text.partition("=")
+        table, value = (table.strip(), value.strip()) if separator else (_FOR_ALL, text)
+        if value not in values:
+            raise SettingsError(f"{option} {text!r} names no way that there is.", f"Choose {_listed(values)}.")
+        if table != _FOR_ALL and table not in names:
+            near = difflib.get_close_matches(table, names, 1)
+            fix = f"Did you mean {near[0]}?" if near else f"The tables are: {', '.join(names)}."
+            raise SettingsError(f"{option} names the table {table!r}, which is not copied here.", fix)
+        if given.setdefault(table, value) != value:
+            about = "all tables" if table == _FOR_ALL else table
+            raise SettingsError(f"{option} names two ways for {about}: {given[table]} and {value}.", "Leave one out.")
+    return {name: given.get(name, given.get(_FOR_ALL, usual)) for name in names}
+
+
+def _listed(values: Sequence[str]) -> str:
+    return f"{', '.join(values[:-1])} or {values[-1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,9 @@ import duckdb
 
 from cio_replicate.load.destination import Batch, Changes, Destination
 from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.load.remote import RemoteDestination
 from tests.load.pages import AT
+from tests.load.twin import TwinStore
 
 
 class Copy(Protocol):
@@ -76,4 +79,36 @@ def query(file: Path, statement: str) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-COPIES: dict[str, Callable[[Path], Copy]] = {"duckdb": DuckDBCopy}
+class TwinCopy:
+    """A store in a DuckDB file, with a ledger beside it; `fresh` forgets the ledger each time it is opened."""
+
+    def __init__(self, folder: Path, *, nul_allowed: bool = True, fresh: bool = False) -> None:
+        self.file = folder / "store.duckdb"
+        self._ledger = folder / "ledger.duckdb"
+        self._nul_allowed = nul_allowed
+        self._fresh = fresh
+
+    def open(self) -> Destination:
+        """A destination that has not looked yet."""
+        if self._fresh:
+            self._ledger.unlink(missing_ok=True)
+        store = TwinStore(self.file)
+        return RemoteDestination(store, self._ledger, "customerio", "a twin", nul_allowed=self._nul_allowed)
+
+    def write(self, *batches: Batch) -> Changes:
+        """Write in one session; what the last batch changed."""
+        return write(self.open(), *batches)
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Every row of a table by its `_cio_key`."""
+        rows = query(self.file, f'SELECT * FROM "{table}"')
+        by_key = {str(row["_cio_key"]): row for row in rows}
+        assert len(by_key) == len(rows), "a key stands twice"
+        return by_key
+
+
+COPIES: dict[str, Callable[[Path], Copy]] = {
+    "duckdb": DuckDBCopy,
+    "twin": TwinCopy,
+    "twin-fresh": partial(TwinCopy, fresh=True),
+}

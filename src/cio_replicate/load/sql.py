@@ -262,7 +262,7 @@ def count_between(target: str, column: str, live: str) -> str:
 def gone(live: str, paths: Sequence[str], key: str = KEY) -> str:
     """Set down, as `gone`, the keys of the live rows (a query) that none of the pages has."""
     seen = f"(SELECT {key} AS {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"
-    return f"CREATE TEMP TABLE gone AS SELECT {KEY} FROM ({live}) AS t ANTI JOIN {seen} AS s USING ({KEY})"
+    return f"CREATE OR REPLACE TEMP TABLE gone AS SELECT {KEY} FROM ({live}) AS t ANTI JOIN {seen} AS s USING ({KEY})"
 
 
 COUNT_GONE = f"SELECT count(*), {key_sum()} FROM gone"

@@ -55,3 +55,21 @@ CHANGE_COLUMNS: tuple[Column, ...] = (
     ),
 )
 CHANGES_SUFFIX = "__changes"
+
+#: Which copy it is, in one row.
+COPY = "_cio_copy"
+COPY_COLUMNS: tuple[Column, ...] = (
+    Column("copy_id", ColumnType.STRING, "Which copy this is: made up when it was begun."),
+    Column("created_at", ColumnType.TIMESTAMP, "When it was begun."),
+    Column("commits", ColumnType.INTEGER, "How many commits it has seen."),
+    Column("facts", ColumnType.JSON, "What it must hold by what was loaded, and which columns were found, for a run."),
+)
+
+#: How far each table is read, one row each.
+POSITIONS = "_cio_positions"
+POSITION_COLUMNS: tuple[Column, ...] = (
+    Column("table_name", ColumnType.STRING, "The table."),
+    Column("position", ColumnType.JSON, "How far it is read, as an object of unix seconds."),
+    Column("run_id", ColumnType.STRING, "The run that moved the position."),
+    Column("moved_at", ColumnType.TIMESTAMP, "When it did."),
+)

@@ -1,0 +1,155 @@
+"""What of a batch is new to a store: rows are compared by digest with the ledger, and changes worked out beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from cio_replicate.load import sql
+from cio_replicate.load.destination import Batch, Changes
+from cio_replicate.load.expected import Keys
+from cio_replicate.load.ledger import Ledger
+from cio_replicate.load.merge import Goal, Merge
+from cio_replicate.load.sql import KEY, Staging
+from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
+from cio_replicate.settings.modes import Mode
+
+MAIN, CHANGES = "merged", "noted"  # temporary tables
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """A table and the one for its changes, as they stand in the store."""
+
+    main: Shape
+    changes: Shape
+
+
+class Compared:
+    """A batch beside the ledger `keys` of its table. Call the methods in their order, within one transaction."""
+
+    def __init__(self, batch: Batch, ledger: Ledger, keys: str, shapes: Shapes, *, nul_allowed: bool) -> None:
+        self._batch = batch
+        self._ledger = ledger
+        self._keys = keys
+        self._shapes = shapes
+        self._clean = not nul_allowed
+        self.changes = Changes()
+        self.came, self.went = Keys(), Keys()
+
+    def find(self) -> None:
+        """Set down, as `wanted`, the keys of rows that the store lacks or has otherwise, and as `gone` those to go."""
+        run = self._ledger.run
+        run(f"CREATE OR REPLACE TEMP TABLE wanted ({KEY} VARCHAR, digest BLOB)")
+        paths = [str(path) for path in self._batch.files]
+        staging = Staging(digest=True, without_nul=self._clean)
+        if paths:
+            self._stage(paths, staging)
+            run(
+                f"INSERT INTO wanted SELECT s.{KEY}, unhex(s._cio_digest) FROM staged AS s LEFT JOIN {self._keys} AS k "
+                f"ON k.{KEY} = s.{KEY} WHERE k.digest IS DISTINCT FROM unhex(s._cio_digest) OR NOT k.live"
+            )
+            run("DROP VIEW staged")
+            run("DROP TABLE IF EXISTS stale")
+        close = self._batch.close
+        if close is None or close.seen is None:
+            run(f"CREATE OR REPLACE TEMP TABLE gone ({KEY} VARCHAR)")
+        else:
+            live = f"SELECT {KEY} FROM {self._keys} WHERE live"
+            run(sql.gone(live, [str(path) for path in close.seen], sql.key_of(staging)))
+        self._count()
+
+    def work_out(self, store: Store, commit: int) -> None:
+        """Merge the wanted rows with what the mode needs of the store's, and mark what is gone."""
+        run, batch, treatment = self._ledger.run, self._batch, self._batch.treatment
+        for name, shape in ((MAIN, self._shapes.main), (CHANGES, self._shapes.changes)):
+            run(sql.create(name, shape.columns, temporary=True)[0])
+        if treatment.mode in (Mode.CHANGES, Mode.HISTORY):
+            self._fetch(store, f"SELECT {KEY} FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
+        if not treatment.removes or treatment.mode is Mode.CHANGES:
+            self._fetch(store, f"SELECT {KEY} FROM gone")
+        goal = Goal(MAIN, CHANGES, batch.columns, treatment, batch.run_id, commit)
+        merge = Merge(run, goal, Staging(digest=True, without_nul=self._clean, wanted_only=True))
+        if self.changes.inserted or self.changes.updated:
+            merge.add([str(path) for path in batch.files])
+        run("CREATE OR REPLACE TEMP TABLE leaving AS SELECT * FROM gone")
+        merge.remove_gone(batch.close.at if batch.close is not None else 0)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the table is to be written; rows that an earlier mode has left marked as deleted may have to go."""
+        if self.changes != Changes():
+            return True
+        return self._batch.treatment.removes and self._number(f"SELECT count(*) FROM {self._keys} WHERE NOT live") > 0
+
+    @property
+    def notes(self) -> bool:
+        """Whether there are changes to note."""
+        return self._batch.treatment.mode is Mode.CHANGES and self._number(f"SELECT count(*) FROM {CHANGES}") > 0
+
+    def noted(self) -> Edit:
+        """What is to be added to the table of changes."""
+        return self._ledger.edit(CHANGES, self._shapes.changes, pa.array([], pa.int64()))
+
+    def merged(self) -> Edit:
+        """What is to become of the table."""
+        gone = pa.array([], pa.string())
+        if self._batch.treatment.removes:
+            rows = self._ledger.run(self._leaving()).fetchall()
+            gone = pa.array([key for (key,) in rows], pa.string())
+        return self._ledger.edit(MAIN, self._shapes.main, gone)
+
+    def enter(self) -> None:
+        """Note in the ledger what the store holds now."""
+        run, keys = self._ledger.run, self._keys
+        if self._batch.treatment.removes:
+            run(f"DELETE FROM {keys} WHERE {KEY} IN ({self._leaving()})")
+        else:
+            run(f"UPDATE {keys} SET live = false WHERE {KEY} IN (SELECT {KEY} FROM leaving)")
+        run(f"DELETE FROM {keys} WHERE {KEY} IN (SELECT {KEY} FROM wanted)")
+        run(f"INSERT INTO {keys} SELECT {KEY}, digest, true FROM wanted")
+
+    def _leaving(self) -> str:
+        """The keys whose rows are to be removed, those among them that an earlier mode has left marked as deleted."""
+        return (
+            f"SELECT {KEY} FROM leaving UNION SELECT {KEY} FROM {self._keys} WHERE NOT live "
+            f"AND {KEY} NOT IN (SELECT {KEY} FROM wanted)"
+        )
+
+    def _stage(self, paths: Sequence[str], staging: Staging) -> None:
+        run = self._ledger.run
+        run(sql.keys(paths, staging))
+        repeats = self._number(f"SELECT count(*) - count(DISTINCT {KEY}) FROM staged_keys") > 0
+        run("DROP TABLE staged_keys")
+        if repeats:
+            run(sql.stale(paths, staging))
+        described = run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()
+        present = frozenset(row[0] for row in described)
+        run(sql.stage(self._batch.columns, present, paths, repeats=repeats, staging=staging))
+
+    def _count(self) -> None:
+        live = f"EXISTS (SELECT 1 FROM {self._keys} AS k WHERE k.{KEY} = wanted.{KEY} AND k.live)"
+        there = self._number(f"SELECT count(*) FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
+        every = self._number("SELECT count(*) FROM wanted")
+        ((rows, total),) = self._ledger.run(f"SELECT count(*), {sql.key_sum()} FROM wanted WHERE NOT {live}").fetchall()
+        ((gone, less),) = self._ledger.run(sql.COUNT_GONE).fetchall()
+        self.came, self.went = Keys(int(rows), int(total)), Keys(int(gone), int(less))
+        self.changes = Changes(every - there, there, int(gone))
+
+    def _fetch(self, store: Store, keys: str) -> None:
+        """Bring in the store's rows of the keys of a query: whole ones, and of versions the current one."""
+        wanted = [key for (key,) in self._ledger.run(keys).fetchall()]
+        if not wanted:
+            return
+        conditions = [Condition(KEY, Is.IN, wanted)]
+        if self._batch.treatment.versions:
+            conditions.append(Condition("_cio_is_current", Is.TRUE))
+        shape = self._shapes.main
+        rows = store.read(shape, [column.name for column in shape.columns], conditions)
+        self._ledger.take(MAIN, rows)
+
+    def _number(self, query: str) -> int:
+        row = self._ledger.run(query).fetchone()
+        return int(row[0]) if row else 0

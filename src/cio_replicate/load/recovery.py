@@ -1,0 +1,42 @@
+"""What became of a commit that was broken off: which of the changes that it noted came true."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from cio_replicate.load import sql_modes
+from cio_replicate.load.expected import Pending
+from cio_replicate.load.ledger import Ledger
+from cio_replicate.load.sql import KEY
+from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
+from cio_replicate.tables.arrow import schema_for
+from cio_replicate.tables.system import CHANGE_COLUMNS, CHANGES_SUFFIX, DIGEST
+from cio_replicate.tables.system import KEY as KEY_COLUMN
+
+READ = ("_cio_sequence", "_cio_operation", KEY, "_cio_digest")
+
+
+def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: int) -> None:
+    """Remove the noted changes of the commit after `commits` that the table does not show; `keys` is what it holds.
+
+    A change was noted before its row was written, so a note without its row is of a commit that did not happen.
+    """
+    shape = Shape(
+        pending.table + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
+    )
+    first = (commits + 1) * sql_modes.ROOM
+    rows = store.read(shape, READ, [Condition("_cio_sequence", Is.AT_LEAST, first)])
+    with ledger.transaction():
+        ledger.run(
+            "CREATE OR REPLACE TEMP TABLE noted_last (_cio_sequence BIGINT, _cio_operation VARCHAR, "
+            f"{KEY} VARCHAR, _cio_digest VARCHAR)"
+        )
+        ledger.take("noted_last", rows)
+        untrue = ledger.run(
+            f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
+            "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
+            "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
+        ).fetchall()
+    if untrue:
+        nothing = schema_for(shape.columns).empty_table().to_reader()
+        store.write(Edit(shape, nothing, 0, pa.array([number for (number,) in untrue], pa.int64())))

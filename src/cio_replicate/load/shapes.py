@@ -1,0 +1,56 @@
+"""The shapes of a copy's tables as they stand in a store: pure functions of the table and what is known of the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cio_replicate.load.expected import Facts
+from cio_replicate.load.store import Shape
+from cio_replicate.tables.declare import Column, Reading, Table
+from cio_replicate.tables.system import (
+    CHANGE_COLUMNS,
+    CHANGES_SUFFIX,
+    COPY,
+    COPY_COLUMNS,
+    DIGEST,
+    HISTORY_COLUMNS,
+    POSITION_COLUMNS,
+    POSITIONS,
+    SYSTEM_COLUMNS,
+)
+
+COPY_SHAPE = Shape(COPY, COPY_COLUMNS, "copy_id")
+POSITION_SHAPE = Shape(POSITIONS, POSITION_COLUMNS, "table_name")
+
+
+def found_columns(table: Table, facts: Facts) -> list[Column]:
+    """The columns of a table that its declaration does not have, but the API once sent."""
+    known = {column.name for column in table.columns}
+    return [
+        Column(one.name, one.type, "Sent by the API though not in its documentation.", one.path)
+        for one in facts.found.get(table.name, [])
+        if one.name not in known
+    ]
+
+
+def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> Shape:
+    """The table itself; with `versions` a row per version."""
+    every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
+    return Shape(table.name, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+
+
+def key_shape(name: str) -> Shape:
+    """A table as far as its rows are told apart, and whether they hold."""
+    return Shape(name, (*SYSTEM_COLUMNS, DIGEST, *HISTORY_COLUMNS), "_cio_key")
+
+
+def changes_shape(table: Table, columns: Sequence[Column]) -> Shape:
+    """The table of its changes."""
+    every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
+    return Shape(table.name + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
+
+
+def _split_by(table: Table) -> str | None:
+    """Lists are small; deliveries and the log grow with time."""
+    grows = table.reading is Reading.WINDOWS or table.retention_days is not None
+    return table.start_date_column if grows else None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.landing.read import LandedPage
-from cio_replicate.replication.loader import BATCH_ROWS, LONGEST_WAIT, batch_of, is_due
+from cio_replicate.load.duckdb import BATCH_ROWS
+from cio_replicate.replication.loader import LONGEST_WAIT, batch_of, is_due
 
 PAGES = st.lists(st.tuples(st.integers(0, 120), st.booleans()), max_size=12).map(
     lambda made: [LandedPage(number, f"{number}.parquet", rows, done) for number, (rows, done) in enumerate(made)]
@@ -60,10 +61,10 @@ def test_batch_after_batch_loads_every_page_once(pages: list[LandedPage], most: 
 )
 def test_rows_are_loaded_by_number_or_by_age(rows: int, waited: float, *, due: bool) -> None:
     """While a table is read a commit waits for company, but not for long, and never for nothing."""
-    assert is_due(rows, waited, reading=True) is due
+    assert is_due(rows, waited, BATCH_ROWS, reading=True) is due
 
 
 @pytest.mark.parametrize("rows", [0, 1, BATCH_ROWS])
 def test_the_end_of_a_read_is_loaded_at_once(rows: int) -> None:
     """A read without rows is closed, too, since its position moves."""
-    assert is_due(rows, 0.0, reading=False)
+    assert is_due(rows, 0.0, BATCH_ROWS, reading=False)

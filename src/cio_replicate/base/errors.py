@@ -122,6 +122,10 @@ class PageShapeError(ReadError):
     """A page is not of the promised shape, so its records cannot be trusted to be all there are."""
 
 
+class SchemaChangedError(ReadError):
+    """The API sends a field, or a type of value, that a table does not know whose schema is frozen."""
+
+
 class EndlessListError(ReadError):
     """A list does not end: a page token came twice, or empty pages go on and on."""
 

@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from cio_replicate.api.paging import Place
 from cio_replicate.extract.parts import slice_of
-from cio_replicate.extract.rows import RowEncoder
+from cio_replicate.extract.rows import RowEncoder, Rows
+from cio_replicate.extract.treat import Redactor
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part, Read, Tally
 from cio_replicate.tables.declare import Table
-from cio_replicate.tables.fields import Fields
+from cio_replicate.tables.fields import LONGEST_NAME, Fields
+
+MOST_NAMED, OTHERS = 50, "…"  # new fields that are counted one by one, and all that come after them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Lander:
         self._fields = fields
         self._folder = folder
         self._encoder = RowEncoder(fields)
+        self._redactor = Redactor(table)
         self._column = table.replication_key or table.start_date_column
 
     def land(self, part: Part, page: Landed, place: Place, at: int) -> tuple[int, int | None]:
@@ -49,14 +53,16 @@ class Lander:
         Returns the rows landed and the oldest moment among them (unix seconds), if the table has one.
 
         When this returns, the page is never asked for again; when the process dies before, it is as if it had not been
-        asked for.
+        asked for. No value that the table's rules take away reaches the disk.
         """
         tally = self.read.tally
         known = len(self._fields.discovered)
-        rows = self._encoder.encode(self._shaped(part, page.records), at)
+        records = self._redactor.apply(self._shaped(part, page.records))
+        only_seen = self._redactor.apply(page.seen)
+        rows = self._encoder.encode(records.records, at)
         table = self._before_start(rows.table)
         if page.seen:
-            others = self._encoder.encode(page.seen, at).table
+            others = self._encoder.encode(only_seen.records, at).table
             index = others.schema.get_field_index("_cio_seen_only")
             others = others.set_column(index, "_cio_seen_only", pa.repeat(pa.scalar(value=True), len(others)))
             table = pa.concat_tables([table, others], promote_options="default")
@@ -65,6 +71,8 @@ class Lander:
         tally.seen += len(page.seen)
         tally.misfits += rows.misfits
         tally.left_out += page.left_out
+        tally.withheld += records.withheld
+        _add_ignored(tally, rows)
         part.place = place
         oldest = self._note_bounds(rows.table)
         try:
@@ -128,4 +136,12 @@ class Lander:
 
 
 def _copy(tally: Tally) -> Tally:
-    return msgspec.structs.replace(tally, skipped=list(tally.skipped))
+    return msgspec.structs.replace(tally, skipped=list(tally.skipped), ignored=dict(tally.ignored))
+
+
+def _add_ignored(tally: Tally, rows: Rows) -> None:
+    for path, count in rows.ignored.items():
+        name = ".".join(path)[:LONGEST_NAME]
+        if name not in tally.ignored and len(tally.ignored) >= MOST_NAMED:
+            name = OTHERS
+        tally.ignored[name] = tally.ignored.get(name, 0) + count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +18,7 @@ from cio_replicate.tables.declare import Column, ColumnType, Table
 
 AT_ONCE = 250  # with more tuples alive, the garbage collector takes as long as the work itself (measured)
 _NULL = msgspec.Raw(b"null")
+_IGNORED = "\x00"  # begins the name of no column
 _ANNOTATIONS: dict[ColumnType, Any] = {
     ColumnType.STRING: str | None,
     ColumnType.INTEGER: int | None,
@@ -48,17 +50,19 @@ class FastLane:
     """Decodes records whose every field is known and of the right type; says which ones are not.
 
     Numbers with a fraction are left to the careful lane, since a decoder would round them in silence, and so are
-    field names that a decoder does not take.
+    field names that a decoder does not take. Fields at the paths `ignored` are decoded and left out of the rows.
     """
 
-    def __init__(self, table: Table, columns: Sequence[Column]) -> None:
+    def __init__(self, table: Table, columns: Sequence[Column], ignored: Sequence[tuple[str, ...]] = ()) -> None:
         self._schema = schema_of(columns)
-        self._columns = [column for column in columns if _is_quick(column)]
+        apart = [Column(f"{_IGNORED}{path}", ColumnType.JSON, "", path) for path in ignored]
+        self._ignored = [column for column in apart if _is_quick(column)]
+        self._columns = [*(column for column in columns if _is_quick(column)), *self._ignored]
         self._moments = [column.name for column in self._columns if column.type is ColumnType.TIMESTAMP]
         self._shape = self._shape_at(table.name, (), table.objects)
         self._decoder = msgspec.json.Decoder(self._shape.record)
-        self._key = table.key
-        self._key_attributes = [f"f{self._shape.columns.index(name)}" for name in table.key]
+        self._key = table.key_columns
+        self._key_attributes = [f"f{self._shape.columns.index(name)}" for name in self._key]
 
     def split(self, records: Sequence[bytes | msgspec.Raw]) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw]]:
         """The decoded records that fit, and the raw ones that do not (or that lack their key)."""
@@ -80,8 +84,13 @@ class FastLane:
                 quick, taken = [quick[number] for number in kept], [taken[number] for number in kept]
         return quick, odd
 
-    def encode(self, records: Sequence[msgspec.Struct], read_at: int) -> pa.Table | None:
-        """The rows of decoded records; None when a number is out of its column's range."""
+    def encode(
+        self, records: Sequence[msgspec.Struct], read_at: int, ignored: Counter[tuple[str, ...]]
+    ) -> pa.Table | None:
+        """The rows of decoded records; None when a number is out of its column's range.
+
+        The values left out are counted in `ignored`, if there are rows.
+        """
         count = len(records)
         values: dict[str, list[Any]] = {column.name: [] for column in self._columns}
         for first in range(0, count, AT_ONCE):
@@ -90,11 +99,13 @@ class FastLane:
             found = {
                 column.name: _array(values[column.name], column.type)
                 for column in self._columns
-                if column.type is not ColumnType.TIMESTAMP
+                if column.type is not ColumnType.TIMESTAMP and column not in self._ignored
             }
             found |= _moments({name: values[name] for name in self._moments}, count)
         except (OverflowError, pa.ArrowInvalid):
             return None
+        for column in self._ignored:
+            ignored[column.path] += sum(bytes(value) != b"null" for value in values[column.name])
         found["_cio_key"] = _joined([found[name] for name in self._key])
         found["_cio_synced_at"] = pa.repeat(pa.scalar(read_at * 1_000_000, pa.int64()), count).cast(TIMESTAMP)
         found["_cio_seen_only"] = pa.repeat(pa.scalar(value=False), count)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from cio_replicate.base.errors import PageShapeError
+from cio_replicate.base.errors import PageShapeError, SchemaChangedError
 from cio_replicate.extract.lane import FastLane
 from cio_replicate.extract.values import fit, kind_of
+from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.tables.arrow import schema_of
 from cio_replicate.tables.declare import Column, ColumnType
-from cio_replicate.tables.fields import Fields
+from cio_replicate.tables.fields import MOST_DISCOVERED, Fields
 
+LONGEST_SHOWN = 60
 _FRACTION = re.compile(r"\.0+$")
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -25,10 +28,14 @@ _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one page, one per record. `misfits` counts the values that `_cio_extra` keeps."""
+    """Rows of one page, one per record. `misfits` counts the values that `_cio_extra` keeps.
+
+    `ignored` counts the values of fields that the table does not know and that its policy leaves out, by path.
+    """
 
     table: pa.Table
     misfits: int
+    ignored: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
 
 class RowEncoder:
@@ -37,32 +44,37 @@ class RowEncoder:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         self._objects = fields.table.objects
+        self._policy = fields.table.schema_changes
+        self._ignored: Counter[tuple[str, ...]] = Counter()  # of the page under way
+        self._known_ignored: dict[tuple[str, ...], None] = {}  # those that the fast lane passes by
         self._lane = FastLane(fields.table, fields.all)
 
     def encode(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> Rows:
         """One row per record, with every value of it: in its column, or in `_cio_extra` as received, or both.
 
         `read_at` (unix seconds) becomes `_cio_synced_at`. Rows that took the careful lane come last. Raises
-        PageShapeError for a record that is not a JSON object.
+        PageShapeError for a record that is not a JSON object, and SchemaChangedError for what the table does not know,
+        if its policy is to freeze.
         """
+        self._ignored = Counter()
         quick, odd = self._lane.split(records)
         tables = []
         if quick:
-            table = self._lane.encode(quick, read_at)
+            table = self._lane.encode(quick, read_at, self._ignored)
             if table is None:  # a number too large for its column somewhere: nobody knows where, so look at each
                 odd = list(records)
             else:
                 tables.append(table)
         misfits = 0
         if odd:
-            known = len(self._fields.discovered)
+            known = (self._fields.changes, len(self._known_ignored))
             table, misfits = self._carefully(odd, read_at)
             tables.append(table)
-            if len(self._fields.discovered) > known:
-                self._lane = FastLane(self._fields.table, self._fields.all)
+            if (self._fields.changes, len(self._known_ignored)) != known:
+                self._lane = FastLane(self._fields.table, self._fields.all, list(self._known_ignored))
         if not tables:
-            return Rows(schema_of(self._fields.all).empty_table(), misfits)
-        return Rows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits)
+            return Rows(schema_of(self._fields.all).empty_table(), misfits, self._ignored)
+        return Rows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits, self._ignored)
 
     def _carefully(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> tuple[pa.Table, int]:
         rows, misfits = [], 0
@@ -96,8 +108,15 @@ class RowEncoder:
                 if inner:
                     extra[name] = inner
                 continue
-            column = self._column_for(path, raw)
+            column = self._fields.at(path)
+            if column is None and path not in self._objects:
+                if self._policy is SchemaChanges.IGNORE:
+                    self._ignore(path)
+                    continue
+                column = self._new(path, raw)
             fitted = fit(raw, column.type) if column is not None else None
+            if self._policy is SchemaChanges.FREEZE and (fitted is None or fitted.value is None):
+                raise _changed(self._fields.table.name, path, "has a value of a type that its column does not take")
             if column is not None and fitted is not None:
                 row[column.name] = fitted.value
             if fitted is None or not fitted.whole:
@@ -105,11 +124,24 @@ class RowEncoder:
                 misfits += 1
         return extra, misfits
 
-    def _column_for(self, path: tuple[str, ...], raw: msgspec.Raw) -> Column | None:
-        column = self._fields.at(path)
-        if column is None and path not in self._objects:
-            column = self._fields.discover(path, kind_of(raw))
-        return column
+    def _new(self, path: tuple[str, ...], raw: msgspec.Raw) -> Column | None:
+        if self._policy is SchemaChanges.FREEZE:
+            raise _changed(self._fields.table.name, path, "is new")
+        return self._fields.discover(path, kind_of(raw))
+
+    def _ignore(self, path: tuple[str, ...]) -> None:
+        self._ignored[path] += 1
+        if len(self._known_ignored) < MOST_DISCOVERED:
+            self._known_ignored[path] = None
+
+
+def _changed(table: str, path: tuple[str, ...], what: str) -> SchemaChangedError:
+    shown = ".".join(path)
+    shown = shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + "…"
+    return SchemaChangedError(
+        f"The field {shown!r} of {table} {what}, and the schema is frozen.",
+        f"Let it in by --schema-changes {table}=evolve, or leave new fields out by {table}=ignore.",
+    )
 
 
 def key_text(record: Mapping[str, msgspec.Raw], key: Iterable[str]) -> str:
@@ -127,9 +159,9 @@ def _assemble(rows: list[dict[str, Any]], columns: Sequence[Column], read_at: in
     schema = schema_of(columns)
     system = {"_cio_synced_at": [read_at * 1_000_000] * len(rows), "_cio_seen_only": [False] * len(rows)}
     arrays = []
-    for field in schema:
-        values = system.get(field.name) or [row.get(field.name) for row in rows]
-        storage = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+    for one in schema:
+        values = system.get(one.name) or [row.get(one.name) for row in rows]
+        storage = pa.int64() if pa.types.is_timestamp(one.type) else one.type
         array = pa.array(values, storage)
-        arrays.append(array if storage == field.type else array.cast(field.type))
+        arrays.append(array if storage == one.type else array.cast(one.type))
     return pa.table(arrays, schema=schema)

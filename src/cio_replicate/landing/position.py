@@ -12,7 +12,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     held then is in the copy, but for what its rules leave to a later read. `latest`: the highest value of the
     replication key (or of the start date's column) seen. `whole`: when the last read began that left out nothing; in
     positions of earlier versions, whose reads never did, it is missing. `read`: the read that brought this position,
-    so that two positions are the same only if one read made them.
+    so that two positions are the same only if one read made them. `rules`: the rules for columns and names by which it
+    was landed.
     """
 
     read: str
@@ -20,6 +21,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     through: int
     latest: int | None = None
     whole: int | None = None
+    rules: str = ""
 
     @property
     def last_whole(self) -> int:

@@ -18,6 +18,9 @@ class Tally(msgspec.Struct, kw_only=True):
     seen: int = 0  # records that are listed, without their content
     misfits: int = 0  # values kept in `_cio_extra`
     left_out: int = 0  # records that the source lists but did not hand over
+    withheld: int = 0  # values left out because a rule reaches into them and they are not of the shape to follow it
+    ignored: dict[str, int] = msgspec.field(default_factory=dict)  # new fields that are left out, and how many values
+    rules: str = ""  # the rules for columns by which its pages were landed, as `Table.rules` has them
     latest: int | None = None  # highest and lowest unix second in the table's position column
     earliest: int | None = None
     skipped: list[str] = msgspec.field(default_factory=list)  # parts that do not exist, one sentence each

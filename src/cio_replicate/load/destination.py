@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from cio_replicate.landing.position import Position
 from cio_replicate.load.expected import Keys
+from cio_replicate.load.store import Shape
 from cio_replicate.settings.modes import USUAL, Treatment
 from cio_replicate.tables.declare import Column, Table
 
@@ -55,8 +56,11 @@ class Destination(Protocol):
     """One dataset in one place. One thread at a time. Raises DestinationUnavailableError and LoadError.
 
     `write` is one commit: after a kill at any moment either all of a batch is there, its position included, or none.
-    Writing a batch a second time changes nothing.
+    Writing a batch a second time changes nothing. `batch_rows` is how many rows a batch should have at most, so that
+    memory stays flat.
     """
+
+    batch_rows: int
 
     def look(self) -> Identity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
@@ -118,6 +122,14 @@ class Destination(Protocol):
 
     def identity(self) -> Identity:
         """As `look`, of a copy that is there."""
+        ...
+
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        ...
+
+    def drop(self, table: Table) -> None:
+        """Remove a table with its changes, and forget how far it was read."""
         ...
 
     def close(self) -> None:

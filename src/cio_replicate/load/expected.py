@@ -40,9 +40,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A commit that has begun: the table it writes, and what that must hold afterwards."""
+    """A commit that has begun: the table it writes, its name in the store, and what it must hold afterwards."""
 
     table: str
+    target: str
     after: Keys
 
 

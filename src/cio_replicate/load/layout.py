@@ -25,13 +25,13 @@ def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Calla
     name, versions = batch.table.name, batch.treatment.versions
     if (name in facts.versions) == versions:
         if name not in facts.expected:
-            _require_ours(store, name)
+            _require_ours(store, batch.table.target)
         return
-    there = store.columns(name)
+    there = store.columns(batch.table.target)
     columns = (*batch.table.columns, *found_columns(batch.table, facts))
     if versions:
         if there:
-            _require_ours(store, name)
+            _require_ours(store, batch.table.target)
             shape = main_shape(batch.table, columns, versions=True)
             store.write(_first_versions(store, ledger, shape))
         facts.versions.append(name)

@@ -22,7 +22,7 @@ def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: i
     A change was noted before its row was written, so a note without its row is of a commit that did not happen.
     """
     shape = Shape(
-        pending.table + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
+        pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
     )
     first = (commits + 1) * sql_modes.ROOM
     rows = store.read(shape, READ, [Condition("_cio_sequence", Is.AT_LEAST, first)])

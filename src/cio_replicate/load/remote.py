@@ -24,7 +24,7 @@ from cio_replicate.load.shapes import COPY_SHAPE, POSITION_SHAPE, changes_shape,
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
-from cio_replicate.tables.system import COPY
+from cio_replicate.tables.system import CHANGES_SUFFIX, COPY
 
 
 class RemoteDestination:
@@ -40,6 +40,7 @@ class RemoteDestination:
         self._dataset = dataset
         self._shown = shown
         self._nul_allowed = nul_allowed
+        self.batch_rows = store.rows_at_once
         self._ledger: Ledger | None = None
         self._row: dict[str, Any] = {}
         self._facts = Facts()
@@ -133,6 +134,25 @@ class RemoteDestination:
                 "They stay landed; mend the cause and run again.",
             ) from None
 
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        self._store.write(edit_of(shape, rows))
+
+    def drop(self, table: Table) -> None:
+        """Remove a table with its changes, and forget how far it was read."""
+        name = table.name
+        self._facts.expected.pop(name, None)
+        self._facts.found.pop(name, None)
+        self._facts.versions = [one for one in self._facts.versions if one != name]
+        nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
+        self._store.write(Edit(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
+        self._held_ledger().forget(name)
+        before = self._row["commits"]
+        self._write_row(before + 1)
+        self._held_ledger().advance(self._row["copy_id"], before, before + 1)
+        for one in (table.target, table.target + CHANGES_SUFFIX):
+            self._store.drop(one)
+
     def close(self) -> None:
         """Let go of it."""
         if self._ledger is not None:
@@ -159,7 +179,7 @@ class RemoteDestination:
             declared = {column.name for column in batch.table.columns}
             self._facts.note_found(name, [column for column in batch.columns if column.name not in declared])
             if found.writes or name not in self._facts.expected:  # a table without rows is there too
-                self._facts.pending = Pending(name, after)
+                self._facts.pending = Pending(name, batch.table.target, after)
                 self._write_row(commit - 1)
                 found.work_out(self._store, commit)
                 if found.notes:
@@ -189,7 +209,7 @@ class RemoteDestination:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
         ledger = self._held_ledger()
         ledger.forget(pending.table)
-        keys = self._keys_named(pending.table, versions=pending.table in self._facts.versions)
+        keys = self._keys_named(pending.table, pending.target, versions=pending.table in self._facts.versions)
         settle(self._store, ledger, keys, pending, self._row["commits"])
         if ledger.live(keys) == pending.after:
             self._facts.expected[pending.table] = pending.after
@@ -199,9 +219,9 @@ class RemoteDestination:
         ledger.advance(self._row["copy_id"], before, before + 1)
 
     def _keys(self, table: Table) -> str:
-        return self._keys_named(table.name, versions=table.name in self._facts.versions)
+        return self._keys_named(table.name, table.target, versions=table.name in self._facts.versions)
 
-    def _keys_named(self, name: str, *, versions: bool) -> str:
+    def _keys_named(self, name: str, target: str, *, versions: bool) -> str:
         """The ledger's table for a table, read anew from the store where what it holds is not of this commit."""
         ledger, copy_id, commits = self._held_ledger(), self._row["copy_id"], self._row["commits"]
         keys = ledger.keys_of(name, copy_id, commits)
@@ -212,7 +232,7 @@ class RemoteDestination:
             live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
             if versions:
                 live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
-            rows = self._store.read(key_shape(name), [sql.KEY, "_cio_digest", live])
+            rows = self._store.read(key_shape(target), [sql.KEY, "_cio_digest", live])
             ledger.take(
                 keys,
                 rows,

@@ -36,7 +36,7 @@ def found_columns(table: Table, facts: Facts) -> list[Column]:
 def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> Shape:
     """The table itself; with `versions` a row per version."""
     every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
-    return Shape(table.name, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+    return Shape(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
 
 
 def key_shape(name: str) -> Shape:
@@ -47,7 +47,7 @@ def key_shape(name: str) -> Shape:
 def changes_shape(table: Table, columns: Sequence[Column]) -> Shape:
     """The table of its changes."""
     every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
-    return Shape(table.name + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
+    return Shape(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
 
 
 def _split_by(table: Table) -> str | None:

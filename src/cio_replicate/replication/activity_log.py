@@ -7,11 +7,9 @@ from datetime import datetime
 from cio_replicate.base.threads import OnThread
 from cio_replicate.extract.due import LOOKBACK, anchor
 from cio_replicate.load.destination import Destination
-from cio_replicate.replication.planner import Plan
+from cio_replicate.replication.planner import LOG, Plan
 from cio_replicate.replication.report import Status
 from cio_replicate.replication.work import Work
-
-LOG = "activities"
 
 
 class ActivityLog:
@@ -52,7 +50,7 @@ async def late_entries(work: Work, destination: Destination, on_thread: OnThread
     seen_back_to = anchor(base) - LOOKBACK
 
     def count() -> int:
-        rows = destination.find(work.table, ["timestamp"], synced_since=work.read.began)
+        rows = destination.find(work.table, [work.table.name_of("timestamp")], synced_since=work.read.began)
         return sum(isinstance(at, datetime) and base.start <= at.timestamp() < seen_back_to for (at,) in rows)
 
     return await on_thread(count)

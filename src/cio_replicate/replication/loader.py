@@ -15,10 +15,6 @@ from cio_replicate.load.destination import Batch, Changes, Close, Destination
 from cio_replicate.replication.report import TableReport
 from cio_replicate.replication.work import Work, new_position
 
-#: DuckDB writes groups of 122,880 rows straight into the file when one commit brings that many; smaller ones go through
-#: its log, and are written again with each checkpoint until their group is full. Just under two groups costs a third
-#: of what 50,000 rows a commit cost, and leaves groups so full that no checkpoint joins them (measured).
-BATCH_ROWS = 240_000
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
 LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests a second, about a batch of messages
@@ -44,9 +40,11 @@ def batch_of(
     return chosen
 
 
-def is_due(waiting_rows: int, waited: float, *, reading: bool) -> bool:
-    """Whether a table's landed rows are to be loaded now."""
-    return not reading or waiting_rows >= BATCH_ROWS or (waiting_rows > 0 and waited >= LONGEST_WAIT)
+def is_due(waiting_rows: int, waited: float, batch_rows: int, *, reading: bool, replaces: bool = False) -> bool:
+    """Whether a table's landed rows are to be loaded now; those that replace a table are loaded when all are there."""
+    if not reading or replaces:
+        return not reading
+    return waiting_rows >= batch_rows or (waiting_rows > 0 and waited >= LONGEST_WAIT)
 
 
 class Loader:
@@ -105,7 +103,8 @@ class Loader:
     def _next(self) -> Work | None:
         now = self._clock.monotonic()
         for work, rows, since in self._waiting.values():
-            if is_due(rows, now - since, reading=work.reading):
+            most = self._destination.batch_rows
+            if is_due(rows, now - since, most, reading=work.reading, replaces=work.replaces):
                 return work
         return None
 
@@ -144,18 +143,24 @@ class Loader:
         """
         read, journal = work.read, self._folder.journal
         pages = journal.pages(read)
-        chosen = batch_of(pages, BATCH_ROWS, self._folder.size)
+        complete = not reading and read.finished and not work.failed
+        if work.replaces:
+            chosen = pages if complete else []
+        else:
+            chosen = batch_of(pages, self._destination.batch_rows, self._folder.size)
         left = sum(page.rows for page in pages if not page.loaded) - sum(page.rows for page in chosen)
-        closing = not reading and not left and read.finished and not work.failed
+        closing = complete and not left
         if not chosen and not closing:
             return 0
-        keep = work.table.absence_deletes  # all pages of the read tell at its end what is gone
+        keep = work.deletes  # all pages of the read tell at its end what is gone
         close = None
         if closing:
             seen = [self._folder.file(page.file) for page in pages] if keep and read.whole else None
             close = Close(new_position(work), seen, int(self._clock.now()))
         files = [self._folder.file(page.file) for page in chosen]
-        changes = self._destination.write(Batch(work.table, work.fields.all, files, self._run_id, close))
+        changes = self._destination.write(
+            Batch(work.table, work.fields.all, files, self._run_id, close, work.treatment)
+        )
         _count(work.report, changes)
         commit = self._destination.identity().commits
         if closing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.clock import Clock
@@ -11,7 +11,7 @@ from cio_replicate.extract.due import log_until
 from cio_replicate.extract.parts import USUAL, more_parts, parts_of
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Read
+from cio_replicate.landing.read import Read, Tally
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.loader import DAMAGED
 from cio_replicate.replication.predict import Past, last_complete, predicted
@@ -19,20 +19,38 @@ from cio_replicate.replication.recover import as_wanted, goes_on, same_copy, sta
 from cio_replicate.replication.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.replication.work import Work
 from cio_replicate.settings.again import Rules
+from cio_replicate.settings.modes import USUAL as USUAL_TREATMENT
+from cio_replicate.settings.modes import Mode, Treatment
+from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
 
+LOG = "activities"
 LAST_REPORTS = 10  # in which each table is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again."""
+    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
+
+    `treatments` say how changes reach each table, in the usual way where they say nothing.
+    """
 
     tables: tuple[Table, ...]
     start: int
     refresh: tuple[str, ...] = ()
     rules: Rules = USUAL
+    treatments: Mapping[str, Treatment] = field(default_factory=dict)
+
+    def treatment(self, table: str) -> Treatment:
+        """How changes reach a table."""
+        return self.treatments.get(table, USUAL_TREATMENT)
+
+    @property
+    def anew(self) -> tuple[str, ...]:
+        """The tables that are read whole, whatever was read before."""
+        full = (table.name for table in self.tables if self.treatment(table.name).mode is Mode.FULL)
+        return tuple(dict.fromkeys((*self.refresh, *full)))
 
 
 @dataclass(slots=True)
@@ -59,12 +77,15 @@ class Planner:
         plan = Plan()
         identity = self._destination.look()
         positions = self._destination.positions() if identity else {}
-        past = Past(self._destination if identity else None, positions)
+        log = next((one for one in self._order.tables if one.name == LOG), table_named(LOG))
+        past = Past(self._destination if identity else None, positions, log=log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
             past = replace(past, last=last_complete(self._last_reports()))
         names = tuple(table.name for table in self._order.tables)
-        starting = starting_positions(positions, names, self._order.refresh)
+        starting = starting_positions(positions, names, self._order.anew)
+        plan.notices += _forget_other_rules(self._order.tables, starting)
+        past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
         done = self._done(starting)
         if done:
             plan.notices.append(
@@ -113,7 +134,9 @@ class Planner:
             discovered += journal.discovered(table.name)
             read = journal.read_of(table.name)
             if read is not None and not (
-                goes_on(read, position, self._order.start, self._began) and as_wanted(read, self._order.rules)
+                goes_on(read, position, self._order.start, self._began)
+                and as_wanted(read, self._order.rules)
+                and read.tally.rules == table.rules
             ):
                 self._drop(read)
                 read = None
@@ -124,7 +147,10 @@ class Planner:
         resumed = read is not None
         if read is None:
             parts = parts_of(table, self._order.start, self._began, position, self._order.rules)
-            read = Read(uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts)
+            tally = Tally(rules=table.rules)
+            read = Read(
+                uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
+            )
         else:
             more = more_parts(table, read.parts, self._began)
             self._folder.journal.extend(read, more)
@@ -137,6 +163,7 @@ class Planner:
             report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
             recorded=resumed,
+            treatment=self._order.treatment(table.name),
             until=log_until(table, read.base, read.began, self._order.rules),
         )
 
@@ -151,3 +178,14 @@ class Planner:
 
     def _last_reports(self) -> list[Report]:
         return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
+
+
+def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Position | None]) -> list[str]:
+    """Let tables begin anew whose rows came by other rules for columns and names; one sentence for each."""
+    told = []
+    for table in tables:
+        position = starting.get(table.name)
+        if position is not None and position.rules != table.rules:
+            starting[table.name] = None
+            told.append(f"{table.name}: the rules for its columns are not those of the last run, so it is read anew.")
+    return told

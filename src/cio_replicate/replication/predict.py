@@ -13,7 +13,7 @@ from cio_replicate.extract.parts import Urgency, urgency_of
 from cio_replicate.extract.people import BATCH
 from cio_replicate.extract.slices import WINDOW
 from cio_replicate.landing.position import Position
-from cio_replicate.replication.known_people import LOG_COLUMNS, people_named
+from cio_replicate.replication.known_people import log_columns, people_named
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.settings.again import Rules
 from cio_replicate.tables.catalogue import table as table_named
@@ -77,11 +77,15 @@ class Copy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What earlier runs have left: the copy, its positions, and the last complete report of each table."""
+    """What earlier runs have left: the copy, its positions, and the last complete report of each table.
+
+    `log` is the log of activities as the copy has it.
+    """
 
     copy: Copy | None = None
     positions: Mapping[str, Position] = field(default_factory=dict)
     last: Mapping[str, TableReport] = field(default_factory=dict)
+    log: Table = field(default_factory=lambda: table_named("activities"))
 
 
 def last_complete(reports: Sequence[Report]) -> dict[str, TableReport]:
@@ -131,7 +135,7 @@ def of_changes(table: Table, now: int, base: Position, past: Past) -> Estimate:
     people = past.copy.live(table)
     log = past.positions.get("activities")
     since = (anchor(log) if log is not None else base.through) - (now - base.through)
-    named = people_named(past.copy.find(table_named("activities"), LOG_COLUMNS, after=("timestamp", since)))
+    named = people_named(past.copy.find(past.log, log_columns(past.log), after=(past.log.name_of("timestamp"), since)))
     changed = len(named.cio_ids) + len(named.ids)
     requests = ceil(people / (table.page_size or 1)) + ceil(changed / BATCH)
     return Estimate(table.name, requests, requests, changed, IN_COPY)

@@ -20,16 +20,17 @@ from cio_replicate.extract.together import together
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
-from cio_replicate.replication.activity_log import LOG, ActivityLog, late_entries
+from cio_replicate.replication.activity_log import ActivityLog, late_entries
 from cio_replicate.replication.forecast import Forecast, compared
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
-from cio_replicate.replication.planner import Order, Plan, Planner
+from cio_replicate.replication.planner import LOG, Order, Plan, Planner
 from cio_replicate.replication.predict import Speed
 from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
 from cio_replicate.replication.work import Work, read_whole, share_read
 from cio_replicate.settings.again import PeopleMode
+from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Reading
 
 T = TypeVar("T")
@@ -128,6 +129,8 @@ class Run:
                 log_is_read = partial(log.has_all_since, base.through)
                 work.known = PeopleInCopy(
                     self._destination,
+                    people=work.table,
+                    log=next((one for one in self._order.tables if one.name == LOG), table_named(LOG)),
                     since=base.through,
                     log_since=log.first_read_after(base.through),
                     on_thread=self._loading,
@@ -229,6 +232,11 @@ class Run:
         self._count(work)
         report.status = Status.COMPLETE if work.closed else Status.FAILED
         report.notes += tally.skipped
+        if tally.ignored:
+            listed = ", ".join(f"{name} ({count})" for name, count in tally.ignored.items())
+            report.notes.append(f"Fields that are not in the table were left out, with how often they came: {listed}.")
+        if tally.withheld:
+            report.notes.append(f"{tally.withheld} values were left out: a rule for columns reaches into them.")
         if tally.left_out:
             report.notes.append(
                 f"{tally.left_out} listed without being handed over by the API; rows kept as they were."

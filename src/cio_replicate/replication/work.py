@@ -12,6 +12,7 @@ from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part, Read
 from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.report import TableReport
+from cio_replicate.settings.modes import USUAL, Mode, Treatment
 from cio_replicate.tables.declare import Reading, Table
 from cio_replicate.tables.fields import Fields
 
@@ -30,6 +31,7 @@ class Work:
     report: TableReport
     started: float
     recorded: bool  # whether the journal knows the read already
+    treatment: Treatment = USUAL
     live: int = 0  # rows in the copy before the run
     until: int | None = None  # how far back a log is read (unix seconds); None: to its end
     meter: Meter = field(default_factory=Meter)
@@ -45,10 +47,20 @@ class Work:
     known: PeopleInCopy | None = None  # for people of whom only some are asked for
 
     @property
+    def replaces(self) -> bool:
+        """Whether the table is replaced by what a whole read brings."""
+        return self.treatment.mode is Mode.FULL
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a row that a whole read does not bring is gone."""
+        return self.table.absence_deletes or self.replaces
+
+    @property
     def all_gone(self) -> bool:
         """Whether a list that had rows is empty now: true perhaps, or one odd answer, that would delete everything."""
         came = self.read.tally.rows + self.read.tally.seen
-        return bool(self.live and self.table.absence_deletes and self.read.whole and not came)
+        return bool(self.live and self.deletes and self.read.whole and not came)
 
 
 def new_position(work: Work) -> Position:
@@ -61,6 +73,7 @@ def new_position(work: Work) -> Position:
         through=read.began,
         latest=max(latest, default=None),
         whole=read.began if read_whole(work) or base is None else base.last_whole,
+        rules=work.table.rules,
     )
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+from cio_replicate.base.secret import Secret
+from cio_replicate.settings.columns import Action
+from cio_replicate.settings.naming import AS_IS, Naming
+from cio_replicate.settings.schema_changes import SchemaChanges
 
 API_REFERENCE = "https://docs.customer.io/api/app/#operation/"
 
@@ -73,6 +78,19 @@ class Slice:
     covered_by: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is done to each record of a table before it is landed.
+
+    `actions` lead from the path of a value to what is done to it; a path may go on into the objects, and the arrays of
+    objects, of a JSON column. `only` are the paths of all values that are kept; None keeps the others.
+    """
+
+    actions: Mapping[tuple[str, ...], Action]
+    only: frozenset[tuple[str, ...]] | None = None
+    salt: Secret | None = None
+
+
 #: Turns one item of the list into the record that becomes a row; pure. Gets the item and the part it came from.
 Shape = Callable[[msgspec.Raw, Slice], bytes]
 
@@ -86,7 +104,7 @@ class Table:
     operation: str  # the API's own name of the operation, for the link to its page
     path: str
     records: str  # the key of the answer that holds the list
-    key: tuple[str, ...]
+    key: tuple[str, ...]  # fields on top of the record
     method: Method
     columns: tuple[Column, ...]
     http_method: str = "GET"
@@ -100,7 +118,24 @@ class Table:
     absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
     retention_days: int | None = None  # how long the source is sure to keep a row
     shape: Shape | None = None
+    key_holds: tuple[str, ...] = ()  # the columns from whose values the key is joined, where it is
     notes: tuple[str, ...] = ()
+    # what the user has settled; `columns` are then those of the copy, by their names there, and `hidden` the others
+    hidden: tuple[Column, ...] = ()
+    redaction: Redaction | None = None
+    naming: Naming = AS_IS
+    schema_changes: SchemaChanges = SchemaChanges.EVOLVE
+    rules: str = ""  # differs where pages would be landed otherwise: by other rules for columns, names or salt
+
+    @property
+    def target(self) -> str:
+        """The table's name in the copy; by `name` it is found everywhere else."""
+        return self.naming.table(self.name)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The key's columns, by their names in the copy."""
+        return tuple(self.name_of(field) for field in self.key)
 
     @property
     def reference(self) -> str:
@@ -110,7 +145,7 @@ class Table:
     @property
     def objects(self) -> frozenset[tuple[str, ...]]:
         """The paths of the objects that are flattened into columns."""
-        return frozenset(column.path[:-1] for column in self.columns if len(column.path) > 1)
+        return frozenset(column.path[:-1] for column in (*self.columns, *self.hidden) if len(column.path) > 1)
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError when there is none."""
@@ -118,3 +153,21 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    def name_of(self, *path: str) -> str:
+        """What the column for the value at `path` is called in the copy; of one that it has not, what it would be."""
+        for column in self.columns:
+            if column.path == path:
+                return column.name
+        return self.naming.column("__".join(path))
+
+    def path_of(self, name: str) -> tuple[str, ...]:
+        """Where the value of a discovered column stands in a record: inside a flattened object, or on top.
+
+        Where a naming rule has changed the case of the name, it is the likeliest place.
+        """
+        for inside in self.objects:
+            prefix = self.naming.column("__".join(inside) + "__")
+            if name.startswith(prefix):
+                return (*inside, replace(self.naming, column_prefix="").field(name.removeprefix(prefix)))
+        return (self.naming.field(name),)

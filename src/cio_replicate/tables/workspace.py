@@ -219,6 +219,7 @@ EPS_SUPPRESSION = Table(
     path="/v1/esp/suppression/{suppression_type}",
     records="suppressions",
     key=("id",),
+    key_holds=("suppression_type", "domain", "email"),
     method=Method.FULL,
     paging=Paging.OFFSET,
     page_size=1000,

@@ -1,0 +1,69 @@
+"""Lands records of a table in a state folder of its own, and looks for a word in every file of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cio_replicate.api.paging import Place
+from cio_replicate.base.secret import Secret
+from cio_replicate.extract.lander import Landed, Lander
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.landing.read import Part, Read, Tally
+from cio_replicate.settings.columns import ColumnRules, column_rules
+from cio_replicate.settings.naming import AS_IS, Naming
+from cio_replicate.settings.schema_changes import SchemaChanges
+from cio_replicate.tables.catalogue import TABLES, table
+from cio_replicate.tables.choose import chosen
+from cio_replicate.tables.declare import Table
+from cio_replicate.tables.fields import Fields
+
+SALT = Secret("a salt of more than sixteen characters")
+BEGAN = 1_760_000_000
+COLUMNS = {one.name: [column.name for column in one.columns] for one in TABLES}
+
+
+def wanted(
+    name: str,
+    *texts: str,
+    naming: Naming = AS_IS,
+    policy: SchemaChanges = SchemaChanges.EVOLVE,
+    salt: Secret = SALT,
+) -> Table:
+    """The table of that name by the rules for columns that the texts say."""
+    return chosen(table(name), column_rules(texts, salt, COLUMNS).get(name, ColumnRules()), naming, policy)
+
+
+def landed(
+    state: Path, one: Table, *records: bytes, seen: Sequence[bytes] = ()
+) -> tuple[list[dict[str, Any]], Tally, Fields]:
+    """The rows in the pages on disk after these records came in one page, the tally in the journal, and the fields."""
+    with StateFolder(state) as folder:
+        part = Part("all")
+        read = Read("r1", one.name, 0, BEGAN, BEGAN, None, [part])
+        folder.journal.begin(read)
+        fields = Fields(one)
+        Lander(one, read, fields, folder).land(part, Landed(list(records), seen), Place(done=True), BEGAN)
+        kept = folder.journal.read_of(one.name)
+        assert kept is not None
+        pages = [pq.read_table(folder.file(page.file)) for page in folder.journal.pages(read)]
+    rows = pa.concat_tables(pages).to_pylist() if pages else []
+    return rows, kept.tally, fields
+
+
+def holding(state: Path, word: str) -> list[str]:
+    """The files below `state` that hold this word, as they are and, if they are landed pages, unpacked."""
+    found = []
+    for file in state.rglob("*"):
+        if not file.is_file():
+            continue
+        content = file.read_bytes()
+        if file.suffix == ".parquet":
+            content += repr(pq.read_table(file).to_pylist()).encode()
+        if word.encode() in content:
+            found.append(file.name)
+    return found

@@ -1,0 +1,104 @@
+"""Rules for columns, names and policies, from the API to the copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cio_replicate.replication.report import Status
+from cio_replicate.settings.naming import naming
+from cio_replicate.settings.schema_changes import SchemaChanges
+from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.extract.landings import wanted
+from tests.pipeline.syncs import sync
+
+
+def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_an_excluded_value_is_in_no_file(simulator: Simulator, tmp_path: Path) -> None:
+    """Addresses that the rules take away are neither in the copy nor in the state folder after a run."""
+    sync(simulator, tmp_path, tables=(wanted("messages"),))
+    addresses = _ask(tmp_path, "SELECT recipient FROM customerio.messages WHERE recipient LIKE '%@%.%'")
+    assert len(addresses) > 10
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    rules = ("messages:exclude=recipient,customer_identifiers__email",)
+    report = sync(simulator, quiet, tables=(wanted("messages", *rules),))
+    assert report.status is Status.COMPLETE
+    names = {name for (name,) in _ask(quiet, "SELECT column_name FROM (DESCRIBE customerio.messages)")}
+    assert names.isdisjoint({"recipient", "customer_identifiers__email"})
+    content = b"".join(file.read_bytes() for file in quiet.rglob("*") if file.is_file())
+    assert [one for (one,) in addresses if one.encode() in content] == []
+
+
+def test_hashes_join_tables_and_stay_the_same(simulator: Simulator, tmp_path: Path) -> None:
+    """The same address has the same hash in each table, and a second run writes nothing."""
+    tables = (
+        wanted("customers", "customers:hash=identifiers__email"),
+        wanted("messages", "messages:hash=customer_identifiers__email"),
+    )
+    sync(simulator, tmp_path, tables=tables)
+    joined = _ask(
+        tmp_path,
+        "SELECT count(*) FROM customerio.messages AS m JOIN customerio.customers AS c "
+        "ON m.customer_identifiers__email = c.identifiers__email WHERE c.identifiers__email LIKE 'h\\_%' ESCAPE '\\'",
+    )
+    assert joined[0][0] > 10
+    again = sync(simulator, tmp_path, tables=tables)
+    assert [(one.inserted, one.updated, one.deleted) for one in again.tables] == [(0, 0, 0), (0, 0, 0)]
+
+
+def test_a_hashed_key_finds_what_is_gone(simulator: Simulator, tmp_path: Path) -> None:
+    """Rows are matched, and marked as deleted, by the hash of their key; of people who are only listed too."""
+    tables = (wanted("campaigns", "campaigns:hash=id"), wanted("customers", "customers:hash=cio_id"))
+    sync(simulator, tmp_path, tables=tables)
+    for table, key in (("campaigns", "id"), ("customers", "cio_id")):
+        gone = json.loads(bytes(next(iter(simulator.workspace.truth(table)))))[key]
+        simulator.workspace.delete(table, str(gone))
+    again = sync(simulator, tmp_path, tables=tables)
+    assert [(one.inserted, one.updated, one.deleted) for one in again.tables] == [(0, 0, 1), (0, 0, 1)]
+
+
+def test_a_frozen_table_fails_and_stops_no_other(tmp_path: Path) -> None:
+    """New fields fail the tables that are frozen; those that ignore them are complete, without a new column."""
+    faults = Faults((Fault(kind="drift", times=None, params={"what": "extra"}),))
+    tables = (
+        wanted("campaigns", policy=SchemaChanges.FREEZE),
+        wanted("segments", policy=SchemaChanges.IGNORE),
+    )
+    with Simulator(WorkspaceSpec(seed=4), faults=faults) as simulator:
+        campaigns, segments = sync(simulator, tmp_path, tables=tables).tables
+    assert (campaigns.status, segments.status) == (Status.FAILED, Status.COMPLETE)
+    assert "is new, and the schema is frozen" in str(campaigns.error)
+    assert segments.inserted > 0
+    names = [name for (name,) in _ask(tmp_path, "SELECT column_name FROM (DESCRIBE customerio.segments)")]
+    assert [name for name in names if name.startswith("new_")] == []
+
+
+def test_a_column_that_is_excluded_later_is_emptied(simulator: Simulator, tmp_path: Path) -> None:
+    """What earlier runs wrote into a column that is now excluded is blanked as its rows are read again."""
+    sync(simulator, tmp_path, tables=(wanted("campaigns"),))
+    before = _ask(tmp_path, "SELECT count(name) FROM customerio.campaigns")
+    sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),))
+    assert before[0][0] > 0
+    assert _ask(tmp_path, "SELECT count(name) FROM customerio.campaigns") == [(0,)]
+
+
+def test_renamed_columns_hold_what_they_held(simulator: Simulator, tmp_path: Path) -> None:
+    """Other names for columns change no value, and a second run writes nothing."""
+    sync(simulator, tmp_path, tables=(wanted("messages"),))
+    other = tmp_path / "other"
+    other.mkdir()
+    tables = (wanted("messages", "messages:rename=id:message_id,created:sent_at", naming=naming("", "M_", "lower")),)
+    sync(simulator, other, tables=tables)
+    query = "SELECT {} FROM customerio.messages ORDER BY _cio_key"
+    old = _ask(tmp_path, query.format("id, created, recipient, metrics__sent"))
+    assert old == _ask(other, query.format("message_id, sent_at, m_recipient, m_metrics__sent"))
+    again = sync(simulator, other, tables=tables)
+    assert (again.tables[0].inserted, again.tables[0].updated) == (0, 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from rich.table import Table as Grid
@@ -11,15 +13,16 @@ from rich.text import Text
 
 from cio_replicate.api.region import HOSTS
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, tables_of
+from cio_replicate.base.errors import LoadError, SettingsError
+from cio_replicate.cli.connect import IMPATIENT, addresses_of, connected, connection_of, tables_of
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.options import Copy, Output, Source
+from cio_replicate.cli.options import AsJson, MaybeCopy, Source
 from cio_replicate.cli.terminal import counted, product, say, write_json
-from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.load.open import destination_at
 from cio_replicate.replication.check import Finding, check
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.connection import Connection
+from cio_replicate.settings.destinations import Address
 from cio_replicate.tables.declare import Table
 
 
@@ -35,16 +38,16 @@ class Checked(msgspec.Struct, kw_only=True):
     destination_error: str | None = None
 
 
-def check_access(source: Source, copy: Copy, output: Output) -> int:
+def check_access(source: Source, copy: MaybeCopy, output: AsJson) -> int:
     """Check and print; the exit code. Raises SettingsError and AccessError."""
     clock = SystemClock()
     connection, tables = connection_of(source, clock), tables_of(source)
-    address = settings.destination(copy.to) if copy.to is not None else None
-    dataset = settings.dataset(copy.dataset)
+    addresses, dataset = addresses_of(copy.to or []), settings.dataset(copy.dataset)
     found = asyncio.run(_check(connection, tables, clock))
-    if address is not None:
-        found.destination = str(address)
-        found.destination_error = _destination_error(DuckDBDestination(address.file, dataset))
+    if addresses:
+        found.destination = " and ".join(one.shown for one in addresses)
+        problems = [_problem(one, dataset) for one in addresses]
+        found.destination_error = " ".join(one for one in problems if one is not None) or None
     readable = all(one.readable for one in found.tables)
     found.status = "ready" if readable and found.destination_error is None else "refused"
     if output.json:
@@ -61,13 +64,16 @@ async def _check(connection: Connection, tables: Sequence[Table], clock: Clock) 
         return Checked(status="", api=client.url, region=region, requests=client.totals.requests, tables=findings)
 
 
-def _destination_error(destination: DuckDBDestination) -> str | None:
-    try:
-        destination.look()
-    except SettingsError as error:
-        return str(error)
-    finally:
-        destination.close()
+def _problem(address: Address, dataset: str) -> str | None:
+    """What is wrong with a destination; its files of the task's own folder are thrown away again."""
+    with tempfile.TemporaryDirectory() as folder:
+        destination = destination_at(address, dataset, Path(folder))
+        try:
+            destination.try_out()
+        except (SettingsError, LoadError) as error:
+            return str(error)
+        finally:
+            destination.close()
     return None
 
 

@@ -13,9 +13,8 @@ import typer
 
 from cio_replicate import __version__
 from cio_replicate.cli import options
-from cio_replicate.cli.options import Again, Copy, Output, Source
-
-SETUP = "Put an App API key of Customer.io (Account settings, API credentials) into CIO_ACCESS_TOKEN."
+from cio_replicate.cli.options import Again, AsJson, Copy, MaybeCopy, Output, Shaping, Since, Source, Wanted
+from cio_replicate.cli.taking import taking
 
 app = typer.Typer(
     name="cio-replicate",
@@ -85,20 +84,14 @@ def demo(
         "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --json > report.json",
     )
 )
-def sync(  # noqa: PLR0913 - an option is an argument
+@taking
+def sync(
     *,
-    start_date: options.StartDate,
-    to: options.To,
-    region: options.Region = "auto",
-    api_url: options.ApiUrl = None,
-    tables: options.Only = None,
-    exclude: options.Exclude = None,
-    max_rps: options.MaxRps = 10.0,
-    budget_share: options.BudgetShare = "100%",
-    dataset: options.Dataset = "customerio",
-    customers: options.Customers = "full",
-    recent_days: options.RecentDays = 30,
-    full_every: options.FullEvery = 7,
+    since: Since,
+    copy: Copy,
+    source: Source,
+    shaping: Shaping,
+    again: Again,
     full_refresh: Annotated[
         str | None,
         typer.Option(
@@ -108,82 +101,59 @@ def sync(  # noqa: PLR0913 - an option is an argument
             rich_help_panel=options.AGAIN,
         ),
     ] = None,
-    state_dir: options.StateDir = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
+    keep_landed: options.KeepLanded = False,
+    output: Output,
 ) -> int:
-    """Copy the workspace into DuckDB, or bring an earlier copy up to date.
+    """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.
 
     The first run reads everything since the start date, later ones what is recent or may have changed, and write only
-    what did. A run that failed or was stopped with Ctrl-C is gone on with by the same command. The access token comes
-    from the environment variable CIO_ACCESS_TOKEN, and from nowhere else.
+    what did. A run that failed or was stopped with Ctrl-C is gone on with by the same command. The access token and
+    the credentials of the destination are never written on the command line: references say where they are kept.
 
-    Ends with 0 when every table is complete, 1 when one failed, 2 when settings or access are wrong (nothing is written
-    then), 130 when it was stopped.
+    Ends with 0 when every table is complete, 1 when one failed or the copy lacks rows, 2 when settings or access are
+    wrong (nothing is written then), 130 when it was stopped.
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
-    again = Again(customers, recent_days, full_every, full_refresh)
-    return work.sync(source, again, Copy(to, dataset, state_dir), Output(json, quiet))
+    return work.sync(
+        Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again),
+        output,
+        full_refresh=full_refresh,
+        keep_landed=keep_landed,
+    )
 
 
 @app.command(epilog=_examples("cio-replicate tables", "cio-replicate tables messages"))
+@taking
 def tables(
     *,
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One table: shows its columns and how it is read.")
     ] = None,
-    json: options.Json = False,
+    output: AsJson,
 ) -> int:
     """List the tables that can be copied, or the columns of one of them."""
     from cio_replicate.cli import tables as work  # noqa: PLC0415 - see above
 
-    return work.tables(name, Output(json))
+    return work.tables(name, output)
 
 
 @app.command(epilog=_examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
-def check(  # noqa: PLR0913 - an option is an argument
-    *,
-    region: options.Region = "auto",
-    api_url: options.ApiUrl = None,
-    tables: options.Only = None,
-    exclude: options.Exclude = None,
-    max_rps: options.MaxRps = 10.0,
-    budget_share: options.BudgetShare = "100%",
-    to: options.MaybeTo = None,
-    dataset: options.Dataset = "customerio",
-    json: options.Json = False,
-) -> int:
+@taking
+def check(*, source: Source, copy: MaybeCopy, output: AsJson) -> int:
     """Find out whether the access token works, and which tables it may read.
 
-    Sends one small request per table, and says for each that cannot be read why, and what to do. Nothing is written.
-    With --to it also looks whether the copy can be written. Ends with 0 when all is well, else with 2.
+    Sends one small request per table, and says for each that cannot be read why, and what to do. With --to it also
+    makes, writes, reads back and drops a small table there. Ends with 0 when all is well, else with 2.
     """
     from cio_replicate.cli import check as work  # noqa: PLC0415 - see above
 
-    source = Source(None, region, api_url, max_rps, tables, exclude, budget_share)
-    return work.check_access(source, Copy(to, dataset, None), Output(json))
+    return work.check_access(source, copy, output)
 
 
 @app.command(epilog=_examples("cio-replicate plan --start-date 2024-01-31"))
-def plan(  # noqa: PLR0913 - an option is an argument
-    *,
-    start_date: options.StartDate,
-    region: options.Region = "auto",
-    api_url: options.ApiUrl = None,
-    tables: options.Only = None,
-    exclude: options.Exclude = None,
-    max_rps: options.MaxRps = 10.0,
-    budget_share: options.BudgetShare = "100%",
-    to: options.MaybeTo = None,
-    dataset: options.Dataset = "customerio",
-    customers: options.Customers = "full",
-    recent_days: options.RecentDays = 30,
-    full_every: options.FullEvery = 7,
-    state_dir: options.StateDir = None,
-    json: options.Json = False,
-) -> int:
+@taking
+def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, again: Again, output: AsJson) -> int:
     """Tell what a sync would cost: requests and time per table, and how well each number is known.
 
     Asks the API with very few requests and writes nothing. With --to it also goes by the copy that is there and by
@@ -191,26 +161,19 @@ def plan(  # noqa: PLR0913 - an option is an argument
     """
     from cio_replicate.cli import plan as work  # noqa: PLC0415 - see above
 
-    source = Source(start_date, region, api_url, max_rps, tables, exclude, budget_share)
-    again = Again(customers, recent_days, full_every)
-    return work.plan(source, again, Copy(to, dataset, state_dir), Output(json))
+    return work.plan(Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again), output)
 
 
 @app.command(epilog=_examples("cio-replicate status --to duckdb:///customerio.duckdb"))
-def status(
-    *,
-    to: options.To,
-    dataset: options.Dataset = "customerio",
-    state_dir: options.StateDir = None,
-    json: options.Json = False,
-) -> int:
+@taking
+def status(*, copy: Copy, shaping: Shaping, output: AsJson) -> int:
     """Show how far each table of a copy is, what is not finished, and how the last runs went.
 
     Asks only this machine, never the API, and may be used while a sync runs.
     """
     from cio_replicate.cli import status as work  # noqa: PLC0415 - see above
 
-    return work.status(Copy(to, dataset, state_dir), Output(json))
+    return work.status(copy, shaping, output)
 
 
 @app.command(

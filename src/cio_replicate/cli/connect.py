@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,38 +12,84 @@ from cio_replicate.api.client import Client
 from cio_replicate.api.region import AUTO, HOSTS, find_region
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import Clock
-from cio_replicate.cli.options import Again, Source
+from cio_replicate.cli.options import Again, Shaping, Source
 from cio_replicate.landing.folder import default_root
 from cio_replicate.settings import again as settings_again
 from cio_replicate.settings import connection as settings
-from cio_replicate.settings.again import Rules
+from cio_replicate.settings.access import access_token_from
+from cio_replicate.settings.address import destination
+from cio_replicate.settings.again import PeopleMode, Rules
+from cio_replicate.settings.columns import ColumnRules, column_rules
+from cio_replicate.settings.destinations import Address
+from cio_replicate.settings.modes import Treatment, treatments
+from cio_replicate.settings.naming import naming
+from cio_replicate.settings.references import resolved
+from cio_replicate.settings.schema_changes import schema_changes
 from cio_replicate.tables import catalogue
+from cio_replicate.tables.choose import chosen, require_readable_changes
 from cio_replicate.tables.declare import Table
 
 #: For commands that a person waits for: a fault is told rather than waited out.
 IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 
 
-def connection_of(source: Source, clock: Clock) -> settings.Connection:
+def connection_of(source: Source, clock: Clock, start_date: str | None = None) -> settings.Connection:
     """The connection that the options and the environment name. Raises SettingsError."""
     return settings.Connection(
-        start=settings.start_date(source.start_date, clock.now()) if source.start_date is not None else 0,
+        start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
         region=settings.region(source.region),
         api_url=settings.api_url(source.api_url) if source.api_url is not None else None,
         max_rps=round(settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share), 6),
-        token=settings.access_token(os.environ.get(settings.TOKEN_VARIABLE)),
+        token=access_token_from(source.access_token_from, os.environ),
     )
 
 
-def tables_of(source: Source) -> tuple[Table, ...]:
-    """The tables that the options select. Raises SettingsError."""
-    chosen = settings.selected(catalogue.names(), source.tables, source.exclude)
-    return tuple(catalogue.table(name) for name in chosen)
+def names_of(source: Source) -> tuple[str, ...]:
+    """The names of the tables that the options select. Raises SettingsError."""
+    return settings.selected(catalogue.names(), source.tables, source.exclude)
 
 
-def rules_of(again: Again, tables: Collection[Table]) -> Rules:
+def tables_of(source: Source, shaping: Shaping | None = None) -> tuple[Table, ...]:
+    """The tables that the options select, as the copy is to have them. Raises SettingsError."""
+    names = names_of(source)
+    if shaping is None:
+        return tuple(catalogue.table(name) for name in names)
+    rules = column_rules_of(shaping)
+    names_in_copy = naming(shaping.table_prefix, shaping.column_prefix, shaping.column_case)
+    policies = schema_changes(_listed(shaping.schema_changes), catalogue.names())
+    return tuple(
+        chosen(catalogue.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
+    )
+
+
+def column_rules_of(shaping: Shaping) -> dict[str, ColumnRules]:
+    """The rules for columns, by table. Raises SettingsError."""
+    columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
+    salt = resolved(shaping.salt, os.environ, "--salt") if shaping.salt is not None else None
+    return column_rules(shaping.columns or [], salt, columns)
+
+
+def treatments_of(shaping: Shaping, names: Collection[str]) -> dict[str, Treatment]:
+    """How changes reach each table. Raises SettingsError."""
+    return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names))
+
+
+def rules_of(again: Again, tables: Collection[Table], shaping: Shaping) -> Rules:
     """The rules of reading again that the options name. Raises SettingsError."""
-    return settings_again.rules(again.customers, again.recent_days, again.full_every, [table.name for table in tables])
+    names = [table.name for table in tables]
+    rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
+    if rules.people is PeopleMode.CHANGES and "customers" in names:
+        require_readable_changes(catalogue.TABLES, column_rules_of(shaping))
+    return rules
+
+
+def addresses_of(urls: Sequence[str]) -> tuple[Address, ...]:
+    """The destinations that `--to` names, each once. Raises SettingsError."""
+    return tuple({str(one): one for one in map(destination, urls)}.values())
+
+
+def _listed(texts: list[str] | None) -> list[str]:
+    return texts or []
 
 
 def state_root(state_dir: Path | None) -> Path:

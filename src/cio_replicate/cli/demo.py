@@ -23,11 +23,12 @@ from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
 from cio_replicate.extract.due import LOOKBACK
 from cio_replicate.landing.folder import default_root
-from cio_replicate.load.query import CopyReader
+from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status
+from cio_replicate.settings.address import duckdb_file
 from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.settings.connection import Connection, DuckDBAddress
+from cio_replicate.settings.connection import Connection
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES
 
@@ -41,11 +42,11 @@ EDITS = 5
 def demo(to: Path) -> int:
     """Show everything; the exit code. Raises SettingsError."""
     console, clock = product(), SystemClock()
-    address = DuckDBAddress(to.expanduser().absolute())
+    address = duckdb_file(to.expanduser().absolute())
     spec = workspace_spec(clock.now())
     with Simulator(spec, token=TOKEN) as simulator:
         connection = Connection(Secret(TOKEN), "us", spec.start, simulator.url, RPS)
-        task = Task(connection, address, DATASET, Order(TABLES, spec.start), default_root() / "demo")
+        task = Task(connection, (address,), DATASET, Order(TABLES, spec.start), default_root() / "demo")
         make_room(task)
         _heading(console, "1. A made-up workspace")
         _paragraph(
@@ -87,7 +88,7 @@ def workspace_spec(now: float) -> WorkspaceSpec:
 
 def make_room(task: Task) -> None:
     """Remove the copy and the state of an earlier demo. Raises SettingsError for a file that no demo made."""
-    file = task.destination.file
+    file = task.destinations[0].file
     if file.exists() and not (task.folder / JOURNAL).exists():
         raise SettingsError(f"{file} exists and was not made by a demo.", "Name another file with --to.")
     for one in (file, file.with_name(f"{file.name}.wal")):
@@ -112,9 +113,11 @@ def _prove_and_ask(
     source: Mapping[str, int],
     edits: Mapping[str, Edits],
 ) -> int:
-    with CopyReader(task.destination.file, task.dataset) as reader:
-        copy = reader.counts(source)
-        funnel = campaigns(reader.ask(QUERY).rows)
+    reader = DuckDBDestination(task.destinations[0].file, task.dataset, read_only=True)
+    reader.look()
+    copy = {table.name: reader.live(table) for table in TABLES}
+    funnel = campaigns(reader.ask(QUERY).rows)
+    reader.close()
     every = proofs(runs[0].tables, runs[1].tables, copy=copy, source=source, edits=edits)
     _heading(console, "5. The copy equals the workspace")
     console.print(Padding(proof_grid(every), (0, 0, 0, 2), expand=False))
@@ -126,7 +129,7 @@ def _prove_and_ask(
     console.print(Padding(Text(QUERY, "cyan"), (0, 0, 1, 2), expand=False))
     console.print(Padding(chart(funnel, unicode=console.encoding.startswith("utf")), (0, 0, 0, 2), expand=False))
     _heading(console, "Next")
-    for line in next_steps(task.destination.file):
+    for line in next_steps(task.destinations[0].file):
         say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
 
@@ -164,7 +167,7 @@ def _told(edits: Mapping[str, Edits]) -> str:
 
 def _command(console: Console, task: Task) -> None:
     day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    shown = _shown(task.destination.file)
+    shown = _shown(task.destinations[0].file)
     say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{shown} \\", "cyan")
     say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
 

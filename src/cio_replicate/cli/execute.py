@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from cio_replicate.cli.connect import connected
 from cio_replicate.cli.failure import INTERRUPTED
 from cio_replicate.cli.show import Show
 from cio_replicate.landing.folder import StateFolder, task_folder
-from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.load.open import destinations_at
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status, iso
 from cio_replicate.replication.run import Run
-from cio_replicate.settings.connection import Connection, DuckDBAddress
+from cio_replicate.settings.connection import Connection
+from cio_replicate.settings.destinations import Address
 
 BEAT = 5.0  # seconds between signs of life in a log
 
@@ -31,15 +32,21 @@ class Task:
     """What is replicated, from where and to where."""
 
     connection: Connection
-    destination: DuckDBAddress
+    destinations: tuple[Address, ...]
     dataset: str
     order: Order
     state_root: Path
+    keep_landed: bool = False
 
     @property
     def folder(self) -> Path:
         """The task's own folder of landed pages and runs."""
-        return task_folder(self.state_root, str(self.destination), self.dataset)
+        return folder_of(self.state_root, self.destinations, self.dataset)
+
+
+def folder_of(state_root: Path, destinations: Sequence[Address], dataset: str) -> Path:
+    """The folder of the task that fills these destinations."""
+    return task_folder(state_root, " ".join(sorted(map(str, destinations))), dataset)
 
 
 def execute(task: Task, clock: Clock, show: Show) -> Report:
@@ -56,7 +63,7 @@ async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Repo
 
     async def work() -> None:
         with StateFolder(task.folder) as folder:
-            destination = DuckDBDestination(task.destination.file, task.dataset)
+            destination = destinations_at(task.destinations, task.dataset, task.folder)
             try:
                 async with connected(task.connection, clock) as client:
                     run = Run(
@@ -66,7 +73,7 @@ async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Repo
                         folder,
                         clock,
                         show.tell,
-                        destination_name=str(task.destination),
+                        destination_name=" and ".join(one.shown for one in task.destinations),
                     )
                     runs.append(run)
                     await run.execute()

@@ -1,4 +1,4 @@
-"""The options that several commands share, each declared once, and what they say when put together."""
+"""The options that several commands share, each declared once, in the groups in which commands take them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from cio_replicate.settings.again import FULL_EVERY_DAYS, RECENT_DAYS, PeopleMode
 
 WORKSPACE, COPY, OUTPUT = "Where the data comes from", "Where the copy goes", "What is shown"
-AGAIN = "What later runs read again"
+AGAIN, CHANGES, COLUMNS = "What later runs read again", "How changes reach the copy", "What the columns hold"
 
 StartDate = Annotated[
     str,
@@ -104,18 +104,30 @@ FullEvery = Annotated[
     ),
 ]
 
+AccessTokenFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--access-token-from",
+        metavar="REFERENCE",
+        help="Where the access token is kept: env:NAME, file:/path or keyring:service/user; if not given, "
+        "env:CIO_ACCESS_TOKEN.",
+        rich_help_panel=WORKSPACE,
+    ),
+]
+
 _TO = typer.Option(
     "--to",
-    metavar="duckdb:///FILE",
-    help="The DuckDB file of the copy: duckdb:///file.duckdb in this folder, duckdb:////path/file.duckdb elsewhere.",
+    metavar="URL",
+    help="Where the copy is, such as duckdb:///file.duckdb or postgresql://user@host/database; `cio-replicate "
+    "destinations` lists all kinds. Given several times, one read fills them all.",
     rich_help_panel=COPY,
 )
-To = Annotated[str, _TO]
-MaybeTo = Annotated[str | None, _TO]
+To = Annotated[list[str], _TO]
+MaybeTo = Annotated[list[str] | None, _TO]
 Dataset = Annotated[
     str,
     typer.Option(
-        "--dataset", metavar="NAME", help="The schema in the file that holds the tables.", rich_help_panel=COPY
+        "--dataset", metavar="NAME", help="The schema, or folder, that holds the tables.", rich_help_panel=COPY
     ),
 ]
 StateDir = Annotated[
@@ -140,41 +152,164 @@ Json = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", metavar="", help="Show only problems.", rich_help_panel=OUTPUT)]
 
 
-@dataclass(frozen=True, slots=True)
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mode",
+        metavar="[TABLE=]MODE",
+        help="apply, the usual one: inserts, updates, deletions. full: replaced by each run. changes: as apply, and each "
+        "change is a row in TABLE__changes. history: each version of a row is kept.",
+        rich_help_panel=CHANGES,
+    ),
+]
+DeleteWays = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--deletes",
+        metavar="[TABLE=]soft|hard",
+        help="What becomes of a row that is gone at the source: marked in _cio_deleted_at, or removed.",
+        rich_help_panel=CHANGES,
+    ),
+]
+SchemaChanges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--schema-changes",
+        metavar="[TABLE=]evolve|freeze|ignore",
+        help="What a field does that is not known: it becomes a column, fails its table, or is left out and counted.",
+        rich_help_panel=CHANGES,
+    ),
+]
+ColumnTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        metavar="TABLE:ACTION=NAMES",
+        help="include, exclude, hash, mask or rename columns before anything is written, such as "
+        "customers:exclude=devices,attributes.ssn or messages:rename=created:sent_at; * means all tables.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+Salt = Annotated[
+    str | None,
+    typer.Option(
+        "--salt",
+        metavar="REFERENCE",
+        help="Where the secret is kept that hashes are made with: env:NAME, file:/path or keyring:service/user.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+TablePrefix = Annotated[
+    str, typer.Option("--table-prefix", metavar="TEXT", help="Begins each table's name.", rich_help_panel=COLUMNS)
+]
+ColumnPrefix = Annotated[
+    str, typer.Option("--column-prefix", metavar="TEXT", help="Begins each column's name.", rich_help_panel=COLUMNS)
+]
+ColumnCase = Annotated[
+    str,
+    typer.Option(
+        "--column-case",
+        metavar="as-is|lower|upper",
+        help="The letters of the names of tables and columns.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+KeepLanded = Annotated[
+    bool,
+    typer.Option(
+        "--keep-landed",
+        metavar="",
+        help="Keep the pages that were read, so that `load` can fill another destination without a request.",
+        rich_help_panel=COPY,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What is to be read, as the user wrote it."""
 
-    start_date: str | None
-    region: str
-    api_url: str | None
-    max_rps: float
-    tables: str | None
-    exclude: str | None
-    budget_share: str = "100%"
+    region: Region = "auto"
+    api_url: ApiUrl = None
+    access_token_from: AccessTokenFrom = None
+    tables: Only = None
+    exclude: Exclude = None
+    max_rps: MaxRps = 10.0
+    budget_share: BudgetShare = "100%"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """From when on."""
+
+    start_date: StartDate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """What later runs read again, as the user wrote it."""
 
-    customers: str = PeopleMode.FULL.value
-    recent_days: int = RECENT_DAYS
-    full_every: int = FULL_EVERY_DAYS
-    full_refresh: str | None = None
+    customers: Customers = PeopleMode.FULL.value
+    recent_days: RecentDays = RECENT_DAYS
+    full_every: FullEvery = FULL_EVERY_DAYS
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Where the copy is, as the user wrote it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping:
+    """How the copy takes changes in and what its columns hold, as the user wrote it."""
 
-    to: str | None
-    dataset: str
-    state_dir: Path | None
+    mode: Modes = None
+    deletes: DeleteWays = None
+    schema_changes: SchemaChanges = None
+    columns: ColumnTexts = None
+    salt: Salt = None
+    table_prefix: TablePrefix = ""
+    column_prefix: ColumnPrefix = ""
+    column_case: ColumnCase = "as-is"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """In which dataset the copy is, and where this machine keeps its own record of it."""
+
+    dataset: Dataset = "customerio"
+    state_dir: StateDir = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Place):
+    """Where the copy is."""
+
+    to: To
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaybeCopy(Place):
+    """Where the copy is, if there is one."""
+
+    to: MaybeTo = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsJson:
+    """Whether a program reads what is shown."""
+
+    json: Json = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(AsJson):
     """What is shown."""
 
-    json: bool
-    quiet: bool = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be copied, from where, to where and how, as the user wrote it."""
+
+    since: Since
+    copy: Place
+    source: Source
+    shaping: Shaping
+    again: Again

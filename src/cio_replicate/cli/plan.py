@@ -13,18 +13,28 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, rules_of, state_root, tables_of
+from cio_replicate.cli.connect import (
+    IMPATIENT,
+    addresses_of,
+    connected,
+    connection_of,
+    rules_of,
+    state_root,
+    tables_of,
+)
+from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import Again, Copy, Output, Source
+from cio_replicate.cli.options import AsJson, MaybeCopy, Wanted
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
-from cio_replicate.landing.folder import task_folder
-from cio_replicate.load.query import CopyReader
+from cio_replicate.load.open import destination_at
 from cio_replicate.replication.estimate import Modes, estimate, modes, total
+from cio_replicate.replication.planner import LOG
 from cio_replicate.replication.predict import Estimate, Past, Speed, last_complete
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.again import Rules
-from cio_replicate.settings.connection import Connection, DuckDBAddress
+from cio_replicate.settings.connection import Connection
+from cio_replicate.settings.destinations import Address
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table
 
@@ -43,14 +53,15 @@ class Plan(msgspec.Struct, kw_only=True):
     customers: Modes | None = None  # what each way to read people costs; none when that is not known
 
 
-def plan(source: Source, again: Again, copy: Copy, output: Output) -> int:
+def plan(wanted: Wanted, output: AsJson) -> int:
     """Estimate and print; the exit code. Raises SettingsError and AccessError."""
-    clock = SystemClock()
-    connection, tables = connection_of(source, clock), tables_of(source)
-    rules = rules_of(again, tables)
-    address = settings.destination(copy.to) if copy.to is not None else None
+    clock, copy = SystemClock(), wanted.copy
+    connection = connection_of(wanted.source, clock, wanted.since.start_date)
+    tables = tables_of(wanted.source, wanted.shaping)
+    rules = rules_of(wanted.again, tables, wanted.shaping)
+    addresses = addresses_of((copy.to or []) if isinstance(copy, MaybeCopy) else [])
     dataset = settings.dataset(copy.dataset)
-    with _past(address, dataset, state_root(copy.state_dir)) as past:
+    with _past(addresses, dataset, state_root(copy.state_dir), tables) as past:
         made = asyncio.run(_plan(connection, tables, past, rules, clock))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
@@ -62,17 +73,19 @@ def plan(source: Source, again: Again, copy: Copy, output: Output) -> int:
 
 
 @contextmanager
-def _past(address: DuckDBAddress | None, dataset: str, root: Path) -> Iterator[Past]:
-    """What earlier runs have left, while the copy is open."""
-    if address is None:
+def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequence[Table]) -> Iterator[Past]:
+    """What earlier runs have left, while the copy is open; of several, the first."""
+    if not addresses:
         yield Past()
         return
-    last = last_complete(past_runs(task_folder(root, str(address), dataset), 100))
-    if not address.file.exists():
-        yield Past(last=last)
-        return
-    with CopyReader(address.file, dataset) as reader:
-        yield Past(reader, reader.positions(), last) if reader.exists else Past(last=last)
+    folder = folder_of(root, addresses, dataset)
+    last = last_complete(past_runs(folder, 100))
+    log = next((one for one in tables if one.name == LOG), table_named(LOG))
+    copy = destination_at(addresses[0], dataset, folder, read_only=True)
+    try:
+        yield Past(copy, copy.positions(), last, log) if copy.look() is not None else Past(last=last)
+    finally:
+        copy.close()
 
 
 async def _plan(connection: Connection, tables: Sequence[Table], past: Past, rules: Rules, clock: Clock) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -11,17 +12,18 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import DestinationUnavailableError
-from cio_replicate.cli.connect import state_root
-from cio_replicate.cli.options import Copy, Output
+from cio_replicate.cli.connect import addresses_of, state_root, tables_of
+from cio_replicate.cli.execute import folder_of
+from cio_replicate.cli.options import AsJson, Copy, Shaping, Source
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
-from cio_replicate.landing.folder import task_folder
-from cio_replicate.load.query import CopyReader
+from cio_replicate.load.open import destination_at
 from cio_replicate.replication.report import Report, iso
 from cio_replicate.settings import connection as settings
-from cio_replicate.settings.connection import DuckDBAddress
+from cio_replicate.settings.destinations import Address
 from cio_replicate.tables import catalogue
+from cio_replicate.tables.declare import Table
 
 NEWEST_RUNS = 5
 
@@ -48,12 +50,12 @@ class CopyStatus(msgspec.Struct, kw_only=True):
     runs: list[Report] = msgspec.field(default_factory=list)
 
 
-def status(copy: Copy, output: Output) -> int:
+def status(copy: Copy, shaping: Shaping, output: AsJson) -> int:
     """Look and print; the exit code. Raises SettingsError."""
-    address, dataset = settings.destination(copy.to or ""), settings.dataset(copy.dataset)
-    folder = task_folder(state_root(copy.state_dir), str(address), dataset)
-    found = CopyStatus(destination=str(address), dataset=dataset)
-    _look(found, address)
+    addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
+    folder = folder_of(state_root(copy.state_dir), addresses, dataset)
+    found = CopyStatus(destination=" and ".join(one.shown for one in addresses), dataset=dataset)
+    _look(found, addresses[0], folder, tables_of(Source(), shaping))
     found.runs = past_runs(folder, NEWEST_RUNS)
     found.unfinished = unfinished(folder, catalogue.names())
     if output.json:
@@ -63,27 +65,25 @@ def status(copy: Copy, output: Output) -> int:
     return 0
 
 
-def _look(found: CopyStatus, address: DuckDBAddress) -> None:
-    if not address.file.exists():
-        return
+def _look(found: CopyStatus, address: Address, folder: Path, tables: Sequence[Table]) -> None:
+    copy = destination_at(address, found.dataset, folder, read_only=True)
     try:
-        with CopyReader(address.file, found.dataset) as reader:
-            found.exists = reader.exists
-            if not found.exists:
-                return
-            positions, counts = reader.positions(), reader.counts(catalogue.names())
+        found.exists = copy.look() is not None
+        positions = copy.positions() if found.exists else {}
+        counts = {table.name: copy.live(table) for table in tables if table.name in positions}
     except DestinationUnavailableError as error:
         found.problem = str(error)
         return
-    for name in catalogue.names():
-        if name not in positions and name not in counts:
+    finally:
+        copy.close()
+    for table in tables:
+        position = positions.get(table.name)
+        if position is None:
             continue
-        one = TableStatus(name=name, rows=counts.get(name))
-        position = positions.get(name)
-        if position is not None:
-            dated = catalogue.table(name).start_date_column is not None
-            one.start, one.through = iso(position.start) if dated else None, iso(position.through)
-            one.latest = iso(position.latest) if position.latest is not None else None
+        one = TableStatus(name=table.name, rows=counts.get(table.name))
+        dated = table.start_date_column is not None
+        one.start, one.through = iso(position.start) if dated else None, iso(position.through)
+        one.latest = iso(position.latest) if position.latest is not None else None
         found.tables.append(one)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.cli.connect import connection_of, rules_of, state_root, tables_of
+from cio_replicate.cli.connect import addresses_of, connection_of, rules_of, state_root, tables_of, treatments_of
 from cio_replicate.cli.execute import Task, execute
-from cio_replicate.cli.options import Again, Copy, Output, Source
+from cio_replicate.cli.options import Copy, Output, Wanted
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow, Show
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
@@ -15,26 +15,41 @@ from cio_replicate.settings import connection as settings
 from cio_replicate.tables import catalogue
 
 
-def sync(source: Source, again: Again, copy: Copy, output: Output) -> int:
+def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_landed: bool) -> int:
     """Run once; the exit code. Raises SettingsError."""
     clock = SystemClock()
-    task = task_of(source, again, copy, clock)
+    refresh = settings.refreshed(catalogue.names(), full_refresh)
+    return run(task_of(wanted, clock, refresh=refresh, keep_landed=keep_landed), clock, output)
+
+
+def run(task: Task, clock: Clock, output: Output) -> int:
+    """Execute a task once and tell its end; the exit code."""
+    for address in task.destinations:
+        for caution in address.cautions:
+            say(messages(), caution, "yellow")
     report = execute(task, clock, show_for(task, clock, output))
     tell_end(report, output)
     return report.exit_code
 
 
-def task_of(source: Source, again: Again, copy: Copy, clock: Clock) -> Task:
+def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep_landed: bool = False) -> Task:
     """What the options ask for. Raises SettingsError."""
-    connection = connection_of(source, clock)
-    chosen = tables_of(source)
-    refresh = settings.refreshed(catalogue.names(), again.full_refresh)
+    copy = wanted.copy
+    connection = connection_of(wanted.source, clock, wanted.since.start_date)
+    chosen = tables_of(wanted.source, wanted.shaping)
     return Task(
         connection=connection,
-        destination=settings.destination(copy.to or ""),
+        destinations=addresses_of(copy.to if isinstance(copy, Copy) else []),
         dataset=settings.dataset(copy.dataset),
-        order=Order(chosen, connection.start, refresh, rules_of(again, chosen)),
+        order=Order(
+            chosen,
+            connection.start,
+            refresh,
+            rules_of(wanted.again, chosen, wanted.shaping),
+            treatments_of(wanted.shaping, [table.name for table in chosen]),
+        ),
         state_root=state_root(copy.state_dir),
+        keep_landed=keep_landed,
     )
 
 

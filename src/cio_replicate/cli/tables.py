@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.options import Output
+from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.tables.catalogue import TABLES, names, table
 from cio_replicate.tables.declare import Column, Table
@@ -20,7 +20,7 @@ from cio_replicate.tables.system import SYSTEM_COLUMNS
 ROOMY = 100  # columns of a terminal that leave room for a sentence beside everything else
 
 
-def tables(name: str | None, output: Output) -> int:
+def tables(name: str | None, output: AsJson) -> int:
     """List all tables, or show one. Raises SettingsError when there is none of that name."""
     if name is not None and name not in names():
         raise SettingsError(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")

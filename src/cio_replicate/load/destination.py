@@ -124,6 +124,10 @@ class Destination(Protocol):
         """As `look`, of a copy that is there."""
         ...
 
+    def try_out(self) -> None:
+        """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
+        ...
+
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         ...

@@ -9,7 +9,7 @@ import duckdb
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.landing.position import to_text
-from cio_replicate.load import expected, sql, sql_modes
+from cio_replicate.load import expected, sql, sql_modes, trial
 from cio_replicate.load.destination import Batch, Changes, Identity
 from cio_replicate.load.duckdb_file import MEMORY, MORE_MEMORY, DuckDBFile, file_at
 from cio_replicate.load.expected import Facts, Keys
@@ -90,6 +90,30 @@ class DuckDBDestination(DuckDBFile):
                 "Leave it alone while a sync runs, and run again: the next run finds out what is there.",
             )
         return changes
+
+    def try_out(self) -> None:
+        """Make, write, read back and drop a small table; neither file nor schema stays if it was not there."""
+        found = self.look() is not None or self._connection is not None
+        if not found:
+            self._open()
+        try:
+            with self._usable():
+                self._try_out()
+        finally:
+            self.close()
+            if not found:
+                self.file.unlink(missing_ok=True)
+
+    def _try_out(self) -> None:
+        target, names = self._name(trial.trial_name()), [column.name for column in trial.COLUMNS]
+        self._run("BEGIN")
+        self._run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
+        self._run(sql.create(target, trial.COLUMNS)[0])
+        for row in trial.ROWS:
+            self._run(f"INSERT INTO {target} VALUES (?, ?, ?, ?)", list(row.values()))
+        rows = self._run(f"SELECT {', '.join(names)} FROM {target}").fetchall()
+        trial.require_same([dict(zip(names, row, strict=True)) for row in rows], str(self.file))
+        self._run("ROLLBACK")
 
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""

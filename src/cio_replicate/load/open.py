@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cio_replicate.load.destination import Destination
 from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.load.files import file_store
+from cio_replicate.load.file_store import file_store
 from cio_replicate.load.remote import RemoteDestination
 from cio_replicate.load.several import SeveralDestinations
-from cio_replicate.load.warehouse import warehouse_store
+from cio_replicate.load.warehouses import warehouse_store
 from cio_replicate.settings.destinations import Address, Engine
 
 

@@ -22,6 +22,7 @@ from cio_replicate.load.ledger import Ledger
 from cio_replicate.load.recovery import settle
 from cio_replicate.load.shapes import COPY_SHAPE, POSITION_SHAPE, changes_shape, found_columns, key_shape, main_shape
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
+from cio_replicate.load.trial import try_out
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
 from cio_replicate.tables.system import CHANGES_SUFFIX, COPY
@@ -133,6 +134,13 @@ class RemoteDestination:
                 f"The changes of {batch.table.name} could not be worked out ({str(error).splitlines()[0][:200]}).",
                 "They stay landed; mend the cause and run again.",
             ) from None
+
+    def try_out(self) -> None:
+        """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
+        try:
+            try_out(self._store, self._shown)
+        except LoadError as error:
+            raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
 
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""

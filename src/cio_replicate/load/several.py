@@ -100,6 +100,10 @@ class SeveralDestinations:
             raise LoadError(" ".join(refused), "The rows stay landed; mend the cause and run again.")
         return max(done, key=lambda one: one.inserted + one.updated + one.deleted)
 
+    def try_out(self) -> None:
+        """Try each."""
+        self._each(lambda one: one.try_out())
+
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into each."""
         self._each(lambda one: one.record(shape, rows))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from cio_replicate.base.errors import SettingsError
@@ -136,35 +134,6 @@ def dataset(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", text):
         raise SettingsError(f"The dataset {text!r} cannot name a schema.", "Use letters, digits and underscores.")
     return text
-
-
-@dataclass(frozen=True, slots=True)
-class DuckDBAddress:
-    """A DuckDB file as the destination."""
-
-    file: Path
-
-    def __str__(self) -> str:
-        return f"duckdb:///{self.file}"
-
-
-def destination(text: str) -> DuckDBAddress:
-    """The destination of `--to`: `duckdb:///relative.duckdb` or `duckdb:////absolute/path.duckdb`."""
-    scheme, separator, rest = text.partition("://")
-    shown = "***" + text[text.rindex("@") :] if "@" in text else text  # what is before it may be a password
-    if not separator or scheme.lower() != "duckdb":
-        raise SettingsError(
-            f"The destination {shown!r} is not known.", "Write it as duckdb:///file.duckdb (a DuckDB file)."
-        )
-    if not re.fullmatch(r"/(?!:memory:)[^\0]*[^\0/]", rest):
-        raise SettingsError(
-            f"The destination {text!r} names no file.",
-            "Write duckdb:///file.duckdb for one in this folder, duckdb:////path/file.duckdb for another.",
-        )
-    file = Path(os.path.expanduser(rest[1:])).absolute()  # noqa: PTH111 - Path's own fails for an unknown user
-    if os.path.isdir(file):  # noqa: PTH112 - Path's own fails where one may not look
-        raise SettingsError(f"The destination {file} is a folder.", "Name a file in it.")
-    return DuckDBAddress(file)
 
 
 def selected(names: tuple[str, ...], only: str | None, without: str | None) -> tuple[str, ...]:

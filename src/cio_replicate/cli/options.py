@@ -157,7 +157,7 @@ Modes = Annotated[
     typer.Option(
         "--mode",
         metavar="[TABLE=]MODE",
-        help="apply, the usual one: inserts, updates, deletions. full: replaced by each run. changes: as apply, and each "
+        help="apply, the usual one: insert, update, delete. full: replaced by each run. changes: as apply, and each "
         "change is a row in TABLE__changes. history: each version of a row is kept.",
         rich_help_panel=CHANGES,
     ),

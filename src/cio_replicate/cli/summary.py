@@ -10,9 +10,16 @@ from rich.text import Text
 
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.terminal import counted, duration, number, say
+from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, Status, TableReport
 
 WORTH_TELLING = 0.01  # of the reading time, lost to 429
+PROOF_STYLES = {
+    Verdict.PROVED: "green",
+    Verdict.CONSISTENT: "green",
+    Verdict.UNPROVED: "yellow",
+    Verdict.SHORT: "red",
+}
 _OUTCOMES = {
     Status.COMPLETE: "Complete",
     Status.FAILED: "Not complete",
@@ -40,8 +47,15 @@ def grid(tables: Iterable[TableReport]) -> Grid:
     result.add_column("status", no_wrap=True)
     for table in tables:
         counts = (table.read, table.inserted, table.updated, table.deleted, table.requests)
-        result.add_row(table.name, *map(number, counts), Text(table.status, STYLES[table.status]))
+        result.add_row(table.name, *map(number, counts), outcome(table))
     return result
+
+
+def outcome(table: TableReport) -> Text:
+    """How a table ended: when it is complete, what is known of the copy."""
+    if table.status is Status.COMPLETE and table.proof is not None:
+        return Text(table.proof.verdict, PROOF_STYLES[table.proof.verdict])
+    return Text(table.status, STYLES[table.status])
 
 
 def sentence(report: Report) -> str:

@@ -136,3 +136,8 @@ def _least(positions: Sequence[Position]) -> Position:
         whole=min(one.last_whole for one in positions),
         rules=behind.rules,
     )
+
+
+def members_of(destination: Destination) -> Mapping[str, Destination]:
+    """The destinations of which one consists, by name; one that is by itself has none."""
+    return destination.members if isinstance(destination, SeveralDestinations) else {"": destination}

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
 
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import LoadError
 from cio_replicate.base.events import BatchLoaded, Listener
 from cio_replicate.base.threads import OnThread
 from cio_replicate.landing.folder import StateFolder
+from cio_replicate.landing.pages import different_keys
 from cio_replicate.landing.read import LandedPage
 from cio_replicate.load.destination import Batch, Changes, Close, Destination
 from cio_replicate.replication.report import TableReport
 from cio_replicate.replication.work import Work, new_position
+from cio_replicate.tables.declare import Reading
 
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
@@ -127,6 +132,16 @@ class Loader:
         elif left and work.table.name not in self._waiting:
             self._waiting[work.table.name] = (work, left, since)
 
+    def _listed(self, work: Work, seen: Sequence[Path]) -> int:
+        """How many different records a whole list has: those that must be in the copy.
+
+        People who are only listed are there as well; rows of other tables that are only seen need not be.
+        """
+        try:
+            return different_keys(seen, seen_too=work.table.reading is Reading.PEOPLE)
+        except (OSError, pa.ArrowException):
+            raise LoadError(f"A landed page of {work.table.name} cannot be read.", "Run again.") from None
+
     def _discard_damaged(self, work: Work) -> None:
         """Forget a read of which a landed page can no longer be read, since no later run could load it either."""
         names = [page.file for page in self._folder.journal.pages(work.read)]
@@ -157,6 +172,8 @@ class Loader:
         if closing:
             seen = [self._folder.file(page.file) for page in pages] if keep and read.whole else None
             close = Close(new_position(work), seen, int(self._clock.now()))
+            if seen is not None:
+                work.report.listed = self._listed(work, seen)
         files = [self._folder.file(page.file) for page in chosen]
         changes = self._destination.write(
             Batch(work.table, work.fields.all, files, self._run_id, close, work.treatment)

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from cio_replicate.api.account import Account
+from cio_replicate.replication.proof import Proof
 
 
 class Status(StrEnum):
@@ -37,6 +38,8 @@ class TableReport(msgspec.Struct, kw_only=True):
     error: str | None = None
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
     left_out: int = 0  # records that the source lists but did not hand over
+    listed: int | None = None  # different records that the source lists, where a list was read whole
+    proof: Proof | None = None  # of several destinations, that of the worst
     untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)

@@ -12,7 +12,15 @@ from typing import TypeVar
 from cio_replicate.api.client import Client
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import AccessError, CioReplicateError, LandingError, ReadError, defect
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    DestinationUnavailableError,
+    LandingError,
+    LoadError,
+    ReadError,
+    defect,
+)
 from cio_replicate.extract.gate import AccessGate
 from cio_replicate.extract.lander import Lander
 from cio_replicate.extract.reader import Surroundings, TableReader
@@ -27,6 +35,8 @@ from cio_replicate.replication.known_people import PeopleInCopy
 from cio_replicate.replication.loader import Loader
 from cio_replicate.replication.planner import LOG, Order, Plan, Planner
 from cio_replicate.replication.predict import Speed
+from cio_replicate.replication.proof import Verdict
+from cio_replicate.replication.prove import Prover, record_run
 from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
 from cio_replicate.replication.work import Work, read_whole, share_read
 from cio_replicate.settings.again import PeopleMode
@@ -101,14 +111,17 @@ class Run:
                     raise
                 loader.no_more()
             await self._look_back()
+            await self._loading(self._prove)
         except BaseExceptionGroup as many:
             self._failed_whole(many.exceptions[0])
         except CioReplicateError as error:
             self._failed_whole(error)
         finally:
             self._landing_thread.shutdown(wait=True)
-            self._loading_thread.shutdown(wait=True)
             self._conclude()
+            self._loading_thread.submit(self._record)
+            self._loading_thread.shutdown(wait=True)
+            self._keep()
         return self.report
 
     def _take(self, plan: Plan) -> None:
@@ -221,10 +234,33 @@ class Run:
 
     def _prepare(self) -> Identity:
         identity = self._destination.prepare(self._began)
+        record_run(self._destination, self.report, {})
         journal = self._folder.journal
         journal.remember("copy", identity.copy_id)
         journal.remember("commit", str(identity.commits))
         return identity
+
+    def _prove(self) -> None:
+        """Find out whether the tables of the copy are true; one that is not has failed."""
+        tables = {table.name: table for table in self._order.tables}
+        try:
+            Prover(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
+        except LoadError as error:
+            self.report.notes.append(f"The proof could not be made. {error}")
+        for one in self.report.tables:
+            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
+                one.status = Status.FAILED
+                one.error = one.error or f"The copy is not true. {one.proof.why}"
+
+    def _record(self) -> None:
+        """Record the run in the copy, as it stands."""
+        if self._identity is None:
+            return  # no trace of a run that wrote nothing
+        modes = {table.name: self._order.treatment(table.name).mode.value for table in self._order.tables}
+        try:
+            record_run(self._destination, self.report, modes)
+        except (LoadError, DestinationUnavailableError) as error:
+            self.report.notes.append(f"This run could not be recorded in the copy. {error}")
 
     def _ended(self, work: Work) -> None:
         """A table is done: set down how."""
@@ -286,6 +322,10 @@ class Run:
             report.expected = compared(report.tables, speed)
         report.ended = iso(self._clock.now())
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
+
+    def _keep(self) -> None:
+        """Keep the report in the journal."""
+        report = self.report
         if self._identity is None:
             return  # no trace of a run that wrote nothing
         try:

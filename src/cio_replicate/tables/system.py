@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cio_replicate.tables.declare import Column, ColumnType
 
 KEY = Column(
@@ -73,3 +75,79 @@ POSITION_COLUMNS: tuple[Column, ...] = (
     Column("run_id", ColumnType.STRING, "The run that moved the position."),
     Column("moved_at", ColumnType.TIMESTAMP, "When it did."),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A table about runs, in the copy: what it is called, what it tells, its columns, and by which its rows differ."""
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]
+    key: str
+
+
+RUNS = Record(
+    "_cio_runs",
+    "One row per run.",
+    (
+        Column("run_id", ColumnType.STRING, "The run."),
+        Column("started", ColumnType.TIMESTAMP, "When it began."),
+        Column("ended", ColumnType.TIMESTAMP, "When it ended; null while it goes on, and when it was killed."),
+        Column(
+            "status", ColumnType.STRING, "`complete`, `failed`, or `interrupted`, which is also that of one under way."
+        ),
+        Column("requests", ColumnType.INTEGER, "Requests that were sent."),
+        Column("throttled", ColumnType.INTEGER, "How many of them were answered 429."),
+        Column("rows_read", ColumnType.INTEGER, "Records received."),
+        Column("inserted", ColumnType.INTEGER, "Rows that were new."),
+        Column("updated", ColumnType.INTEGER, "Rows that had changed or came back."),
+        Column("deleted", ColumnType.INTEGER, "Rows that were gone."),
+        Column("error", ColumnType.STRING, "Why the run as a whole ended badly; null if it did not."),
+        Column("version", ColumnType.STRING, "The version of cio-replicate."),
+    ),
+    "run_id",
+)
+
+RUN_TABLES = Record(
+    "_cio_run_tables",
+    "One row per run and table.",
+    (
+        Column("run_table", ColumnType.STRING, "The run and the table, joined by a slash; unique."),
+        Column("run_id", ColumnType.STRING, "The run."),
+        Column("table_name", ColumnType.STRING, "The table."),
+        Column("status", ColumnType.STRING, "`complete`, `failed` or `interrupted`."),
+        Column("mode", ColumnType.STRING, "The change mode."),
+        Column("rows_read", ColumnType.INTEGER, "Records received."),
+        Column("inserted", ColumnType.INTEGER, "Rows that were new."),
+        Column("updated", ColumnType.INTEGER, "Rows that had changed or came back."),
+        Column("deleted", ColumnType.INTEGER, "Rows that were gone."),
+        Column("requests", ColumnType.INTEGER, "Requests that were sent for it."),
+        Column("misfits", ColumnType.INTEGER, "Values that did not fit their column and are kept in `_cio_extra`."),
+        Column("seconds", ColumnType.NUMBER, "How long it took."),
+        Column("error", ColumnType.STRING, "Why it failed; null if it did not."),
+    ),
+    "run_table",
+)
+
+PROOF = Record(
+    "_cio_proof",
+    "One row per table and run, and per table and `verify`: whether the copy is true.",
+    (
+        Column("run_table", ColumnType.STRING, "The run and the table, joined by a slash; unique."),
+        Column("run_id", ColumnType.STRING, "The run, or the call of `verify`."),
+        Column("table_name", ColumnType.STRING, "The table."),
+        Column("proved_at", ColumnType.TIMESTAMP, "When it was found out."),
+        Column("verdict", ColumnType.STRING, "`proved`, `consistent`, `unproved` or `short`."),
+        Column("why", ColumnType.STRING, "The reason, in a sentence."),
+        Column("source_rows", ColumnType.INTEGER, "How many rows the source says it has; null where it does not."),
+        Column("source_basis", ColumnType.STRING, "Where that count comes from."),
+        Column("rows_read", ColumnType.INTEGER, "Records received by the run."),
+        Column("live_rows", ColumnType.INTEGER, "Rows in the copy that are not deleted."),
+        Column("key_digest", ColumnType.STRING, "The digest of their keys, read back from the copy."),
+        Column("landed_digest", ColumnType.STRING, "The digest of the keys that were loaded, less those that went."),
+    ),
+    "run_table",
+)
+
+RECORDS: tuple[Record, ...] = (RUNS, RUN_TABLES, PROOF)

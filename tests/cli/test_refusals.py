@@ -25,7 +25,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no table left": (sync(OTHERS, "--tables="), "names no table"),
     "both kinds of selection": (sync(OTHERS, "--tables=topics", "--exclude=types"), "Use one of them."),
     "an unknown table to refresh": (sync(OTHERS, "--full-refresh=compaigns"), "The tables are:"),
-    "an unknown destination": (sync(OTHERS, "--to=postgres://x/y"), "duckdb:///"),
+    "an unknown destination": (sync(OTHERS, "--to=oracle://x/y"), "duckdb:///"),
     "a destination that names no file": (sync(OTHERS, "--to=duckdb:///"), "names no file"),
     "a dataset that is no name": (sync(OTHERS, "--dataset=a b"), "underscores"),
     "a budget of nothing": (sync(OTHERS, "--max-rps=0"), "0.01 to 10"),

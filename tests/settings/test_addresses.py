@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.settings import connection
+from cio_replicate.settings.address import destination
 from tests.settings.refused import refusal
 
 
@@ -90,27 +91,27 @@ def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
 
 def test_a_relative_destination_is_in_this_folder() -> None:
     """Three slashes and a name are a file in the working folder."""
-    assert connection.destination("duckdb:///copy.duckdb").file == Path.cwd() / "copy.duckdb"
-    assert connection.destination("DuckDB:///sub/copy.duckdb").file == Path.cwd() / "sub" / "copy.duckdb"
+    assert destination("duckdb:///copy.duckdb").file == Path.cwd() / "copy.duckdb"
+    assert destination("DuckDB:///sub/copy.duckdb").file == Path.cwd() / "sub" / "copy.duckdb"
 
 
 def test_an_absolute_destination(tmp_path: Path) -> None:
     """Four slashes are an absolute path, and the address shows as one that can be given again."""
-    address = connection.destination(f"duckdb:///{tmp_path}/copy.duckdb")
+    address = destination(f"duckdb:///{tmp_path}/copy.duckdb")
     assert address.file == tmp_path / "copy.duckdb"
-    assert connection.destination(str(address)) == address
+    assert destination(str(address)) == address
 
 
 def test_a_destination_in_the_home_folder() -> None:
     """A tilde is the home folder; that of nobody is a name like any other."""
-    assert connection.destination("duckdb:///~/copy.duckdb").file == Path.home() / "copy.duckdb"
-    assert connection.destination("duckdb:///~nobody-here/copy").file == Path.cwd() / "~nobody-here" / "copy"
+    assert destination("duckdb:///~/copy.duckdb").file == Path.home() / "copy.duckdb"
+    assert destination("duckdb:///~nobody-here/copy").file == Path.cwd() / "~nobody-here" / "copy"
 
 
 @pytest.mark.parametrize("tail", ["copy 1.duckdb", "ünï.duckdb", "a?b#c%20.duckdb", "it's.duckdb", "x" * 5000])
 def test_a_destination_is_a_path_and_no_url(tail: str, tmp_path: Path) -> None:
     """Nothing in a path is decoded or cut off."""
-    assert connection.destination(f"duckdb:///{tmp_path}/{tail}").file == tmp_path / tail
+    assert destination(f"duckdb:///{tmp_path}/{tail}").file == tmp_path / tail
 
 
 @pytest.mark.parametrize(
@@ -120,23 +121,23 @@ def test_a_destination_is_a_path_and_no_url(tail: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_destination_that_names_no_file_is_refused(text: str) -> None:
     """A copy needs a file that lasts."""
-    said = refusal(lambda: connection.destination(text))
+    said = refusal(lambda: destination(text))
     assert "names no file" in said
     assert "duckdb:///file.duckdb" in said
 
 
 def test_a_folder_is_no_destination(tmp_path: Path) -> None:
     """The refusal names the folder."""
-    said = refusal(lambda: connection.destination(f"duckdb:///{tmp_path}"))
+    said = refusal(lambda: destination(f"duckdb:///{tmp_path}"))
     assert f"{tmp_path} is a folder" in said
 
 
 @pytest.mark.parametrize(
-    "text", ["", "copy.duckdb", "duckdb:copy", "postgres://host/db", "md:copy", "/tmp/copy.duckdb"]
+    "text", ["", "copy.duckdb", "duckdb:copy", "oracle://host/db", "md:copy", "/tmp/copy.duckdb"]
 )
 def test_another_scheme_is_refused(text: str) -> None:
     """The refusal repeats what was given and shows what is known."""
-    said = refusal(lambda: connection.destination(text))
+    said = refusal(lambda: destination(text))
     assert repr(text) in said
     assert "duckdb:///file.duckdb" in said
 
@@ -144,7 +145,7 @@ def test_another_scheme_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["postgres://user:hunter2@host/db", "user:hunter2@host", "mysql://a:hunter2@b@c/d"])
 def test_a_refused_destination_does_not_show_its_password(text: str) -> None:
     """A copied address of another database may hold a password."""
-    assert "hunter2" not in refusal(lambda: connection.destination(text))
+    assert "hunter2" not in refusal(lambda: destination(text))
 
 
 @pytest.mark.parametrize("text", ["customerio", "_x", "A1", "select", "a" * 63])

@@ -212,7 +212,9 @@ class DuckDBFile:
         if "could not set lock" in said.lower():
             return DestinationUnavailableError(
                 f"The DuckDB file {self.file} is open in another program.",
-                "Close it there (a notebook, a DuckDB shell, a viewer) and run again.",
+                "A sync may be running: look again later."
+                if self._read_only
+                else "Close it there (a notebook, a DuckDB shell, a viewer) and run again.",
             )
         return DestinationUnavailableError(
             f"The DuckDB file {self.file} cannot be opened ({said.splitlines()[0][:200]}).",

@@ -118,8 +118,8 @@ class Run:
             self._failed_whole(error)
         finally:
             self._landing_thread.shutdown(wait=True)
-            self._conclude()
-            self._loading_thread.submit(self._record)
+            self._loading_thread.submit(self._conclude).result()  # after the batch under way
+            self._loading_thread.submit(self._record).result()
             self._loading_thread.shutdown(wait=True)
             self._keep()
         return self.report
@@ -242,6 +242,8 @@ class Run:
 
     def _prove(self) -> None:
         """Find out whether the tables of the copy are true; one that is not has failed."""
+        if self._identity is None:
+            return
         tables = {table.name: table for table in self._order.tables}
         try:
             Prover(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from cio_replicate import __version__
-from cio_replicate.cli.commands import app
+from cio_replicate.cli.app import app
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.catalogue import TABLES

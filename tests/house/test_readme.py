@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from cio_replicate.cli import failure
-from cio_replicate.cli.commands import app
+from cio_replicate.cli.app import app
 from cio_replicate.replication.report import EXIT_CODES, Report, TableReport
 from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.tables.declare import Table

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import typer
 
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.cli import failure
+from cio_replicate.cli import commands_copy, failure
 from cio_replicate.cli.commands import app
 from cio_replicate.cli.terminal import abandon_output, messages, say, write_json
 
 NAME = "cio-replicate"
+
+__all__ = ["app", "command", "commands_copy", "main"]  # the latter adds its commands to the app when it is imported
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

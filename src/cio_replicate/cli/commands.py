@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 
-def _examples(*lines: str) -> str:
+def examples(*lines: str) -> str:
     """Lines for the end of a help text, each on a line of its own."""
     return "**Examples**\n\n" + "\n\n".join(lines)
 
@@ -37,7 +37,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 
 @app.callback(
-    epilog=_examples(
+    epilog=examples(
         "cio-replicate demo",
         "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
         "cio-replicate COMMAND --help",
@@ -56,7 +56,7 @@ def root(
     _ = version
 
 
-@app.command(epilog=_examples("cio-replicate demo", "cio-replicate demo --to /tmp/try.duckdb"))
+@app.command(epilog=examples("cio-replicate demo", "cio-replicate demo --to /tmp/try.duckdb"))
 def demo(
     *,
     to: Annotated[
@@ -77,7 +77,7 @@ def demo(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "export CIO_ACCESS_TOKEN=…",
         "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
         "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --tables campaigns,messages",
@@ -123,7 +123,7 @@ def sync(
     )
 
 
-@app.command(epilog=_examples("cio-replicate tables", "cio-replicate tables messages"))
+@app.command(epilog=examples("cio-replicate tables", "cio-replicate tables messages"))
 @taking
 def tables(
     *,
@@ -138,7 +138,7 @@ def tables(
     return work.tables(name, output)
 
 
-@app.command(epilog=_examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
+@app.command(epilog=examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
 @taking
 def check(*, source: Source, copy: MaybeCopy, output: AsJson) -> int:
     """Find out whether the access token works, and which tables it may read.
@@ -151,7 +151,7 @@ def check(*, source: Source, copy: MaybeCopy, output: AsJson) -> int:
     return work.check_access(source, copy, output)
 
 
-@app.command(epilog=_examples("cio-replicate plan --start-date 2024-01-31"))
+@app.command(epilog=examples("cio-replicate plan --start-date 2024-01-31"))
 @taking
 def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, again: Again, output: AsJson) -> int:
     """Tell what a sync would cost: requests and time per table, and how well each number is known.
@@ -164,7 +164,7 @@ def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, aga
     return work.plan(Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again), output)
 
 
-@app.command(epilog=_examples("cio-replicate status --to duckdb:///customerio.duckdb"))
+@app.command(epilog=examples("cio-replicate status --to duckdb:///customerio.duckdb"))
 @taking
 def status(*, copy: Copy, shaping: Shaping, output: AsJson) -> int:
     """Show how far each table of a copy is, what is not finished, and how the last runs went.
@@ -177,7 +177,7 @@ def status(*, copy: Copy, shaping: Shaping, output: AsJson) -> int:
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "cio-replicate simulate",
         "cio-replicate simulate --messages 200000 --days 900 --rps 10",
         "cio-replicate simulate --others-rps 4 --bursts 0.3",

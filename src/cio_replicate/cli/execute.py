@@ -36,7 +36,6 @@ class Task:
     dataset: str
     order: Order
     state_root: Path
-    keep_landed: bool = False
 
     @property
     def folder(self) -> Path:

@@ -12,8 +12,8 @@ import msgspec
 
 from cio_replicate.api.paging import Place
 from cio_replicate.base.errors import LandingError, StateFolderError
-from cio_replicate.landing.position import from_text, to_text
-from cio_replicate.landing.read import LandedPage, Part, Read, Tally
+from cio_replicate.landing.position import Position, from_text, to_text
+from cio_replicate.landing.read import Kept, LandedPage, Part, Read, Tally
 from cio_replicate.tables.declare import Column, ColumnType
 
 VERSION = 1
@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS discovered (
   PRIMARY KEY (table_name, name)) STRICT;
 CREATE TABLE IF NOT EXISTS done (
   table_name TEXT PRIMARY KEY, read_id TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS kept_pages (
+  number INTEGER PRIMARY KEY, table_name TEXT NOT NULL, read_id TEXT NOT NULL, file TEXT NOT NULL,
+  rows INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS kept_reads (
+  table_name TEXT PRIMARY KEY, read_id TEXT NOT NULL, position TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, started INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
 """
@@ -220,7 +225,7 @@ class Journal:
     def files(self) -> set[str]:
         """The names of all landed files that the journal knows."""
         with self._transaction() as sql:
-            return {row[0] for row in sql.execute("SELECT file FROM pages")}
+            return {row[0] for row in sql.execute("SELECT file FROM pages UNION SELECT file FROM kept_pages")}
 
     def discovered(self, table: str) -> list[Column]:
         """The columns of a table that were found in what the API sent."""
@@ -238,6 +243,44 @@ class Journal:
         with self._transaction() as sql:
             sql.execute("DELETE FROM discovered")
             sql.execute("DELETE FROM done")
+
+    def keep(self, table: str, read_id: str, pages: Sequence[LandedPage]) -> None:
+        """Keep pages beyond their loading."""
+        with self._transaction() as sql:
+            sql.executemany(
+                "INSERT OR IGNORE INTO kept_pages VALUES (?, ?, ?, ?, ?)",
+                [(page.number, table, read_id, page.file, page.rows) for page in pages],
+            )
+
+    def keep_read(self, table: str, position: Position, *, whole: bool) -> list[str]:
+        """Keep the position that a closed read brought; the files of pages that are not needed beside it any more.
+
+        With `whole` those are all pages of earlier reads.
+        """
+        with self._transaction() as sql:
+            sql.execute("INSERT OR REPLACE INTO kept_reads VALUES (?, ?, ?)", (table, position.read, to_text(position)))
+            if not whole:
+                return []
+            older = (table, position.read)
+            files = [
+                row[0]
+                for row in sql.execute("SELECT file FROM kept_pages WHERE table_name = ? AND read_id != ?", older)
+            ]
+            sql.execute("DELETE FROM kept_pages WHERE table_name = ? AND read_id != ?", older)
+        return files
+
+    def kept(self, table: str) -> Kept | None:
+        """What is kept of a table: its last position, and all pages of it and of the reads that it stands on."""
+        with self._transaction() as sql:
+            row = sql.execute("SELECT read_id, position FROM kept_reads WHERE table_name = ?", (table,)).fetchone()
+            pages = sql.execute(
+                "SELECT number, file, rows, read_id FROM kept_pages WHERE table_name = ? ORDER BY number", (table,)
+            ).fetchall()
+        if row is None:
+            return None
+        every = [LandedPage(number, file, rows, loaded=False) for number, file, rows, _ in pages]
+        last = [page for page, (*_, read) in zip(every, pages, strict=True) if read == row[0]]
+        return Kept(from_text(row[1]), every, last)
 
     def reads(self) -> list[Read]:
         """All reads that have begun and are not closed."""

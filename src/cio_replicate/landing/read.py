@@ -72,3 +72,15 @@ class LandedPage:
     file: str
     rows: int
     loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a table beyond its loading: the position, its pages in landing order, and those of the last read.
+
+    The pages of the last read tell which rows of a list are there.
+    """
+
+    position: Position
+    pages: list[LandedPage]
+    last: list[LandedPage]

@@ -132,6 +132,14 @@ class Destination(Protocol):
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         ...
 
+    def recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        ...
+
+    def end(self) -> None:
+        """Remove the tables about the copy and its runs: it is no copy any more."""
+        ...
+
     def drop(self, table: Table) -> None:
         """Remove a table with its changes, and forget how far it was read."""
         ...

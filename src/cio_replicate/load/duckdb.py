@@ -14,6 +14,7 @@ from cio_replicate.load.destination import Batch, Changes, Identity
 from cio_replicate.load.duckdb_file import MEMORY, MORE_MEMORY, DuckDBFile, file_at
 from cio_replicate.load.expected import Facts, Keys
 from cio_replicate.load.merge import Goal, Merge
+from cio_replicate.load.shapes import left_columns
 from cio_replicate.load.store import Shape
 from cio_replicate.settings.modes import Mode
 from cio_replicate.tables.declare import Column, Table
@@ -23,6 +24,7 @@ from cio_replicate.tables.system import (
     COPY,
     HISTORY_COLUMNS,
     POSITIONS,
+    RECORDS,
     SYSTEM_COLUMNS,
 )
 
@@ -72,6 +74,8 @@ class DuckDBDestination(DuckDBFile):
 
     def expected(self, table: Table) -> Keys | None:
         """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
+        if "facts" not in self._columns(COPY):  # a copy of an earlier version, before `prepare`
+            return None
         with self._usable():
             return self._facts().expected.get(table.name)
 
@@ -126,6 +130,20 @@ class DuckDBDestination(DuckDBFile):
                 self._run(f"DELETE FROM {target} WHERE {sql.quoted(shape.key)} = ?", [row[shape.key]])
                 self._run(f"INSERT INTO {target} ({listed}) VALUES ({values})", [row.get(name) for name in names])
 
+    def recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        with self._usable(), self._transaction():
+            facts = self._facts()
+            if table.name in facts.expected:
+                facts.expected[table.name] = self.held(table)
+                self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1, facts = ?", [expected.to_text(facts)])
+
+    def end(self) -> None:
+        """Remove the tables about the copy and its runs: it is no copy any more."""
+        with self._usable(), self._transaction():
+            for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
+                self._run(f"DROP TABLE IF EXISTS {self._name(name)}")
+
     def drop(self, table: Table) -> None:
         """Remove a table with its changes, and forget how far it was read."""
         with self._usable(), self._transaction():
@@ -140,9 +158,9 @@ class DuckDBDestination(DuckDBFile):
         """Write the batch; where it needs more memory, open the file anew with more and write it again."""
         before, changes = self.identity().commits, None
         try:
-            self._fit(batch)
+            left = self._fit(batch)
             with self._transaction():
-                changes = self._write(batch)
+                changes = self._write(batch, left)
         except duckdb.Error as error:
             if self._memory is None or not _lacks_memory(error) or self._found != file_at(self.file):
                 raise
@@ -155,13 +173,14 @@ class DuckDBDestination(DuckDBFile):
             return changes
         return self._written(batch)
 
-    def _write(self, batch: Batch) -> Changes:
+    def _write(self, batch: Batch, left: Sequence[Column]) -> Changes:
         name, facts = batch.table.name, self._facts()
         commit = self.identity().commits + 1
         goal = Goal(
             self._name(batch.table.target),
             self._name(batch.table.target + CHANGES_SUFFIX),
             batch.columns,
+            left,
             batch.treatment,
             batch.run_id,
             commit,
@@ -188,8 +207,8 @@ class DuckDBDestination(DuckDBFile):
         row = self._run(f"SELECT facts FROM {self._name(COPY)}").fetchone()
         return expected.from_text(row[0] if row else None)
 
-    def _fit(self, batch: Batch) -> None:
-        """Make the tables of a batch, or bring them into the shape that its mode needs."""
+    def _fit(self, batch: Batch) -> Sequence[Column]:
+        """Make the tables of a batch, or bring them into the shape that its mode needs; the columns that it has no more."""
         name, treatment = batch.table.target, batch.treatment
         columns = (*batch.columns, *SYSTEM_COLUMNS)
         there = self._columns(name)
@@ -214,6 +233,7 @@ class DuckDBDestination(DuckDBFile):
                 self._run(sql_modes.first_versions(self._name(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
                 self._run(f"ALTER TABLE {self._name(name)} DROP COLUMN {sql.quoted(column.name)}")
+        return left_columns(batch.columns, {one: sql.KINDS[kind] for one, kind in there.items() if kind in sql.KINDS})
 
     def _fit_table(self, name: str, columns: Sequence[Column]) -> None:
         """Make a table, or add the columns that it lacks."""

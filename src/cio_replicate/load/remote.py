@@ -20,12 +20,20 @@ from cio_replicate.load.expected import Facts, Keys, Pending
 from cio_replicate.load.layout import fitted
 from cio_replicate.load.ledger import Ledger
 from cio_replicate.load.recovery import settle
-from cio_replicate.load.shapes import COPY_SHAPE, POSITION_SHAPE, changes_shape, found_columns, key_shape, main_shape
+from cio_replicate.load.shapes import (
+    COPY_SHAPE,
+    POSITION_SHAPE,
+    changes_shape,
+    found_columns,
+    key_shape,
+    left_in,
+    main_shape,
+)
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.load.trial import try_out
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
-from cio_replicate.tables.system import CHANGES_SUFFIX, COPY
+from cio_replicate.tables.system import CHANGES_SUFFIX, COPY, POSITIONS, RECORDS
 
 
 class RemoteDestination:
@@ -146,20 +154,39 @@ class RemoteDestination:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         self._store.write(edit_of(shape, rows))
 
+    def recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        ledger, before = self._held_ledger(), self._row["commits"]
+        ledger.forget(table.name)
+        if table.name in self._facts.expected:
+            self._facts.expected[table.name] = ledger.live(self._keys(table))
+            self._write_row(before + 1)
+            ledger.advance(self._row["copy_id"], before, before + 1)
+
+    def end(self) -> None:
+        """Remove the tables about the copy and its runs: it is no copy any more."""
+        for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
+            self._store.drop(name)
+
     def drop(self, table: Table) -> None:
-        """Remove a table with its changes, and forget how far it was read."""
+        """Remove a table with its changes, and forget how far it was read.
+
+        The position goes first, and with the next commit every ledger: after a kill the table, there or not, is read
+        whole. What is known of its layout goes last.
+        """
         name = table.name
-        self._facts.expected.pop(name, None)
-        self._facts.found.pop(name, None)
-        self._facts.versions = [one for one in self._facts.versions if one != name]
         nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
         self._store.write(Edit(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
         self._held_ledger().forget(name)
+        self._facts.expected.pop(name, None)
         before = self._row["commits"]
         self._write_row(before + 1)
         self._held_ledger().advance(self._row["copy_id"], before, before + 1)
-        for one in (table.target, table.target + CHANGES_SUFFIX):
+        for one in (table.target + CHANGES_SUFFIX, table.target):
             self._store.drop(one)
+        self._facts.found.pop(name, None)
+        self._facts.versions = [one for one in self._facts.versions if one != name]
+        self._write_row(before + 1)
 
     def close(self) -> None:
         """Let go of it."""
@@ -177,8 +204,11 @@ class RemoteDestination:
         before = self._facts.expected.get(name) or ledger.live(keys)
         commit = self._row["commits"] + 1
         versions = batch.treatment.versions
+        left = left_in(self._store, batch.table, batch.columns, self._facts)
         shapes = Shapes(
-            main_shape(batch.table, batch.columns, versions=versions), changes_shape(batch.table, batch.columns)
+            main_shape(batch.table, (*batch.columns, *left), versions=versions),
+            changes_shape(batch.table, batch.columns),
+            left,
         )
         with ledger.transaction():
             found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed)

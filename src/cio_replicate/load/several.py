@@ -108,6 +108,14 @@ class SeveralDestinations:
         """Put rows about runs into each."""
         self._each(lambda one: one.record(shape, rows))
 
+    def recount(self, table: Table) -> None:
+        """Recount in each."""
+        self._each(lambda one: one.recount(table))
+
+    def end(self) -> None:
+        """End each."""
+        self._each(lambda one: one.end())
+
     def drop(self, table: Table) -> None:
         """Remove a table from each."""
         self._each(lambda one: one.drop(table))

@@ -83,7 +83,7 @@ async def _one(client: Client, table: Table, start: int, now: int, past: Past, r
         return known
     try:
         if table.reading is Reading.PEOPLE:
-            return of_people(table, await _people(client))
+            return of_people(table, await people_by_workspace(client))
         if table.page_size is None:
             return Estimate(table.name, len(table.slices), len(table.slices), last.read if last else None, ONE_ANSWER)
         parts = parts_of(table, start, now)
@@ -195,7 +195,8 @@ def _integers(page: Page, name: str) -> list[int]:
     return found
 
 
-async def _people(client: Client) -> list[int]:
+async def people_by_workspace(client: Client) -> list[int]:
+    """The people of each workspace of the account."""
     workspaces = table_named("workspaces")
     return people_counts(await _first_page(client, workspaces, Part("all")))
 

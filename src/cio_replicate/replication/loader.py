@@ -17,7 +17,7 @@ from cio_replicate.landing.pages import different_keys
 from cio_replicate.landing.read import LandedPage
 from cio_replicate.load.destination import Batch, Changes, Close, Destination
 from cio_replicate.replication.report import TableReport
-from cio_replicate.replication.work import Work, new_position
+from cio_replicate.replication.work import Work, new_position, read_whole
 from cio_replicate.tables.declare import Reading
 
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
@@ -53,7 +53,10 @@ def is_due(waiting_rows: int, waited: float, batch_rows: int, *, reading: bool, 
 
 
 class Loader:
-    """Loads for all tables of a run, one commit after another, on one thread, since a destination has one writer."""
+    """Loads for all tables of a run, one commit after another, on one thread, since a destination has one writer.
+
+    With `keeps` the pages stay in the state folder when they are loaded, for another destination.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,10 @@ class Loader:
         on_thread: OnThread,
         tell: Listener,
         ended: Callable[[Work], None],
+        *,
+        keeps: bool = False,
     ) -> None:
+        self._keeps = keeps
         self._destination = destination
         self._folder = folder
         self._run_id = run_id
@@ -180,13 +186,18 @@ class Loader:
         )
         _count(work.report, changes)
         commit = self._destination.identity().commits
-        if closing:
+        done = pages if closing else ([] if keep else chosen)
+        if self._keeps:
+            journal.keep(work.table.name, read.id, done)
+        if close is not None:
+            if self._keeps:
+                whole = work.deletes and read_whole(work)
+                self._folder.drop(journal.keep_read(work.table.name, close.position, whole=whole))
             journal.closed(read, commit, int(self._clock.now()))
-            self._folder.drop([page.file for page in pages])
         else:
             journal.loaded([page.number for page in chosen], commit, drop=not keep)
-            if not keep:
-                self._folder.drop([page.file for page in chosen])
+        if not self._keeps:
+            self._folder.drop([page.file for page in done])
         work.closed = closing
         return left
 

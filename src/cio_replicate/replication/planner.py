@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.clock import Clock
 from cio_replicate.extract.due import log_until
-from cio_replicate.extract.parts import USUAL, more_parts, parts_of
+from cio_replicate.extract.parts import USUAL, more_parts, parts_of, span
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Read, Tally
+from cio_replicate.landing.read import Part, Read, Tally
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.loader import DAMAGED
 from cio_replicate.replication.predict import Past, last_complete, predicted
@@ -33,7 +33,10 @@ LAST_REPORTS = 10  # in which each table is looked for
 class Order:
     """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
 
-    `treatments` say how changes reach each table, in the usual way where they say nothing.
+    `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
+    times (unix seconds, both included) of deliveries that are read, and nothing else. With `keep_landed` the pages stay
+    when they are loaded. With `forget` the tables that are read anew are counted anew too. With `prove` it is found out
+    at the end whether the copy is true.
     """
 
     tables: tuple[Table, ...]
@@ -41,6 +44,10 @@ class Order:
     refresh: tuple[str, ...] = ()
     rules: Rules = USUAL
     treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    backfill: tuple[int, int] | None = None
+    keep_landed: bool = False
+    forget: bool = False
+    prove: bool = True
 
     def treatment(self, table: str) -> Treatment:
         """How changes reach a table."""
@@ -86,7 +93,7 @@ class Planner:
         starting = starting_positions(positions, names, self._order.anew)
         plan.notices += _forget_other_rules(self._order.tables, starting)
         past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
-        done = self._done(starting)
+        done = self._done(starting) if self._order.backfill is None else {}
         if done:
             plan.notices.append(
                 f"Goes on with the run that was broken off: {len(done)} tables were complete by "
@@ -99,7 +106,7 @@ class Planner:
             work = self._work(table, starting[table.name], plan.notices, known=identity is not None)
             work.base = positions.get(table.name)
             work.live = self._destination.live(table) if identity is not None else 0
-            if not work.recorded:
+            if not work.recorded and self._order.backfill is None:
                 estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
                 work.report.predicted = estimate.least if estimate is not None else None
             plan.works.append(work)
@@ -146,13 +153,13 @@ class Planner:
                 read = None
         resumed = read is not None
         if read is None:
-            parts = parts_of(table, self._order.start, self._began, position, self._order.rules)
+            parts = self._parts(table, position)
             tally = Tally(rules=table.rules)
             read = Read(
                 uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
             )
         else:
-            more = more_parts(table, read.parts, self._began)
+            more = more_parts(table, read.parts, self._began) if self._order.backfill is None else []
             self._folder.journal.extend(read, more)
             read.parts += more
         return Work(
@@ -164,8 +171,14 @@ class Planner:
             started=self._clock.monotonic(),
             recorded=resumed,
             treatment=self._order.treatment(table.name),
+            backfills=self._order.backfill is not None,
             until=log_until(table, read.base, read.began, self._order.rules),
         )
+
+    def _parts(self, table: Table, position: Position | None) -> list[Part]:
+        if self._order.backfill is not None:
+            return [span(*self._order.backfill)]
+        return parts_of(table, self._order.start, self._began, position, self._order.rules)
 
     def _drop(self, read: Read, *, closed: bool = False) -> None:
         journal = self._folder.journal

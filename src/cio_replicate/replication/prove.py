@@ -27,13 +27,17 @@ _SHAPES = {record.name: Shape(record.name, record.columns, record.key) for recor
 
 @dataclass(frozen=True, slots=True)
 class Prover:
-    """Proves tables of one run, or of a call of `verify` (then with `deep`: all keys are read back)."""
+    """Proves tables of one run, or of a call of `verify` (then with `deep`: all keys are read back).
+
+    `people` are the counts of people of all workspaces, if they were asked for; else they come from the copy.
+    """
 
     destination: Destination
     tables: Mapping[str, Table]
     run_id: str
     now: int
     deep: bool = False
+    people: Sequence[int] | None = None
 
     def prove(self, reports: Sequence[TableReport]) -> None:
         """Note in each report of a table what was found, of several destinations the worst, and record all of them."""
@@ -67,12 +71,12 @@ class Prover:
         """What the source says of a table by itself."""
         table = self.tables[report.name]
         if table.reading is Reading.PEOPLE:
-            people = self._people(copy)
+            people = self.people if self.people is not None else self._people(copy)
             if len(people) == 1 and people[0] is not None:
                 return Count(people[0], "the list of workspaces", self._lately_gone(copy, table), is_old=True)
         return None if report.listed is None else Count(report.listed, "the length of the list")
 
-    def _people(self, copy: Destination) -> list[int | None]:
+    def _people(self, copy: Destination) -> Sequence[int | None]:
         workspaces = self.tables.get("workspaces")
         return [] if workspaces is None else [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
 

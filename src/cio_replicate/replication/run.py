@@ -95,7 +95,14 @@ class Run:
         and the batch under way are finished; `report` then holds what was done.
         """
         loader = Loader(
-            self._destination, self._folder, self.report.run_id, self._clock, self._loading, self._tell, self._ended
+            self._destination,
+            self._folder,
+            self.report.run_id,
+            self._clock,
+            self._loading,
+            self._tell,
+            self._ended,
+            keeps=self._order.keep_landed,
         )
         try:
             self._take(await self._loading(self._planner.plan))
@@ -233,7 +240,10 @@ class Run:
             self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
     def _prepare(self) -> Identity:
-        identity = self._destination.prepare(self._began)
+        self._destination.prepare(self._began)
+        for table in self._order.tables if self._order.forget else ():
+            self._destination.recount(table)
+        identity = self._destination.identity()
         record_run(self._destination, self.report, {})
         journal = self._folder.journal
         journal.remember("copy", identity.copy_id)
@@ -242,7 +252,7 @@ class Run:
 
     def _prove(self) -> None:
         """Find out whether the tables of the copy are true; one that is not has failed."""
-        if self._identity is None:
+        if self._identity is None or not self._order.prove:
             return
         tables = {table.name: table for table in self._order.tables}
         try:

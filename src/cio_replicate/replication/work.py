@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
+
 from cio_replicate.api.request import Meter
 from cio_replicate.extract.due import merged
 from cio_replicate.extract.parts import LISTED, NAMED, bounds_of
@@ -33,6 +35,7 @@ class Work:
     recorded: bool  # whether the journal knows the read already
     treatment: Treatment = USUAL
     live: int = 0  # rows in the copy before the run
+    backfills: bool = False  # reads a stretch of time once more, and leaves the position where it was
     until: int | None = None  # how far back a log is read (unix seconds); None: to its end
     meter: Meter = field(default_factory=Meter)
     reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
@@ -66,6 +69,8 @@ class Work:
 def new_position(work: Work) -> Position:
     """The position that a complete read brings; what it covers never begins later than before."""
     read, base = work.read, work.base
+    if work.backfills and base is not None:
+        return msgspec.structs.replace(base, read=read.id)
     latest = [one for one in (read.tally.latest, base.latest if base else None) if one is not None]
     return Position(
         read=read.id,

@@ -1,0 +1,32 @@
+"""`load`: another destination from the pages that were kept, without a request."""
+
+from __future__ import annotations
+
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.cli.connect import addresses_of, state_root, tables_of, treatments_of
+from cio_replicate.cli.execute import folder_of
+from cio_replicate.cli.options import Copy, Output, Shaping, Source
+from cio_replicate.cli.sync import tell_end
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.open import destinations_at
+from cio_replicate.replication.reload import reload
+from cio_replicate.settings import connection as settings
+
+
+def load(
+    landing: list[str], copy: Copy, tables: str | None, exclude: str | None, shaping: Shaping, output: Output
+) -> int:
+    """Load and tell its end; the exit code. Raises SettingsError."""
+    clock, root = SystemClock(), state_root(copy.state_dir)
+    dataset = settings.dataset(copy.dataset)
+    chosen = tables_of(Source(tables=tables, exclude=exclude), shaping)
+    addresses = addresses_of(copy.to)
+    kept, own = folder_of(root, addresses_of(landing), dataset), folder_of(root, addresses, dataset)
+    with StateFolder(kept) as pages, StateFolder(own) as held:
+        destination = destinations_at(addresses, dataset, held.path)
+        try:
+            report = reload(destination, pages, chosen, treatments_of(shaping, [one.name for one in chosen]), clock)
+        finally:
+            destination.close()
+    tell_end(report, output)
+    return report.exit_code

@@ -1,0 +1,59 @@
+"""`preview`: the first rows of a table, without a destination."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, tables_of
+from cio_replicate.cli.failure import COMPLETE
+from cio_replicate.cli.options import AsJson, Shaping, Source
+from cio_replicate.cli.terminal import counted, product, say, write_json
+from cio_replicate.replication.preview import preview as first_rows
+from cio_replicate.settings.connection import Connection
+from cio_replicate.tables.declare import Table
+
+LONGEST = 60  # characters of a value
+
+
+def preview(name: str, rows: int, source: Source, shaping: Shaping, output: AsJson) -> int:
+    """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
+    (table,) = tables_of(Source(tables=name), shaping)
+    found = asyncio.run(_ask(connection_of(source, SystemClock()), table, rows))
+    if output.json:
+        write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        _print(table, found)
+    return COMPLETE
+
+
+async def _ask(connection: Connection, table: Table, rows: int) -> list[dict[str, Any]]:
+    clock = SystemClock()
+    async with connected(connection, clock, IMPATIENT) as client:
+        return await first_rows(client, table, rows, int(clock.now()))
+
+
+def _print(table: Table, found: Sequence[dict[str, Any]]) -> None:
+    """One block per row: a table of so many columns fits no terminal."""
+    console = product()
+    for number, row in enumerate(found, 1):
+        say(console, f"{table.target} {number}", "bold")
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        for name, value in row.items():
+            if value is not None:
+                grid.add_row(Text(f"  {name}"), Text(shortened(value)))
+        console.print(grid)
+        console.print()
+    say(console, f"{counted(len(found), 'row')}; columns without a value are left out. Nothing was written.")
+
+
+def shortened(value: object) -> str:
+    """A value on one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -12,7 +12,7 @@ DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check lint test test-long bench format lock clean
+.PHONY: help demo check lint test test-long test-destinations bench format lock clean
 
 help: ## List the jobs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -28,6 +28,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m cio_replicate.tables.describe --check docs/tables.md
+	$(BIN)/python -m cio_replicate.settings.describe_destinations --check docs/destinations.md
 	$(BIN)/python -m cio_replicate.cli.error_page --check docs/errors.md
 	$(BIN)/pytest -q tests/house
 
@@ -36,6 +37,12 @@ test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
 
 test-long: $(DEV) ## The long tests, and those that need the package index.
 	$(BIN)/pytest -m slow $(ARGS)
+
+test-destinations: $(DEV) ## The tests that write to every kind of destination that runs on this machine; MariaDB is installed.
+	@command -v mariadbd mysqld >/dev/null || { echo "Installing MariaDB, which the tests of MySQL start."; \
+		apt-get -qq update && apt-get -qq install --yes --no-install-recommends mariadb-server >/dev/null; } \
+		|| echo "MariaDB is missing: the tests of MySQL are left out."
+	$(BIN)/pytest -m destinations -n 2 --dist worksteal $(ARGS)
 
 bench: $(DEV) ## Measure the speed, some 15 minutes; figures go to bench-results/. ARGS="--only limited --runs 1 --scale 0.1".
 	$(BIN)/python -m benchmarks $(ARGS)

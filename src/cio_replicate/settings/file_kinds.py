@@ -59,7 +59,13 @@ PARQUET = Kind(
         Look("python", 'pyarrow.parquet.read_table("lake/customerio/campaigns")'),
     ),
     proved=True,
-    notes=("JSON columns hold their text.",),
+    notes=(
+        "JSON columns hold their text.",
+        "A small table is one file; a large one is several, each of 32 MB, and messages and activities begin new ones "
+        "every month. Each file is replaced in one step, and a row never moves to another.",
+        "A query that meets a file in the moment it is replaced fails; run it again. Where that must not happen, take "
+        "Delta or Iceberg.",
+    ),
 )
 
 DELTA = Kind(
@@ -90,7 +96,16 @@ ICEBERG = Kind(
     place=Place.FOLDER,
     about="Tables with snapshots, in a folder or on S3, for Spark, Trino, Snowflake, DuckDB and others.",
     example="iceberg:///lake",
+    options=(
+        Option(
+            "catalog",
+            "The name of a catalog that pyiceberg's own settings describe; without it, each table is a folder that "
+            "needs none.",
+            identifies=True,
+        ),
+    ),
     look=(
+        Look("python", 'StaticTable.from_metadata("lake/customerio/campaigns").scan().to_arrow()  # pyiceberg.table'),
         Look(
             "sql",
             "select count(*) from iceberg_scan('lake/customerio/campaigns') where _cio_deleted_at is null; -- DuckDB",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def copy(file: Path, table: str, *, deleted: bool = False, dataset: str = "custo
         found = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE _cio_deleted_at {condition}')
         names = [part[0] for part in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return records(rows, table)
+
+
+def records(rows: Iterable[dict[str, Any]], table: str) -> Counter[str]:
+    """The records that rows were made of, each as canonical text, as often as they occur."""
     known = {column.name: column for column in declared(table).columns}
     rebuilt: Counter[str] = Counter()
     for row in rows:

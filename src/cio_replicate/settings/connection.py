@@ -44,21 +44,21 @@ def access_token(value: str | None) -> Secret:
     return Secret(text)
 
 
-def start_date(text: str, now: float) -> int:
-    """Unix seconds of a start date, which is midnight UTC unless it says a time.
+def start_date(text: str, now: float, called: str = "The start date") -> int:
+    """Unix seconds of a start date, or of another that is `called` so; it is midnight UTC unless it says a time.
 
     Taken are `2024-01-31`, `2024-01-31T00:00:00Z` (or with an offset) and `01/31/2024`.
     """
     moment = _parsed(text.strip())
     if moment is None:
         raise SettingsError(
-            f"The start date {text!r} is not a date.", "Write it as 2024-01-31, 2024-01-31T00:00:00Z or 01/31/2024."
+            f"{called} {text!r} is not a date.", "Write it as 2024-01-31, 2024-01-31T00:00:00Z or 01/31/2024."
         )
     if moment.timestamp() > now:
-        raise SettingsError(f"The start date {text!r} lies in the future.", "Choose the earliest day to replicate.")
+        raise SettingsError(f"{called} {text!r} lies in the future.", "Choose a day that has come.")
     if moment < EARLIEST:
         raise SettingsError(
-            f"The start date {text!r} lies before {EARLIEST.date()}, when Customer.io began.",
+            f"{called} {text!r} lies before {EARLIEST.date()}, when Customer.io began.",
             "Each half year since the start date costs a request, so choose a later one.",
         )
     return int(moment.timestamp())

@@ -61,10 +61,14 @@ PARQUET = Kind(
     proved=True,
     notes=(
         "JSON columns hold their text.",
-        "A small table is one file; a large one is several, each of 32 MB, and messages and activities begin new ones "
-        "every month. Each file is replaced in one step, and a row never moves to another.",
-        "A query that meets a file in the moment it is replaced fails; run it again. Where that must not happen, take "
-        "Delta or Iceberg.",
+        (
+            "A small table is one file; a large one is several, each of 32 MB, and messages and activities begin new "
+            "ones every month. Each file is replaced in one step, and a row never moves to another."
+        ),
+        (
+            "A query that meets a file in the moment it is replaced fails; run it again. Where that must not happen, "
+            "take Delta or Iceberg."
+        ),
     ),
 )
 

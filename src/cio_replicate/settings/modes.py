@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,28 +39,54 @@ class Treatment:
         return self.mode is Mode.FULL or (self.deletes is Deletes.HARD and self.mode is not Mode.HISTORY)
 
     @property
+    def marking(self) -> Treatment:
+        """The same, but that rows that are gone stay, marked."""
+        return Treatment(Mode.APPLY if self.mode is Mode.FULL else self.mode)
+
+    @property
     def versions(self) -> bool:
         """Whether the table has a row per version."""
         return self.mode is Mode.HISTORY
 
 
 USUAL = Treatment()
+
+
+def as_shown(*, versions: bool, noted: bool) -> Treatment:
+    """The treatment of a table of which is known only whether it has versions, and whether its changes are noted."""
+    return Treatment(Mode.HISTORY if versions else Mode.CHANGES if noted else Mode.APPLY)
+
+
 _FOR_ALL = "*"
 
 
-def treatments(modes: Sequence[str], deletes: Sequence[str], names: Sequence[str]) -> dict[str, Treatment]:
+def treatments(
+    modes: Sequence[str], deletes: Sequence[str], names: Sequence[str], forgetting: Collection[str] = ()
+) -> dict[str, Treatment]:
     """The treatment of each table, from texts such as `history` (all tables) and `customers=changes` (that one).
 
-    A text for one table stands before one for all. Raises SettingsError.
+    A text for one table stands before one for all. The tables `forgetting` are those of which the source forgets rows:
+    to replace one would throw away what cannot be read again, so `full` for all leaves them as they usually are.
+    Raises SettingsError.
     """
-    mode = _chosen(modes, names, "--mode", Mode.APPLY, [one.value for one in Mode])
-    deleted = _chosen(deletes, names, "--deletes", Deletes.SOFT, [one.value for one in Deletes])
-    return {name: Treatment(Mode(mode[name]), Deletes(deleted[name])) for name in names}
+    mode = _given(modes, names, "--mode", [one.value for one in Mode])
+    deleted = _given(deletes, names, "--deletes", [one.value for one in Deletes])
+    for name in forgetting:
+        if mode.get(name) == Mode.FULL:
+            raise SettingsError(
+                f"--mode {name}=full would throw away rows of {name} that Customer.io no longer has.",
+                "Choose apply, changes or history for it.",
+            )
+    for_all, deleted_for_all = mode.get(_FOR_ALL, Mode.APPLY), deleted.get(_FOR_ALL, Deletes.SOFT)
+    usual = {name: Mode.APPLY if name in forgetting and for_all == Mode.FULL else for_all for name in names}
+    return {
+        name: Treatment(Mode(mode.get(name, usual[name])), Deletes(deleted.get(name, deleted_for_all)))
+        for name in names
+    }
 
 
-def _chosen(
-    texts: Sequence[str], names: Sequence[str], option: str, usual: str, values: Sequence[str]
-) -> Mapping[str, str]:
+def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequence[str]) -> Mapping[str, str]:
+    """What the texts say by table, and of all of them."""
     given: dict[str, str] = {}
     for text in (one.strip() for many in texts for one in many.split(",")):
         table, separator, value = text.partition("=")
@@ -69,12 +95,12 @@ def _chosen(
             raise SettingsError(f"{option} {text!r} names no way that there is.", f"Choose {_listed(values)}.")
         if table != _FOR_ALL and table not in names:
             near = difflib.get_close_matches(table, names, 1)
-            fix = f"Did you mean {near[0]}?" if near else f"The tables are: {', '.join(names)}."
+            fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(names)}."
             raise SettingsError(f"{option} names the table {table!r}, which is not copied here.", fix)
         if given.setdefault(table, value) != value:
             about = "all tables" if table == _FOR_ALL else table
             raise SettingsError(f"{option} names two ways for {about}: {given[table]} and {value}.", "Leave one out.")
-    return {name: given.get(name, given.get(_FOR_ALL, usual)) for name in names}
+    return given
 
 
 def _listed(values: Sequence[str]) -> str:

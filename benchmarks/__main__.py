@@ -12,8 +12,10 @@ from pathlib import Path
 
 from benchmarks.copies import WrongCopyError
 from benchmarks.figures import Figures
+from benchmarks.loads import loads
 from benchmarks.machine import description
 from benchmarks.measure import CommandFailedError
+from benchmarks.own_loads import OWN
 from benchmarks.page import as_text, written_into
 from benchmarks.results import Results, keep, kept
 from benchmarks.rounds import baseline_round, product_round, profile_round
@@ -22,6 +24,7 @@ from benchmarks.workloads import BULK, WORKLOADS, Baseline, Chain, Workload, cha
 ROOT = Path(__file__).parents[1]
 KEPT_IN = ROOT / "bench-results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+LOADS = "destinations"
 
 
 def main() -> int:
@@ -68,6 +71,10 @@ def _measure(options: argparse.Namespace, results: Results) -> None:
         except (CommandFailedError, WrongCopyError) as error:
             results.failures.append(f"{told}: {error}")
             _say(f"  failed: {error}")
+    if LOADS in options.only:
+        for load in loads(list(OWN), options.runs, options.scale):
+            results.loads.append(load)
+            _say(f"  {LOADS} {load.kind}: {load.first:.2f} s, its own bulk load {load.own:.2f} s")
     if BULK.name in options.only and not options.no_profile:
         _say("bulk under the profiler")
         KEPT_IN.mkdir(exist_ok=True)
@@ -93,7 +100,7 @@ def _alone(workload: Workload, by: Baseline) -> list[Figures]:
 
 
 def _options() -> argparse.Namespace:
-    names = [workload.name for workload in WORKLOADS]
+    names = [*(workload.name for workload in WORKLOADS), LOADS]
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", type=_names, default=names, metavar="A,B", help=f"some of {', '.join(names)}")
     parser.add_argument("--runs", type=int, default=3, help="how often the product does each workload")
@@ -107,7 +114,7 @@ def _options() -> argparse.Namespace:
 
 def _names(text: str) -> list[str]:
     chosen = text.split(",")
-    known = {workload.name for workload in WORKLOADS}
+    known = {*(workload.name for workload in WORKLOADS), LOADS}
     if unknown := set(chosen) - known:
         raise argparse.ArgumentTypeError(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return chosen

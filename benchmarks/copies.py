@@ -36,6 +36,6 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]
     ).fetchall()}  # fmt: skip
     key = next((name for name in ("_cio_key", "id") if name in columns), "rowid")
     alive = " WHERE _cio_deleted_at IS NULL" if "_cio_deleted_at" in columns else ""
-    query = f'SELECT count(*), count(DISTINCT "{key}") FROM "{SCHEMA}"."{table}"{alive}'  # noqa: S608 - our own names
+    query = f'SELECT count(*), count(DISTINCT "{key}") FROM "{SCHEMA}"."{table}"{alive}'
     rows, keys = connection.execute(query).fetchall()[0]
     return int(rows), int(keys)

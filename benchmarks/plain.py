@@ -23,7 +23,7 @@ def main(url: str, token: str, start: str, now: str, file: str) -> None:
             rows = [_flat(row) for page in pages for row in page]
             if rows:
                 connection.register("arrived", _as_arrow(rows))
-                connection.execute(f"CREATE TABLE customerio.{name} AS SELECT * FROM arrived")  # noqa: S608 - our own names
+                connection.execute(f"CREATE TABLE customerio.{name} AS SELECT * FROM arrived")
                 connection.unregister("arrived")
 
 

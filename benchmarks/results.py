@@ -9,6 +9,7 @@ import msgspec
 
 from benchmarks.figures import PRODUCT, Figures, found, medians
 from benchmarks.hotspots import Hotspots
+from benchmarks.loads import Load
 from benchmarks.promises import MIB, verdicts
 
 MODULES_SHOWN = 12
@@ -28,6 +29,7 @@ class Results(msgspec.Struct, kw_only=True):
     figures: list[Figures] = []
     failures: list[str] = []
     hotspots: Hotspots | None = None
+    loads: list[Load] = []
 
 
 Table = list[list[str]]  # the first row holds the headings
@@ -56,6 +58,7 @@ def tables(results: Results) -> dict[str, Table]:
         "First syncs": _first_syncs(lines),
         "Against what else a user would write": _against(lines),
         "Later syncs": _later_syncs(lines),
+        "Loads into each destination": _loads(results.loads),
         "Where the time of bulk goes, by phase": _phases(results.hotspots),
         "Where the time of bulk goes, by module": _modules(results.hotspots),
     }
@@ -128,6 +131,31 @@ def _later_syncs(lines: Sequence[Figures]) -> Table:
         ]
         for line in lines
         if line.first
+    ]
+    return [head, *rows]
+
+
+def _loads(loads: Sequence[Load]) -> Table:
+    head = [
+        "destination",
+        "rows",
+        "first load, s",
+        "own bulk load, s",
+        "ratio",
+        "all the same, s",
+        "one in ten changed, s",
+    ]
+    rows = [
+        [
+            one.kind,
+            f"{one.rows:,}",
+            f"{one.first:.2f}",
+            f"{one.own:.2f}",
+            f"{one.ratio:.2f}",
+            f"{one.same:.2f}",
+            f"{one.changed:.2f}",
+        ]
+        for one in loads
     ]
     return [head, *rows]
 

@@ -52,6 +52,7 @@ def into_mysql(place: Place, rows: pa.Table) -> None:
     login = {"host": "127.0.0.1", "port": place.port, "user": place.user, "password": place.password}
     with pymysql.connect(**login, database=place.database, charset="utf8mb4") as connection:
         with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS {TABLE}")
             cursor.execute(f"CREATE TABLE {TABLE} ({fields}) CHARACTER SET utf8mb4")
             for batch in rows.to_batches(5_000):
                 values = list(zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True))

@@ -16,7 +16,10 @@ from cio_replicate.tables import catalogue
 from cio_replicate.tables.catalogue import TABLES
 from tests.cli.running import START, TOKEN, run
 
-COMMANDS = ("demo", "sync", "check", "plan", "status", "tables", "simulate")
+COMMANDS = (
+    *("demo", "sync", "check", "plan", "status", "tables", "simulate"),
+    *("verify", "resync", "backfill", "load", "preview", "drop", "destinations"),
+)
 
 
 def test_the_version_is_printed(folder: Path) -> None:

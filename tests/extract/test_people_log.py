@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.extract.people_log import Entry, Named, changed_people
+from cio_replicate.extract.people_log import Entry, Named, alive_after, changed_people, departure
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,46 @@ def test_who_was_deleted_is_not_asked_for() -> None:
 def test_each_is_named_once() -> None:
     """However much of them changed."""
     assert changed_people([Entry("attribute_change", at, "1", None) for at in range(9)]) == Named(("1",), ())
+
+
+def _told(kind: str, named: str | None, data: str | None) -> tuple[str, str | None] | None:
+    found = departure(Entry(kind, 5, named, None), "key", data)
+    return None if found is None else (found.cio_id, found.into)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "data", "told"),
+    [
+        ("profile_delete", "cio_a", None, ("a", None)),
+        ("profile_delete", None, "{}", None),
+        ("profile_merge", "a", '{"secondary":{"cio_id":"b","id":"x"}}', ("b", "a")),
+        ("profile_merge", "a", '{"secondary":"cio_b"}', ("b", "a")),
+        ("profile_merge", "b", '{"primary":{"cio_id":"a"}}', ("b", "a")),
+        ("profile_merge", "b", '{"primary":{"cio_id":"cio_a"},"secondary":{"cio_id":"b"}}', ("b", "a")),
+        ("profile_merge", None, '{"secondary":{"cio_id":"b"}}', ("b", None)),
+        ("profile_merge", "a", '{"secondary":{"id":"x"}}', None),
+        ("profile_merge", "a", '{"secondary":{"cio_id":"a"}}', None),
+        ("profile_merge", "a", '{"secondary":{"cio_id":7}}', None),
+        ("profile_merge", "a", "[]", None),
+        ("profile_merge", "a", "not json", None),
+        ("profile_merge", "a", None, None),
+        ("profile_create", "a", '{"secondary":{"cio_id":"b"}}', None),
+    ],
+)
+def test_who_is_gone_is_told_only_where_the_entry_says_so(
+    kind: str, named: str | None, data: str | None, told: tuple[str, str | None] | None
+) -> None:
+    """Of a merge it is the one called secondary, or whom the entry names beside a primary; else nobody is known."""
+    assert _told(kind, named, data) == told
+
+
+def test_the_log_shows_until_when_people_are_there() -> None:
+    """By whatever changes them; their deletion, and what merely happens to them, says nothing."""
+    entries = [
+        Entry("attribute_change", 5, "cio_1", None),
+        Entry("profile_create", 4, "1", None),
+        Entry("opened_email", 9, "1", None),
+        Entry("profile_delete", 8, "1", None),
+        Entry("attribute_change", 7, None, "ada"),
+    ]
+    assert alive_after(entries) == {"1": 5}

@@ -12,6 +12,7 @@ import duckdb
 from cio_replicate.load.destination import Batch, Changes, Destination
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.load.remote import RemoteDestination
+from cio_replicate.load.store import Store
 from tests.load.pages import AT
 from tests.load.twin import TwinStore
 
@@ -31,6 +32,26 @@ class Copy(Protocol):
         """Every row of a table by its `_cio_key`, read by a program of the user's own. JSON is text."""
         ...
 
+    def every(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table, of which a key may have several; none when the table is not there."""
+        ...
+
+    def tamper(self, table: str, key: str) -> None:
+        """Remove the rows of a key, as somebody else would."""
+        ...
+
+
+class StoreCopy(Copy, Protocol):
+    """A copy in a store, which can be opened with something around the store."""
+
+    def open(self, around: Callable[[Store], Store] = ...) -> Destination:
+        """A destination that has not looked yet."""
+        ...
+
+    def forget(self) -> None:
+        """Lose the ledger, as on another machine."""
+        ...
+
 
 class DuckDBCopy:
     """A DuckDB file."""
@@ -48,10 +69,18 @@ class DuckDBCopy:
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
         """Every row of a table by its `_cio_key`."""
-        rows = self.query(f'SELECT * FROM "copy".customerio."{table}"')
-        by_key = {str(row["_cio_key"]): row for row in rows}
-        assert len(by_key) == len(rows), "a key stands twice"
-        return by_key
+        return by_key(self.query(f'SELECT * FROM "copy".customerio."{table}"'))
+
+    def every(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table; none when it is not there."""
+        try:
+            return self.query(f'SELECT * FROM "copy".customerio."{table}"')
+        except duckdb.CatalogException:
+            return []
+
+    def tamper(self, table: str, key: str) -> None:
+        """Remove the rows of a key."""
+        self.query(f'DELETE FROM "copy".customerio."{table}" WHERE _cio_key = \'{key}\'')
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """The rows of a query."""
@@ -79,6 +108,18 @@ def query(file: Path, statement: str) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def by_key(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows by their `_cio_key`, of which none may stand twice."""
+    found = {str(row["_cio_key"]): row for row in rows}
+    assert len(found) == len(rows), "a key stands twice"
+    return found
+
+
+def alone(store: Store) -> Store:
+    """The store with nothing around it."""
+    return store
+
+
 class TwinCopy:
     """A store in a DuckDB file, with a ledger beside it; `fresh` forgets the ledger each time it is opened."""
 
@@ -88,11 +129,11 @@ class TwinCopy:
         self._nul_allowed = nul_allowed
         self._fresh = fresh
 
-    def open(self) -> Destination:
+    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
         """A destination that has not looked yet."""
         if self._fresh:
-            self._ledger.unlink(missing_ok=True)
-        store = TwinStore(self.file)
+            self.forget()
+        store = around(TwinStore(self.file))
         return RemoteDestination(store, self._ledger, "customerio", "a twin", nul_allowed=self._nul_allowed)
 
     def write(self, *batches: Batch) -> Changes:
@@ -101,14 +142,26 @@ class TwinCopy:
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
         """Every row of a table by its `_cio_key`."""
-        rows = query(self.file, f'SELECT * FROM "{table}"')
-        by_key = {str(row["_cio_key"]): row for row in rows}
-        assert len(by_key) == len(rows), "a key stands twice"
-        return by_key
+        return by_key(query(self.file, f'SELECT * FROM "{table}"'))
+
+    def every(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table; none when it is not there."""
+        try:
+            return query(self.file, f'SELECT * FROM "{table}"')
+        except duckdb.CatalogException:
+            return []
+
+    def forget(self) -> None:
+        """Lose the ledger."""
+        self._ledger.unlink(missing_ok=True)
+
+    def tamper(self, table: str, key: str) -> None:
+        """Remove a row."""
+        query(self.file, f"DELETE FROM \"{table}\" WHERE _cio_key = '{key}'")
 
 
-COPIES: dict[str, Callable[[Path], Copy]] = {
-    "duckdb": DuckDBCopy,
+STORES: dict[str, Callable[[Path], StoreCopy]] = {
     "twin": TwinCopy,
     "twin-fresh": partial(TwinCopy, fresh=True),
 }
+COPIES: dict[str, Callable[[Path], Copy]] = {"duckdb": DuckDBCopy, **STORES}

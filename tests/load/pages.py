@@ -13,6 +13,7 @@ from cio_replicate.extract.rows import RowEncoder
 from cio_replicate.landing.position import Position
 from cio_replicate.load.destination import Batch, Close
 from cio_replicate.tables.catalogue import table
+from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
 
 AT = 1_760_000_000
@@ -23,9 +24,9 @@ Record = bytes | Mapping[str, object]
 class Pages:
     """Lands records of one table as pages in a folder."""
 
-    def __init__(self, folder: Path, name: str = "campaigns") -> None:
+    def __init__(self, folder: Path, of: str | Table = "campaigns") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.fields = Fields(table(name))
+        self.fields = Fields(table(of) if isinstance(of, str) else of)
         self._encoder = RowEncoder(self.fields)
         self._folder = folder
         self._count = 0

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from cio_replicate.tables.catalogue import table
 from tests.load.copies import DuckDBCopy
 
+TABLE = table("campaigns")
 ROOT = Path(__file__).parents[2]
 ROWS = 300
 WRITER = f"""
 import sys
+from dataclasses import replace
 from pathlib import Path
+from cio_replicate.settings.modes import Mode, Treatment
 from tests.load.copies import DuckDBCopy
 from tests.load.pages import AT, Pages, close
 
-folder = Path(sys.argv[1])
+folder, treatment = Path(sys.argv[1]), Treatment(Mode(sys.argv[2]))
 pages = Pages(folder / "pages")
 destination = DuckDBCopy(folder).open()
 destination.look()
@@ -28,15 +32,27 @@ for number in range(10_000):
     records = [{{"id": one, "name": str(number), **fields}} for one in range({ROWS} + number)]
     file = pages.land(*records[number:])
     print("writing", flush=True)
-    destination.write(pages.batch(file, close=close(file, at=AT + number, read=str(number))))
+    batch = pages.batch(file, close=close(file, at=AT + number, read=str(number)))
+    destination.write(replace(batch, treatment=treatment))
     print(number, flush=True)
 """
 
 
-@pytest.mark.parametrize(("writes", "delay"), [(0, 0.0), (1, 0.004), (3, 0.012), (5, 0.03)])
-def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, writes: int, delay: float) -> None:
-    """After SIGKILL rows, deletions, position and counter are those of one and the same write."""
-    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+@pytest.mark.parametrize(
+    ("mode", "writes", "delay"),
+    [
+        ("apply", 0, 0.0),
+        ("apply", 1, 0.004),
+        ("full", 2, 0.008),
+        ("changes", 3, 0.012),
+        ("changes", 5, 0.03),
+        ("history", 3, 0.02),
+        ("history", 5, 0.04),
+    ],
+)
+def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, mode: str, writes: int, delay: float) -> None:
+    """After SIGKILL rows, versions, changes, deletions, position and counter are those of one and the same write."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path), mode]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -51,6 +67,7 @@ def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, writes: int
     identity = destination.look()
     assert identity is not None
     position = destination.positions().get("campaigns")
+    assert position is None or destination.held(TABLE) == destination.expected(TABLE)
     destination.close()
     last = identity.commits - 1
     assert last >= writes - 1
@@ -59,8 +76,12 @@ def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, writes: int
         return
     assert position is not None
     assert position.read == str(last)
-    rows = copy.rows("campaigns").values()
-    there = [row for row in rows if row["_cio_deleted_at"] is None]
+    rows = copy.every("campaigns")
+    there = [row for row in rows if (row["_cio_is_current"] if mode == "history" else row["_cio_deleted_at"] is None)]
     assert {row["name"] for row in there} == {str(last)}
-    assert {row["id"] for row in there} == set(range(last, ROWS + last))
-    assert len(rows) == ROWS + last
+    assert sorted(row["id"] for row in there) == list(range(last, ROWS + last))
+    assert len(rows) == {"full": ROWS, "history": ROWS + last * ROWS}.get(mode, ROWS + last)
+    notes = copy.every("campaigns__changes")
+    assert (
+        len({row["_cio_sequence"] for row in notes}) == len(notes) == (mode == "changes") * (ROWS + last * (ROWS + 1))
+    )

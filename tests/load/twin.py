@@ -32,12 +32,11 @@ class TwinStore:
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
         """The columns of a table."""
-        rows = self._connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND "
-            "database_name = current_database() ORDER BY column_index",
-            [table],
-        ).fetchall()
-        return {name: KINDS[kind] for name, kind in rows}
+        try:
+            rows = self._connection.execute(f"DESCRIBE {quoted(table)}").fetchall()
+        except duckdb.CatalogException:
+            return {}
+        return {row[0]: KINDS[row[1]] for row in rows}
 
     def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
         """Rows for which all conditions hold."""
@@ -73,8 +72,8 @@ class TwinStore:
         assert len(set(keys)) == len(keys), "a key stands twice"
         assert None not in keys
         assert not set(keys) & set(edit.gone.to_pylist())
-        self._connection.execute("BEGIN")
         there = self.columns(edit.shape.name)
+        self._connection.execute("BEGIN")
         body = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in edit.shape.columns)
         if not there:
             self._connection.execute(f"CREATE TABLE {name} ({body})")

@@ -73,7 +73,8 @@ async def _main(url: str, folder: Path, fate: Fate) -> None:
     async with Client(url, Secret("simulator-token"), Budget(5_000.0, clock), clock) as client:
         with DeadlyFolder(folder / "state", fate) as state:
             destination = DeadlyDestination(folder / "copy.duckdb", fate)
-            run = Run(Order(TABLES, START), client, destination, state, clock, lambda _event: fate.at("event"))
+            order = Order(TABLES, START, keep_landed="KEEP_LANDED" in os.environ)
+            run = Run(order, client, destination, state, clock, lambda _event: fate.at("event"))
             await run.execute()
             destination.close()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cio_replicate.api.budget import Budget
 from cio_replicate.api.client import Client, Limits
@@ -13,6 +15,7 @@ from cio_replicate.base.events import Event
 from cio_replicate.base.secret import Secret
 from cio_replicate.extract.parts import USUAL
 from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.destination import Destination
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report
@@ -52,8 +55,10 @@ def sync(
     state: str = "state",
     told: list[Event] | None = None,
     token: str = "",
+    to: Callable[[], Destination] | None = None,
+    **order: Any,  # Any: what else an Order says
 ) -> Report:
-    """Replicate into `folder`/copy.duckdb and return the report."""
+    """Replicate into `folder`/copy.duckdb, or into what `to` makes, and return the report."""
     clock = SystemClock() if now is None else ShiftedClock(now)
 
     async def scenario() -> Report:
@@ -66,11 +71,11 @@ def sync(
             limits=IMPATIENT,
         ) as client:
             with StateFolder(folder / state) as held:
-                order = Order(tables, start, refresh, rules)
-                destination = DuckDBDestination(folder / "copy.duckdb", "customerio")
+                wanted = Order(tables, start, refresh, rules, **order)
+                destination = DuckDBDestination(folder / "copy.duckdb", "customerio") if to is None else to()
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
-                    return await Run(order, client, destination, held, clock, tell).execute()
+                    return await Run(wanted, client, destination, held, clock, tell).execute()
                 finally:
                     destination.close()
 

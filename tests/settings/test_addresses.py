@@ -132,9 +132,7 @@ def test_a_folder_is_no_destination(tmp_path: Path) -> None:
     assert f"{tmp_path} is a folder" in said
 
 
-@pytest.mark.parametrize(
-    "text", ["", "copy.duckdb", "duckdb:copy", "oracle://host/db", "md:copy", "/tmp/copy.duckdb"]
-)
+@pytest.mark.parametrize("text", ["", "copy.duckdb", "duckdb:copy", "oracle://host/db", "md:copy", "/tmp/copy.duckdb"])
 def test_another_scheme_is_refused(text: str) -> None:
     """The refusal repeats what was given and shows what is known."""
     said = refusal(lambda: destination(text))

@@ -9,7 +9,7 @@ from cio_replicate.settings.columns import column_rules
 from cio_replicate.settings.naming import AS_IS, Naming, naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.choose import chosen, kept_besides, named, require_readable_changes
+from cio_replicate.tables.choose import chosen, kept_besides, named, require_erasable, require_readable_changes
 from cio_replicate.tables.declare import Column, ColumnType, Table
 from cio_replicate.tables.fields import Fields
 from tests.settings.refused import refusal
@@ -184,3 +184,57 @@ def test_other_rules_are_told_apart() -> None:
     assert one.rules == made("messages", *reversed(texts)).rules
     assert len({one.rules, *(other.rules for other in others)}) == 6
     assert chosen(table("messages"), schema_changes=SchemaChanges.FREEZE).rules == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["messages:exclude=customer_identifiers__cio_id"], "of messages, which is excluded"),
+        (["activities:mask=customer_identifiers__cio_id"], "of activities, which is masked"),
+        (["messages:include=id"], "of messages, which is not included"),
+        (["customers:hash=cio_id"], "hashed in some tables only"),
+        (["*:hash=customer_identifiers__cio_id"], "hashed in some tables only"),
+    ],
+)
+def test_erasure_needs_the_person_in_every_table(texts: list[str], says: str) -> None:
+    """Rules by which rows about somebody could not be found are refused."""
+    rules = column_rules(texts, SALT, COLUMNS)
+    assert says in refusal(lambda: require_erasable(TABLES, rules))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        ["*:hash=cio_id", "*:hash=customer_identifiers__cio_id"],
+        ["customers:include=unsubscribed", "messages:include=customer_identifiers__cio_id"],
+        ["messages:exclude=recipient", "messages:rename=customer_identifiers__cio_id:person"],
+    ],
+)
+def test_erasure_goes_with_all_other_rules(texts: list[str]) -> None:
+    """As long as people are named in the same form everywhere."""
+    require_erasable(TABLES, column_rules(texts, SALT, COLUMNS))
+
+
+def test_whom_a_row_is_about_is_known_under_any_name() -> None:
+    """A renamed column names the person still, one that is left out does not, and people are found by their key."""
+    assert made("messages", "messages:rename=customer_identifiers__cio_id:who").person == "who"
+    assert named(table("messages"), naming("", "M_", "lower")).person == "m_customer_identifiers__cio_id"
+    assert made("messages", "messages:exclude=customer_identifiers__cio_id").person is None
+    assert made("customers", "customers:rename=cio_id:who").person == "_cio_key"
+    assert made("segments", "segments:exclude=name").person is None
+
+
+def test_what_is_not_known_to_be_impersonal_is_blanked() -> None:
+    """Personal columns, renamed ones too, those that nobody declared, and what did not fit; nothing that sums need."""
+    one = made("messages", "messages:rename=recipient:sent_to")
+    blanked = {"sent_to", "subject", "customer_id", "surprise", "_cio_extra", "_cio_before"}
+    kept = {"id", "created", "campaign_id", "metrics__opened", "customer_identifiers__cio_id", "_cio_key", "_cio_run"}
+    assert {name for name in (*blanked, *kept) if one.is_blanked(name)} == blanked
+
+
+def test_a_column_that_identifies_is_personal() -> None:
+    """And every table with personal columns says whom its rows are about."""
+    for one in TABLES:
+        assert [column.name for column in one.columns if column.identifies and not column.personal] == []
+        assert (one.person is not None) == any(column.personal for column in one.columns)

@@ -154,3 +154,14 @@ class LoadError(CioReplicateError):
     """The destination refused a batch; it stays landed and is loaded by the next run."""
 
     next = Next.FAIL_TABLE
+
+
+class PartlyLoadedError(LoadError):
+    """Some of several destinations refused a batch; the others have it, and the next run loads it to all of them.
+
+    `changed` counts what it changed in the others: inserted, updated and deleted rows.
+    """
+
+    def __init__(self, message: str, fix: str = "", *, changed: tuple[int, int, int] = (0, 0, 0)) -> None:
+        super().__init__(message, fix)
+        self.changed = changed

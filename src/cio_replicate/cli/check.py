@@ -14,7 +14,7 @@ from rich.text import Text
 from cio_replicate.api.region import HOSTS
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import LoadError, SettingsError
-from cio_replicate.cli.connect import IMPATIENT, addresses_of, connected, connection_of, tables_of
+from cio_replicate.cli.connect import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import AsJson, MaybeCopy, Source
 from cio_replicate.cli.terminal import counted, product, say, write_json
@@ -41,7 +41,7 @@ class Checked(msgspec.Struct, kw_only=True):
 def check_access(source: Source, copy: MaybeCopy, output: AsJson) -> int:
     """Check and print; the exit code. Raises SettingsError and AccessError."""
     clock = SystemClock()
-    connection, tables = connection_of(source, clock), tables_of(source)
+    connection, tables = connection_of(source, clock), tables_of(names_of(source))
     addresses, dataset = addresses_of(copy.to or []), settings.dataset(copy.dataset)
     found = asyncio.run(_check(connection, tables, clock))
     if addresses:

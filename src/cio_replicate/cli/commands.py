@@ -13,7 +13,7 @@ import typer
 
 from cio_replicate import __version__
 from cio_replicate.cli import options
-from cio_replicate.cli.options import Again, AsJson, Copy, MaybeCopy, Output, Shaping, Since, Source, Wanted
+from cio_replicate.cli.options import Again, AsJson, Copy, Filling, MaybeCopy, Output, Shaping, Since, Source, Wanted
 from cio_replicate.cli.taking import taking
 
 app = typer.Typer(
@@ -90,7 +90,7 @@ def sync(
     since: Since,
     copy: Copy,
     source: Source,
-    shaping: Shaping,
+    shaping: Filling,
     again: Again,
     full_refresh: Annotated[
         str | None,

@@ -8,7 +8,7 @@ import typer
 
 from cio_replicate.cli import options
 from cio_replicate.cli.commands import app, examples
-from cio_replicate.cli.options import Again, AsJson, Copy, Output, Shaping, Since, Source, Wanted
+from cio_replicate.cli.options import Access, Again, AsJson, Copy, Filling, Output, Shaping, Since, Source, Wanted
 from cio_replicate.cli.taking import taking
 
 
@@ -54,9 +54,9 @@ def resync(
     *,
     since: Since,
     copy: Copy,
-    source: Source,
-    shaping: Shaping,
-    again: Again,
+    access: Access,
+    shaping: Filling,
+    keep_landed: options.KeepLanded = False,
     output: Output,
 ) -> int:
     """Forget what is known of tables and read them anew, whole, from the start date on.
@@ -65,8 +65,11 @@ def resync(
     where they differ, and rows that a list does not have are deleted.
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
+    from cio_replicate.cli.connect import names_among  # noqa: PLC0415 - see above
 
-    return work.resync(names, Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again), output)
+    source = Source.of(access, names_among(names))
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=Again())
+    return work.resync(wanted, output, keep_landed=keep_landed)
 
 
 @app.command(
@@ -83,9 +86,9 @@ def backfill(
         str | None, typer.Option("--until", metavar="DATE", help="The last moment to read; now if not given.")
     ] = None,
     copy: Copy,
-    source: Source,
-    shaping: Shaping,
-    again: Again,
+    access: Access,
+    shaping: Filling,
+    keep_landed: options.KeepLanded = False,
     output: Output,
 ) -> int:
     """Read a stretch of time once more, or for the first time, and leave the position where it is.
@@ -94,8 +97,9 @@ def backfill(
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    wanted = Wanted(since=Since(start_date=first), copy=copy, source=source, shaping=shaping, again=again)
-    return work.backfill(table, first, until, wanted, output)
+    source = Source.of(access, [table])
+    wanted = Wanted(since=Since(start_date=first), copy=copy, source=source, shaping=shaping, again=Again())
+    return work.backfill(table, first, until, wanted, output, keep_landed=keep_landed)
 
 
 @app.command(
@@ -134,14 +138,14 @@ def preview(
     name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
     *,
     rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
-    source: Source,
+    access: Access,
     shaping: Shaping,
     output: AsJson,
 ) -> int:
     """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
     from cio_replicate.cli import preview as work  # noqa: PLC0415 - see above
 
-    return work.preview(name, rows, source, shaping, output)
+    return work.preview(name, rows, access, shaping, output)
 
 
 @app.command(

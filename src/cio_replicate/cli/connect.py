@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from cio_replicate.api.client import Client
 from cio_replicate.api.region import AUTO, HOSTS, find_region
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import Clock
-from cio_replicate.cli.options import Again, Shaping, Source
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.cli.options import Access, Again, Filling, Shaping, Source
 from cio_replicate.landing.folder import default_root
 from cio_replicate.settings import again as settings_again
 from cio_replicate.settings import connection as settings
@@ -26,14 +28,14 @@ from cio_replicate.settings.naming import naming
 from cio_replicate.settings.references import resolved
 from cio_replicate.settings.schema_changes import schema_changes
 from cio_replicate.tables import catalogue
-from cio_replicate.tables.choose import chosen, require_readable_changes
+from cio_replicate.tables.choose import chosen, require_erasable, require_readable_changes
 from cio_replicate.tables.declare import Table
 
 #: For commands that a person waits for: a fault is told rather than waited out.
 IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 
 
-def connection_of(source: Source, clock: Clock, start_date: str | None = None) -> settings.Connection:
+def connection_of(source: Access, clock: Clock, start_date: str | None = None) -> settings.Connection:
     """The connection that the options and the environment name. Raises SettingsError."""
     return settings.Connection(
         start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
@@ -49,9 +51,19 @@ def names_of(source: Source) -> tuple[str, ...]:
     return settings.selected(catalogue.names(), source.tables, source.exclude)
 
 
-def tables_of(source: Source, shaping: Shaping | None = None) -> tuple[Table, ...]:
-    """The tables that the options select, as the copy is to have them. Raises SettingsError."""
-    names = names_of(source)
+def names_among(given: Iterable[str]) -> tuple[str, ...]:
+    """The names of tables that were given one by one, each once; all of them if none was. Raises SettingsError."""
+    names, every = dict.fromkeys(one for text in given for one in text.split(",") if one), catalogue.names()
+    for name in names:
+        if name not in every:
+            near = difflib.get_close_matches(name, every, 1)
+            fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(every)}."
+            raise SettingsError(f"There is no table {name!r}.", fix)
+    return tuple(name for name in every if name in names) or every
+
+
+def tables_of(names: Iterable[str], shaping: Shaping | None = None) -> tuple[Table, ...]:
+    """These tables, as the copy is to have them. Raises SettingsError."""
     if shaping is None:
         return tuple(catalogue.table(name) for name in names)
     rules = column_rules_of(shaping)
@@ -69,9 +81,18 @@ def column_rules_of(shaping: Shaping) -> dict[str, ColumnRules]:
     return column_rules(shaping.columns or [], salt, columns)
 
 
+def erases(shaping: Shaping) -> bool:
+    """Whether people who are gone are to be erased. Raises SettingsError when they could not be."""
+    wanted = isinstance(shaping, Filling) and shaping.erase
+    if wanted:
+        require_erasable(catalogue.TABLES, column_rules_of(shaping))
+    return wanted
+
+
 def treatments_of(shaping: Shaping, names: Collection[str]) -> dict[str, Treatment]:
     """How changes reach each table. Raises SettingsError."""
-    return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names))
+    forgetting = {table.name for table in catalogue.TABLES if table.retention_days is not None}
+    return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
 
 
 def rules_of(again: Again, tables: Collection[Table], shaping: Shaping) -> Rules:

@@ -3,44 +3,88 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Collection, Sequence
 
 import typer
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.connect import addresses_of, state_root, tables_of
+from cio_replicate.cli.connect import addresses_of, names_among, state_root, tables_of
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import Copy, Shaping, Source
-from cio_replicate.cli.terminal import counted, product, say
+from cio_replicate.cli.options import Copy, Shaping
+from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.landing.folder import StateFolder
+from cio_replicate.load.destination import Destination
 from cio_replicate.load.open import destinations_at
+from cio_replicate.load.several import members_of, missing_in
 from cio_replicate.settings import connection as settings
+from cio_replicate.tables.declare import Table
+
+OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 
 
 def drop(names: list[str], copy: Copy, shaping: Shaping, *, everything: bool, yes: bool) -> int:
     """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises SettingsError."""
     if bool(names) == everything:
         raise SettingsError("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
-    tables = tables_of(Source(tables=",".join(names) if names else None), shaping)
+    tables = tables_of(names_among(names), shaping)
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
-    where = " and ".join(one.shown for one in addresses)
+    where = f"{' and '.join(one.shown for one in addresses)}, dataset {dataset}"
     what = "the whole copy" if everything else ", ".join(one.target for one in tables)
-    if not yes and not typer.confirm(f"Remove {what} in {where}, dataset {dataset}?", err=True):
-        raise typer.Abort
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     with StateFolder(folder) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:
-            if destination.look() is None:
-                raise SettingsError(f"There is no copy in {where}, dataset {dataset}.", "Check --to and --dataset.")
+            missing = missing_in(destination)
+            copies = [one for name, one in members_of(destination).items() if name not in missing]
+            _require_there(copies, tables, where, everything=everything)
+            if not yes:
+                _ask(f"Remove {what} in {where}?")
             for table in tables:
                 destination.drop(table)
+                if held.has_journal:
+                    held.journal.forget_table(table.name)
             if everything:
                 destination.end()
+            elif held.has_journal:
+                held.tidy()
         finally:
             destination.close()
     if everything:
         shutil.rmtree(folder, ignore_errors=True)
-    dropped = "The copy is" if everything else f"{counted(len(tables), 'table')} {'is' if len(tables) == 1 else 'are'}"
-    say(product(), f"{dropped} removed; a later sync reads anew what it copies.")
+    say(product(), f"Removed: {what}. A later sync copies anew what it selects.")
     return COMPLETE
+
+
+def _require_there(copies: Sequence[Destination], tables: Collection[Table], where: str, *, everything: bool) -> None:
+    """Raise SettingsError when what is to be dropped is not there, or is called otherwise."""
+    if not copies:
+        raise SettingsError(f"There is no copy in {where}.", "Check --to and --dataset.")
+    there = {table.name for table in tables for one in copies if one.held(table).rows}
+    read = {name for one in copies for name in one.positions()}
+    missing = [table.name for table in tables if table.name not in there | read]
+    if missing and not everything:
+        raise SettingsError(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
+    lost = [table.target for table in tables for one in copies if _has_lost(one, table)]
+    if lost and not there:
+        raise SettingsError(f"No table {lost[0]} with rows can be found in {where}.", OTHER_NAMES)
+
+
+def _has_lost(copy: Destination, table: Table) -> bool:
+    """Whether none of the rows that were loaded can be found."""
+    keys = copy.expected(table)
+    return keys is not None and keys.rows > 0 and not copy.held(table).rows
+
+
+def _ask(question: str) -> None:
+    """Ask on the terminal. Raises SettingsError when nobody can answer, Abort when it is not meant."""
+    try:
+        meant = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise SettingsError("Nobody can answer here whether that is meant.", "Say --yes.") from None
+    if not meant:
+        say(messages(), "Nothing was removed.")
+        raise typer.Abort

@@ -60,7 +60,7 @@ def _lines() -> Iterator[str]:
         (
             f"- {_bounds(policy)}, waiting about {policy.first_wait} seconds, then twice as long each time, up"
             f" to {policy.longest_wait:.0f}. Waiting for other requests of the same run does not count."
-            f" `check` and `plan`: {_bounds(IMPATIENT)}."
+            f" `check`, `plan`, `preview` and `verify`: {_bounds(IMPATIENT)}."
         ),
         (
             "- `Retry-After` is honoured, by all requests and not only by the one that was answered so, and a 429 that"

@@ -15,6 +15,7 @@ from cio_replicate.settings.connection import TOKEN_VARIABLE
 COMPLETE, FAILED, REFUSED, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "CIO_REPLICATE_DEBUG"
 LONGEST = 300
+WITH_REPORT = ("sync", "resync", "backfill", "load")  # commands of which `--json` writes the report of a run
 
 
 def exit_code(error: CioReplicateError) -> int:
@@ -49,7 +50,7 @@ def scrubbed(text: str, environment: Mapping[str, str]) -> str:
 def document(sentence: str, code: int, asked: Sequence[str]) -> str:
     """What a command that asked for JSON gets instead of its own document."""
     status = "refused" if code == REFUSED else "failed"
-    if "sync" not in asked:
+    if next((one for one in asked if not one.startswith("-")), "") not in WITH_REPORT:
         return json.dumps({"status": status, "error": sentence}, indent=2)
     from cio_replicate.replication.report import Report, Status, iso  # noqa: PLC0415 - so that --help is quick
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cio_replicate.base.clock import SystemClock
-from cio_replicate.cli.connect import addresses_of, state_root, tables_of, treatments_of
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.cli.connect import addresses_of, names_of, state_root, tables_of, treatments_of
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.options import Copy, Output, Shaping, Source
 from cio_replicate.cli.sync import tell_end
@@ -19,9 +20,11 @@ def load(
     """Load and tell its end; the exit code. Raises SettingsError."""
     clock, root = SystemClock(), state_root(copy.state_dir)
     dataset = settings.dataset(copy.dataset)
-    chosen = tables_of(Source(tables=tables, exclude=exclude), shaping)
+    chosen = tables_of(names_of(Source(tables=tables, exclude=exclude)), shaping)
     addresses = addresses_of(copy.to)
     kept, own = folder_of(root, addresses_of(landing), dataset), folder_of(root, addresses, dataset)
+    if kept == own:
+        raise SettingsError("--from-landing and --to name the same copy.", "Name another destination in --to.")
     with StateFolder(kept) as pages, StateFolder(own) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -180,6 +181,16 @@ SchemaChanges = Annotated[
         rich_help_panel=CHANGES,
     ),
 ]
+Erase = Annotated[
+    bool,
+    typer.Option(
+        "--erase",
+        metavar="",
+        help="Blank what may be personal of people who are deleted at the source, in all rows of the copy about them, "
+        "and record it in _cio_erasures.",
+        rich_help_panel=CHANGES,
+    ),
+]
 ColumnTexts = Annotated[
     list[str] | None,
     typer.Option(
@@ -226,16 +237,27 @@ KeepLanded = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is to be read, as the user wrote it."""
+class Access:
+    """How the workspace is reached, as the user wrote it."""
 
     region: Region = "auto"
     api_url: ApiUrl = None
     access_token_from: AccessTokenFrom = None
-    tables: Only = None
-    exclude: Exclude = None
     max_rps: MaxRps = 10.0
     budget_share: BudgetShare = "100%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Access):
+    """What is to be read, as the user wrote it."""
+
+    tables: Only = None
+    exclude: Exclude = None
+
+    @classmethod
+    def of(cls, access: Access, names: Iterable[str]) -> Source:
+        """These tables, by that access."""
+        return cls(tables=",".join(names), **{one.name: getattr(access, one.name) for one in fields(Access)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +288,13 @@ class Shaping:
     table_prefix: TablePrefix = ""
     column_prefix: ColumnPrefix = ""
     column_case: ColumnCase = "as-is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling(Shaping):
+    """As that, where a copy is filled: also what becomes of people who are gone, as the user wrote it."""
+
+    erase: Erase = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

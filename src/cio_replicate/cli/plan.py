@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,16 +19,18 @@ from cio_replicate.cli.connect import (
     addresses_of,
     connected,
     connection_of,
+    names_of,
     rules_of,
     state_root,
     tables_of,
+    treatments_of,
 )
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
 from cio_replicate.cli.options import AsJson, MaybeCopy, Wanted
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
-from cio_replicate.load.open import destination_at
+from cio_replicate.load.open import destinations_at
 from cio_replicate.replication.estimate import Modes, estimate, modes, total
 from cio_replicate.replication.planner import LOG
 from cio_replicate.replication.predict import Estimate, Past, Speed, last_complete
@@ -35,6 +38,7 @@ from cio_replicate.settings import connection as settings
 from cio_replicate.settings.again import Rules
 from cio_replicate.settings.connection import Connection
 from cio_replicate.settings.destinations import Address
+from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table
 
@@ -57,12 +61,14 @@ def plan(wanted: Wanted, output: AsJson) -> int:
     """Estimate and print; the exit code. Raises SettingsError and AccessError."""
     clock, copy = SystemClock(), wanted.copy
     connection = connection_of(wanted.source, clock, wanted.since.start_date)
-    tables = tables_of(wanted.source, wanted.shaping)
+    tables = tables_of(names_of(wanted.source), wanted.shaping)
+    treatments = treatments_of(wanted.shaping, [table.name for table in tables])
     rules = rules_of(wanted.again, tables, wanted.shaping)
     addresses = addresses_of((copy.to or []) if isinstance(copy, MaybeCopy) else [])
     dataset = settings.dataset(copy.dataset)
     with _past(addresses, dataset, state_root(copy.state_dir), tables) as past:
-        made = asyncio.run(_plan(connection, tables, past, rules, clock))
+        again = {name: at for name, at in past.positions.items() if not _is_read_whole(treatments.get(name))}
+        made = asyncio.run(_plan(connection, tables, replace(past, positions=again), rules, clock))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())
     else:
@@ -72,16 +78,20 @@ def plan(wanted: Wanted, output: AsJson) -> int:
     return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
 
 
+def _is_read_whole(treatment: Treatment | None) -> bool:
+    return treatment is not None and treatment.mode is Mode.FULL
+
+
 @contextmanager
 def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequence[Table]) -> Iterator[Past]:
-    """What earlier runs have left, while the copy is open; of several, the first."""
+    """What earlier runs have left, while the copy is open."""
     if not addresses:
         yield Past()
         return
     folder = folder_of(root, addresses, dataset)
     last = last_complete(past_runs(folder, 100))
     log = next((one for one in tables if one.name == LOG), table_named(LOG))
-    copy = destination_at(addresses[0], dataset, folder, read_only=True)
+    copy = destinations_at(addresses, dataset, folder, read_only=True)
     try:
         yield Past(copy, copy.positions(), last, log) if copy.look() is not None else Past(last=last)
     finally:

@@ -11,9 +11,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import SystemClock
-from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, tables_of
+from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import AsJson, Shaping, Source
+from cio_replicate.cli.options import Access, AsJson, Shaping
 from cio_replicate.cli.terminal import counted, product, say, write_json
 from cio_replicate.replication.preview import preview as first_rows
 from cio_replicate.settings.connection import Connection
@@ -22,10 +22,10 @@ from cio_replicate.tables.declare import Table
 LONGEST = 60  # characters of a value
 
 
-def preview(name: str, rows: int, source: Source, shaping: Shaping, output: AsJson) -> int:
+def preview(name: str, rows: int, access: Access, shaping: Shaping, output: AsJson) -> int:
     """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
-    (table,) = tables_of(Source(tables=name), shaping)
-    found = asyncio.run(_ask(connection_of(source, SystemClock()), table, rows))
+    table = tables_of(names_among([name]), shaping)[0]
+    found = asyncio.run(_ask(connection_of(access, SystemClock()), table, rows))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +14,21 @@ from rich.text import Text
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.cli.connect import addresses_of, state_root, tables_of
 from cio_replicate.cli.execute import folder_of
-from cio_replicate.cli.options import AsJson, Copy, Shaping, Source
+from cio_replicate.cli.options import AsJson, Copy, Shaping
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
+from cio_replicate.cli.summary import PROOF_STYLES
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
-from cio_replicate.load.open import destination_at
+from cio_replicate.load.open import destinations_at
+from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, iso
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.destinations import Address
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Table
 
-NEWEST_RUNS = 5
+NEWEST_RUNS, LOOKED_AT = 5, 20
+ROOMY = 100  # columns of a terminal that leave room for everything
 
 
 class TableStatus(msgspec.Struct, kw_only=True):
@@ -36,6 +39,7 @@ class TableStatus(msgspec.Struct, kw_only=True):
     start: str | None = None
     through: str | None = None
     latest: str | None = None
+    verdict: str | None = None  # of the newest run of this machine that found one
 
 
 class CopyStatus(msgspec.Struct, kw_only=True):
@@ -55,8 +59,9 @@ def status(copy: Copy, shaping: Shaping, output: AsJson) -> int:
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     found = CopyStatus(destination=" and ".join(one.shown for one in addresses), dataset=dataset)
-    _look(found, addresses[0], folder, tables_of(Source(), shaping))
-    found.runs = past_runs(folder, NEWEST_RUNS)
+    runs = past_runs(folder, LOOKED_AT)
+    _look(found, addresses, folder, tables_of(catalogue.names(), shaping), verdicts(runs))
+    found.runs = runs[:NEWEST_RUNS]
     found.unfinished = unfinished(folder, catalogue.names())
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
@@ -65,8 +70,23 @@ def status(copy: Copy, shaping: Shaping, output: AsJson) -> int:
     return 0
 
 
-def _look(found: CopyStatus, address: Address, folder: Path, tables: Sequence[Table]) -> None:
-    copy = destination_at(address, found.dataset, folder, read_only=True)
+def verdicts(runs: Sequence[Report]) -> dict[str, str]:
+    """What the newest of these runs, which come first, found of each table."""
+    found: dict[str, str] = {}
+    for table in (table for run in runs for table in run.tables):
+        if table.proof is not None:
+            found.setdefault(table.name, table.proof.verdict)
+    return found
+
+
+def _look(
+    found: CopyStatus,
+    addresses: Sequence[Address],
+    folder: Path,
+    tables: Sequence[Table],
+    judged: Mapping[str, str],
+) -> None:
+    copy = destinations_at(addresses, found.dataset, folder, read_only=True)
     try:
         found.exists = copy.look() is not None
         positions = copy.positions() if found.exists else {}
@@ -80,7 +100,7 @@ def _look(found: CopyStatus, address: Address, folder: Path, tables: Sequence[Ta
         position = positions.get(table.name)
         if position is None:
             continue
-        one = TableStatus(name=table.name, rows=counts.get(table.name))
+        one = TableStatus(name=table.name, rows=counts.get(table.name), verdict=judged.get(table.name))
         dated = table.start_date_column is not None
         one.start, one.through = iso(position.start) if dated else None, iso(position.through)
         one.latest = iso(position.latest) if position.latest is not None else None
@@ -94,7 +114,7 @@ def _print(console: Console, found: CopyStatus) -> None:
         say(console, found.problem)
         console.print()
     elif found.tables:
-        console.print(_positions(found.tables))
+        console.print(_positions(found.tables, roomy=console.width >= ROOMY))
         console.print()
     elif not found.runs:
         say(console, "Nothing has been copied here yet: `cio-replicate sync` does it.")
@@ -113,16 +133,18 @@ def waiting(one: Unfinished) -> str:
     return f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {landed}."
 
 
-def _positions(tables: Sequence[TableStatus]) -> Grid:
+def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:
     grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("table", no_wrap=True)
     grid.add_column("rows", justify="right", no_wrap=True)
-    for name in ("since", "complete to (UTC)", "newest row"):
+    for name in ("since", "complete to (UTC)", *(["newest row"] if roomy else []), "proof"):
         grid.add_column(name, no_wrap=True)
     for one in tables:
         rows = number(one.rows) if one.rows is not None else ""
         through = _minute(one.through) if one.through else Text("not complete yet", "yellow")
-        grid.add_row(one.name, rows, (one.start or "")[:10], through, _minute(one.latest) if one.latest else "")
+        latest = [_minute(one.latest) if one.latest else ""] if roomy else []
+        verdict = Text(one.verdict, PROOF_STYLES[Verdict(one.verdict)]) if one.verdict else ""
+        grid.add_row(one.name, rows, (one.start or "")[:10], through, *latest, verdict)
     return grid
 
 

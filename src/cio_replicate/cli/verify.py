@@ -15,21 +15,24 @@ from rich.table import Table as Grid
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.connect import (
+    IMPATIENT,
     addresses_of,
     connected,
     connection_of,
+    names_of,
     state_root,
     tables_of,
 )
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson, Copy, Shaping, Source
-from cio_replicate.cli.summary import outcome
+from cio_replicate.cli.summary import PROOF_STYLES, outcome
 from cio_replicate.cli.terminal import counted, number, product, say, write_json
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.destination import Destination
 from cio_replicate.load.nowhere import Nowhere
 from cio_replicate.load.open import destinations_at
+from cio_replicate.load.several import missing_in
 from cio_replicate.replication.estimate import people_by_workspace
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.proof import Verdict
@@ -55,16 +58,18 @@ def verify(copy: Copy, source: Source, shaping: Shaping, most_requests: int, out
     """Verify and print; the exit code: 1 when a table is short. Raises SettingsError and AccessError."""
     clock = SystemClock()
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
-    tables = tables_of(source, shaping)
+    tables = tables_of(names_of(source), shaping)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     with StateFolder(folder) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:
-            if destination.look() is None:
-                raise SettingsError(f"There is no copy in {addresses[0].shown}.", "Run `sync` first.")
-            reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in _copied(destination, tables)]
+            missing = [name or addresses[0].shown for name in missing_in(destination)]
+            if missing:
+                raise SettingsError(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
+            copied = _copied(destination, tables)
+            reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
             people: list[int] = []
-            requests = asyncio.run(_count(destination, tables, reports, people, source, most_requests, clock))
+            requests = asyncio.run(_count(destination, copied, reports, people, source, most_requests, clock))
             by_name = {one.name: one for one in tables}
             run_id = f"verify-{uuid.uuid4().hex[:12]}"
             Prover(destination, by_name, run_id, int(clock.now()), deep=True, people=people).prove(reports)
@@ -102,13 +107,14 @@ def countable(tables: Sequence[Table], rows: dict[str, int], most_requests: int)
 
 
 def _copied(destination: Destination, tables: Sequence[Table]) -> list[Table]:
+    """The tables that were read to their end at least once."""
     positions = destination.positions()
     return [one for one in tables if one.name in positions]
 
 
 async def _count(
     destination: Destination,
-    tables: Sequence[Table],
+    copied: Sequence[Table],
     reports: Sequence[TableReport],
     people: list[int],
     source: Source,
@@ -117,18 +123,22 @@ async def _count(
 ) -> int:
     """Count lists at the source, into the reports, and people, into `people`; how many requests that took."""
     by_name = {one.name: one for one in reports}
-    copied = [one for one in tables if one.name in by_name]
-    chosen = countable(copied, {one.name: destination.live(one) for one in copied}, most_requests)
-    if not chosen:
+    count_people = most_requests > 0 and any(one.reading is Reading.PEOPLE for one in copied)
+    rows = {one.name: destination.live(one) for one in copied}
+    chosen = countable(copied, rows, most_requests - count_people)
+    if not chosen and not count_people:
         return 0
-    start = min(destination.positions()[one.name].start for one in chosen)
-    with tempfile.TemporaryDirectory() as folder, StateFolder(Path(folder) / "count") as held:
-        async with connected(connection_of(source, clock), clock) as client:
-            order = Order(tuple(chosen), start, prove=False)
-            counted_at_source = await Run(order, client, Nowhere(), held, clock, lambda _: None).execute()
-            people += await people_by_workspace(client) if "customers" in by_name else []
-            requests = client.totals.requests
-    for one in counted_at_source.tables:
+    positions = destination.positions()
+    starts = sorted({positions[one.name].start for one in chosen})
+    found: list[TableReport] = []
+    async with connected(connection_of(source, clock), clock, IMPATIENT) as client:
+        for start in starts:  # a list is counted from the start date that its table has
+            order = Order(tuple(one for one in chosen if positions[one.name].start == start), start, prove=False)
+            with tempfile.TemporaryDirectory() as folder, StateFolder(Path(folder) / "count") as held:
+                found += (await Run(order, client, Nowhere(), held, clock, lambda _: None).execute()).tables
+        people += await people_by_workspace(client) if count_people else []
+        requests = client.totals.requests
+    for one in found:
         report = by_name[one.name]
         report.listed, report.left_out, report.requests = one.listed, one.left_out, one.requests
         if one.status is not Status.COMPLETE:
@@ -150,15 +160,18 @@ def _print(found: Verified) -> None:
             grid.add_row(one.name, source, number(proof.rows), outcome(one))
     console.print(grid)
     console.print()
-    short = [one for one in found.tables if one.proof is not None and one.proof.verdict is Verdict.SHORT]
-    every = counted(len(found.tables), "table")
-    if short:
-        say(console, f"{len(short)} of {every} are not true.", "bold red")
-    else:
-        say(console, f"{every} verified: the copy holds what was loaded into it.", "bold")
-    say(console, f"It took {counted(found.requests, 'request')}.")
+    say(console, sentence(found), "bold red" if found.status == "short" else "bold")
     for one in found.tables:
         if one.proof is not None and one.proof.verdict in (Verdict.SHORT, Verdict.UNPROVED):
-            say(console, f"{one.name}: {one.proof.why}", "red" if one.proof.verdict is Verdict.SHORT else "")
+            say(console, f"{one.name}: {one.proof.why}", PROOF_STYLES[one.proof.verdict])
         for note in one.notes:
             say(console, f"{one.name}: {note}")
+
+
+def sentence(found: Verified) -> str:
+    """What was found in one sentence."""
+    verdicts = [one.proof.verdict for one in found.tables if one.proof is not None]
+    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in Verdict if one in verdicts)
+    told = "is not true" if found.status == "short" else "holds what was loaded into it"
+    every, requests = counted(len(found.tables), "table"), counted(found.requests, "request")
+    return f"The copy {told}: {every}, {counts or 'nothing to verify'}; it took {requests}."

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 #: Entries about something that happened to a person, to an object or to a relationship, but not in the person's own
 #: record. Of all others, also of types not known yet, it is taken that they changed the person.
 _CHANGES_NOBODY = re.compile(
@@ -13,8 +15,10 @@ _CHANGES_NOBODY = re.compile(
     r"|(event|page|screen|webhook_event|skipped_update)$"
     r"|_[or]:"
 )
-_GONE = "profile_delete"
+DELETED, MERGED = "profile_delete", "profile_merge"
 PREFIX = "cio_"
+
+_roles = msgspec.json.Decoder(dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def changed_people(entries: Iterable[Entry]) -> Named:
         who = _who(entry)
         if who is None or (entry.type is not None and _CHANGES_NOBODY.match(entry.type)):
             continue
-        when = gone if entry.type == _GONE else changed
+        when = gone if entry.type == DELETED else changed
         when[who] = max(when.get(who, 0), entry.at or 0)
     stay = sorted(who for who, at in changed.items() if who not in gone or gone[who] < at)
     return Named(
@@ -58,3 +62,52 @@ def _who(entry: Entry) -> tuple[str, str] | None:
     if entry.cio_id:
         return "cio_id", entry.cio_id.removeprefix(PREFIX)
     return ("id", entry.id) if entry.id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A person who is gone by the log's word: when (unix seconds), and into whom, if it was a merge; by which entry."""
+
+    cio_id: str
+    at: int
+    into: str | None
+    entry: str
+
+
+def departure(entry: Entry, key: str, data: str | None) -> Departure | None:
+    """Who is gone by an entry of the log; None where it does not tell.
+
+    Whom it names is deleted by `profile_delete`. Of `profile_merge` the API's description has no more than the name:
+    in its `data` the one who was merged is called `secondary` and the one who stays `primary`, as where merges are
+    asked for, and whoever is not there is the one whom the entry names. Where neither is there, nobody is known to be
+    gone.
+    """
+    named = entry.cio_id.removeprefix(PREFIX) if entry.cio_id else ""
+    if entry.type == DELETED and named:
+        return Departure(named, entry.at or 0, None, key)
+    if entry.type != MERGED:
+        return None
+    primary, secondary = _in(data, "primary"), _in(data, "secondary")
+    gone, into = secondary or (named if primary else ""), primary or named
+    return Departure(gone, entry.at or 0, into or None, key) if gone and gone != into else None
+
+
+def alive_after(entries: Iterable[Entry]) -> dict[str, int]:
+    """Until when the log shows people to be there: the last moment (unix seconds) at which it names each as changed."""
+    last: dict[str, int] = {}
+    for entry in entries:
+        who = _who(entry)
+        changes = entry.type is None or not (entry.type == DELETED or _CHANGES_NOBODY.match(entry.type))
+        if who is not None and who[0] == "cio_id" and changes:
+            last[who[1]] = max(last.get(who[1], 0), entry.at or 0)
+    return last
+
+
+def _in(data: str | None, role: str) -> str:
+    """The `cio_id` of the person in this role of a merge; "" where `data` does not tell."""
+    try:
+        who = _roles.decode(data or "").get(role)
+    except msgspec.DecodeError:
+        return ""
+    cio_id = who.get("cio_id") if isinstance(who, dict) else who
+    return cio_id.removeprefix(PREFIX) if isinstance(cio_id, str) else ""

@@ -87,16 +87,20 @@ class StateFolder:
 
     @property
     def journal(self) -> Journal:
-        """The journal, made when it is first needed; files that it does not know are removed then."""
+        """The journal, made when it is first needed; the folder is tidied then."""
         if self._journal is None:
             file = self.path / "journal.sqlite"
             file.touch(mode=0o600)  # SQLite gives the files beside it the same permissions
             self._journal = Journal(file)
-            known = self._journal.files()
-            for file in self._pages.iterdir():
-                if file.name not in known:
-                    file.unlink()
+            self.tidy()
         return self._journal
+
+    def tidy(self) -> None:
+        """Remove the files that the journal does not know. Nothing may be landing meanwhile."""
+        known = self.journal.files()
+        for file in self._pages.iterdir():
+            if file.name not in known:
+                file.unlink()
 
     def file(self, name: str) -> Path:
         """The path of a landed file."""

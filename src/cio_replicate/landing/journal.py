@@ -13,7 +13,7 @@ import msgspec
 from cio_replicate.api.paging import Place
 from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.landing.position import Position, from_text, to_text
-from cio_replicate.landing.read import Kept, LandedPage, Part, Read, Tally
+from cio_replicate.landing.read import KeptRead, LandedPage, Part, Read, Tally
 from cio_replicate.tables.declare import Column, ColumnType
 
 VERSION = 1
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS kept_pages (
   number INTEGER PRIMARY KEY, table_name TEXT NOT NULL, read_id TEXT NOT NULL, file TEXT NOT NULL,
   rows INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS kept_reads (
-  table_name TEXT PRIMARY KEY, read_id TEXT NOT NULL, position TEXT NOT NULL) STRICT;
+  table_name TEXT NOT NULL, read_id TEXT PRIMARY KEY, position TEXT NOT NULL, tells_gone INTEGER NOT NULL,
+  at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, started INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
 """
@@ -193,14 +194,23 @@ class Journal:
             sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
 
     def forget(self, read: Read) -> None:
-        """Remove a read with its parts and pages: it is worth nothing any more."""
+        """Remove a read with its parts and pages, kept ones too: it is worth nothing any more."""
         with self._transaction() as sql:
             sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
+            sql.execute("DELETE FROM kept_reads WHERE read_id = ?", (read.id,))
+            sql.execute("DELETE FROM kept_pages WHERE read_id = ?", (read.id,))
 
     def closed(self, read: Read, commit: int, at: int) -> None:
-        """Remove a read whose position is in the destination, and remember that this run is done with its table."""
+        """Remove a read whose position is in the destination, and remember that this run is done with its table.
+
+        Its pages are kept if `keep_read` said so.
+        """
         with self._transaction() as sql:
             sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
+            sql.execute(
+                "DELETE FROM kept_pages WHERE read_id = ? AND read_id NOT IN (SELECT read_id FROM kept_reads)",
+                (read.id,),
+            )
             sql.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (read.table, read.id, at))
             sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
 
@@ -244,43 +254,66 @@ class Journal:
             sql.execute("DELETE FROM discovered")
             sql.execute("DELETE FROM done")
 
-    def keep(self, table: str, read_id: str, pages: Sequence[LandedPage]) -> None:
+    def keep(self, read: Read, pages: Sequence[LandedPage]) -> None:
         """Keep pages beyond their loading."""
         with self._transaction() as sql:
             sql.executemany(
                 "INSERT OR IGNORE INTO kept_pages VALUES (?, ?, ?, ?, ?)",
-                [(page.number, table, read_id, page.file, page.rows) for page in pages],
+                [(page.number, read.table, read.id, page.file, page.rows) for page in pages],
             )
 
-    def keep_read(self, table: str, position: Position, *, whole: bool) -> list[str]:
-        """Keep the position that a closed read brought; the files of pages that are not needed beside it any more.
+    def keep_read(self, read: Read, position: Position, *, tells_gone: bool, alone: bool, at: int) -> bool:
+        """Keep a read that is closed at that moment; with `alone` none before it is needed any more.
 
-        With `whole` those are all pages of earlier reads.
+        Returns whether it is kept: not when some of its pages are gone, nor when it goes on from a read that is not
+        kept.
         """
         with self._transaction() as sql:
-            sql.execute("INSERT OR REPLACE INTO kept_reads VALUES (?, ?, ?)", (table, position.read, to_text(position)))
-            if not whole:
-                return []
-            older = (table, position.read)
-            files = [
-                row[0]
-                for row in sql.execute("SELECT file FROM kept_pages WHERE table_name = ? AND read_id != ?", older)
-            ]
-            sql.execute("DELETE FROM kept_pages WHERE table_name = ? AND read_id != ?", older)
-        return files
+            (rows,) = sql.execute(
+                "SELECT coalesce(sum(rows), 0) FROM kept_pages WHERE read_id = ?", (read.id,)
+            ).fetchone()
+            before = [row[0] for row in sql.execute("SELECT read_id FROM kept_reads WHERE read_id != ?", (read.id,))]
+            follows = alone or read.base is None or read.base.read in before
+            if rows < read.tally.rows + read.tally.seen or not follows:
+                return False
+            sql.execute(
+                "INSERT OR REPLACE INTO kept_reads VALUES (?, ?, ?, ?, ?)",
+                (read.table, read.id, to_text(position), tells_gone, at),
+            )
+            if alone:
+                older = (read.table, read.id)
+                sql.execute("DELETE FROM kept_reads WHERE table_name = ? AND read_id != ?", older)
+                sql.execute("DELETE FROM kept_pages WHERE table_name = ? AND read_id != ?", older)
+        return True
 
-    def kept(self, table: str) -> Kept | None:
-        """What is kept of a table: its last position, and all pages of it and of the reads that it stands on."""
+    def kept(self, table: str) -> list[KeptRead]:
+        """The reads of a table that are kept, each standing on those before it."""
         with self._transaction() as sql:
-            row = sql.execute("SELECT read_id, position FROM kept_reads WHERE table_name = ?", (table,)).fetchone()
-            pages = sql.execute(
-                "SELECT number, file, rows, read_id FROM kept_pages WHERE table_name = ? ORDER BY number", (table,)
+            reads = sql.execute(
+                "SELECT read_id, position, tells_gone, at FROM kept_reads WHERE table_name = ? ORDER BY rowid", (table,)
             ).fetchall()
-        if row is None:
-            return None
-        every = [LandedPage(number, file, rows, loaded=False) for number, file, rows, _ in pages]
-        last = [page for page, (*_, read) in zip(every, pages, strict=True) if read == row[0]]
-        return Kept(from_text(row[1]), every, last)
+            pages = sql.execute(
+                "SELECT read_id, number, file, rows FROM kept_pages WHERE table_name = ? ORDER BY number", (table,)
+            ).fetchall()
+        found = []
+        for read, position, tells_gone, at in reads:
+            own = [LandedPage(number, file, rows, loaded=False) for of, number, file, rows in pages if of == read]
+            found.append(KeptRead(from_text(position), own, bool(tells_gone), at))
+        return found
+
+    def kept_files(self) -> set[str]:
+        """The names of the files that are kept beyond their loading."""
+        with self._transaction() as sql:
+            return {row[0] for row in sql.execute("SELECT file FROM kept_pages")}
+
+    def forget_table(self, table: str) -> None:
+        """Remove all that is known of a table, its kept pages too; files that nothing names are removed later."""
+        with self._transaction() as sql:
+            sql.execute("DELETE FROM reads WHERE table_name = ?", (table,))
+            sql.execute("DELETE FROM done WHERE table_name = ?", (table,))
+            sql.execute("DELETE FROM kept_reads WHERE table_name = ?", (table,))
+            sql.execute("DELETE FROM kept_pages WHERE table_name = ?", (table,))
+            sql.execute("DELETE FROM discovered WHERE table_name = ?", (table,))
 
     def reads(self) -> list[Read]:
         """All reads that have begun and are not closed."""

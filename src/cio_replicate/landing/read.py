@@ -21,6 +21,7 @@ class Tally(msgspec.Struct, kw_only=True):
     withheld: int = 0  # values left out because a rule reaches into them and they are not of the shape to follow it
     ignored: dict[str, int] = msgspec.field(default_factory=dict)  # new fields that are left out, and how many values
     rules: str = ""  # the rules for columns by which its pages were landed, as `Table.rules` has them
+    stretch: tuple[int, int] | None = None  # the creation times (unix seconds) that it reads, if it reads nothing else
     latest: int | None = None  # highest and lowest unix second in the table's position column
     earliest: int | None = None
     skipped: list[str] = msgspec.field(default_factory=list)  # parts that do not exist, one sentence each
@@ -75,12 +76,13 @@ class LandedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of a table beyond its loading: the position, its pages in landing order, and those of the last read.
+class KeptRead:
+    """A read that is kept beyond its loading: the position that it brought, its pages in landing order, when it ended.
 
-    The pages of the last read tell which rows of a list are there.
+    With `tells_gone` a row that it does not have is gone.
     """
 
     position: Position
     pages: list[LandedPage]
-    last: list[LandedPage]
+    tells_gone: bool
+    at: int  # unix seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -12,30 +12,41 @@ from cio_replicate.load.destination import Batch, Changes
 from cio_replicate.load.expected import Keys
 from cio_replicate.load.ledger import Ledger
 from cio_replicate.load.merge import Goal, Merge
-from cio_replicate.load.sql import KEY, Staging
+from cio_replicate.load.sql import KEY, Blanked, Staging
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.settings.modes import Mode
+from cio_replicate.tables.declare import Column
 
 MAIN, CHANGES = "merged", "noted"  # temporary tables
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """A table and the one for its changes, as they stand in the store."""
+    """A table and the one for its changes, as they stand in the store; `left` are columns that are copied no more."""
 
     main: Shape
     changes: Shape
+    left: Sequence[Column]
 
 
 class Compared:
     """A batch beside the ledger `keys` of its table. Call the methods in their order, within one transaction."""
 
-    def __init__(self, batch: Batch, ledger: Ledger, keys: str, shapes: Shapes, *, nul_allowed: bool) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        ledger: Ledger,
+        keys: str,
+        shapes: Shapes,
+        *,
+        nul_allowed: bool,
+        blanked: Blanked | None = None,
+    ) -> None:
         self._batch = batch
         self._ledger = ledger
         self._keys = keys
         self._shapes = shapes
-        self._clean = not nul_allowed
+        self._staging = Staging(digest=True, without_nul=not nul_allowed, blanked=blanked)
         self.changes = Changes()
         self.came, self.went = Keys(), Keys()
 
@@ -44,21 +55,19 @@ class Compared:
         run = self._ledger.run
         run(f"CREATE OR REPLACE TEMP TABLE wanted ({KEY} VARCHAR, digest BLOB)")
         paths = [str(path) for path in self._batch.files]
-        staging = Staging(digest=True, without_nul=self._clean)
         if paths:
-            self._stage(paths, staging)
+            self._stage(paths, self._staging)
             run(
                 f"INSERT INTO wanted SELECT s.{KEY}, unhex(s._cio_digest) FROM staged AS s LEFT JOIN {self._keys} AS k "
                 f"ON k.{KEY} = s.{KEY} WHERE k.digest IS DISTINCT FROM unhex(s._cio_digest) OR NOT k.live"
             )
             run("DROP VIEW staged")
             run("DROP TABLE IF EXISTS stale")
-        close = self._batch.close
-        if close is None or close.seen is None:
-            run(f"CREATE OR REPLACE TEMP TABLE gone ({KEY} VARCHAR)")
+        close, live = self._batch.close, f"SELECT {KEY} FROM {self._keys} WHERE live"
+        if close is not None and close.seen is not None:
+            run(sql.gone(live, [str(path) for path in close.seen], sql.key_of(self._staging)))
         else:
-            live = f"SELECT {KEY} FROM {self._keys} WHERE live"
-            run(sql.gone(live, [str(path) for path in close.seen], sql.key_of(staging)))
+            run(sql.known_gone(live), [list(self._batch.gone or ())])
         self._count()
 
     def work_out(self, store: Store, commit: int) -> None:
@@ -70,19 +79,27 @@ class Compared:
             self._fetch(store, f"SELECT {KEY} FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
         if not treatment.removes or treatment.mode is Mode.CHANGES:
             self._fetch(store, f"SELECT {KEY} FROM gone")
-        goal = Goal(MAIN, CHANGES, batch.columns, treatment, batch.run_id, commit)
-        merge = Merge(run, goal, Staging(digest=True, without_nul=self._clean, wanted_only=True))
+        goal = Goal(MAIN, CHANGES, batch.columns, self._shapes.left, treatment, batch.run_id, commit)
+        merge = Merge(run, goal, replace(self._staging, wanted_only=True))
         if self.changes.inserted or self.changes.updated:
             merge.add([str(path) for path in batch.files])
         run("CREATE OR REPLACE TEMP TABLE leaving AS SELECT * FROM gone")
-        merge.remove_gone(batch.close.at if batch.close is not None else 0)
+        whole = batch.close is not None and batch.close.seen is not None
+        merge.remove_gone(batch.close.at if batch.close is not None and whole else batch.gone_at)
 
     @property
     def writes(self) -> bool:
         """Whether the table is to be written; rows that an earlier mode has left marked as deleted may have to go."""
         if self.changes != Changes():
             return True
-        return self._batch.treatment.removes and self._number(f"SELECT count(*) FROM {self._keys} WHERE NOT live") > 0
+        return self._removes_all and self._number(f"SELECT count(*) FROM {self._keys} WHERE NOT live") > 0
+
+    @property
+    def _removes_all(self) -> bool:
+        """Whether rows that are gone leave the table, and those that were marked before with them."""
+        close = self._batch.close
+        told = self._batch.gone is not None or (close is not None and close.seen is not None)
+        return self._batch.treatment.removes and told
 
     @property
     def notes(self) -> bool:
@@ -96,7 +113,7 @@ class Compared:
     def merged(self) -> Edit:
         """What is to become of the table."""
         gone = pa.array([], pa.string())
-        if self._batch.treatment.removes:
+        if self._removes_all:
             rows = self._ledger.run(self._leaving()).fetchall()
             gone = pa.array([key for (key,) in rows], pa.string())
         return self._ledger.edit(MAIN, self._shapes.main, gone)
@@ -104,7 +121,7 @@ class Compared:
     def enter(self) -> None:
         """Note in the ledger what the store holds now."""
         run, keys = self._ledger.run, self._keys
-        if self._batch.treatment.removes:
+        if self._removes_all:
             run(f"DELETE FROM {keys} WHERE {KEY} IN ({self._leaving()})")
         else:
             run(f"UPDATE {keys} SET live = false WHERE {KEY} IN (SELECT {KEY} FROM leaving)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,13 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Landed pages of one table, in landing order, that go in together; with `close` when they are the last."""
+    """Landed pages of one table, in landing order, that go in together; with `close` when they are the last.
+
+    `gone` are keys of rows that are known to be gone though no whole read told it; none of them is in the pages, and
+    where a whole read tells, they say nothing. As at its end, rows that were marked before leave a table from which
+    deleted rows are removed. With `as_it_is` there is nothing but `gone`, and the mode is the one that the table shows,
+    whatever `treatment` says of it.
+    """
 
     table: Table
     columns: Sequence[Column]
@@ -33,6 +39,9 @@ class Batch:
     run_id: str
     close: Close | None = None
     treatment: Treatment = USUAL
+    gone: Sequence[str] | None = None
+    gone_at: int = 0  # unix seconds; becomes `_cio_deleted_at` of those rows
+    as_it_is: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,14 @@ class Changes:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The rows of one table that are about people, by `cio_id`: how many, and the keys of those that do not name it."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    otherwise: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +103,15 @@ class Destination(Protocol):
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
         after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there, system columns among them, in no certain order.
 
         Only rows with one of these keys (`_cio_key`), if `keys` are given; only those written at `synced_since` (unix
         seconds) or later, if that is given; only those whose moment in a column is not before one, if `after` gives
-        both; and only those that are not deleted, if `live`. A column that the table
-        lacks holds None, and a table that is not there yet has no rows.
+        both; only those whose text in a column is one of several, if `among` gives these; and only those that are not
+        deleted, if `live`. A column that the table lacks holds None, and a table that is not there yet has no rows.
         """
         ...
 
@@ -130,6 +148,21 @@ class Destination(Protocol):
 
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        ...
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """All rows of a table that `record` has written; none when it is not there."""
+        ...
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Empty what may be personal in all rows about these people, versions and noted changes among them.
+
+        `people` leads from each `cio_id` to the ids and addresses by which rows name the person that lack it, or that
+        have it wrong. Returns what was found, by the table's name in the copy; done a second time it changes nothing.
+        As long as the record `_cio_erasures` names a person without a return, `write` leaves these columns empty in
+        rows that name the person or have one of the keys in it, but for the table of people: whoever is listed is there
+        again.
+        """
         ...
 
     def recount(self, table: Table) -> None:

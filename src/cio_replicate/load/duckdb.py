@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.landing.position import to_text
-from cio_replicate.load import expected, sql, sql_modes, trial
-from cio_replicate.load.destination import Batch, Changes, Identity
+from cio_replicate.load import erase, expected, sql, sql_modes, trial
+from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.duckdb_file import MEMORY, MORE_MEMORY, DuckDBFile, file_at
 from cio_replicate.load.expected import Facts, Keys
 from cio_replicate.load.merge import Goal, Merge
 from cio_replicate.load.shapes import left_columns
+from cio_replicate.load.sql import AS_IT_IS, Staging
 from cio_replicate.load.store import Shape
-from cio_replicate.settings.modes import Mode
+from cio_replicate.settings.modes import Mode, as_shown
+from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
 from cio_replicate.tables.system import (
     CHANGE_COLUMNS,
     CHANGES_SUFFIX,
     COPY,
+    ERASURES,
     HISTORY_COLUMNS,
     POSITIONS,
     RECORDS,
     SYSTEM_COLUMNS,
 )
+
+T = TypeVar("T")
 
 #: DuckDB writes groups of 122,880 rows straight into the file when one commit brings that many; smaller ones go through
 #: its log, and are written again with each checkpoint until their group is full. Just under two groups costs a third
@@ -81,8 +89,14 @@ class DuckDBDestination(DuckDBFile):
 
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""
+        if batch.as_it_is:
+            there = self._columns(batch.table.target)
+            if sql.KEY not in there:
+                return Changes()
+            noted = self._exists(batch.table.target + CHANGES_SUFFIX)
+            batch = replace(batch, treatment=as_shown(versions="_cio_is_current" in there, noted=noted))
         try:
-            changes = self._written(batch)
+            changes: Changes = self._with_room(lambda result: self._written(batch, result))
         except duckdb.Error as error:
             raise LoadError(
                 f"DuckDB did not accept rows of {batch.table.name} ({str(error).splitlines()[0][:300]}).",
@@ -123,12 +137,18 @@ class DuckDBDestination(DuckDBFile):
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         names = [column.name for column in shape.columns]
         target, listed = self._name(shape.name), ", ".join(map(sql.quoted, names))
-        values = ", ".join(f"?::{sql.TYPES[column.type]}" for column in shape.columns)
+        key = sql.quoted(shape.key)
+        given = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
         with self._usable(), self._transaction():
             self._fit_table(shape.name, shape.columns)
-            for row in rows:
-                self._run(f"DELETE FROM {target} WHERE {sql.quoted(shape.key)} = ?", [row[shape.key]])
-                self._run(f"INSERT INTO {target} ({listed}) VALUES ({values})", [row.get(name) for name in names])
+            with self._given(given):
+                self._run(f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given)")
+                self._run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Empty what may be personal in all rows about these people, versions and noted changes among them."""
+        with self._usable():
+            return self._with_room(lambda result: self._blanked(table, people, result))
 
     def recount(self, table: Table) -> None:
         """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
@@ -154,24 +174,50 @@ class DuckDBDestination(DuckDBFile):
             facts.expected.pop(table.name, None)
             self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1, facts = ?", [expected.to_text(facts)])
 
-    def _written(self, batch: Batch) -> Changes:
-        """Write the batch; where it needs more memory, open the file anew with more and write it again."""
-        before, changes = self.identity().commits, None
+    def _with_room(self, step: Callable[[list[T]], None]) -> T:
+        """Do a step that is one commit; where it needs more memory, open the file anew with more and do it again.
+
+        It leaves its result in a list before it commits.
+        """
+        before, result = self.identity().commits, list[T]()
         try:
-            left = self._fit(batch)
-            with self._transaction():
-                changes = self._write(batch, left)
+            step(result)
         except duckdb.Error as error:
             if self._memory is None or not _lacks_memory(error) or self._found != file_at(self.file):
                 raise
         else:
-            return changes
+            return result[0]
         self.close()
         self._memory = MORE_MEMORY if self._memory == MEMORY else None
         self._open()
-        if changes is not None and self.identity().commits > before:  # it was only too much to tidy up after the commit
-            return changes
-        return self._written(batch)
+        if result and self.identity().commits > before:  # it was only too much to tidy up after the commit
+            return result[0]
+        return self._with_room(step)
+
+    def _written(self, batch: Batch, result: list[Changes]) -> None:
+        left = self._fit(batch)
+        with self._transaction():
+            result.append(self._write(batch, left))
+
+    def _blanked(self, table: Table, people: Mapping[str, Sequence[str]], result: list[dict[str, About]]) -> None:
+        found = {}
+        with self._transaction():
+            erase.note_people(self._run, people)
+            for name in (table.target, table.target + CHANGES_SUFFIX):
+                there = self._columns(name)
+                if erase.named_by(table, there):
+                    self._run(erase.note_rows(self._name(name), table, there))
+                    found[name] = erase.about(self._run, self._name(name))
+                    self._run(erase.blank(self._name(name), table, there))
+            self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1")
+            result.append(found)
+
+    def _blanks(self, batch: Batch, left: Sequence[Column]) -> Staging:
+        """What is left out of the rows of a batch, since it is about people who were erased."""
+        if not self._exists(ERASURES.name):
+            return AS_IT_IS
+        columns, erased = (*batch.columns, *left), self._name(ERASURES.name)
+        return Staging(blanked=erase.stays_blank(batch.table, columns, erased))
 
     def _write(self, batch: Batch, left: Sequence[Column]) -> Changes:
         name, facts = batch.table.name, self._facts()
@@ -185,15 +231,18 @@ class DuckDBDestination(DuckDBFile):
             batch.run_id,
             commit,
         )
-        merge, before = Merge(self._run, goal), facts.expected.get(name) or self.held(batch.table)
+        merge = Merge(self._run, goal, self._blanks(batch, left))
+        before = facts.expected.get(name) or self.held(batch.table)
         if batch.files:
             merge.add([str(path) for path in batch.files])
+        keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {sql.live_rows(self._columns(batch.table.target))}"
+        if batch.close is not None and batch.close.seen is not None:
+            self._run(sql.gone(keys, [str(path) for path in batch.close.seen]))
+            merge.remove_gone(batch.close.at)
+        elif batch.gone is not None:
+            self._run(sql.known_gone(keys), [list(batch.gone)])
+            merge.remove_gone(batch.gone_at)
         if batch.close is not None:
-            if batch.close.seen is not None:
-                live = sql.live_rows(self._columns(batch.table.target))
-                keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {live}"
-                self._run(sql.gone(keys, [str(path) for path in batch.close.seen]))
-                merge.remove_gone(batch.close.at)
             self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [name])
             self._run(
                 f"INSERT INTO {self._name(POSITIONS)} VALUES (?, ?, ?, to_timestamp(?))",
@@ -208,7 +257,7 @@ class DuckDBDestination(DuckDBFile):
         return expected.from_text(row[0] if row else None)
 
     def _fit(self, batch: Batch) -> Sequence[Column]:
-        """Make the tables of a batch, or bring them into the shape that its mode needs; the columns that it has no more."""
+        """Make the tables of a batch, or bring them into the shape of its mode; the columns that are copied no more."""
         name, treatment = batch.table.target, batch.treatment
         columns = (*batch.columns, *SYSTEM_COLUMNS)
         there = self._columns(name)

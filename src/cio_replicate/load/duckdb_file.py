@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.landing.position import Position, from_text
 from cio_replicate.load import sql
 from cio_replicate.load.destination import Identity
 from cio_replicate.load.expected import Keys
+from cio_replicate.load.store import Shape
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.system import COPY, POSITIONS
 
@@ -86,11 +88,13 @@ class DuckDBFile:
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
         after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
         there = self._columns(table.target)
-        if sql.KEY not in there or (after is not None and after[0] not in there):
+        named = [one[0] for one in (after, among) if one is not None]
+        if sql.KEY not in there or any(name not in there for name in named):
             return []
         statement = sql.find(
             self._name(table.target),
@@ -99,12 +103,22 @@ class DuckDBFile:
             by_key=keys is not None,
             by_time=synced_since is not None,
             after=None if after is None else after[0],
+            among=None if among is None else among[0],
             live=sql.live_rows(there) if live else None,
         )
         values = [*([] if keys is None else [list(keys)]), *([] if synced_since is None else [synced_since])]
-        values += [] if after is None else [after[1]]
+        values += [*([] if after is None else [after[1]]), *([] if among is None else [list(among[1])])]
         with self._usable():
             return self._run(statement, values).fetchall()
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """All rows of a table that `record` has written; none when it is not there."""
+        names = [column.name for column in shape.columns]
+        if not self._exists(shape.name):
+            return []
+        with self._usable():
+            rows = self._run(f"SELECT {', '.join(map(sql.quoted, names))} FROM {self._name(shape.name)}").fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def count(self, table: Table, column: str, first: int, last: int) -> int:
         """How many rows that are not deleted have a moment in this column from `first` to `last`."""
@@ -159,6 +173,16 @@ class DuckDBFile:
     def _run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         assert self._connection is not None, "look() or prepare() opens the file"  # noqa: S101 - a programmer's error
         return self._connection.execute(statement, list(values))
+
+    @contextmanager
+    def _given(self, rows: pa.Table) -> Iterator[None]:
+        """Within, statements know these rows as `given`."""
+        assert self._connection is not None  # noqa: S101 - as above
+        self._connection.register("given", rows)
+        try:
+            yield
+        finally:
+            self._connection.unregister("given")
 
     @staticmethod
     def _count(result: duckdb.DuckDBPyConnection) -> int:

@@ -53,12 +53,17 @@ class Facts(msgspec.Struct):
     expected: dict[str, Keys] = msgspec.field(default_factory=dict)
     found: dict[str, list[Found]] = msgspec.field(default_factory=dict)
     versions: list[str] = msgspec.field(default_factory=list)
+    turning: list[str] = msgspec.field(
+        default_factory=list
+    )  # those that are being brought from one layout to the other
     pending: Pending | None = None
 
     def note_found(self, table: str, columns: list[Column]) -> None:
-        """Remember the columns of a table that were found."""
-        if columns:
-            self.found[table] = [Found(column.name, column.type, column.path) for column in columns]
+        """Remember the columns of a table that were found; those that were found before are in its rows, and stay."""
+        now = {column.name: Found(column.name, column.type, column.path) for column in columns}
+        every = {one.name: one for one in self.found.get(table, [])} | now
+        if every:
+            self.found[table] = list(every.values())
 
 
 def to_text(facts: Facts) -> str:

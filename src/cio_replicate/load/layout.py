@@ -12,9 +12,8 @@ from cio_replicate.load import sql, sql_modes
 from cio_replicate.load.destination import Batch
 from cio_replicate.load.expected import Facts
 from cio_replicate.load.ledger import Ledger
-from cio_replicate.load.shapes import found_columns, main_shape
+from cio_replicate.load.shapes import left_in, main_shape
 from cio_replicate.load.store import Edit, Shape, Store
-from cio_replicate.tables.system import HISTORY_COLUMNS
 
 
 def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Callable[[], None]) -> None:
@@ -23,22 +22,24 @@ def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Calla
     Raises LoadError, saying why, where the table is not ours or versions would be lost.
     """
     name, versions = batch.table.name, batch.treatment.versions
-    if (name in facts.versions) == versions:
+    if (name in facts.versions) == versions and name not in facts.turning:
         if name not in facts.expected:
             _require_ours(store, batch.table.target)
         return
-    there = store.columns(batch.table.target)
-    columns = (*batch.table.columns, *found_columns(batch.table, facts))
-    if versions:
-        if there:
-            _require_ours(store, batch.table.target)
-            shape = main_shape(batch.table, columns, versions=True)
-            store.write(_first_versions(store, ledger, shape))
-        facts.versions.append(name)
-    else:
-        if there:
-            _refuse_to_lose(store, ledger, main_shape(batch.table, columns, versions=True), batch)
-        facts.versions.remove(name)
+    if store.columns(batch.table.target):
+        _require_ours(store, batch.table.target)
+        columns = (*batch.columns, *left_in(store, batch.table, batch.columns, facts))
+        shape = main_shape(batch.table, columns, versions=True)
+        if name in facts.versions:
+            _refuse_to_lose(store, ledger, shape, batch)
+            facts.versions.remove(name)
+        facts.turning.append(name)
+        save()  # while the rows are rewritten they count as such that have no versions: each is the only one of its key
+        statement = sql_modes.first_versions("turned") if versions else sql_modes.no_versions("turned")
+        store.write(_turned(store, ledger, shape, statement))
+        ledger.run("DROP TABLE turned")
+    facts.turning = [one for one in facts.turning if one != name]
+    facts.versions = [one for one in facts.versions if one != name] + [name] * versions
     ledger.forget(name)
     save()
 
@@ -52,12 +53,11 @@ def _require_ours(store: Store, name: str) -> None:
         )
 
 
-def _first_versions(store: Store, ledger: Ledger, shape: Shape) -> Edit:
-    """Each row of a table that has one per key becomes the first version of it."""
+def _turned(store: Store, ledger: Ledger, shape: Shape, statement: str) -> Edit:
+    """Every row of a table that has one per key, after a statement on the table `turned`."""
     ledger.run(sql.create("turned", shape.columns, temporary=True)[0])
-    versions = {column.name for column in HISTORY_COLUMNS}
-    ledger.take("turned", store.read(shape, [one.name for one in shape.columns if one.name not in versions]))
-    ledger.run(sql_modes.first_versions("turned"))
+    ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
+    ledger.run(statement)
     return ledger.edit("turned", replace(shape, key=sql.KEY), pa.array([], pa.string()))
 
 
@@ -65,6 +65,7 @@ def _refuse_to_lose(store: Store, ledger: Ledger, shape: Shape, batch: Batch) ->
     ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({sql.KEY} VARCHAR)")
     ledger.take("every_version", store.read(shape, [sql.KEY]))
     ended = ledger.run(sql_modes.count_ended("every_version")).fetchall()[0][0]
+    ledger.run("DROP TABLE every_version")
     if ended:
         name = batch.table.name
         raise LoadError(

@@ -34,6 +34,7 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._given: pa.RecordBatchReader | None = None  # the rows of the newest edit
         try:
             self._connection = self._opened()
         except duckdb.Error:  # one that a kill or another version of DuckDB has left unreadable is worth nothing
@@ -65,7 +66,8 @@ class Ledger:
         schema = schema_for(shape.columns)
         (count,) = self.run(f"SELECT count(*) FROM {table}").fetchall()[0]
         rows = self._connection.sql(f"SELECT {', '.join(map(_plain, shape.columns))} FROM {table}")
-        pieces = (_cast(piece, schema) for piece in rows.to_arrow_reader(ROWS_IN_A_PIECE))
+        self._given = rows.to_arrow_reader(ROWS_IN_A_PIECE)
+        pieces = (_cast(piece, schema) for piece in self._given)
         return Edit(shape, pa.RecordBatchReader.from_batches(schema, pieces), int(count), gone)
 
     def keys_of(self, table: str, copy_id: str, commits: int) -> str | None:
@@ -110,6 +112,8 @@ class Ledger:
             yield
         except BaseException:
             with suppress(duckdb.Error):
+                if self._given is not None:
+                    self._given.close()  # of rows that a store has not taken to their end; nothing may run before
                 self.run("ROLLBACK")
             raise
         self.run("COMMIT")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,7 +11,7 @@ import duckdb
 from cio_replicate.load import sql, sql_modes
 from cio_replicate.load.destination import Changes
 from cio_replicate.load.expected import Keys
-from cio_replicate.load.sql import AS_IT_IS, Staging
+from cio_replicate.load.sql import AS_IT_IS, Run, Staging
 from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.tables.declare import Column
 from cio_replicate.tables.system import DIGEST, SYSTEM_COLUMNS
@@ -19,8 +19,6 @@ from cio_replicate.tables.system import DIGEST, SYSTEM_COLUMNS
 #: Bytes of landed pages of which the rows are compared together: a whole batch of them would wait for the disk, since
 #: it needs more memory than there is (measured).
 COMPARED_AT_ONCE = 8_000_000
-
-Run = Callable[[str, Sequence[object]], duckdb.DuckDBPyConnection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,7 @@ class Goal:
     table: str
     changes: str
     columns: Sequence[Column]  # without the system's
+    left: Sequence[Column]  # those that the table has, though they are copied no more: rows that come hold null there
     treatment: Treatment
     run_id: str
     commit: int
@@ -42,9 +41,10 @@ class Merge:
         self._run = run
         self._goal = goal
         self._staging = staging
-        self._names = [
-            column.name for column in (*goal.columns, *SYSTEM_COLUMNS, *((DIGEST,) if staging.digest else ()))
-        ]
+        own = (*SYSTEM_COLUMNS, *((DIGEST,) if staging.digest else ()))
+        self._columns = (*goal.columns, *goal.left)
+        self._names = [column.name for column in (*self._columns, *own)]
+        self._told = [column.name for column in (*goal.columns, *own)]  # in notes
         self._noted = goal.commit * sql_modes.ROOM
         self.inserted = self.updated = self.deleted = 0
         self.came, self.went = Keys(), Keys()
@@ -62,25 +62,24 @@ class Merge:
         """
         goal, versions = self._goal, self._goal.treatment.versions
         self._do(sql.keys(paths, self._staging))
-        self._do(sql.DIFFERENT_KEYS)
-        rows, different, total = self._row(sql.COUNT_KEYS)
+        rows, different = self._row(sql.COUNT_KEYS)
         if rows:
             repeats = rows > different
             if repeats:
                 self._do(sql.stale(paths, self._staging))
             live = sql.live_rows(["_cio_is_current"] if versions else [])
-            found, alive, total_alive = self._row(sql.found(goal.table, live, versions=versions))
-            self.came += Keys(different - alive, total - total_alive)
-            present = self._present(paths)
+            self._do(sql.different_keys(repeats=repeats))
+            found, alive, coming = self._row(sql.found(goal.table, live, versions=versions))
+            self._do("DROP VIEW different")
+            self.came += Keys(different - alive, coming)
             for some in _together(paths) if found else ():
-                self._stage(present, some, repeats=repeats)
+                self._stage(some, repeats=repeats)
                 self._change()
             if alive < different if versions else found < different:
-                self._stage(present, paths, repeats=repeats)
+                self._stage(paths, repeats=repeats)
                 self._insert(some_found=found > 0, back=found - alive)
             self._do("DROP VIEW staged")
             self._do("DROP TABLE IF EXISTS stale")
-        self._do("DROP VIEW different")
         self._do("DROP TABLE staged_keys")
 
     def remove_gone(self, at: int) -> None:
@@ -90,7 +89,7 @@ class Merge:
         self.went += Keys(count, total)
         self.deleted += count
         if count and goal.treatment.mode is Mode.CHANGES:
-            note = sql_modes.note_deletes(goal.table, goal.changes, self._names)
+            note = sql_modes.note_deletes(goal.table, goal.changes, self._told)
             self._noted += self._count(note, [self._noted, at, goal.run_id, at])
         if goal.treatment.removes:
             self._do(sql.remove_gone(goal.table))
@@ -100,16 +99,17 @@ class Merge:
             self._do(sql.mark_gone(goal.table), [at])
         self._do("DROP TABLE gone")
 
-    def _stage(self, present: frozenset[str], paths: Sequence[str], *, repeats: bool) -> None:
-        self._do(sql.stage(self._goal.columns, present, paths, repeats=repeats, staging=self._staging))
+    def _stage(self, paths: Sequence[str], *, repeats: bool) -> None:
+        present = self._present(paths)  # of these pages: others may have columns that these lack
+        self._do(sql.stage(self._columns, present, paths, repeats=repeats, staging=self._staging))
 
     def _change(self) -> None:
         """Bring the staged rows in that the table has otherwise."""
         goal, versions = self._goal, self._goal.treatment.versions
-        changed = sql.changed(goal.table, goal.columns, digest_too=self._staging.digest, current_only=versions)
+        changed = sql.changed(goal.table, self._columns, digest_too=self._staging.digest, current_only=versions)
         self._do(changed)
         if goal.treatment.mode is Mode.CHANGES:
-            note = sql_modes.note_updates(goal.table, goal.changes, goal.columns, self._names)
+            note = sql_modes.note_updates(goal.table, goal.changes, goal.columns, self._told)
             self._noted += self._count(note, [self._noted, goal.run_id])
         if versions:
             self.updated += self._count(sql_modes.end_versions(goal.table))
@@ -127,7 +127,7 @@ class Merge:
             self.updated += back
             return
         if goal.treatment.mode is Mode.CHANGES:
-            note = sql_modes.note_inserts(goal.table, goal.changes, self._names, some_found=some_found)
+            note = sql_modes.note_inserts(goal.table, goal.changes, self._told, some_found=some_found)
             self._noted += self._count(note, [self._noted, goal.run_id])
         self.inserted += self._count(sql.insert(goal.table, self._names, some_found=some_found))
 

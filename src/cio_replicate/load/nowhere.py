@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cio_replicate.landing.position import Position
-from cio_replicate.load.destination import Batch, Changes, Identity
+from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.expected import Keys
 from cio_replicate.load.store import Shape
 from cio_replicate.tables.declare import Column, Table
@@ -50,10 +50,11 @@ class Nowhere:
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
         after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """There are no rows."""
-        _ = table, columns, keys, synced_since, after, live
+        _ = table, columns, keys, synced_since, after, among, live
         return []
 
     def count(self, table: Table, column: str, first: int, last: int) -> int:
@@ -88,6 +89,16 @@ class Nowhere:
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Nothing is recorded."""
         _ = shape, rows
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """Nothing was recorded."""
+        _ = shape
+        return []
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """There is nothing about anybody."""
+        _ = table, people
+        return {}
 
     def recount(self, table: Table) -> None:
         """Nothing was counted."""

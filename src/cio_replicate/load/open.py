@@ -30,7 +30,9 @@ def destination_at(address: Address, dataset: str, folder: Path, *, read_only: b
     return RemoteDestination(file_store(address, dataset), folder / f"ledger-{digest}.duckdb", dataset, str(address))
 
 
-def destinations_at(addresses: Sequence[Address], dataset: str, folder: Path) -> Destination:
-    """One destination, or several as one."""
-    every = {str(one): destination_at(one, dataset, folder) for one in addresses}
+def destinations_at(
+    addresses: Sequence[Address], dataset: str, folder: Path, *, read_only: bool = False
+) -> Destination:
+    """One destination, or several as one; as above."""
+    every = {one.shown: destination_at(one, dataset, folder, read_only=read_only) for one in addresses}
     return next(iter(every.values())) if len(every) == 1 else SeveralDestinations(every)

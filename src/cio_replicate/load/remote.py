@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pyarrow as pa
 from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
 from cio_replicate.landing.position import Position, from_text, to_text
 from cio_replicate.load import expected, sql
+from cio_replicate.load.blanking import Blanking, stays_blank
 from cio_replicate.load.compared import Compared, Shapes
-from cio_replicate.load.destination import Batch, Changes, Identity
+from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.expected import Facts, Keys, Pending
 from cio_replicate.load.layout import fitted
 from cio_replicate.load.ledger import Ledger
@@ -28,12 +30,15 @@ from cio_replicate.load.shapes import (
     key_shape,
     left_in,
     main_shape,
+    record_shape,
 )
+from cio_replicate.load.sql import Blanked
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.load.trial import try_out
+from cio_replicate.settings.modes import as_shown
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
-from cio_replicate.tables.system import CHANGES_SUFFIX, COPY, POSITIONS, RECORDS
+from cio_replicate.tables.system import CHANGES_SUFFIX, COPY, ERASURES, POSITIONS, RECORDS
 
 
 class RemoteDestination:
@@ -53,6 +58,7 @@ class RemoteDestination:
         self._ledger: Ledger | None = None
         self._row: dict[str, Any] = {}
         self._facts = Facts()
+        self._erased: list[dict[str, Any]] | None = None  # people, as far as it was asked
 
     def look(self) -> Identity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
@@ -94,6 +100,7 @@ class RemoteDestination:
         keys: Sequence[str] | None = None,
         synced_since: int | None = None,
         after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
@@ -104,6 +111,7 @@ class RemoteDestination:
             *([Condition(sql.KEY, Is.IN, sorted({self._stored(key) for key in keys}))] if keys is not None else ()),
             *([Condition("_cio_synced_at", Is.AT_LEAST, _moment(synced_since))] if synced_since is not None else ()),
             *([Condition(after[0], Is.AT_LEAST, _moment(after[1]))] if after is not None else ()),
+            *([Condition(among[0], Is.IN, list(among[1]))] if among is not None else ()),
             *([self._live(table)] if live else ()),
         ]
         known = {column.name for column in shape.columns}
@@ -135,6 +143,12 @@ class RemoteDestination:
     def write(self, batch: Batch) -> Changes:
         """Merge the rows, apply deletions, move the position: all or nothing."""
         self._require_own()
+        if batch.as_it_is:
+            if batch.table.name not in self._facts.expected:
+                return Changes()
+            noted = bool(self._store.columns(batch.table.target + CHANGES_SUFFIX))
+            shown = as_shown(versions=batch.table.name in self._facts.versions, noted=noted)
+            batch = replace(batch, treatment=shown)
         try:
             return self._write(batch)
         except duckdb.Error as error:
@@ -152,7 +166,28 @@ class RemoteDestination:
 
     def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        if shape.name == ERASURES.name:
+            self._erased = None
         self._store.write(edit_of(shape, rows))
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """All rows of a table that `record` has written; none when it is not there."""
+        rows: list[dict[str, Any]] = self._store.read(shape, [one.name for one in shape.columns]).read_all().to_pylist()
+        return rows
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Empty what may be personal in all rows about these people, versions and noted changes among them."""
+        self._require_own()
+        ledger, before = self._held_ledger(), self._row["commits"]
+        if self._facts.pending is not None:
+            self._settle(self._facts.pending)
+            before = self._row["commits"]
+        with ledger.transaction():
+            self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
+            keys = ledger.keys_of(table.name, self._row["copy_id"], before)
+            counts = Blanking(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
+            ledger.advance(self._row["copy_id"], before, before + 1)
+        return counts
 
     def recount(self, table: Table) -> None:
         """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
@@ -186,6 +221,7 @@ class RemoteDestination:
             self._store.drop(one)
         self._facts.found.pop(name, None)
         self._facts.versions = [one for one in self._facts.versions if one != name]
+        self._facts.turning = [one for one in self._facts.turning if one != name]
         self._write_row(before + 1)
 
     def close(self) -> None:
@@ -211,7 +247,8 @@ class RemoteDestination:
             left,
         )
         with ledger.transaction():
-            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed)
+            blanked = self._blanks(batch, left)
+            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, blanked=blanked)
             found.find()
             after = before + found.came - found.went
             declared = {column.name for column in batch.table.columns}
@@ -232,6 +269,12 @@ class RemoteDestination:
             self._write_row(commit)
             ledger.advance(self._row["copy_id"], commit - 1, commit)
         return found.changes
+
+    def _blanks(self, batch: Batch, left: Sequence[Column]) -> Blanked | None:
+        """What is left out of the rows of a batch, since it is about people who were erased."""
+        if self._erased is None:
+            self._erased = [one for one in self.recorded(record_shape(ERASURES)) if one["returned_at"] is None]
+        return stays_blank(self._held_ledger(), self._erased, batch.table, (*batch.columns, *left))
 
     def _move(self, batch: Batch) -> None:
         assert batch.close is not None  # noqa: S101 - the caller has looked

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cio_replicate.load.expected import Facts
-from cio_replicate.load.store import Shape
-from cio_replicate.tables.declare import Column, Reading, Table
+from cio_replicate.load.store import Shape, Store
+from cio_replicate.settings.naming import RESERVED
+from cio_replicate.tables.declare import Column, ColumnType, Reading, Table
 from cio_replicate.tables.system import (
     CHANGE_COLUMNS,
     CHANGES_SUFFIX,
@@ -17,6 +18,7 @@ from cio_replicate.tables.system import (
     POSITION_COLUMNS,
     POSITIONS,
     SYSTEM_COLUMNS,
+    Record,
 )
 
 COPY_SHAPE = Shape(COPY, COPY_COLUMNS, "copy_id")
@@ -33,10 +35,35 @@ def found_columns(table: Table, facts: Facts) -> list[Column]:
     ]
 
 
+def left_columns(columns: Sequence[Column], there: Mapping[str, ColumnType]) -> list[Column]:
+    """Of the columns that a table has, those of the workspace that are not among `columns`: ones no longer copied."""
+    known = {column.name.casefold() for column in columns}
+    return [
+        Column(name, kind, "No longer copied.")
+        for name, kind in there.items()
+        if name.casefold() not in known and not name.casefold().startswith(RESERVED)
+    ]
+
+
+def left_in(store: Store, table: Table, columns: Sequence[Column], facts: Facts) -> list[Column]:
+    """As `left_columns`, of a table in a store, as far as they are known to be ours: somebody may have added more."""
+    ours = {column.name: column.type for column in found_columns(table, facts)}
+    if table.hidden:
+        there = store.columns(table.target)
+        hidden = {table.naming.column(one.name): one.type for one in table.hidden}
+        ours |= {name: kind for name, kind in hidden.items() if there.get(name) is kind}
+    return left_columns(columns, ours)
+
+
 def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> Shape:
     """The table itself; with `versions` a row per version."""
     every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
     return Shape(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+
+
+def record_shape(record: Record) -> Shape:
+    """A table about runs."""
+    return Shape(record.name, record.columns, record.key)
 
 
 def key_shape(name: str) -> Shape:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import duckdb
 import msgspec
 
 from cio_replicate.tables.declare import Column, ColumnType
@@ -18,15 +19,21 @@ TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
     ColumnType.JSON: "JSON",
 }
+Run = Callable[[str, Sequence[object]], duckdb.DuckDBPyConnection]
 KINDS = {name: kind for kind, name in TYPES.items()}
 KEY = "_cio_key"
 NOT_COMPARED = frozenset({KEY, "_cio_synced_at", "_cio_deleted_at"})
 NUL_WRITTEN = "\\u0000"  # how a NUL is written in a key, where no text can hold one
 
 
-def key_sum(key: str = KEY, condition: str = "true") -> str:
-    """The sum of the first 64 bits of the MD5 of keys; like a count, it grows and shrinks by what comes and goes."""
-    return f"coalesce(sum(md5_number_lower({key})) FILTER (WHERE {condition}), 0)"
+def key_number(key: str = KEY) -> str:
+    """The first 64 bits of the MD5 of a key; `md5_number_lower` takes the last ones, and thrice the time (measured)."""
+    return f"('0x' || substr(md5({key}), 1, 16))::UBIGINT"
+
+
+def key_sum() -> str:
+    """The sum of such numbers; like a count, it grows and shrinks by what comes and goes."""
+    return f"coalesce(sum({key_number()}), 0)"
 
 
 def quoted(name: str) -> str:
@@ -73,16 +80,25 @@ def files(paths: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Blanked:
+    """What is blank in rows about people who were erased: the condition for these rows, and the columns."""
+
+    rows: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Staging:
     """What staged rows get besides their columns, in places that do not compare by themselves.
 
     `digest`: the digest of their content. `without_nul`: texts without the character NUL, with the whole text in
-    `_cio_extra`. `wanted_only`: only rows whose key is in the table `wanted`.
+    `_cio_extra`. `wanted_only`: only rows whose key is in the table `wanted`. `blanked`, everywhere: what is left out.
     """
 
     digest: bool = False
     without_nul: bool = False
     wanted_only: bool = False
+    blanked: Blanked | None = None
 
 
 AS_IT_IS = Staging()
@@ -100,9 +116,12 @@ def keys(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
     return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM ({landed}){semi}"
 
 
-#: How many keys are staged, how many different ones, and the sum of the latter.
-COUNT_KEYS = f"SELECT count(*), (SELECT count(*) FROM different), (SELECT {key_sum()} FROM different) FROM staged_keys"
-DIFFERENT_KEYS = f"CREATE TEMP VIEW different AS SELECT DISTINCT {KEY} FROM staged_keys"
+COUNT_KEYS = f"SELECT count(*), count(DISTINCT {KEY}) FROM staged_keys"
+
+
+def different_keys(*, repeats: bool) -> str:
+    """The different keys that are staged, as the view `different`; to make keys different costs, where they are not."""
+    return f"CREATE TEMP VIEW different AS SELECT {'DISTINCT ' if repeats else ''}{KEY} FROM staged_keys"
 
 
 def stale(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
@@ -142,6 +161,9 @@ def stage(
     )
     if staging.without_nul:
         rows = f"SELECT * REPLACE ({', '.join(_without_nul(columns))}) FROM ({rows})"
+    if staging.blanked is not None:
+        told = f"SELECT *, coalesce({staging.blanked.rows}, false) AS _cio_is_blank FROM ({rows})"
+        rows = f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked))}) FROM ({told})"
     if staging.wanted_only:
         rows = f"SELECT * FROM ({rows}) SEMI JOIN wanted USING ({KEY})"
     if staging.digest:
@@ -167,6 +189,13 @@ def _without_nul(columns: Sequence[Column]) -> list[str]:
     return clean
 
 
+def _blank(blanked: Blanked) -> list[str]:
+    """The replacements that leave columns empty in rows that are to be blank."""
+    return [
+        f"CASE WHEN _cio_is_blank THEN NULL ELSE {quoted(name)} END AS {quoted(name)}" for name in sorted(blanked.names)
+    ]
+
+
 def digest(columns: Sequence[Column]) -> str:
     """The digest of a row: of all values that are not null, each with its column's name and its length.
 
@@ -181,13 +210,17 @@ def digest(columns: Sequence[Column]) -> str:
 
 
 def found(target: str, live: str, *, versions: bool) -> str:
-    """How many of the different keys the table has, how many of them in a live row, and the sum of the latter."""
+    """How many of the different keys the table has, how many of them in a live row, and the sum of all others.
+
+    The sum is made of those that are not live only, since to add one up costs as much as to look it up (measured).
+    """
     rows = f"SELECT {KEY}, {live} AS _cio_live FROM {target}"
     if versions:
         rows = f"SELECT {KEY}, bool_or(_cio_live) AS _cio_live FROM ({rows}) GROUP BY {KEY}"
     return (
-        f"SELECT count(*), count(*) FILTER (WHERE t._cio_live), {key_sum('s.' + KEY, 't._cio_live')} "
-        f"FROM different AS s JOIN ({rows}) AS t ON t.{KEY} = s.{KEY}"
+        f"SELECT count(t.{KEY}), count(*) FILTER (WHERE t._cio_live), "
+        f"coalesce(sum(CASE WHEN t._cio_live THEN 0 ELSE {key_number('s.' + KEY)} END), 0) "
+        f"FROM different AS s LEFT JOIN ({rows}) AS t ON t.{KEY} = s.{KEY}"
     )
 
 
@@ -229,18 +262,20 @@ def find(
     by_key: bool,
     by_time: bool,
     after: str | None,
+    among: str | None,
     live: str | None,
 ) -> str:
     """Look rows up; `live` is the condition that they hold, if only such rows are asked for.
 
     Parameters: the list of keys if `by_key`, then in unix seconds the moment if `by_time` and that of the column
-    `after` if there is one.
+    `after` if there is one, then the list of texts that the column `among` may have.
     """
     chosen = [quoted(name) if name in there else "NULL" for name in columns]
     conditions = [
         *([f"{KEY} IN (SELECT unnest(?::VARCHAR[]))"] if by_key else ()),
         *(["_cio_synced_at >= to_timestamp(?)"] if by_time else ()),
         *([f"{quoted(after)} >= to_timestamp(?)"] if after is not None else ()),
+        *([f"{quoted(among)} IN (SELECT unnest(?::VARCHAR[]))"] if among is not None else ()),
         *([live] if live is not None else ()),
     ]
     return f"SELECT {', '.join(chosen)} FROM {target} WHERE {' AND '.join(conditions or ['true'])}"
@@ -263,6 +298,14 @@ def gone(live: str, paths: Sequence[str], key: str = KEY) -> str:
     """Set down, as `gone`, the keys of the live rows (a query) that none of the pages has."""
     seen = f"(SELECT {key} AS {KEY} FROM {files(paths)})" if paths else f"(SELECT NULL::VARCHAR AS {KEY} WHERE false)"
     return f"CREATE OR REPLACE TEMP TABLE gone AS SELECT {KEY} FROM ({live}) AS t ANTI JOIN {seen} AS s USING ({KEY})"
+
+
+def known_gone(live: str) -> str:
+    """Set down, as `gone`, those keys of the live rows (a query) that are in a list, which is the parameter."""
+    return (
+        f"CREATE OR REPLACE TEMP TABLE gone AS SELECT {KEY} FROM ({live}) AS t "
+        f"WHERE {KEY} IN (SELECT unnest(?::VARCHAR[]))"
+    )
 
 
 COUNT_GONE = f"SELECT count(*), {key_sum()} FROM gone"

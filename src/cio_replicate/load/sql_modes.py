@@ -9,7 +9,7 @@ from cio_replicate.tables.declare import Column, ColumnType
 from cio_replicate.tables.system import CHANGE_COLUMNS, EXTRA
 
 #: So many changes of one commit have a sequence number of their own.
-ROOM = 10_000_000
+ROOM = 100_000_000
 
 
 def note_updates(target: str, changes: str, columns: Sequence[Column], names: Sequence[str]) -> str:
@@ -109,6 +109,13 @@ def first_versions(target: str) -> str:
     return (
         f"UPDATE {target} SET _cio_version = {KEY} || '@0', _cio_valid_from = _cio_synced_at, "
         "_cio_valid_to = _cio_deleted_at, _cio_is_current = _cio_deleted_at IS NULL"
+    )
+
+
+def no_versions(target: str) -> str:
+    """Take from each row of a table, which has one per key, what makes it a version."""
+    return (
+        f"UPDATE {target} SET _cio_version = NULL, _cio_valid_from = NULL, _cio_valid_to = NULL, _cio_is_current = NULL"
     )
 
 

@@ -90,9 +90,7 @@ class Store(Protocol):
         """The columns of a table by name, in order; none when the table is not there."""
         ...
 
-    def read(
-        self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns.
 
         A table that is not there has no rows; a column that it lacks holds nulls, and a condition on it (other than

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import LoadError
+from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.events import BatchLoaded, Listener
 from cio_replicate.base.threads import OnThread
 from cio_replicate.landing.folder import StateFolder
@@ -22,6 +22,10 @@ from cio_replicate.tables.declare import Reading
 
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
+NOT_KEPT = (
+    "Pages were not kept, since a run before did not keep those that they stand on. `sync --keep-landed "
+    "--full-refresh {table}` keeps all of them."
+)
 LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests a second, about a batch of messages
 
 
@@ -104,6 +108,8 @@ class Loader:
                 await self._load(work)
                 continue
             if self._no_more:
+                if self._keeps:
+                    await self._on_thread(self._folder.tidy)
                 return
             try:
                 async with asyncio.timeout(1.0 if self._waiting else None):
@@ -160,10 +166,11 @@ class Loader:
     def _load_batch(self, work: Work, *, reading: bool) -> int:
         """Load one batch, and close the read with its last one; how many rows are left.
 
-        What changed is counted here, since nobody waits for the batch that is under way when a run is stopped.
+        What changed is counted here, since nobody waits for the batch that is under way when a run is stopped. Pages
+        that one of several destinations refused stay as they are, for the next run.
         """
         read, journal = work.read, self._folder.journal
-        pages = journal.pages(read)
+        pages = [page for page in journal.pages(read) if page.number not in work.half_loaded]
         complete = not reading and read.finished and not work.failed
         if work.replaces:
             chosen = pages if complete else []
@@ -173,33 +180,60 @@ class Loader:
         closing = complete and not left
         if not chosen and not closing:
             return 0
+        close = self._close(work) if closing else None
         keep = work.deletes  # all pages of the read tell at its end what is gone
-        close = None
-        if closing:
-            seen = [self._folder.file(page.file) for page in pages] if keep and read.whole else None
-            close = Close(new_position(work), seen, int(self._clock.now()))
-            if seen is not None:
-                work.report.listed = self._listed(work, seen)
-        files = [self._folder.file(page.file) for page in chosen]
-        changes = self._destination.write(
-            Batch(work.table, work.fields.all, files, self._run_id, close, work.treatment)
-        )
-        _count(work.report, changes)
-        commit = self._destination.identity().commits
-        done = pages if closing else ([] if keep else chosen)
+        done = journal.pages(read) if closing else ([] if keep else chosen)
         if self._keeps:
-            journal.keep(work.table.name, read.id, done)
-        if close is not None:
-            if self._keeps:
-                whole = work.deletes and read_whole(work)
-                self._folder.drop(journal.keep_read(work.table.name, close.position, whole=whole))
-            journal.closed(read, commit, int(self._clock.now()))
-        else:
-            journal.loaded([page.number for page in chosen], commit, drop=not keep)
-        if not self._keeps:
-            self._folder.drop([page.file for page in done])
-        work.closed = closing
+            self._keep(work, done, close)
+        files = [self._folder.file(page.file) for page in chosen]
+        try:
+            changes = self._destination.write(
+                Batch(work.table, work.fields.all, files, self._run_id, close, work.written)
+            )
+        except PartlyLoadedError as error:
+            changes, work.partly = Changes(*error.changed), True
+            work.report.error = work.report.error or str(error)
+            work.half_loaded.update(page.number for page in chosen)
+        _count(work.report, changes)
+        if not work.partly:
+            self._note_loaded(work, chosen, done, closing=closing)
         return left
+
+    def _close(self, work: Work) -> Close:
+        """What ends the read of a table."""
+        seen = None
+        if work.deletes and work.read.whole:
+            seen = [self._folder.file(page.file) for page in self._folder.journal.pages(work.read)]
+            work.report.listed = self._listed(work, seen)
+        return Close(new_position(work), seen, int(self._clock.now()))
+
+    def _keep(self, work: Work, done: Sequence[LandedPage], close: Close | None) -> None:
+        """Keep pages beyond their loading, and the read with its last ones.
+
+        Before they are loaded: then all that the destination has is kept, whenever the process dies.
+        """
+        journal = self._folder.journal
+        journal.keep(work.read, done)
+        if close is None:
+            return
+        tells_gone = close.seen is not None
+        alone = tells_gone and read_whole(work)
+        if not journal.keep_read(work.read, close.position, tells_gone=tells_gone, alone=alone, at=close.at):
+            work.report.notes.append(NOT_KEPT.format(table=work.table.name))
+
+    def _note_loaded(
+        self, work: Work, chosen: Sequence[LandedPage], done: Sequence[LandedPage], *, closing: bool
+    ) -> None:
+        """Note in the journal that the destination has pages, and remove those that are not needed any more."""
+        journal, commit = self._folder.journal, self._destination.identity().commits
+        if closing:
+            journal.closed(work.read, commit, int(self._clock.now()))
+        else:
+            journal.loaded([page.number for page in chosen], commit, drop=not work.deletes)
+        if closing or not self._keeps:
+            kept = journal.kept_files() if self._keeps else ()
+            self._folder.drop([page.file for page in done if page.file not in kept])
+        work.closed = closing
 
 
 def _count(report: TableReport, changes: Changes) -> None:

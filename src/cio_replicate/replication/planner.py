@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.clock import Clock
+from cio_replicate.base.errors import SettingsError
 from cio_replicate.extract.due import log_until
 from cio_replicate.extract.parts import USUAL, more_parts, parts_of, span
 from cio_replicate.landing.folder import StateFolder
@@ -24,6 +25,7 @@ from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
+from cio_replicate.tables.system import KEY
 
 LOG = "activities"
 LAST_REPORTS = 10  # in which each table is looked for
@@ -36,7 +38,8 @@ class Order:
     `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
     times (unix seconds, both included) of deliveries that are read, and nothing else. With `keep_landed` the pages stay
     when they are loaded. With `forget` the tables that are read anew are counted anew too. With `prove` it is found out
-    at the end whether the copy is true.
+    at the end whether the copy is true. With `erase` what may be personal is blanked of people who are gone; `others`
+    are the tables that are not read, as the copy has them.
     """
 
     tables: tuple[Table, ...]
@@ -48,6 +51,8 @@ class Order:
     keep_landed: bool = False
     forget: bool = False
     prove: bool = True
+    erase: bool = False
+    others: tuple[Table, ...] = ()
 
     def treatment(self, table: str) -> Treatment:
         """How changes reach a table."""
@@ -93,18 +98,22 @@ class Planner:
         starting = starting_positions(positions, names, self._order.anew)
         plan.notices += _forget_other_rules(self._order.tables, starting)
         past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
-        done = self._done(starting) if self._order.backfill is None else {}
+        self._require_copied(positions)
+        done = self._done(starting | self._replaced(positions)) if self._order.backfill is None else {}
         if done:
+            were = "1 table was" if len(done) == 1 else f"{len(done)} tables were"
             plan.notices.append(
-                f"Goes on with the run that was broken off: {len(done)} tables were complete by "
-                f"{iso(max(done.values()))} and are not read again."
+                f"Goes on with the run that was broken off: {were} complete by {iso(max(done.values()))}; "
+                "that is not read again."
             )
         for table in self._order.tables:
             if table.name in done:
                 plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE, continued=True))
                 continue
-            work = self._work(table, starting[table.name], plan.notices, known=identity is not None)
-            work.base = positions.get(table.name)
+            at = (starting[table.name], positions.get(table.name))
+            work = self._work(table, *at, plan.notices, known=identity is not None)
+            if work.replaces and work.keeps_earlier:
+                work.report.notes.append("The copy goes back further than the start date, so no row is removed.")
             work.live = self._destination.live(table) if identity is not None else 0
             if not work.recorded and self._order.backfill is None:
                 estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
@@ -112,6 +121,16 @@ class Planner:
             plan.works.append(work)
             plan.reports.append(work.report)
         return plan
+
+    def _require_copied(self, positions: Mapping[str, Position]) -> None:
+        """Raise SettingsError for a stretch of time of a table that was never read: its position would say too much."""
+        for table in self._order.tables if self._order.backfill is not None else ():
+            position = positions.get(table.name)
+            if position is None or position.rules != table.rules:
+                raise SettingsError(
+                    f"{table.name} has not been copied here yet, or by other rules for columns and names.",
+                    "Run `sync` for it first; it reads everything since its --start-date.",
+                )
 
     def _forget_other_copy(self, identity: Identity | None) -> list[str]:
         journal = self._folder.journal
@@ -121,6 +140,16 @@ class Planner:
             self._drop(read)
         journal.forget_copy()
         return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
+
+    def _replaced(self, positions: Mapping[str, Position]) -> dict[str, Position]:
+        """The positions of tables that are read whole on every run, as far as their last read was whole."""
+        names = set(self._order.anew) - set(self._order.refresh)
+        found = {}
+        for table in self._order.tables:
+            at = positions.get(table.name)
+            if table.name in names and at is not None and at.last_whole == at.through and at.rules == table.rules:
+                found[table.name] = at
+        return found
 
     def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
         """The tables that a run which was killed a moment ago was done with already, and when."""
@@ -133,18 +162,16 @@ class Planner:
                 self._drop(read, closed=True)  # killed between the destination's commit and the note of it
         return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
 
-    def _work(self, table: Table, position: Position | None, notices: list[str], *, known: bool) -> Work:
+    def _work(
+        self, table: Table, position: Position | None, base: Position | None, notices: list[str], *, known: bool
+    ) -> Work:
         discovered = list(self._destination.discovered(table)) if known else []
         read: Read | None = None
         if self._folder.has_journal:
             journal = self._folder.journal
             discovered += journal.discovered(table.name)
             read = journal.read_of(table.name)
-            if read is not None and not (
-                goes_on(read, position, self._order.start, self._began)
-                and as_wanted(read, self._order.rules)
-                and read.tally.rules == table.rules
-            ):
+            if read is not None and not self._goes_on(read, table, position, base):
                 self._drop(read)
                 read = None
             elif read is not None and not self._folder.sound(page.file for page in journal.pages(read)):
@@ -154,7 +181,7 @@ class Planner:
         resumed = read is not None
         if read is None:
             parts = self._parts(table, position)
-            tally = Tally(rules=table.rules)
+            tally = Tally(rules=table.rules, stretch=self._order.backfill)
             read = Read(
                 uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
             )
@@ -166,13 +193,27 @@ class Planner:
             table=table,
             read=read,
             fields=Fields(table, discovered),
-            base=None,
+            base=base,
             report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
             recorded=resumed,
             treatment=self._order.treatment(table.name),
+            marks=self._order.erase and table.person == KEY.name,
             backfills=self._order.backfill is not None,
             until=log_until(table, read.base, read.began, self._order.rules),
+        )
+
+    def _goes_on(self, read: Read, table: Table, position: Position | None, base: Position | None) -> bool:
+        """Whether this run takes up a read that another one has begun, as far as what landed of it is of use here."""
+        order, pages = self._order, self._folder.journal.pages(read)
+        loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
+        return (
+            goes_on(read, position, order.start, self._began)
+            and as_wanted(read, order.rules)
+            and read.tally.rules == table.rules
+            and read.tally.stretch == order.backfill
+            and not (order.forget and base is None)  # of a first read, rows are in the copy that somebody has changed
+            and not (loaded_and_gone and order.treatment(table.name).mode is Mode.FULL)
         )
 
     def _parts(self, table: Table, position: Position | None) -> list[Part]:
@@ -187,7 +228,8 @@ class Planner:
             journal.closed(read, self._destination.identity().commits, read.touched)
         else:
             journal.forget(read)
-        self._folder.drop([page.file for page in pages])
+        kept = journal.kept_files()
+        self._folder.drop([page.file for page in pages if page.file not in kept])
 
     def _last_reports(self) -> list[Report]:
         return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]

@@ -36,12 +36,17 @@ class Proof(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many rows the source says a table has. `since` so many of them may have gone, if it is not of now."""
+    """How many rows the source says a table has, and where that stands (a noun).
+
+    With `is_old` it may be of a time before the table was read; `may_be_gone` so many rows have gone since. With
+    `is_later` it was counted after the table was read, so rows may have come and gone since.
+    """
 
     rows: int
     basis: str
     may_be_gone: int = 0
     is_old: bool = False
+    is_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def _verdict(found: Evidence) -> tuple[Verdict, str]:
     rows, expected, source = found.held.rows, found.expected, found.source
     if expected is not None and rows != expected.rows:
         more = rows - expected.rows
-        said = f"{more:,} rows more than" if more > 0 else f"{-more:,} rows fewer than"
+        said = f"{_rows(more)} more than" if more > 0 else f"{_rows(-more)} fewer than"
         return Verdict.SHORT, f"The copy has {said} were loaded into it: somebody else has changed it. {MEND}"
     if expected is not None and not found.counted_only and found.held != expected:
         return Verdict.SHORT, f"The copy has other rows than were loaded into it: somebody else has changed it. {MEND}"
@@ -94,18 +99,29 @@ def _verdict(found: Evidence) -> tuple[Verdict, str]:
     if source is None:
         return Verdict.CONSISTENT, "Every row that was loaded is there; the API gives no count to compare with."
     if rows > source.rows:
-        told = "some came since it was counted" if source.is_old else "rows from before the start date are kept"
-        return Verdict.CONSISTENT, f"Every row is there, and {rows - source.rows:,} more: {told}."
+        return Verdict.CONSISTENT, f"Every row is there, and {rows - source.rows:,} more: {_why_more(source)}."
     return Verdict.PROVED, "The copy has as many rows as the source says, and the keys that were loaded."
+
+
+def _why_more(source: Count) -> str:
+    if source.is_later:
+        return "they are gone at the source since it was read, or are from before the start date"
+    return "some came since it was counted" if source.is_old else "rows from before the start date are kept"
 
 
 def _fewer(found: Evidence, source: Count, missing: int) -> tuple[Verdict, str]:
     if missing <= source.may_be_gone:
         return (
             Verdict.CONSISTENT,
-            f"Every row that was loaded is there; {missing:,} have gone since the source counted.",
+            f"Every row that was loaded is there; {missing:,} may have gone since the source counted.",
         )
-    if missing <= found.left_out:
-        return Verdict.UNPROVED, f"The API lists {missing:,} that it does not hand over."
-    said = f"{source.basis} says {source.rows:,}, the copy has {found.held.rows:,}."
-    return Verdict.SHORT, f"{said} Run again; if it stays, run `cio-replicate resync` for this table."
+    if missing <= source.may_be_gone + found.left_out:
+        return Verdict.UNPROVED, f"The API lists {_rows(min(missing, found.left_out))} that it does not hand over."
+    said = f"{source.basis[:1].upper()}{source.basis[1:]} says {source.rows:,}, the copy has {found.held.rows:,}"
+    if source.is_later:
+        return Verdict.UNPROVED, f"{said}: the others have come since it was read, or are missing. Run `sync` to know."
+    return Verdict.SHORT, f"{said}. Run again; if it stays, run `cio-replicate resync` for this table."
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cio_replicate import __version__
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.load.destination import Destination
 from cio_replicate.load.expected import Keys
 from cio_replicate.load.several import members_of
@@ -20,6 +21,8 @@ from cio_replicate.tables.system import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 MOST_READ_BACK = 2_000_000
 #: The list of workspaces says how many people there are, as it was up to so many seconds ago (live).
 CACHED = 2 * 3_600
+#: The table that says how many people there are, and the one that says who went.
+WORKSPACES, LOG = "workspaces", "activities"
 ORDER = (Verdict.SHORT, Verdict.UNPROVED, Verdict.CONSISTENT, Verdict.PROVED)  # the worst first
 
 _SHAPES = {record.name: Shape(record.name, record.columns, record.key) for record in RECORDS}
@@ -27,9 +30,10 @@ _SHAPES = {record.name: Shape(record.name, record.columns, record.key) for recor
 
 @dataclass(frozen=True, slots=True)
 class Prover:
-    """Proves tables of one run, or of a call of `verify` (then with `deep`: all keys are read back).
+    """Proves tables of one run, or of a call of `verify`.
 
-    `people` are the counts of people of all workspaces, if they were asked for; else they come from the copy.
+    For the latter with `deep`: all keys are read back, and what the source counts is counted later than the tables were
+    read. `people` are then the counts of people of all workspaces; after a run they come from the copy.
     """
 
     destination: Destination
@@ -37,58 +41,72 @@ class Prover:
     run_id: str
     now: int
     deep: bool = False
+    most_read_back: int = MOST_READ_BACK
     people: Sequence[int] | None = None
 
     def prove(self, reports: Sequence[TableReport]) -> None:
-        """Note in each report of a table what was found, of several destinations the worst, and record all of them."""
+        """Note in each report of a table what was found, of several destinations the worst, and record all of them.
+
+        Raises LoadError or DestinationUnavailableError when one of them cannot be asked, after the others were.
+        """
+        failure: CioReplicateError | None = None
+        read = {one.name for one in reports if one.status is Status.COMPLETE}
         for name, member in members_of(self.destination).items():
-            found = {}
+            try:
+                found = {report.name: self._proof(member, report, read) for report in reports}
+                self._record(member, reports, found)
+            except (LoadError, DestinationUnavailableError) as error:
+                failure = failure or error
+                continue
             for report in reports:
-                proof = self._proof(member, report)
-                found[report.name] = proof
+                proof = found[report.name]
                 if name and proof.verdict is Verdict.SHORT:
                     proof.why = f"{name}: {proof.why}"
                 if report.proof is None or ORDER.index(proof.verdict) < ORDER.index(report.proof.verdict):
                     report.proof = proof
-            self._record(member, reports, found)
+        if failure is not None:
+            raise failure
 
-    def _proof(self, copy: Destination, report: TableReport) -> Proof:
+    def _proof(self, copy: Destination, report: TableReport, read: Collection[str]) -> Proof:
         table = self.tables[report.name]
         expected = copy.expected(table)
-        many = not self.deep and expected is not None and expected.rows > MOST_READ_BACK
+        many = not self.deep and expected is not None and expected.rows > self.most_read_back
         return judge(
             Evidence(
                 closed=report.status is Status.COMPLETE,
                 expected=expected,
                 held=Keys(copy.live(table)) if many else copy.held(table),
-                source=self._source(copy, report),
+                source=self._source(copy, report, read),
                 left_out=report.left_out,
                 counted_only=many,
             )
         )
 
-    def _source(self, copy: Destination, report: TableReport) -> Count | None:
-        """What the source says of a table by itself."""
+    def _source(self, copy: Destination, report: TableReport, read: Collection[str]) -> Count | None:
+        """What the source says of a table by itself; of people, by the list of workspaces if this run has read it."""
         table = self.tables[report.name]
         if table.reading is Reading.PEOPLE:
-            people = self.people if self.people is not None else self._people(copy)
-            if len(people) == 1 and people[0] is not None:
-                return Count(people[0], "the list of workspaces", self._lately_gone(copy, table), is_old=True)
-        return None if report.listed is None else Count(report.listed, "the length of the list")
+            people = self.people if self.people is not None else self._people(copy, read)
+            if len(people) == 1 and isinstance(people[0], int):
+                gone = self._lately_gone(copy, report)
+                return Count(people[0], "the list of workspaces", gone, is_old=True, is_later=self.deep)
+        return None if report.listed is None else Count(report.listed, "the length of the list", is_later=self.deep)
 
-    def _people(self, copy: Destination) -> Sequence[int | None]:
-        workspaces = self.tables.get("workspaces")
-        return [] if workspaces is None else [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
+    def _people(self, copy: Destination, read: Collection[str]) -> Sequence[object]:
+        workspaces = self.tables.get(WORKSPACES)
+        if workspaces is None or WORKSPACES not in read:
+            return []
+        return [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
 
-    def _lately_gone(self, copy: Destination, people: Table) -> int:
+    def _lately_gone(self, copy: Destination, report: TableReport) -> int:
         """How many people have gone since the source may have counted them, as far as the copy can tell."""
-        since = self.now - CACHED
+        people, log = self.tables[report.name], self.tables.get(LOG)
+        counted = copy.positions().get(WORKSPACES) if self.people is None else None
+        since = (counted.through if counted is not None else self.now) - CACHED
         deleted = copy.find(people, ["_cio_deleted_at"], after=("_cio_deleted_at", since), live=False)
-        log = self.tables.get("activities")
-        if log is None:
-            return len(deleted)
-        entries = copy.find(log, [log.name_of("type")], after=(log.name_of("timestamp"), since))
-        return max(len(deleted), sum(kind in ("profile_delete", "profile_merge") for (kind,) in entries))
+        entries = [] if log is None else copy.find(log, [log.name_of("type")], after=(log.name_of("timestamp"), since))
+        logged = sum(kind in ("profile_delete", "profile_merge") for (kind,) in entries)
+        return max(len(deleted), report.deleted, logged)
 
     def _record(self, copy: Destination, reports: Iterable[TableReport], found: Mapping[str, Proof]) -> None:
         rows = [

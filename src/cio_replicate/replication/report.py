@@ -79,6 +79,7 @@ class Report(msgspec.Struct, kw_only=True):
     expected: Expected | None = None  # none after an interruption, or when nothing told
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
+    erased: int = 0  # people of whom what may be personal was blanked
     tables: list[TableReport] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
 

@@ -29,6 +29,7 @@ from cio_replicate.landing.folder import StateFolder
 from cio_replicate.landing.read import Part
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.activity_log import ActivityLog, late_entries
+from cio_replicate.replication.after_loading import kept_pages_note, settle_people
 from cio_replicate.replication.forecast import Forecast, compared
 from cio_replicate.replication.gap import gap
 from cio_replicate.replication.known_people import PeopleInCopy
@@ -118,6 +119,7 @@ class Run:
                     raise
                 loader.no_more()
             await self._look_back()
+            await self._loading(self._settle_people)
             await self._loading(self._prove)
         except BaseExceptionGroup as many:
             self._failed_whole(many.exceptions[0])
@@ -250,6 +252,19 @@ class Run:
         journal.remember("commit", str(identity.commits))
         return identity
 
+    def _settle_people(self) -> None:
+        """Do what is to be done about people who are gone."""
+        if self._identity is None:
+            return
+        journal, order = self._folder.journal, self._order
+        began = next((work.read.began for work in self._works if work.table.name == LOG), None)
+        notes = settle_people(self._destination, order, self.report, journal, int(self._clock.now()), began)
+        if self.report.erased and (kept := kept_pages_note(journal, (*order.tables, *order.others))):
+            notes.append(kept)
+        for note in notes:
+            self.report.notes.append(note)
+            self._tell(events.Noted(note))
+
     def _prove(self) -> None:
         """Find out whether the tables of the copy are true; one that is not has failed."""
         if self._identity is None or not self._order.prove:
@@ -257,7 +272,7 @@ class Run:
         tables = {table.name: table for table in self._order.tables}
         try:
             Prover(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
-        except LoadError as error:
+        except (LoadError, DestinationUnavailableError) as error:
             self.report.notes.append(f"The proof could not be made. {error}")
         for one in self.report.tables:
             if one.proof is not None and one.proof.verdict is Verdict.SHORT:

@@ -34,6 +34,7 @@ class Work:
     started: float
     recorded: bool  # whether the journal knows the read already
     treatment: Treatment = USUAL
+    marks: bool = False  # rows that are gone are only marked until the end of the run, so that it knows whose they are
     live: int = 0  # rows in the copy before the run
     backfills: bool = False  # reads a stretch of time once more, and leaves the position where it was
     until: int | None = None  # how far back a log is read (unix seconds); None: to its end
@@ -43,6 +44,8 @@ class Work:
     pages: int = 0
     reading: bool = True
     failed: bool = False
+    partly: bool = False  # one of several destinations refused a batch
+    half_loaded: set[int] = field(default_factory=set)  # the numbers of pages that only the others have
     unloadable: bool = False  # the destination refused a batch
     closed: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when no more becomes of it
@@ -50,14 +53,27 @@ class Work:
     known: PeopleInCopy | None = None  # for people of whom only some are asked for
 
     @property
+    def written(self) -> Treatment:
+        """How its batches are written."""
+        return self.treatment.marking if self.marks else self.treatment
+
+    @property
     def replaces(self) -> bool:
         """Whether the table is replaced by what a whole read brings."""
-        return self.treatment.mode is Mode.FULL
+        return self.treatment.mode is Mode.FULL and not self.backfills
 
     @property
     def deletes(self) -> bool:
-        """Whether a row that a whole read does not bring is gone."""
-        return self.table.absence_deletes or self.replaces
+        """Whether a row that a whole read does not bring is gone: not what lies before the time of which it reads."""
+        if self.backfills:
+            return False
+        return self.table.absence_deletes or (self.replaces and not self.keeps_earlier)
+
+    @property
+    def keeps_earlier(self) -> bool:
+        """Whether the copy has deliveries from before the start date, of which a read says nothing."""
+        by_time = self.table.reading is Reading.WINDOWS
+        return by_time and self.base is not None and self.base.start < self.read.start
 
     @property
     def all_gone(self) -> bool:

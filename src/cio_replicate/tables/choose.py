@@ -13,6 +13,7 @@ from cio_replicate.settings.naming import AS_IS, RESERVED, Naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.tables.declare import Column, ColumnType, Redaction, Table
 from cio_replicate.tables.fields import LONGEST_NAME, TAKEN
+from cio_replicate.tables.system import KEY
 
 NO_RULES = ColumnRules()
 _DONE = {Action.EXCLUDE: "excluded", Action.HASH: "hashed", Action.MASK: "masked"}
@@ -58,6 +59,7 @@ def chosen(
         hidden=tuple(hidden),
         replication_key=names[table.replication_key] if table.replication_key else None,
         start_date_column=names[table.start_date_column] if table.start_date_column else None,
+        person=names.get(table.person, table.person if table.person == KEY.name else None) if table.person else None,
         redaction=_redaction(table, rules, kept if wanted is not None else None),
         naming=naming,
         schema_changes=schema_changes,
@@ -97,6 +99,34 @@ def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, Column
                 f"--customers changes finds people by {lost[0]!r} of {table.name}, which is not included.",
                 f"Choose --customers full, or include {', '.join(lost)}.",
             )
+
+
+def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
+    """Raise SettingsError when rules keep rows about an erased person from being found; `tables` are the declared ones.
+
+    They are found by the person's `cio_id`, which each table must have, and in the same form.
+    """
+    forms: dict[str, Action | None] = {}
+    for table in tables:
+        one = rules.get(table.name, NO_RULES)
+        name = table.key[0] if table.person == KEY.name else table.person
+        if name is None:
+            continue
+        action = one.actions.get(Spot(name))
+        included = one.include is None or name in {*one.include, *_needed(table)}
+        if action in (Action.EXCLUDE, Action.MASK) or not included:
+            raise SettingsError(
+                f"--erase finds rows by {name!r} of {table.name}, "
+                f"which is {'not included' if action is None else _DONE[action]}.",
+                "Keep that column, or hash it in every table.",
+            )
+        forms[f"{name} of {table.name}"] = action
+    if len(set(forms.values())) > 1:
+        hashed = ", ".join(name for name, action in forms.items() if action is Action.HASH)
+        raise SettingsError(
+            "--erase finds rows by people's cio_id, which is hashed in some tables only.",
+            f"Hash it in all tables or in none; now it is hashed as {hashed}.",
+        )
 
 
 def _needed(table: Table) -> tuple[str, ...]:

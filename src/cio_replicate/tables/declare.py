@@ -11,10 +11,13 @@ import msgspec
 
 from cio_replicate.base.secret import Secret
 from cio_replicate.settings.columns import Action
-from cio_replicate.settings.naming import AS_IS, Naming
+from cio_replicate.settings.naming import AS_IS, RESERVED, Naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 
 API_REFERENCE = "https://docs.customer.io/api/app/#operation/"
+
+#: The columns of the program's own that may hold values of others.
+BLANKED = frozenset({"_cio_extra", "_cio_before"})
 
 #: One record as received: field name to the raw JSON of its value.
 RawRecord = Mapping[str, msgspec.Raw]
@@ -55,12 +58,18 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `path` leads to its value in the API's record; more than one step means a flattened object."""
+    """One column: `path` leads to its value in the API's record; more than one step means a flattened object.
+
+    `personal`: it may hold what tells who a person is, so it is blanked when that person is erased. `identifies`: it
+    holds the id or the address of the person whom the row is about, and nothing else.
+    """
 
     name: str
     type: ColumnType
     about: str
     path: tuple[str, ...] = ()
+    personal: bool = False
+    identifies: bool = False
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -119,6 +128,7 @@ class Table:
     retention_days: int | None = None  # how long the source is sure to keep a row
     shape: Shape | None = None
     key_holds: tuple[str, ...] = ()  # the columns from whose values the key is joined, where it is
+    person: str | None = None  # the column with the `cio_id` of the person a row is about; None: no row is about one
     notes: tuple[str, ...] = ()
     # what the user has settled; `columns` are then those of the copy, by their names there, and `hidden` the others
     hidden: tuple[Column, ...] = ()
@@ -160,6 +170,15 @@ class Table:
             if column.path == path:
                 return column.name
         return self.naming.column("__".join(path))
+
+    def is_blanked(self, name: str) -> bool:
+        """Whether the column of that name is blanked in rows about a person who is erased.
+
+        Only what is known to tell nothing of a person stays: of a column that is not declared nobody knows.
+        """
+        if name.casefold().startswith(RESERVED):
+            return name in BLANKED
+        return all(column.name != name or column.personal for column in self.columns)
 
     def path_of(self, name: str) -> tuple[str, ...]:
         """Where the value of a discovered column stands in a record: inside a flattened object, or on top.

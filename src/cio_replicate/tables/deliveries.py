@@ -41,6 +41,7 @@ MESSAGES = Table(
     page_size=1000,
     start_date_column="created",
     absence_deletes=False,
+    person="customer_identifiers__cio_id",
     columns=(
         Column("id", ColumnType.STRING, "The delivery's id; `activities.delivery_id` joins to it."),
         DEDUPLICATE_ID,
@@ -55,14 +56,20 @@ MESSAGES = Table(
             "customer_id",
             ColumnType.STRING,
             "The id you gave the person; null when you gave none or the person was deleted.",
+            personal=True,
+            identifies=True,
         ),
         *person_identifiers("customer_identifiers"),
         Column(
             "recipient",
             ColumnType.STRING,
             "Where it went: an email address, a phone number, a device or whatever else the channel needs.",
+            personal=True,
+            identifies=True,
         ),
-        Column("subject", ColumnType.STRING, "The subject as sent; null or empty on channels without one."),
+        Column(
+            "subject", ColumnType.STRING, "The subject as sent; null or empty on channels without one.", personal=True
+        ),
         *(
             Column(
                 f"metrics__{name.replace(':', '_')}",
@@ -72,7 +79,12 @@ MESSAGES = Table(
             )
             for name, happened in _METRICS
         ),
-        Column("failure_message", ColumnType.STRING, "Why it failed, in the provider's words; null when it did not."),
+        Column(
+            "failure_message",
+            ColumnType.STRING,
+            "Why it failed, in the provider's words; null when it did not.",
+            personal=True,
+        ),
         Column(
             "campaign_id", ColumnType.INTEGER, "The campaign it belongs to, a `campaigns.id`; null when it has none."
         ),
@@ -155,6 +167,7 @@ ACTIVITIES = Table(
     ),
     start_date_column="timestamp",
     absence_deletes=False,
+    person="customer_identifiers__cio_id",
     retention_days=30,
     columns=(
         Column("id", ColumnType.STRING, "The activity's id."),
@@ -173,12 +186,20 @@ ACTIVITIES = Table(
             "name",
             ColumnType.STRING,
             "The name of the event or screen; null in activities of other types.",
+            personal=True,
         ),
-        Column("url", ColumnType.STRING, "The address of the page viewed; null in activities of other types."),
+        Column(
+            "url",
+            ColumnType.STRING,
+            "The address of the page viewed; null in activities of other types.",
+            personal=True,
+        ),
         Column(
             "customer_id",
             ColumnType.STRING,
             "The id you gave the person; null when you gave none or the activity concerns no person.",
+            personal=True,
+            identifies=True,
         ),
         *person_identifiers("customer_identifiers"),
         Column(
@@ -186,6 +207,7 @@ ACTIVITIES = Table(
             ColumnType.JSON,
             "What there is to know about it, as an object whose keys depend on `type`: the body of an event, `from` "
             "and `to` of each changed attribute.",
+            personal=True,
         ),
         Column(
             "delivery_id",

@@ -115,6 +115,8 @@ def _lines(tables: Sequence[Table]) -> Iterator[str]:
         "  `customer_identifiers__email`.",
         "- A field that is not listed here becomes a new column when it is first sent.",
         "- Any column can be null: the API leaves fields out freely.",
+        "- *Personal* columns may tell who a person is. With `--erase` they are blanked once that person is gone, with",
+        "  `_cio_extra` and every column that is not listed here: [Erasure](how-it-works.md#erasure).",
         "",
         "## Columns of every table",
         "",
@@ -128,11 +130,13 @@ def _lines(tables: Sequence[Table]) -> Iterator[str]:
 def _columns(columns: Iterable[Column], key: Sequence[str] = ()) -> Iterator[str]:
     yield from _grid(
         ("Column", "Type", "Holds"),
-        (
-            (_code(column.name), f"{column.type}, key" if column.name in key else column.type, _about(column))
-            for column in columns
-        ),
+        ((_code(column.name), _kind(column, key), _about(column)) for column in columns),
     )
+
+
+def _kind(column: Column, key: Sequence[str]) -> str:
+    marks = (*(("key",) if column.name in key else ()), *(("personal",) if column.personal else ()))
+    return ", ".join((column.type.value, *marks))
 
 
 def _about(column: Column) -> str:

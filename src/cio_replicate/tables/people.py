@@ -18,6 +18,7 @@ CUSTOMERS = Table(
     body={"filter": {"and": [{"attribute": {"field": "cio_id", "operator": "exists"}}]}},
     reading=Reading.PEOPLE,
     page_size=1000,
+    person="_cio_key",  # the `cio_id`, whatever it is called in the copy
     columns=(
         Column(
             "cio_id",
@@ -25,7 +26,13 @@ CUSTOMERS = Table(
             "Customer.io's own id of the person, which never changes; keep it as text, since some read like numbers "
             "(`30e00001`).",
         ),
-        Column("id", ColumnType.STRING, "The id you gave the person; null or empty when you gave none."),
+        Column(
+            "id",
+            ColumnType.STRING,
+            "The id you gave the person; null or empty when you gave none.",
+            personal=True,
+            identifies=True,
+        ),
         *person_identifiers("identifiers"),
         Column(
             "unsubscribed", ColumnType.BOOLEAN, "Whether the person has unsubscribed from everything that is optional."
@@ -35,17 +42,20 @@ CUSTOMERS = Table(
             ColumnType.JSON,
             "All attributes of the person, as an object from name to value; every value is text, numbers and times "
             "included.",
+            personal=True,
         ),
         Column(
             "timestamps",
             ColumnType.JSON,
             "When each attribute was last set, as an object from its name to unix seconds; deprecated by Customer.io.",
+            personal=True,
         ),
         Column(
             "devices",
             ColumnType.JSON,
             "The person's devices, as an array of objects with `id`, `platform`, `last_used` (unix seconds) and "
             "`attributes`.",
+            personal=True,
         ),
     ),
     notes=(

@@ -40,8 +40,16 @@ def person_identifiers(field: str) -> tuple[Column, ...]:
             f"{field}__email",
             ColumnType.STRING,
             "The person's email address; null when it has none or the workspace does not identify people by it.",
+            personal=True,
+            identifies=True,
         ),
-        Column(f"{field}__id", ColumnType.STRING, "The id you gave the person; null or empty when you gave none."),
+        Column(
+            f"{field}__id",
+            ColumnType.STRING,
+            "The id you gave the person; null or empty when you gave none.",
+            personal=True,
+            identifies=True,
+        ),
         Column(
             f"{field}__cio_id",
             ColumnType.STRING,

@@ -24,7 +24,7 @@ SYNCED_AT = Column(
 DELETED_AT = Column(
     "_cio_deleted_at",
     ColumnType.TIMESTAMP,
-    "When a complete read no longer had it; null while it exists.",
+    "When a complete read no longer had it, or the activity log said so of a person; null while it exists.",
 )
 
 SYSTEM_COLUMNS: tuple[Column, ...] = (KEY, EXTRA, SYNCED_AT, DELETED_AT)
@@ -150,4 +150,41 @@ PROOF = Record(
     "run_table",
 )
 
-RECORDS: tuple[Record, ...] = (RUNS, RUN_TABLES, PROOF)
+MERGES = Record(
+    "_cio_merges",
+    "One row per person who was merged into another, as far as the activity log tells.",
+    (
+        Column("cio_id", ColumnType.STRING, "The person who was merged, whom older messages and activities name."),
+        Column("into_cio_id", ColumnType.STRING, "The person into whom; that one may have been merged later, too."),
+        Column("merged_at", ColumnType.TIMESTAMP, "When."),
+        Column("activity_id", ColumnType.STRING, "The entry of the log that tells it, an `activities.id`."),
+        Column("run_id", ColumnType.STRING, "The run that noted it."),
+    ),
+    "cio_id",
+)
+
+ERASURES = Record(
+    "_cio_erasures",
+    "One row per erasure of a person: what was blanked, and when.",
+    (
+        Column("run_person", ColumnType.STRING, "The run and the person, joined by a slash; unique."),
+        Column("cio_id", ColumnType.STRING, "The person, by the `cio_id` alone, as `customers._cio_key` has it."),
+        Column("erased_at", ColumnType.TIMESTAMP, "When everything was blanked."),
+        Column("run_id", ColumnType.STRING, "The run that did it."),
+        Column("rows_blanked", ColumnType.JSON, "How many rows about the person, as an object from table to number."),
+        Column(
+            "named_otherwise",
+            ColumnType.JSON,
+            "The keys of those of them that lack the `cio_id`, as an object from table to array, so that they stay "
+            "blank when they are read again; null when there are none.",
+        ),
+        Column(
+            "returned_at",
+            ColumnType.TIMESTAMP,
+            "When the person was found in the list again, from where on rows hold their values; null until then.",
+        ),
+    ),
+    "run_person",
+)
+
+RECORDS: tuple[Record, ...] = (RUNS, RUN_TABLES, PROOF, MERGES, ERASURES)

@@ -1,0 +1,66 @@
+"""A store that is killed at a certain write, and counts the writes until then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from cio_replicate.load.store import Condition, Edit, Shape, Store
+from cio_replicate.tables.declare import ColumnType
+
+
+class Killed(BaseException):
+    """What nobody catches."""
+
+
+class FragileStore:
+    """`store`, killed as it is to write once more than `lives` times, or, if `late`, just after it has."""
+
+    def __init__(self, store: Store, lives: int, *, late: bool = False) -> None:
+        self.rows_at_once = store.rows_at_once
+        self.writes: list[str] = []
+        self._store = store
+        self._lives = lives
+        self._late = late
+
+    def open(self) -> None:
+        """As the store."""
+        self._store.open()
+
+    def columns(self, table: str) -> Mapping[str, ColumnType]:
+        """As the store."""
+        return self._store.columns(table)
+
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+        """As the store."""
+        return self._store.read(shape, columns, conditions)
+
+    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+        """As the store."""
+        return self._store.count(shape, conditions)
+
+    def write(self, edit: Edit) -> None:
+        """As the store, as long as it lives."""
+        with self._mortal(edit.shape.name):
+            self._store.write(edit)
+
+    def drop(self, table: str) -> None:
+        """As the store, as long as it lives."""
+        with self._mortal(f"drop {table}"):
+            self._store.drop(table)
+
+    def close(self) -> None:
+        """As the store."""
+        self._store.close()
+
+    @contextmanager
+    def _mortal(self, what: str) -> Iterator[None]:
+        self._lives -= 1
+        if self._lives < 0 and not self._late:
+            raise Killed
+        yield
+        self.writes.append(what)
+        if self._lives < 0:
+            raise Killed

@@ -1,0 +1,266 @@
+"""Several destinations are filled by one read; what one refuses, the others take, and the next run makes up for it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cio_replicate.base.errors import DestinationUnavailableError, LoadError
+from cio_replicate.extract.due import LOOKBACK
+from cio_replicate.load.destination import Batch, Changes, Destination
+from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.load.nowhere import Nowhere
+from cio_replicate.load.remote import RemoteDestination
+from cio_replicate.load.several import SeveralDestinations, members_of, missing_in
+from cio_replicate.load.store import Edit
+from cio_replicate.replication.proof import Verdict
+from cio_replicate.replication.report import Report, Status, TableReport
+from cio_replicate.settings.again import RECENT_DAYS
+from cio_replicate.settings.modes import Mode, Treatment
+from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
+from cio_replicate.tables.catalogue import table
+from tests.load.twin import TwinStore
+from tests.pipeline.copies import copy, differences, truth
+from tests.pipeline.syncs import ALL, sync
+
+DAY = 86_400
+SPEC = WorkspaceSpec(seed=4, messages=900, activities=300, people=130)
+LISTS = tuple(name for name in ALL if name != "activities")
+TWO = ("a", "b")
+SOME = (table("topics"), table("messages"))
+
+
+class FullStore(TwinStore):
+    """A store that has no room for a table."""
+
+    def __init__(self, file: Path, refuses: str) -> None:
+        super().__init__(file)
+        self._refuses = refuses
+
+    def write(self, edit: Edit) -> None:
+        """Write, or say that there is no room."""
+        if edit.shape.name == self._refuses:
+            raise LoadError(f"There is no room for {edit.shape.name}.", "Make room.")
+        super().write(edit)
+
+
+class Choosy(DuckDBDestination):
+    """A copy that refuses the batches of some tables from a certain one on."""
+
+    def __init__(self, file: Path, refuses: tuple[str, ...], after: int, error: type[Exception]) -> None:
+        super().__init__(file, "customerio")
+        self.batch_rows = 300
+        self._refuses, self._left, self._error = refuses, after, error
+
+    def write(self, batch: Batch) -> Changes:
+        """Write, or refuse."""
+        if batch.table.name in self._refuses:
+            self._left -= 1
+            if self._left < 0:
+                raise self._error(f"No room for {batch.table.name}.")
+        return super().write(batch)
+
+
+def several(folder: Path, *names: str) -> SeveralDestinations:
+    """Copies in DuckDB files of these names."""
+    return SeveralDestinations({name: DuckDBDestination(folder / f"{name}.duckdb", "customerio") for name in names})
+
+
+def _of(report: Report, name: str) -> TableReport:
+    return next(one for one in report.tables if one.name == name)
+
+
+def _same(folder: Path, simulator: Simulator, *names: str) -> None:
+    """Each of these copies is the workspace."""
+    for name in names:
+        assert differences(simulator, folder / f"{name}.duckdb", LISTS) == {}, name
+        assert truth(simulator, "activities") <= copy(folder / f"{name}.duckdb", "activities")
+
+
+def test_one_read_fills_all(tmp_path: Path) -> None:
+    """Two copies cost the requests of one, in the first run and in those that follow, and each is proved."""
+    with Simulator(SPEC) as simulator:
+        (tmp_path / "alone").mkdir()
+        alone = sync(simulator, tmp_path / "alone").requests
+        simulator.log.reset()
+        report = sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO))
+        assert (report.status, report.requests) == (Status.COMPLETE, alone)
+        assert report.requests == len(simulator.requests)
+        _same(tmp_path, simulator, *TWO)
+        simulator.evolve(5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
+        later = sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO))
+        once = sync(simulator, tmp_path / "alone")
+        assert (later.status, later.requests) == (Status.COMPLETE, once.requests)
+        _same(tmp_path, simulator, *TWO)
+    for name in TWO:
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            runs = connection.execute("SELECT run_id FROM customerio._cio_runs").fetchall()
+            proofs = connection.execute(
+                "SELECT count(*) FROM customerio._cio_proof WHERE verdict != 'short'"
+            ).fetchall()
+        assert {run for (run,) in runs} == {report.run_id, later.run_id}
+        assert proofs == [(36,)]
+
+
+def test_a_destination_that_comes_later_gets_everything(tmp_path: Path) -> None:
+    """The one that was there keeps what it has, and how far it goes back."""
+    with Simulator(SPEC) as simulator:
+        start = simulator.workspace.now - 100 * DAY
+        sync(simulator, tmp_path, to=lambda: several(tmp_path, "a"))
+        simulator.evolve(5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
+        report = sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO), state="both")
+        assert report.status is Status.COMPLETE
+        _same(tmp_path, simulator, *TWO)
+        sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO, "c"), state="three", start=start)
+    one, another = (_positions(tmp_path, name) for name in ("a", "c"))
+    assert one["messages"] < another["messages"] == start
+
+
+def _positions(folder: Path, name: str) -> dict[str, int]:
+    """Since when each table of a copy is replicated."""
+    destination = DuckDBDestination(folder / f"{name}.duckdb", "customerio")
+    destination.look()
+    positions = {name: position.start for name, position in destination.positions().items()}
+    destination.close()
+    return positions
+
+
+def test_an_odd_empty_list_is_asked_for_again_though_one_destination_is_new(tmp_path: Path) -> None:
+    """Else it would delete every row of the one that has them."""
+    with Simulator(SPEC) as simulator:
+        sync(simulator, tmp_path, tables=SOME, to=lambda: several(tmp_path, "a"))
+        simulator.faults = Faults((Fault(kind="wrong_type", table="topics", params={"value": []}),))
+        report = sync(simulator, tmp_path, tables=SOME, to=lambda: several(tmp_path, *TWO), state="both")
+        assert (report.status, _of(report, "topics").deleted) == (Status.COMPLETE, 0)
+        assert all(copy(tmp_path / f"{name}.duckdb", "topics") == truth(simulator, "topics") for name in TWO)
+
+
+@pytest.mark.parametrize(
+    ("mode", "error", "after", "first"),
+    [
+        (Mode.APPLY, LoadError, 0, True),
+        (Mode.APPLY, LoadError, 1, False),
+        (Mode.APPLY, DestinationUnavailableError, 1, True),
+        (Mode.FULL, LoadError, 0, False),
+        (Mode.FULL, DestinationUnavailableError, 0, True),
+    ],
+)
+def test_what_one_refuses_the_others_take(
+    mode: Mode, error: type[Exception], after: int, *, first: bool, tmp_path: Path
+) -> None:
+    """The run fails, the other copy is complete, and the next run brings the failed one up without a second read."""
+    treatments = {"messages": Treatment(mode)}
+
+    def both() -> Destination:
+        members = {
+            "a": DuckDBDestination(tmp_path / "a.duckdb", "customerio"),
+            "b": Choosy(tmp_path / "b.duckdb", ("messages",), after, error),
+        }
+        return SeveralDestinations(dict(reversed(members.items())) if first else members)
+
+    with Simulator(WorkspaceSpec(seed=4, messages=3_000)) as simulator:
+        report = sync(simulator, tmp_path, tables=SOME, to=both, treatments=treatments)
+        found = _of(report, "messages")
+        assert (report.exit_code, found.status, _of(report, "topics").status) == (1, Status.FAILED, Status.COMPLETE)
+        assert found.error == "b: No room for messages. The other destinations are written."
+        assert differences(simulator, tmp_path / "a.duckdb", ("topics", "messages")) == {}
+        simulator.log.reset()
+        again = sync(simulator, tmp_path, tables=SOME, to=lambda: several(tmp_path, *TWO), treatments=treatments)
+        assert (again.status, _of(again, "messages").deleted) == (Status.COMPLETE, 0)
+        assert _of(again, "messages").read <= 1  # what has been sent meanwhile
+        assert differences(simulator, tmp_path / "b.duckdb", ("topics", "messages")) == {}
+        assert _of(again, "messages").proof is not None
+        assert not list((tmp_path / "state" / "pages").iterdir())
+
+
+def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> None:
+    """A database and a store side by side: the store lacks one table, the database none."""
+
+    def both() -> Destination:
+        store = FullStore(tmp_path / "b.duckdb", "segments")
+        remote = RemoteDestination(store, tmp_path / "ledger.duckdb", "customerio", "twin")
+        return SeveralDestinations({"a": DuckDBDestination(tmp_path / "a.duckdb", "customerio"), "b": remote})
+
+    with Simulator(SPEC) as simulator:
+        report = sync(simulator, tmp_path, to=both)
+        _same(tmp_path, simulator, "a")
+    failed = {one.name: one.error for one in report.tables if one.status is not Status.COMPLETE}
+    assert failed == {"segments": "b: There is no room for segments. Make room. The other destinations are written."}
+    with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
+        runs = connection.execute("SELECT status FROM _cio_runs").fetchall()
+    assert runs == [("failed",)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -> None:
+    """The other copy is whole; the next run makes the lost one anew."""
+
+    class Vanishing(DuckDBDestination):
+        def write(self, batch: Batch) -> Changes:
+            self.file.unlink(missing_ok=True)
+            return super().write(batch)
+
+    def both() -> Destination:
+        lost = Vanishing(tmp_path / "a.duckdb", "customerio")
+        return SeveralDestinations({"a": lost, "b": DuckDBDestination(tmp_path / "b.duckdb", "customerio")})
+
+    with Simulator(SPEC) as simulator:
+        report = sync(simulator, tmp_path, to=both)
+        assert report.exit_code == 1
+        assert all("was removed or replaced" in (one.error or "") for one in report.tables)
+        _same(tmp_path, simulator, "b")
+        assert sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO)).status is Status.COMPLETE
+        _same(tmp_path, simulator, *TWO)
+
+
+def test_the_proof_is_that_of_the_worst_and_names_it(tmp_path: Path) -> None:
+    """A row that somebody took from one copy makes the table short, and it is said in which."""
+    only = (table("segments"),)
+    with Simulator(SPEC) as simulator:
+        sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
+        with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
+            connection.execute("DELETE FROM customerio.segments WHERE id = 2")
+        proof = sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO)).tables[0].proof
+    assert proof is not None
+    assert proof.verdict is Verdict.SHORT
+    assert proof.why.startswith("b: The copy has 1 row fewer")
+
+
+def test_what_is_asked_of_several_is_what_a_run_must_know(tmp_path: Path) -> None:
+    """Of keys what all have, else what any has; as many rows as the one with the most; the furthest behind."""
+    only = (table("segments"),)
+    with Simulator(SPEC) as simulator:
+        sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
+    for name, gone in (("a", 1), ("b", 2)):
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            connection.execute(f"DELETE FROM customerio.segments WHERE id <= {gone}")
+            if name == "b":
+                connection.execute("DELETE FROM customerio._cio_positions")
+    both = several(tmp_path, *TWO, "c")
+    assert missing_in(both) == ["c"]
+    assert both.live(only[0]) == SPEC.segments - 1
+    assert [key for (key,) in both.find(only[0], ["_cio_key"], keys=["1", "2", "3"])] == ["3"]
+    assert Counter(both.find(only[0], ["id"], synced_since=0)).total() == SPEC.segments - 1
+    assert both.positions() == {}
+    assert set(members_of(both)) == {*TWO, "c"}
+    both.close()
+
+
+def test_nowhere_is_a_destination_that_holds_nothing() -> None:
+    """It takes everything, is never short of room, and is always missing."""
+    nowhere = Nowhere()
+    assert missing_in(nowhere) == [""]
+    assert nowhere.prepare(0).copy_id == "nowhere"
+    assert members_of(nowhere) == {"": nowhere}
+    calls: list[Callable[[], object]] = [
+        nowhere.positions,
+        lambda: nowhere.find(table("topics"), ["id"]),
+        lambda: nowhere.discovered(table("topics")),
+    ]
+    assert [len(call()) for call in calls] == [0, 0, 0]  # type: ignore[arg-type] # each is a collection
+    assert (nowhere.live(table("topics")), nowhere.expected(table("topics"))) == (0, None)

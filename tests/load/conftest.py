@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.load.copies import COPIES, Copy
+from tests.load.copies import COPIES, USUALLY, Copy, tried
 from tests.load.pages import Pages
 
 
-@pytest.fixture(params=COPIES)
+@pytest.fixture(params=tried(COPIES, *USUALLY))
 def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Copy:
     """An empty copy."""
     return COPIES[request.param](tmp_path)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+import pytest
+from _pytest.mark import ParameterSet
 
 from cio_replicate.load.destination import Batch, Changes, Destination
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.load.remote import RemoteDestination
 from cio_replicate.load.store import Store
-from tests.load.pages import AT
+from tests.destinations.kinds import ALWAYS
+from tests.destinations.kinds import KINDS as REAL
+from tests.load.copying import alone, by_key, query, write
+from tests.load.real import RealCopy
 from tests.load.twin import TwinStore
 
 
@@ -87,39 +92,6 @@ class DuckDBCopy:
         return query(self.file, statement)
 
 
-def write(destination: Destination, *batches: Batch) -> Changes:
-    """Look, prepare, write and close; what the last batch changed."""
-    changes = Changes()
-    try:
-        destination.look()
-        destination.prepare(AT)
-        for batch in batches:
-            changes = destination.write(batch)
-    finally:
-        destination.close()
-    return changes
-
-
-def query(file: Path, statement: str) -> list[dict[str, Any]]:
-    """The rows of a query on a DuckDB file."""
-    with duckdb.connect(str(file)) as connection:
-        result = connection.execute(statement)
-        names = [column[0] for column in result.description or []]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def by_key(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The rows by their `_cio_key`, of which none may stand twice."""
-    found = {str(row["_cio_key"]): row for row in rows}
-    assert len(found) == len(rows), "a key stands twice"
-    return found
-
-
-def alone(store: Store) -> Store:
-    """The store with nothing around it."""
-    return store
-
-
 class TwinCopy:
     """A store in a DuckDB file, with a ledger beside it; `fresh` forgets the ledger each time it is opened."""
 
@@ -160,8 +132,23 @@ class TwinCopy:
         query(self.file, f"DELETE FROM \"{table}\" WHERE _cio_key = '{key}'")
 
 
+REAL_STORES = tuple(kind for kind in REAL if kind != "duckdb")
 STORES: dict[str, Callable[[Path], StoreCopy]] = {
     "twin": TwinCopy,
     "twin-fresh": partial(TwinCopy, fresh=True),
+    **{kind: partial(RealCopy, kind) for kind in REAL_STORES},
 }
 COPIES: dict[str, Callable[[Path], Copy]] = {"duckdb": DuckDBCopy, **STORES}
+
+
+def tried(kinds: Iterable[str], *always: str) -> list[ParameterSet]:
+    """Kinds as parameters: those named are tried in every run, real ones else with the destinations, others if slow."""
+    return [pytest.param(kind, id=kind, marks=() if kind in always else _marks(kind)) for kind in kinds]
+
+
+def _marks(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.destinations if kind in REAL_STORES else pytest.mark.slow
+
+
+#: What every run of the tests tries in places of each kind.
+USUALLY = ("duckdb", "twin", "twin-fresh", *ALWAYS)

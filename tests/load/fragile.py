@@ -25,6 +25,10 @@ class FragileStore:
         self._lives = lives
         self._late = late
 
+    def accepts_name(self, name: str) -> bool:
+        """As the store."""
+        return self._store.accepts_name(name)
+
     def open(self) -> None:
         """As the store."""
         self._store.open()

@@ -18,7 +18,7 @@ from cio_replicate.load.shapes import record_shape
 from cio_replicate.settings.modes import Deletes, Mode, Treatment
 from cio_replicate.tables.catalogue import table
 from cio_replicate.tables.system import ERASURES
-from tests.load.copies import STORES, Copy, StoreCopy
+from tests.load.copies import STORES, Copy, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.pages import AT, Pages, close
 
@@ -206,7 +206,7 @@ def test_who_has_returned_has_values_again(copy: Copy, messages: Pages) -> None:
     assert copy.rows("messages")["m1"]["recipient"] == "ada@example.com"
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", tried(STORES, "twin", "twin-fresh"))
 @pytest.mark.parametrize("treatment", [Treatment(Mode.CHANGES), Treatment(Mode.HISTORY)], ids=lambda one: one.mode)
 def test_a_blanking_that_is_broken_off_is_done_again(tmp_path: Path, kind: str, treatment: Treatment) -> None:
     """Killed before any of its writes, or just after it, a store is as it must be once all was done again."""

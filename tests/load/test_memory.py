@@ -8,7 +8,7 @@ import pytest
 
 from cio_replicate.load.destination import Changes
 from cio_replicate.load.duckdb import DuckDBDestination
-from tests.load.copies import query, write
+from tests.load.copying import query, write
 from tests.load.pages import Pages, close
 
 ROWS = 400

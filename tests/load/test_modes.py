@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.load.destination import Changes
 from cio_replicate.load.merge import COMPARED_AT_ONCE
-from tests.load.copies import COPIES, Copy
+from tests.load.copies import COPIES, Copy, tried
 from tests.load.mode_model import TREATMENTS, Page, Step, Value
 from tests.load.pages import AT, Pages, close
 from tests.load.played import TABLE, Play
@@ -94,7 +94,7 @@ def walk(names: Sequence[str]) -> list[str]:
 
 
 QUICK = ("duckdb", "twin")
-KINDS = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in COPIES]
+KINDS = tried(COPIES, *QUICK)
 
 
 @pytest.fixture(params=KINDS)

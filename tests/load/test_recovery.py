@@ -13,7 +13,7 @@ import pytest
 from cio_replicate.load.destination import Batch, Changes, Destination
 from cio_replicate.load.store import Store
 from cio_replicate.settings.modes import Treatment
-from tests.load.copies import COPIES, STORES, StoreCopy
+from tests.load.copies import COPIES, STORES, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.mode_model import TREATMENTS, Page, Step
 from tests.load.pages import AT, Pages, close
@@ -36,7 +36,7 @@ TRIED = [
 ]
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=() if kind == "twin" else pytest.mark.slow) for kind in STORES])
+@pytest.fixture(params=tried(STORES, "twin"))
 def copy(request: pytest.FixtureRequest, tmp_path: Path) -> StoreCopy:
     """An empty copy in each kind of store."""
     return STORES[request.param](tmp_path)

@@ -25,6 +25,10 @@ class TwinStore:
         self._file = file
         self.writes: list[str] = []
 
+    def accepts_name(self, name: str) -> bool:
+        """Any name."""
+        return bool(name)
+
     def open(self) -> None:
         """Open the file."""
         self._connection = duckdb.connect(str(self._file))

@@ -40,13 +40,14 @@ class Compared:
         shapes: Shapes,
         *,
         nul_allowed: bool,
+        aside: Sequence[Column] = (),
         blanked: Blanked | None = None,
     ) -> None:
         self._batch = batch
         self._ledger = ledger
         self._keys = keys
         self._shapes = shapes
-        self._staging = Staging(digest=True, without_nul=not nul_allowed, blanked=blanked)
+        self._staging = Staging(digest=True, without_nul=not nul_allowed, aside=tuple(aside), blanked=blanked)
         self.changes = Changes()
         self.came, self.went = Keys(), Keys()
 

@@ -14,7 +14,6 @@ SETTINGS: dict[str, Any] = {  # Any: settings are what they are
     "providers": {"enable_airflow_secrets": False},
     "enable_runtime_trace": False,
     "restore_from_destination": False,  # every package brings the whole schema of its table
-    "data_writer": {"file_max_items": 100_000},  # some drivers read a file whole
     "normalize": {"workers": 1},
     "load": {"truncate_staging_dataset": True},  # people's data is not to lie about twice
 }

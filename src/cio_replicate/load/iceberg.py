@@ -92,6 +92,10 @@ class IcebergStore:
         self._tables = tables
         self._swept: set[str] = set()
 
+    def accepts_name(self, name: str) -> bool:
+        """Any name can be that of a column."""
+        return bool(name)
+
     def open(self) -> None:
         """Make sure that the place can be looked at and written to. Changes nothing."""
         require_library()

@@ -14,6 +14,14 @@ from cio_replicate.load.expected import Facts
 from cio_replicate.load.ledger import Ledger
 from cio_replicate.load.shapes import left_in, main_shape
 from cio_replicate.load.store import Edit, Shape, Store
+from cio_replicate.settings.modes import as_shown
+from cio_replicate.tables.system import CHANGES_SUFFIX
+
+
+def as_it_is(batch: Batch, store: Store, facts: Facts) -> Batch:
+    """The batch in the mode that its table, which is there, shows."""
+    noted = bool(store.columns(batch.table.target + CHANGES_SUFFIX))
+    return replace(batch, treatment=as_shown(versions=batch.table.name in facts.versions, noted=noted))
 
 
 def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Callable[[], None]) -> None:

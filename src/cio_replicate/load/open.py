@@ -11,6 +11,7 @@ from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.load.file_store import file_store
 from cio_replicate.load.remote import RemoteDestination
 from cio_replicate.load.several import SeveralDestinations
+from cio_replicate.load.store import Store
 from cio_replicate.load.warehouses import warehouse_store
 from cio_replicate.settings.destinations import Address, Engine
 
@@ -22,12 +23,21 @@ def destination_at(address: Address, dataset: str, folder: Path, *, read_only: b
     """
     if address.kind.engine is Engine.DUCKDB:
         return DuckDBDestination(address.file, dataset, read_only=read_only)
-    digest = sha256(f"{address}\n{dataset}".encode()).hexdigest()[:10]
+    store, nul_allowed = store_at(address, dataset, folder)
+    ledger = folder / f"ledger-{_digest(address, dataset)}.duckdb"
+    return RemoteDestination(store, ledger, dataset, str(address), nul_allowed=nul_allowed)
+
+
+def store_at(address: Address, dataset: str, folder: Path) -> tuple[Store, bool]:
+    """The store of any destination but DuckDB, not yet opened, and whether its texts may hold NUL."""
     if address.kind.engine is Engine.WAREHOUSE:
-        store = warehouse_store(address, dataset, folder / f"dlt-{digest}")
-        allowed = store.nul_allowed
-        return RemoteDestination(store, folder / f"ledger-{digest}.duckdb", dataset, str(address), nul_allowed=allowed)
-    return RemoteDestination(file_store(address, dataset), folder / f"ledger-{digest}.duckdb", dataset, str(address))
+        store = warehouse_store(address, dataset, folder / f"dlt-{_digest(address, dataset)}")
+        return store, store.nul_allowed
+    return file_store(address, dataset), True
+
+
+def _digest(address: Address, dataset: str) -> str:
+    return sha256(f"{address}\n{dataset}".encode()).hexdigest()[:10]
 
 
 def destinations_at(

@@ -55,7 +55,7 @@ class PackagePlace:
     killed run left in the staging tables of the database is thrown away by the next one.
     """
 
-    rows_at_once = 200_000
+    rows_at_once = 100_000  # some of dlt's drivers read a whole file into memory
 
     def __init__(self, warehouse: Warehouse, dataset: str, folder: Path, described: str) -> None:
         self.warehouse = warehouse

@@ -51,6 +51,10 @@ class ParquetStore:
         self._full = full
         self._swept: set[str] = set()
 
+    def accepts_name(self, name: str) -> bool:
+        """Any name can be that of a column."""
+        return bool(name)
+
     def open(self) -> None:
         """Make sure that the place can be looked at and written to. Changes nothing."""
         self._files.check()

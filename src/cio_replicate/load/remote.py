@@ -19,7 +19,7 @@ from cio_replicate.load.blanking import Blanking, stays_blank
 from cio_replicate.load.compared import Compared, Shapes
 from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.expected import Facts, Keys, Pending
-from cio_replicate.load.layout import fitted
+from cio_replicate.load.layout import as_it_is, fitted
 from cio_replicate.load.ledger import Ledger
 from cio_replicate.load.recovery import settle
 from cio_replicate.load.shapes import (
@@ -35,7 +35,6 @@ from cio_replicate.load.shapes import (
 from cio_replicate.load.sql import Blanked
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.load.trial import try_out
-from cio_replicate.settings.modes import as_shown
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, Table
 from cio_replicate.tables.system import CHANGES_SUFFIX, COPY, ERASURES, POSITIONS, RECORDS
@@ -104,9 +103,10 @@ class RemoteDestination:
         live: bool = True,
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
-        if keys is not None and not keys:
-            return []
         shape = self._shape(table)
+        known = {column.name for column in shape.columns}
+        if (keys is not None and not keys) or (after is not None and after[0] not in known):
+            return []
         conditions = [
             *([Condition(sql.KEY, Is.IN, sorted({self._stored(key) for key in keys}))] if keys is not None else ()),
             *([Condition("_cio_synced_at", Is.AT_LEAST, _moment(synced_since))] if synced_since is not None else ()),
@@ -114,13 +114,14 @@ class RemoteDestination:
             *([Condition(among[0], Is.IN, list(among[1]))] if among is not None else ()),
             *([self._live(table)] if live else ()),
         ]
-        known = {column.name for column in shape.columns}
         asked = [name for name in dict.fromkeys(columns) if name in known] or [sql.KEY]
         rows = self._store.read(shape, asked, conditions).read_all().to_pylist()
         return [tuple(self._given(name, row.get(name)) for name in columns) for row in rows]
 
     def count(self, table: Table, column: str, first: int, last: int) -> int:
         """How many rows that are not deleted have a moment in this column from `first` to `last`."""
+        if column not in {one.name for one in self._shape(table).columns}:
+            return 0
         between = [Condition(column, Is.AT_LEAST, _moment(first)), Condition(column, Is.AT_MOST, _moment(last))]
         return self._store.count(self._shape(table), [self._live(table), *between])
 
@@ -146,9 +147,7 @@ class RemoteDestination:
         if batch.as_it_is:
             if batch.table.name not in self._facts.expected:
                 return Changes()
-            noted = bool(self._store.columns(batch.table.target + CHANGES_SUFFIX))
-            shown = as_shown(versions=batch.table.name in self._facts.versions, noted=noted)
-            batch = replace(batch, treatment=shown)
+            batch = as_it_is(batch, self._store, self._facts)
         try:
             return self._write(batch)
         except duckdb.Error as error:
@@ -235,6 +234,8 @@ class RemoteDestination:
         ledger, name = self._held_ledger(), batch.table.name
         if self._facts.pending is not None:  # one that failed, of this run or another
             self._settle(self._facts.pending)
+        aside = [column for column in self._found(batch) if not self._store.accepts_name(column.name)]
+        batch = replace(batch, columns=[column for column in batch.columns if column not in aside])
         fitted(batch, self._store, ledger, self._facts, lambda: self._write_row(self._row["commits"]))
         keys = self._keys(batch.table)
         before = self._facts.expected.get(name) or ledger.live(keys)
@@ -248,11 +249,10 @@ class RemoteDestination:
         )
         with ledger.transaction():
             blanked = self._blanks(batch, left)
-            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, blanked=blanked)
+            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked)
             found.find()
             after = before + found.came - found.went
-            declared = {column.name for column in batch.table.columns}
-            self._facts.note_found(name, [column for column in batch.columns if column.name not in declared])
+            self._facts.note_found(name, self._found(batch))
             if found.writes or name not in self._facts.expected:  # a table without rows is there too
                 self._facts.pending = Pending(name, batch.table.target, after)
                 self._write_row(commit - 1)
@@ -361,12 +361,18 @@ class RemoteDestination:
         versions = table.name in self._facts.versions
         return Condition("_cio_is_current", Is.TRUE) if versions else Condition("_cio_deleted_at", Is.NULL)
 
+    @staticmethod
+    def _found(batch: Batch) -> list[Column]:
+        """The columns that were found in what the API sent."""
+        declared = {column.name for column in batch.table.columns}
+        return [column for column in batch.columns if column.name not in declared]
+
     def _stored(self, key: str) -> str:
-        return key if self._nul_allowed else key.replace("\0", sql.NUL_WRITTEN)
+        return key if self._nul_allowed else sql.stored_key(key)
 
     def _given(self, name: str, value: object) -> object:
         if name == sql.KEY and isinstance(value, str) and not self._nul_allowed:
-            return value.replace(sql.NUL_WRITTEN, "\0")
+            return sql.given_key(value)
         return value
 
     def _held_ledger(self) -> Ledger:

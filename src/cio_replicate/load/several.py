@@ -179,9 +179,9 @@ def _own(batch: Batch, one: Destination) -> Batch:
 
 
 def _together(found: Sequence[Identity | None]) -> Identity:
-    """All as one, which is another one as long as some are missing."""
+    """All as one, in whatever order they are named; it is another one as long as some are missing."""
     return Identity(
-        "+".join("" if one is None else one.copy_id for one in found),
+        "+".join(sorted("" if one is None else one.copy_id for one in found)),
         sum(one.commits for one in found if one is not None),
     )
 

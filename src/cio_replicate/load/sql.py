@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ KINDS = {name: kind for kind, name in TYPES.items()}
 KEY = "_cio_key"
 NOT_COMPARED = frozenset({KEY, "_cio_synced_at", "_cio_deleted_at"})
 NUL_WRITTEN = "\\u0000"  # how a NUL is written in a key, where no text can hold one
+_ESCAPED = re.compile(r"\\\\|\\u0000")
 
 
 def key_number(key: str = KEY) -> str:
@@ -92,11 +94,13 @@ class Staging:
     """What staged rows get besides their columns, in places that do not compare by themselves.
 
     `digest`: the digest of their content. `without_nul`: texts without the character NUL, with the whole text in
-    `_cio_extra`. `wanted_only`: only rows whose key is in the table `wanted`. `blanked`, everywhere: what is left out.
+    `_cio_extra`. `aside`: columns that the place cannot have, whose values go there too. `wanted_only`: only rows whose
+    key is in the table `wanted`. `blanked`, everywhere: what is left out.
     """
 
     digest: bool = False
     without_nul: bool = False
+    aside: tuple[Column, ...] = ()
     wanted_only: bool = False
     blanked: Blanked | None = None
 
@@ -106,7 +110,24 @@ AS_IT_IS = Staging()
 
 def key_of(staging: Staging) -> str:
     """The key of a landed row as it is stored."""
-    return f"replace({KEY}, chr(0), '{NUL_WRITTEN}')" if staging.without_nul else KEY
+    if not staging.without_nul:
+        return KEY
+    escaped = f"replace(replace({KEY}, '\\', '\\\\'), chr(0), '{NUL_WRITTEN}')"
+    return f"CASE WHEN contains({KEY}, chr(0)) OR contains({KEY}, '{NUL_WRITTEN}') THEN {escaped} ELSE {KEY} END"
+
+
+def stored_key(key: str) -> str:
+    """A key as `key_of` writes it where no text can hold NUL: no two keys are written alike."""
+    if "\0" not in key and NUL_WRITTEN not in key:
+        return key
+    return key.replace("\\", "\\\\").replace("\0", NUL_WRITTEN)
+
+
+def given_key(stored: str) -> str:
+    """The key that `stored_key` wrote."""
+    if NUL_WRITTEN not in stored:
+        return stored
+    return _ESCAPED.sub(lambda found: "\\" if found[0] == "\\\\" else "\0", stored)
 
 
 def keys(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
@@ -151,7 +172,7 @@ def stage(
     """
     chosen = [
         f"CAST({quoted(c.name) if c.name in present else 'NULL'} AS {TYPES[c.type]}) AS {quoted(c.name)}"
-        for c in (*columns, *SYSTEM_COLUMNS)
+        for c in (*columns, *staging.aside, *SYSTEM_COLUMNS)
         if c.name != "_cio_deleted_at"
     ]
     newest = "ANTI JOIN stale USING (_cio_file, file_row_number) " if repeats else ""
@@ -159,8 +180,9 @@ def stage(
         f"SELECT {', '.join(chosen)}, NULL::TIMESTAMPTZ AS _cio_deleted_at "
         f"FROM {files(paths)} {newest}WHERE NOT _cio_seen_only"
     )
-    if staging.without_nul:
-        rows = f"SELECT * REPLACE ({', '.join(_without_nul(columns))}) FROM ({rows})"
+    if staging.without_nul or staging.aside:
+        left_out = f"EXCLUDE ({', '.join(quoted(c.name) for c in staging.aside)}) " if staging.aside else ""
+        rows = f"SELECT * {left_out}REPLACE ({', '.join(_as_it_can_be(columns, staging))}) FROM ({rows})"
     if staging.blanked is not None:
         told = f"SELECT *, coalesce({staging.blanked.rows}, false) AS _cio_is_blank FROM ({rows})"
         rows = f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked))}) FROM ({told})"
@@ -171,18 +193,19 @@ def stage(
     return f"CREATE OR REPLACE TEMP VIEW staged AS {rows}"
 
 
-def _without_nul(columns: Sequence[Column]) -> list[str]:
-    """The replacements that take NUL out of texts; what was there stays in `_cio_extra`, under the column's name."""
-    texts = [column.name for column in columns if column.type is ColumnType.STRING]
-    kept = [
-        f"CASE WHEN contains({quoted(name)}, chr(0)) "
-        f"THEN {literal(json_name(name) + ':')} || to_json({quoted(name)})::VARCHAR END"
-        for name in texts
-    ]
+def _as_it_can_be(columns: Sequence[Column], staging: Staging) -> list[str]:
+    """The replacements that take out of a row what its place cannot hold, and keep that in `_cio_extra`, by column."""
+    texts = [c.name for c in columns if c.type is ColumnType.STRING] if staging.without_nul else []
+    cases = [(name, f"contains({quoted(name)}, chr(0))") for name in texts]
+    cases += [(column.name, f"{quoted(column.name)} IS NOT NULL") for column in staging.aside]
     clean = [f"replace({quoted(name)}, chr(0), '') AS {quoted(name)}" for name in texts]
-    clean.append(f"replace({KEY}, chr(0), '{NUL_WRITTEN}') AS {KEY}")
-    if not kept:
+    clean.append(f"{key_of(staging)} AS {KEY}")
+    if not cases:
         return clean
+    kept = [
+        f"CASE WHEN {case} THEN {literal(json_name(name) + ':')} || to_json({quoted(name)})::VARCHAR END"
+        for name, case in cases
+    ]
     some = f"concat_ws(',', {', '.join(kept)})"
     rest = "CASE WHEN _cio_extra IS NULL THEN '}' ELSE ',' || substr(_cio_extra::VARCHAR, 2) END"
     clean.append(f"CASE WHEN {some} = '' THEN _cio_extra ELSE ('{{' || {some} || {rest})::JSON END AS _cio_extra")

@@ -82,6 +82,10 @@ class Store(Protocol):
 
     rows_at_once: int  # how many rows an edit should have at most, so that memory stays flat
 
+    def accepts_name(self, name: str) -> bool:
+        """Whether a column can have this name, to the letter."""
+        ...
+
     def open(self) -> None:
         """Connect, and make sure that tables can be looked at. Changes nothing."""
         ...

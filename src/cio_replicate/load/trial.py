@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ COLUMNS = (
     Column("moment", ColumnType.TIMESTAMP, "A moment in UTC."),
     Column("anything", ColumnType.JSON, "A JSON text, which must stay as it is."),
 )
-ROWS = (
+ROWS: tuple[dict[str, object], ...] = (
     {
         "name": "first ✓ ünï",
         "number": 2**63 - 1,
@@ -47,7 +48,7 @@ def try_out(store: Store, shown: str) -> None:
         store.drop(shape.name)
 
 
-def require_same(rows: list[dict[str, object]], shown: str) -> None:
+def require_same(rows: Sequence[Mapping[str, object]], shown: str) -> None:
     """Raise DestinationUnavailableError when what was read back is not what was written."""
     key = COLUMNS[0].name
     if sorted(rows, key=lambda row: str(row[key])) != sorted(ROWS, key=lambda row: str(row[key])):

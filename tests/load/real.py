@@ -1,0 +1,69 @@
+"""Copies in the stores that are tested for real, beside the twin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cio_replicate.load.destination import Batch, Changes, Destination
+from cio_replicate.load.open import store_at
+from cio_replicate.load.remote import RemoteDestination
+from cio_replicate.load.store import Edit, Shape, Store
+from cio_replicate.settings.address import destination
+from cio_replicate.tables.arrow import schema_for
+from cio_replicate.tables.declare import Column
+from tests.destinations.kinds import KINDS
+from tests.load.copying import alone, by_key, write
+
+
+class RealCopy:
+    """A copy in a store of one kind, with a ledger beside it."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        where = KINDS[kind](folder)
+        self._address = destination(where.to, {**os.environ, **where.variables})
+        self._folder = folder / "working"
+        self._folder.mkdir(exist_ok=True)
+        self._ledger = folder / "ledger.duckdb"
+
+    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+        """A destination that has not looked yet."""
+        store, nul_allowed = store_at(self._address, "customerio", self._folder)
+        return RemoteDestination(around(store), self._ledger, "customerio", "a store", nul_allowed=nul_allowed)
+
+    def write(self, *batches: Batch) -> Changes:
+        """Write in one session; what the last batch changed."""
+        return write(self.open(), *batches)
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Every row of a table by its `_cio_key`."""
+        return by_key(self.every(table))
+
+    def every(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table; none when it is not there."""
+        store, _ = store_at(self._address, "customerio", self._folder)
+        store.open()
+        try:
+            there = store.columns(table)
+            shape = Shape(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
+            return list(store.read(shape, list(there)).read_all().to_pylist()) if there else []
+        finally:
+            store.close()
+
+    def forget(self) -> None:
+        """Lose the ledger."""
+        self._ledger.unlink(missing_ok=True)
+
+    def tamper(self, table: str, key: str) -> None:
+        """Remove a row."""
+        store, _ = store_at(self._address, "customerio", self._folder)
+        store.open()
+        there = store.columns(table)
+        shape = Shape(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
+        nothing = schema_for(shape.columns).empty_table().to_reader()
+        store.write(Edit(shape, nothing, 0, pa.array([key], pa.string())))
+        store.close()

@@ -35,7 +35,6 @@ SQLITE = Kind(
     look=(
         Look("sh", 'sqlite3 workspace__customerio.db "select count(*) from campaigns where _cio_deleted_at is null"'),
     ),
-    extra="sqlite",
     proved=True,
     notes=(
         "The path is taken letter by letter: nothing in it is decoded, and nothing can stand behind it.",
@@ -141,6 +140,6 @@ DUCKLAKE = Kind(
     ),
     notes=(
         "DuckDB downloads its extensions `ducklake` and `sqlite` when they are first used.",
-        "JSON columns have the type `JSON`.",
+        "JSON columns hold their text.",
     ),
 )

@@ -40,8 +40,9 @@ POSTGRESQL = Kind(
     notes=(
         "The user needs `CREATE` on the database for the first run, which makes the schema.",
         "The folder of a Unix socket is a host too: `postgresql://loader@%2Fvar%2Frun%2Fpostgresql/analytics`.",
-        "Rows travel as Arrow through ADBC, several times as fast as CSV; JSON columns then have the type `json`.",
-        "PostgreSQL's text cannot hold the character NUL.",
+        "Rows travel as Arrow through ADBC, several times as fast as CSV, in one transaction per table.",
+        "JSON columns have the type `json`, which keeps the text as it is: cast it to `jsonb` for an index.",
+        "PostgreSQL's text cannot hold the character NUL: it is left out, and the whole value is in `_cio_extra`.",
     ),
 )
 
@@ -55,6 +56,7 @@ MYSQL = Kind(
     example="mysql://loader@db.internal/analytics",
     look=(Look("sh", f'mysql -h db.internal -u loader -p -e "{_COUNT}"'),),
     extra="mysql",
+    proved=True,
     aliases=("mariadb",),
     user=User.NEEDED,
     port=3306,
@@ -63,6 +65,7 @@ MYSQL = Kind(
         connect_timeout(15),
     ),
     notes=(
+        "Tested with MariaDB; MySQL must be 8.0.17 or later, MariaDB 10.2 or later.",
         "In MySQL a schema is a database: the tables are in the one that `--dataset` names.",
         "The database in the address is only where the connection begins.",
         "The user needs `CREATE` on the database of the dataset.",
@@ -101,7 +104,7 @@ MSSQL = Kind(
         "Microsoft's ODBC driver must be installed.",
         "The user needs `CREATE SCHEMA` and `CREATE TABLE` on the database.",
         "Rows travel as insert statements, which is slower than files.",
-        "JSON columns have the type `json`, which SQL Server 2025 and Azure SQL know.",
+        "JSON columns hold their text.",
     ),
 )
 
@@ -127,7 +130,7 @@ SYNAPSE = Kind(
         "Microsoft's ODBC driver 18 must be installed.",
         "Tables are heaps, since column stores hold no text of any length.",
         "Rows travel as insert statements, which is slower than files.",
-        "JSON columns have the type `nvarchar(max)`.",
+        "JSON columns hold their text.",
     ),
 )
 

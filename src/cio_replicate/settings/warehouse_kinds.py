@@ -45,7 +45,7 @@ SNOWFLAKE = Kind(
         "The account is written as in its address, without `.snowflakecomputing.com`.",
         "The role needs `USAGE` on the warehouse, and `USAGE` and `CREATE SCHEMA` on the database.",
         "Names of tables and columns are stored in upper case.",
-        "JSON columns have the type `VARIANT`.",
+        "JSON columns hold their text, since `VARIANT` would change it: `parse_json(attributes):plan` reads it.",
     ),
 )
 
@@ -75,7 +75,7 @@ BIGQUERY = Kind(
         "The service account needs the roles BigQuery Data Editor, Job User and Read Session User.",
         "BigQuery calls a schema a dataset; it is made in the location of the address.",
         "A load is several jobs, so a reader can see it half done.",
-        "JSON columns have the type `JSON`, which Parquet files cannot carry there without BigQuery guessing types.",
+        "JSON columns hold their text: `json_value(attributes, '$.plan')` reads it.",
     ),
 )
 
@@ -110,7 +110,7 @@ REDSHIFT = Kind(
         "The user needs `CREATE` on the database.",
         "Insert statements are slow: name a bucket with `staging` for more than a few thousand rows.",
         "A text holds at most 65,535 bytes.",
-        "JSON columns have the type `SUPER`.",
+        "JSON columns hold their text: `json_parse(attributes)` reads it.",
     ),
 )
 
@@ -167,7 +167,7 @@ MOTHERDUCK = Kind(
     ),
     notes=(
         "MotherDuck takes the versions of DuckDB that it has caught up with, not always the newest.",
-        "JSON columns have the type `JSON`.",
+        "JSON columns hold their text.",
     ),
 )
 

@@ -43,7 +43,7 @@ class Copying:
         """The whole command line."""
         dated = ["--start-date", START] if name in ("sync", "resync") else []
         source = ["--api-url", simulator.url, "--max-rps", "1000"]
-        place = ["--to", self.where.to, "--state-dir", str(self.state), "--json"]
+        place = ["--to", self.where.to, "--dataset", self.where.dataset, "--state-dir", str(self.state), "--json"]
         return [sys.executable, "-m", "cio_replicate", name, *dated, *source, *place, *more]
 
     def environment(self, simulator: Simulator) -> Mapping[str, str]:
@@ -83,7 +83,7 @@ class Copying:
         """The rows of a table, read back from the place."""
         table = declared(name)
         address = destination(self.where.to, {**os.environ, **self.where.variables})
-        copy = destination_at(address, "customerio", self.state, read_only=True)
+        copy = destination_at(address, self.where.dataset, self.state, read_only=True)
         try:
             copy.look()
             columns = [column.name for column in (*table.columns, *copy.discovered(table))] + ["_cio_key", "_cio_extra"]

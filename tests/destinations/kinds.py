@@ -17,10 +17,11 @@ from tests.load import s3, servers
 
 @dataclass(frozen=True)
 class Where:
-    """A fresh place: `to` names it, `variables` hold the credentials that it refers to."""
+    """A fresh place: `to` and the dataset name it, `variables` hold the credentials that it refers to."""
 
     to: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    dataset: str = "customerio"
 
 
 def _postgresql(_folder: Path) -> Where:
@@ -39,6 +40,7 @@ def _mysql(_folder: Path) -> Where:
     return Where(
         f"mysql://{server.user}@127.0.0.1:{server.port}/beginning?password=env:COPY_PASSWORD",
         {"COPY_PASSWORD": server.password},
+        servers.fresh(),  # a dataset is a database of the server there
     )
 
 

@@ -26,14 +26,15 @@ class RealCopy:
     def __init__(self, kind: str, folder: Path) -> None:
         where = KINDS[kind](folder)
         self._address = destination(where.to, {**os.environ, **where.variables})
+        self._dataset = where.dataset
         self._folder = folder / "working"
         self._folder.mkdir(exist_ok=True)
         self._ledger = folder / "ledger.duckdb"
 
     def open(self, around: Callable[[Store], Store] = alone) -> Destination:
         """A destination that has not looked yet."""
-        store, nul_allowed = store_at(self._address, "customerio", self._folder)
-        return RemoteDestination(around(store), self._ledger, "customerio", "a store", nul_allowed=nul_allowed)
+        store, nul_allowed = store_at(self._address, self._dataset, self._folder)
+        return RemoteDestination(around(store), self._ledger, self._dataset, "a store", nul_allowed=nul_allowed)
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""
@@ -45,7 +46,7 @@ class RealCopy:
 
     def every(self, table: str) -> list[dict[str, Any]]:
         """Every row of a table; none when it is not there."""
-        store, _ = store_at(self._address, "customerio", self._folder)
+        store, _ = store_at(self._address, self._dataset, self._folder)
         store.open()
         try:
             there = store.columns(table)
@@ -60,7 +61,7 @@ class RealCopy:
 
     def tamper(self, table: str, key: str) -> None:
         """Remove a row."""
-        store, _ = store_at(self._address, "customerio", self._folder)
+        store, _ = store_at(self._address, self._dataset, self._folder)
         store.open()
         there = store.columns(table)
         shape = Shape(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")

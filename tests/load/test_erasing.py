@@ -15,8 +15,10 @@ import pytest
 from cio_replicate.load.destination import About, Batch, Changes, Destination
 from cio_replicate.load.expected import Keys
 from cio_replicate.load.shapes import record_shape
+from cio_replicate.settings.columns import column_rules
 from cio_replicate.settings.modes import Deletes, Mode, Treatment
 from cio_replicate.tables.catalogue import table
+from cio_replicate.tables.choose import chosen
 from cio_replicate.tables.system import ERASURES
 from tests.load.copies import STORES, Copy, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
@@ -168,6 +170,23 @@ def test_what_is_erased_stays_so_when_it_is_read_again(copy: Copy, messages: Pag
     rows = copy.rows("messages")
     assert rows["m1"]["metrics__opened"].timestamp() == AT
     assert "ada" not in _texts(list(rows.values()))
+
+
+def test_columns_that_are_copied_no_more_are_blanked_too(copy: Copy, messages: Pages, tmp_path: Path) -> None:
+    """Of an erased person nothing is left in them, and rows that are read without them are loaded as ever."""
+    copy.write(messages.batch(messages.land(_message("m1", ADA), _message("m2", BOB))))
+    rules = column_rules(["messages:exclude=subject"], None, {"messages": [one.name for one in MESSAGES.columns]})
+    fewer = Pages(tmp_path / "fewer", chosen(MESSAGES, rules["messages"]))
+    with _opened(copy) as destination:
+        assert destination.blank(fewer.fields.table, {"a1": []})["messages"].rows == {"a1": 1}
+    _erased(copy, "a1")
+    assert "ada" not in _texts(copy.every("messages"))
+    records = (_message("m1", ADA, metrics={"opened": AT}), _message("m2", BOB))
+    less = [{name: value for name, value in one.items() if name != "subject"} for one in records]
+    copy.write(fewer.batch(fewer.land(*less)))
+    rows = copy.rows("messages")
+    assert rows["m1"]["metrics__opened"].timestamp() == AT
+    assert (rows["m1"]["recipient"], rows["m2"]["recipient"]) == (None, "bob@example.com")
 
 
 def test_rows_that_name_a_person_otherwise_are_found_too(copy: Copy, messages: Pages) -> None:

@@ -11,8 +11,8 @@ import msgspec
 
 from cio_replicate.base.secret import MASK, Secret
 from cio_replicate.settings.columns import Action
-from cio_replicate.tables.declare import Table
 from cio_replicate.tables.declare import Redaction as Rules
+from cio_replicate.tables.declare import Table
 
 HASH_PREFIX = "h_"
 HASH_DIGITS = 32  # 128 bits: of a billion values, no two will have the same

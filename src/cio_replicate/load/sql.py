@@ -185,7 +185,7 @@ def stage(
         rows = f"SELECT * {left_out}REPLACE ({', '.join(_as_it_can_be(columns, staging))}) FROM ({rows})"
     if staging.blanked is not None:
         told = f"SELECT *, coalesce({staging.blanked.rows}, false) AS _cio_is_blank FROM ({rows})"
-        rows = f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked))}) FROM ({told})"
+        rows = f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked, columns))}) FROM ({told})"
     if staging.wanted_only:
         rows = f"SELECT * FROM ({rows}) SEMI JOIN wanted USING ({KEY})"
     if staging.digest:
@@ -212,11 +212,10 @@ def _as_it_can_be(columns: Sequence[Column], staging: Staging) -> list[str]:
     return clean
 
 
-def _blank(blanked: Blanked) -> list[str]:
+def _blank(blanked: Blanked, columns: Sequence[Column]) -> list[str]:
     """The replacements that leave columns empty in rows that are to be blank."""
-    return [
-        f"CASE WHEN _cio_is_blank THEN NULL ELSE {quoted(name)} END AS {quoted(name)}" for name in sorted(blanked.names)
-    ]
+    names = [column.name for column in (*columns, EXTRA) if column.name in blanked.names]
+    return [f"CASE WHEN _cio_is_blank THEN NULL ELSE {quoted(name)} END AS {quoted(name)}" for name in names]
 
 
 def digest(columns: Sequence[Column]) -> str:

@@ -19,6 +19,7 @@ from cio_replicate.load.destination import Batch, Changes
 from cio_replicate.load.duckdb import DuckDBDestination
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.run import Run
+from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.tables.catalogue import TABLES
 
 POINTS = ("event", "page on disk", "before commit", "after commit")
@@ -73,7 +74,8 @@ async def _main(url: str, folder: Path, fate: Fate) -> None:
     async with Client(url, Secret("simulator-token"), Budget(5_000.0, clock), clock) as client:
         with DeadlyFolder(folder / "state", fate) as state:
             destination = DeadlyDestination(folder / "copy.duckdb", fate)
-            order = Order(TABLES, START, keep_landed="KEEP_LANDED" in os.environ)
+            full = dict.fromkeys(os.environ.get("FULL", "").split(), Treatment(Mode.FULL))
+            order = Order(TABLES, START, treatments=full, keep_landed="KEEP_LANDED" in os.environ)
             run = Run(order, client, destination, state, clock, lambda _event: fate.at("event"))
             await run.execute()
             destination.close()

@@ -37,7 +37,7 @@ class Case:
     """One way of reading in part: which table, how it comes about, and how the next run is called."""
 
     table: str
-    disturb: Callable[[Simulator], None] = lambda _: None
+    disturb: Callable[[Simulator], object] = lambda _: None
     order: dict[str, Any] = field(default_factory=dict)
     status: Status = Status.COMPLETE
     before: tuple[Table, ...] = ()
@@ -78,7 +78,7 @@ CASES = {
     "a backfill": Case("messages", order={"start": NOW - 90 * DAY, "backfill": (NOW - 90 * DAY, NOW - 80 * DAY)}),
     "a log that ends early": Case("activities", later=DAY),
     "a log that has forgotten": Case(
-        "activities", lambda simulator: simulator.workspace.advance(20 * DAY) and None, later=20 * DAY
+        "activities", lambda simulator: simulator.workspace.advance(20 * DAY), later=20 * DAY
     ),
     "people who are kept back": Case("customers", _fails(kind="missing_ids", operation="getPeopleById")),
     "people of whom only some are asked for": Case(
@@ -112,8 +112,9 @@ def _live(folder: Path, name: str, mode: Mode) -> int:
 
 
 def _modes(case: Case) -> list[Mode]:
-    """The modes that a case can be played in: a log that forgets is never replaced."""
-    return [mode for mode in Mode if mode is not Mode.FULL or table(case.table).retention_days is None]
+    """The modes that take deletions in different ways; a log that forgets is never replaced."""
+    forgets = table(case.table).retention_days is not None
+    return [Mode.APPLY, Mode.HISTORY, *([] if forgets else [Mode.FULL])]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +131,7 @@ def test_what_is_read_in_part_deletes_nothing(case: Case, mode: Mode, tmp_path: 
         report = sync(simulator, tmp_path, tables=tables, treatments=treatments, now=NOW + case.later, **case.order)
     found = _of(report, case.table)
     assert (found.status, found.deleted) == (case.status, 0)
-    assert found.proof is not None
-    assert found.proof.verdict is not Verdict.SHORT
+    assert found.proof is None or found.proof.verdict is not Verdict.SHORT  # none where not one page was let in
     assert _live(tmp_path, case.table, mode) == before > 0
 
 
@@ -197,12 +197,13 @@ def test_a_backfill_and_a_sync_do_not_go_on_with_each_others_reads(tmp_path: Pat
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, now=NOW, start=start)
         whole = simulator.faults
-        for order in ({"backfill": stretch}, {}):
+        orders: tuple[dict[str, Any], ...] = ({"backfill": stretch}, {})
+        for order in orders:
             simulator.faults = Faults((Fault(kind="status", table="messages", times=None, nth=2 - len(order)),))
             sync(simulator, tmp_path, tables=only, now=NOW + DAY, start=start, **order)
             simulator.faults = whole
             simulator.log.reset()
-            other = {} if order else {"backfill": stretch}
+            other = orders[1] if order else orders[0]
             sync(simulator, tmp_path, tables=only, now=NOW + DAY + 60, start=start, **other)
             ends = {end for _, end in _spans(simulator)}
             assert (NOW + DAY + 60 in ends) is bool(order)

@@ -13,7 +13,19 @@ import typer
 
 from cio_replicate import __version__
 from cio_replicate.cli import options
-from cio_replicate.cli.options import Again, AsJson, Copy, Filling, MaybeCopy, Output, Shaping, Since, Source, Wanted
+from cio_replicate.cli.options import (
+    Again,
+    AsJson,
+    Copy,
+    Filling,
+    Looks,
+    MaybeCopy,
+    Output,
+    Shaping,
+    Since,
+    Source,
+    Wanted,
+)
 from cio_replicate.cli.taking import taking
 
 app = typer.Typer(
@@ -166,14 +178,14 @@ def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, aga
 
 @app.command(epilog=examples("cio-replicate status --to duckdb:///customerio.duckdb"))
 @taking
-def status(*, copy: Copy, shaping: Shaping, output: AsJson) -> int:
+def status(*, copy: Copy, looks: Looks, output: AsJson) -> int:
     """Show how far each table of a copy is, what is not finished, and how the last runs went.
 
     Asks only this machine, never the API, and may be used while a sync runs.
     """
     from cio_replicate.cli import status as work  # noqa: PLC0415 - see above
 
-    return work.status(copy, shaping, output)
+    return work.status(copy, looks, output)
 
 
 @app.command(

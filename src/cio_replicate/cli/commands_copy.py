@@ -8,7 +8,19 @@ import typer
 
 from cio_replicate.cli import options
 from cio_replicate.cli.commands import app, examples
-from cio_replicate.cli.options import Access, Again, AsJson, Copy, Filling, Output, Shaping, Since, Source, Wanted
+from cio_replicate.cli.options import (
+    Access,
+    Again,
+    AsJson,
+    Copy,
+    Filling,
+    Looks,
+    Output,
+    Shaping,
+    Since,
+    Source,
+    Wanted,
+)
 from cio_replicate.cli.taking import taking
 
 
@@ -23,7 +35,7 @@ def verify(
     *,
     copy: Copy,
     source: Source,
-    shaping: Shaping,
+    looks: Looks,
     requests: Annotated[
         int,
         typer.Option(
@@ -39,7 +51,7 @@ def verify(
     """
     from cio_replicate.cli import verify as work  # noqa: PLC0415 - so that --help is quick
 
-    return work.verify(copy, source, shaping, requests, output)
+    return work.verify(copy, source, looks, requests, output)
 
 
 @app.command(
@@ -139,13 +151,13 @@ def preview(
     *,
     rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
     access: Access,
-    shaping: Shaping,
+    looks: Looks,
     output: AsJson,
 ) -> int:
     """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
     from cio_replicate.cli import preview as work  # noqa: PLC0415 - see above
 
-    return work.preview(name, rows, access, shaping, output)
+    return work.preview(name, rows, access, looks, output)
 
 
 @app.command(
@@ -161,12 +173,12 @@ def drop(
     everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     copy: Copy,
-    shaping: Shaping,
+    looks: Looks,
 ) -> int:
     """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     from cio_replicate.cli import drop as work  # noqa: PLC0415 - see above
 
-    return work.drop(names or [], copy, shaping, everything=everything, yes=yes)
+    return work.drop(names or [], copy, looks, everything=everything, yes=yes)
 
 
 @app.command(epilog=examples("cio-replicate destinations", "cio-replicate destinations postgresql"))

@@ -14,7 +14,7 @@ from cio_replicate.api.region import AUTO, HOSTS, find_region
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.options import Access, Again, Filling, Shaping, Source
+from cio_replicate.cli.options import Access, Again, Filling, Looks, Shaping, Source
 from cio_replicate.landing.folder import default_root
 from cio_replicate.settings import again as settings_again
 from cio_replicate.settings import connection as settings
@@ -62,23 +62,24 @@ def names_among(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in every if name in names) or every
 
 
-def tables_of(names: Iterable[str], shaping: Shaping | None = None) -> tuple[Table, ...]:
+def tables_of(names: Iterable[str], looks: Looks | None = None) -> tuple[Table, ...]:
     """These tables, as the copy is to have them. Raises SettingsError."""
-    if shaping is None:
+    if looks is None:
         return tuple(catalogue.table(name) for name in names)
-    rules = column_rules_of(shaping)
-    names_in_copy = naming(shaping.table_prefix, shaping.column_prefix, shaping.column_case)
-    policies = schema_changes(_listed(shaping.schema_changes), catalogue.names())
+    rules = column_rules_of(looks)
+    names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
+    given = looks.schema_changes if isinstance(looks, Shaping) else None
+    policies = schema_changes(_listed(given), catalogue.names())
     return tuple(
         chosen(catalogue.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
     )
 
 
-def column_rules_of(shaping: Shaping) -> dict[str, ColumnRules]:
+def column_rules_of(looks: Looks) -> dict[str, ColumnRules]:
     """The rules for columns, by table. Raises SettingsError."""
     columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
-    salt = resolved(shaping.salt, os.environ, "--salt") if shaping.salt is not None else None
-    return column_rules(shaping.columns or [], salt, columns)
+    salt = resolved(looks.salt, os.environ, "--salt") if looks.salt is not None else None
+    return column_rules(looks.columns or [], salt, columns)
 
 
 def erases(shaping: Shaping) -> bool:

@@ -12,7 +12,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.connect import addresses_of, names_among, state_root, tables_of
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import Copy, Shaping
+from cio_replicate.cli.options import Copy, Looks
 from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.destination import Destination
@@ -24,11 +24,11 @@ from cio_replicate.tables.declare import Table
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 
 
-def drop(names: list[str], copy: Copy, shaping: Shaping, *, everything: bool, yes: bool) -> int:
+def drop(names: list[str], copy: Copy, looks: Looks, *, everything: bool, yes: bool) -> int:
     """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises SettingsError."""
     if bool(names) == everything:
         raise SettingsError("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
-    tables = tables_of(names_among(names), shaping)
+    tables = tables_of(names_among(names), looks)
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     where = f"{' and '.join(one.shown for one in addresses)}, dataset {dataset}"
     what = "the whole copy" if everything else ", ".join(one.target for one in tables)

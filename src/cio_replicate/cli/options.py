@@ -277,17 +277,23 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shaping:
-    """How the copy takes changes in and what its columns hold, as the user wrote it."""
+class Looks:
+    """What the columns of a copy hold and are called, as the user wrote it."""
 
-    mode: Modes = None
-    deletes: DeleteWays = None
-    schema_changes: SchemaChanges = None
     columns: ColumnTexts = None
     salt: Salt = None
     table_prefix: TablePrefix = ""
     column_prefix: ColumnPrefix = ""
     column_case: ColumnCase = "as-is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping(Looks):
+    """How the copy takes changes in, as the user wrote it."""
+
+    mode: Modes = None
+    deletes: DeleteWays = None
+    schema_changes: SchemaChanges = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from rich.text import Text
 from cio_replicate.base.clock import SystemClock
 from cio_replicate.cli.connect import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import Access, AsJson, Shaping
+from cio_replicate.cli.options import Access, AsJson, Looks
 from cio_replicate.cli.terminal import counted, product, say, write_json
 from cio_replicate.replication.preview import preview as first_rows
 from cio_replicate.settings.connection import Connection
@@ -22,9 +22,9 @@ from cio_replicate.tables.declare import Table
 LONGEST = 60  # characters of a value
 
 
-def preview(name: str, rows: int, access: Access, shaping: Shaping, output: AsJson) -> int:
+def preview(name: str, rows: int, access: Access, looks: Looks, output: AsJson) -> int:
     """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
-    table = tables_of(names_among([name]), shaping)[0]
+    table = tables_of(names_among([name]), looks)[0]
     found = asyncio.run(_ask(connection_of(access, SystemClock()), table, rows))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

@@ -14,7 +14,7 @@ from rich.text import Text
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.cli.connect import addresses_of, state_root, tables_of
 from cio_replicate.cli.execute import folder_of
-from cio_replicate.cli.options import AsJson, Copy, Shaping
+from cio_replicate.cli.options import AsJson, Copy, Looks
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
@@ -54,13 +54,13 @@ class CopyStatus(msgspec.Struct, kw_only=True):
     runs: list[Report] = msgspec.field(default_factory=list)
 
 
-def status(copy: Copy, shaping: Shaping, output: AsJson) -> int:
+def status(copy: Copy, looks: Looks, output: AsJson) -> int:
     """Look and print; the exit code. Raises SettingsError."""
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     found = CopyStatus(destination=" and ".join(one.shown for one in addresses), dataset=dataset)
     runs = past_runs(folder, LOOKED_AT)
-    _look(found, addresses, folder, tables_of(catalogue.names(), shaping), verdicts(runs))
+    _look(found, addresses, folder, tables_of(catalogue.names(), looks), verdicts(runs))
     found.runs = runs[:NEWEST_RUNS]
     found.unfinished = unfinished(folder, catalogue.names())
     if output.json:

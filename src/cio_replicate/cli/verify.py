@@ -25,7 +25,7 @@ from cio_replicate.cli.connect import (
 )
 from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE, FAILED
-from cio_replicate.cli.options import AsJson, Copy, Shaping, Source
+from cio_replicate.cli.options import AsJson, Copy, Looks, Source
 from cio_replicate.cli.summary import PROOF_STYLES, outcome
 from cio_replicate.cli.terminal import counted, number, product, say, write_json
 from cio_replicate.landing.folder import StateFolder
@@ -54,11 +54,11 @@ class Verified(msgspec.Struct, kw_only=True):
     tables: list[TableReport]
 
 
-def verify(copy: Copy, source: Source, shaping: Shaping, most_requests: int, output: AsJson) -> int:
+def verify(copy: Copy, source: Source, looks: Looks, most_requests: int, output: AsJson) -> int:
     """Verify and print; the exit code: 1 when a table is short. Raises SettingsError and AccessError."""
     clock = SystemClock()
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
-    tables = tables_of(names_of(source), shaping)
+    tables = tables_of(names_of(source), looks)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     with StateFolder(folder) as held:
         destination = destinations_at(addresses, dataset, held.path)

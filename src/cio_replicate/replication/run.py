@@ -120,7 +120,7 @@ class Run:
                 loader.no_more()
             await self._look_back()
             await self._loading(self._settle_people)
-            await self._loading(self._prove)
+            await self._judge()
         except BaseExceptionGroup as many:
             self._failed_whole(many.exceptions[0])
         except CioReplicateError as error:
@@ -264,6 +264,13 @@ class Run:
         for note in notes:
             self.report.notes.append(note)
             self._tell(events.Noted(note))
+
+    async def _judge(self) -> None:
+        """Prove the tables, and tell which are not true."""
+        await self._loading(self._prove)
+        for one in self.report.tables:
+            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
+                self._tell(events.Noted(one.error or one.proof.why, one.name))
 
     def _prove(self) -> None:
         """Find out whether the tables of the copy are true; one that is not has failed."""

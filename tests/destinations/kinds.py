@@ -79,7 +79,7 @@ KINDS: dict[str, Callable[[Path], Where]] = {
     "delta-s3": _on_s3("delta"),
     "iceberg-s3": _on_s3("iceberg"),
 }
-#: Tested in every run of the tests; the others need something installed, or more time.
-ALWAYS = ("duckdb", "postgresql", "parquet")
+#: Tested in every run of the tests. DuckDB has tests of its own there; the others need something installed, or time.
+ALWAYS = ("postgresql", "parquet")
 
 EVERY_KIND = [pytest.param(kind, marks=() if kind in ALWAYS else pytest.mark.destinations, id=kind) for kind in KINDS]

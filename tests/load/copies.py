@@ -151,4 +151,4 @@ def _marks(kind: str) -> pytest.MarkDecorator:
 
 
 #: What every run of the tests tries in places of each kind.
-USUALLY = ("duckdb", "twin", "twin-fresh", *ALWAYS)
+USUALLY = ("duckdb", "twin", *ALWAYS)

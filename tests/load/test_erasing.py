@@ -225,7 +225,7 @@ def test_who_has_returned_has_values_again(copy: Copy, messages: Pages) -> None:
     assert copy.rows("messages")["m1"]["recipient"] == "ada@example.com"
 
 
-@pytest.mark.parametrize("kind", tried(STORES, "twin", "twin-fresh"))
+@pytest.mark.parametrize("kind", tried(STORES, "twin"))
 @pytest.mark.parametrize("treatment", [Treatment(Mode.CHANGES), Treatment(Mode.HISTORY)], ids=lambda one: one.mode)
 def test_a_blanking_that_is_broken_off_is_done_again(tmp_path: Path, kind: str, treatment: Treatment) -> None:
     """Killed before any of its writes, or just after it, a store is as it must be once all was done again."""

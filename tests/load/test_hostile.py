@@ -117,7 +117,7 @@ def _inside(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 JSON = st.recursive(LEAF, _inside, max_leaves=12) | st.text(max_size=8)
 
 
-@pytest.mark.parametrize("kind", tried(COPIES, "duckdb", "twin", "twin-fresh"))
+@pytest.mark.parametrize("kind", tried(COPIES, "duckdb", "twin"))
 @settings(max_examples=12, deadline=None)
 @given(texts=st.lists(JSON, min_size=5, max_size=40))
 def test_whatever_reads_as_json_is_taken(kind: str, texts: list[str]) -> None:

@@ -56,7 +56,7 @@ PAGE = st.lists(ROW, max_size=4).map(lambda rows: sorted(rows, key=lambda row: r
 STEPS = st.lists(st.builds(Step, st.lists(PAGE, max_size=3), st.booleans(), st.booleans()), min_size=1, max_size=4)
 
 
-@pytest.mark.parametrize("kind", tried(COPIES, "duckdb", "twin", "twin-fresh"))
+@pytest.mark.parametrize("kind", tried(COPIES, "duckdb", "twin"))
 @settings(max_examples=15, deadline=None)
 @given(steps=STEPS)
 def test_a_copy_is_as_the_model_says(kind: str, steps: list[Step]) -> None:

@@ -23,9 +23,9 @@ DUCKLAKE = pytest.mark.skipif(bool(missing_ducklake()), reason=missing_ducklake(
 KINDS = [
     "postgresql",
     "sqlite",
-    pytest.param("mysql", marks=MARIADB),
-    "postgresql+dlt",
-    pytest.param("ducklake+dlt", marks=DUCKLAKE),
+    pytest.param("mysql", marks=[MARIADB, pytest.mark.destinations]),
+    pytest.param("postgresql+dlt", marks=pytest.mark.destinations),
+    pytest.param("ducklake+dlt", marks=[DUCKLAKE, pytest.mark.destinations]),
 ]
 TABLE = shape()
 

@@ -18,12 +18,15 @@ MARIADB = pytest.mark.skipif(bool(servers.missing_mariadb()), reason=servers.mis
 #: How long after the announcement of a write it is killed, in seconds.
 AT_ONCE = [0.0, 0.002, 0.005, 0.01, 0.02, 0.04]
 THROUGH_DLT = [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
-CASES = [("postgresql", delay) for delay in AT_ONCE] + [("sqlite", delay) for delay in AT_ONCE]
+CASES = [(kind, delay) for kind in ("postgresql", "sqlite") for delay in AT_ONCE]
 CASES += [("postgresql+dlt", delay) for delay in THROUGH_DLT]
-MARKED = [pytest.param("mysql", delay, marks=MARIADB) for delay in AT_ONCE]
+#: Those that every run of the tests tries.
+USUALLY = {("postgresql", 0.002), ("postgresql", 0.02), ("sqlite", 0.005)}
+TRIED = [pytest.param(*case, marks=() if case in USUALLY else pytest.mark.destinations) for case in CASES]
+MARKED = [pytest.param("mysql", delay, marks=[MARIADB, pytest.mark.destinations]) for delay in AT_ONCE]
 
 
-@pytest.mark.parametrize(("kind", "delay"), [*CASES, *MARKED])
+@pytest.mark.parametrize(("kind", "delay"), [*TRIED, *MARKED])
 def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, kind: str, delay: float) -> None:
     """After SIGKILL the table is as one and the same write left it, and writing on from there ends right."""
     place = Place(kind, tmp_path)

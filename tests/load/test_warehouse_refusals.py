@@ -20,7 +20,11 @@ from tests.load import servers
 from tests.load.places import Place, address, edit, row, shape
 
 MARIADB = pytest.mark.skipif(bool(servers.missing_mariadb()), reason=servers.missing_mariadb() or "there is one")
-SERVERS = ["postgresql", pytest.param("mysql", marks=MARIADB), "postgresql+dlt"]
+SERVERS = [
+    "postgresql",
+    pytest.param("mysql", marks=[MARIADB, pytest.mark.destinations]),
+    pytest.param("postgresql+dlt", marks=pytest.mark.destinations),
+]
 HIDDEN = "hidden-word"
 
 

@@ -119,7 +119,11 @@ def _modes(case: Case) -> list[Mode]:
 
 @pytest.mark.parametrize(
     ("case", "mode"),
-    [pytest.param(case, mode, id=f"{name}-{mode}") for name, case in CASES.items() for mode in _modes(case)],
+    [
+        pytest.param(case, mode, id=f"{name}-{mode}", marks=pytest.mark.slow if mode is Mode.HISTORY else ())
+        for name, case in CASES.items()
+        for mode in _modes(case)
+    ],
 )
 def test_what_is_read_in_part_deletes_nothing(case: Case, mode: Mode, tmp_path: Path) -> None:
     """The copy keeps every row that it had, the run reports no deletion, and the copy is still consistent."""

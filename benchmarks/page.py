@@ -6,10 +6,10 @@ import re
 
 from benchmarks.figures import found, medians
 from benchmarks.hotspots import Hotspots
-from benchmarks.results import Results, Table, tables
+from benchmarks.results import LOADS, Results, Table, tables
 
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- written by make bench: end -->"
-_PLACE = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+LOADS_BEGIN, LOADS_END = "<!-- loads written by make bench: begin -->", "<!-- loads written by make bench: end -->"
 
 
 class NoPlaceError(ValueError):
@@ -23,12 +23,26 @@ def as_text(results: Results) -> str:
 
 
 def written_into(page: str, results: Results) -> str:
-    """The page with the results in place of those it had. Raises NoPlaceError."""
-    text = f"{BEGIN}\n\n{as_markdown(results)}\n{END}"
-    written, places = _PLACE.subn(lambda _: text, page)
+    """The page with the results in place of those it had; what was not measured stays. Raises NoPlaceError."""
+    if results.figures or not results.loads:
+        page = _put(page, BEGIN, END, as_markdown(results))
+    return _put(page, LOADS_BEGIN, LOADS_END, loads_as_markdown(results)) if results.loads else page
+
+
+def _put(page: str, begin: str, end: str, text: str) -> str:
+    place = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    written, places = place.subn(lambda _: f"{begin}\n\n{text}\n{end}", page)
     if places != 1:
         raise NoPlaceError(f"The page has {places} places for results; it needs one.")
     return written
+
+
+def loads_as_markdown(results: Results) -> str:
+    """What the loads were taken with, and their table."""
+    how = (
+        f"Taken {results.at}, each figure the median of {results.runs} runs, on {results.machine.get('processor', '')}."
+    )
+    return f"{how}\n\n{_piped(tables(results)[LOADS])}\n"
 
 
 def as_markdown(results: Results) -> str:
@@ -40,7 +54,7 @@ def as_markdown(results: Results) -> str:
         how.append(f"**{len(results.failures)} runs failed and are left out.**")
     machine = [f"- {name}: {value}" for name, value in results.machine.items()]
     parts = [" ".join(how), "\n".join(machine)]
-    parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items()]
+    parts += [f"### {title}\n\n{_piped(table)}" for title, table in tables(results).items() if title != LOADS]
     hotspots, bulk = results.hotspots, found(medians(results.figures), "bulk")
     if hotspots and hotspots.phases:
         parts.append(_bottleneck(hotspots))

@@ -14,6 +14,7 @@ from benchmarks.promises import MIB, verdicts
 
 MODULES_SHOWN = 12
 NONE = "–"
+LOADS = "Loads into each destination"
 
 
 class Results(msgspec.Struct, kw_only=True):
@@ -58,7 +59,7 @@ def tables(results: Results) -> dict[str, Table]:
         "First syncs": _first_syncs(lines),
         "Against what else a user would write": _against(lines),
         "Later syncs": _later_syncs(lines),
-        "Loads into each destination": _loads(results.loads),
+        LOADS: _loads(results.loads),
         "Where the time of bulk goes, by phase": _phases(results.hotspots),
         "Where the time of bulk goes, by module": _modules(results.hotspots),
     }

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.figures import Figures, medians
 from benchmarks.hotspots import Hotspots
-from benchmarks.page import BEGIN, END, NoPlaceError, as_text, written_into
+from benchmarks.loads import Load
+from benchmarks.page import BEGIN, END, LOADS_BEGIN, LOADS_END, NoPlaceError, as_text, written_into
 from benchmarks.promises import MIB, verdicts
 from benchmarks.results import Results, keep, kept
 
@@ -110,3 +111,14 @@ def test_text_compares_with_whoever_did_the_same() -> None:
     assert ["limited", "plain", "1.05", "0.50", "2.0", "1.00"] in [
         one.split() for one in as_text(results(LIMITED, plain)).splitlines()
     ]
+
+
+def test_loads_have_a_place_of_their_own() -> None:
+    """Loads that are measured alone leave the other figures of the page as they are, and the other way round."""
+    page = f"{BEGIN}\nold figures\n{END}\n{LOADS_BEGIN}\nold loads\n{LOADS_END}\n"
+    line = Load(kind="sqlite", rows=100_000, first=2.0, same=1.0, changed=1.5, own=1.0)
+    alone = msgspec.structs.replace(results(), loads=[line])
+    written = written_into(page, alone)
+    assert "old figures" in written
+    assert "| sqlite | 100,000 | 2.00 | 1.00 | 2.00 |" in written
+    assert "old loads" in written_into(page, results(LIMITED))

@@ -20,7 +20,7 @@ from cio_replicate.settings.modes import Deletes, Mode, Treatment
 from cio_replicate.tables.catalogue import table
 from cio_replicate.tables.choose import chosen
 from cio_replicate.tables.system import ERASURES
-from tests.load.copies import STORES, Copy, StoreCopy, tried
+from tests.load.copies import COPIES, STORES, Copy, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.pages import AT, Pages, close
 
@@ -86,6 +86,12 @@ def _held(copy: Copy, name: str) -> tuple[Keys | None, Keys]:
 
 def _texts(rows: list[dict[str, Any]]) -> str:
     return json.dumps(rows, default=str)
+
+
+@pytest.fixture(params=tried(COPIES, "duckdb", "twin"))
+def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Copy:
+    """An empty copy of each kind."""
+    return COPIES[request.param](tmp_path)
 
 
 @pytest.fixture

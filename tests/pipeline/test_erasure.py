@@ -195,11 +195,11 @@ def _said(value: object) -> str:
 TREATMENTS = [
     ("duckdb", Treatment(Mode.APPLY)),
     ("duckdb", Treatment(Mode.APPLY, Deletes.HARD)),
-    ("duckdb", Treatment(Mode.CHANGES)),
-    ("duckdb", Treatment(Mode.CHANGES, Deletes.HARD)),
+    pytest.param("duckdb", Treatment(Mode.CHANGES), marks=pytest.mark.slow),
+    pytest.param("duckdb", Treatment(Mode.CHANGES, Deletes.HARD), marks=pytest.mark.slow),
     ("duckdb", Treatment(Mode.HISTORY)),
     ("twin", Treatment(Mode.CHANGES, Deletes.HARD)),
-    ("twin", Treatment(Mode.HISTORY)),
+    pytest.param("twin", Treatment(Mode.HISTORY), marks=pytest.mark.slow),
     ("parquet", Treatment(Mode.APPLY)),
 ]
 
@@ -321,7 +321,9 @@ def test_a_merged_person_is_told_and_is_erased_with_whom_it_lives_on_in(simulato
     assert _marked(copied.tables()) == []
 
 
-@pytest.mark.parametrize("selected", [True, False], ids=["failed", "not selected"])
+@pytest.mark.parametrize(
+    "selected", [pytest.param(True, id="failed"), pytest.param(False, id="not selected", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [

@@ -192,7 +192,14 @@ def test_pages_that_were_loaded_before_they_were_to_be_kept_are_missed(tmp_path:
     assert not (tmp_path / "other.duckdb").exists()
 
 
-@pytest.mark.parametrize(("point", "number"), [("before commit", 18), ("after commit", 19), ("after commit", 36)])
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("before commit", 18),
+        ("after commit", 36),
+        pytest.param("after commit", 19, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_is_killed_keeps_all_that_its_copy_has(point: str, number: int, tmp_path: Path) -> None:
     """Killed around a commit and started again, the other copy lacks nothing."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CIO_ACCESS_TOKEN": "simulator-token", "KEEP_LANDED": "1"}

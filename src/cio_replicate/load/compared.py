@@ -11,7 +11,7 @@ from cio_replicate.load import sql
 from cio_replicate.load.destination import Batch, Changes
 from cio_replicate.load.expected import Keys
 from cio_replicate.load.ledger import Ledger
-from cio_replicate.load.merge import Goal, Merge
+from cio_replicate.load.merge import Goal, Merge, keys_seen
 from cio_replicate.load.sql import KEY, Blanked, Staging
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.settings.modes import Mode
@@ -50,6 +50,11 @@ class Compared:
         self._staging = Staging(digest=True, without_nul=not nul_allowed, aside=tuple(aside), blanked=blanked)
         self.changes = Changes()
         self.came, self.went = Keys(), Keys()
+        self._seen: Keys | None = None
+
+    def after(self, before: Keys) -> Keys:
+        """What must be live then, if this was live before."""
+        return before + self.came - self.went if self._seen is None else self._seen
 
     def find(self) -> None:
         """Set down, as `wanted`, the keys of rows that the store lacks or has otherwise, and as `gone` those to go."""
@@ -66,7 +71,9 @@ class Compared:
             run("DROP TABLE IF EXISTS stale")
         close, live = self._batch.close, f"SELECT {KEY} FROM {self._keys} WHERE live"
         if close is not None and close.seen is not None:
-            run(sql.gone(live, [str(path) for path in close.seen], sql.key_of(self._staging)))
+            seen, key = [str(path) for path in close.seen], sql.key_of(self._staging)
+            run(sql.gone(live, seen, key))
+            self._seen = keys_seen(run, seen, key)
         else:
             run(sql.known_gone(live), [list(self._batch.gone or ())])
         self._count()

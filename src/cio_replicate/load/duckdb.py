@@ -16,7 +16,7 @@ from cio_replicate.load import erase, expected, sql, sql_modes, trial
 from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.duckdb_file import MEMORY, MORE_MEMORY, DuckDBFile, file_at
 from cio_replicate.load.expected import Facts, Keys
-from cio_replicate.load.merge import Goal, Merge
+from cio_replicate.load.merge import Goal, Merge, keys_seen
 from cio_replicate.load.shapes import left_columns
 from cio_replicate.load.sql import AS_IT_IS, Staging
 from cio_replicate.load.store import Shape
@@ -236,9 +236,12 @@ class DuckDBDestination(DuckDBFile):
         if batch.files:
             merge.add([str(path) for path in batch.files])
         keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {sql.live_rows(self._columns(batch.table.target))}"
+        after = None
         if batch.close is not None and batch.close.seen is not None:
-            self._run(sql.gone(keys, [str(path) for path in batch.close.seen]))
+            seen = [str(path) for path in batch.close.seen]
+            self._run(sql.gone(keys, seen))
             merge.remove_gone(batch.close.at)
+            after = keys_seen(self._run, seen)
         elif batch.gone is not None:
             self._run(sql.known_gone(keys), [list(batch.gone)])
             merge.remove_gone(batch.gone_at)
@@ -248,7 +251,7 @@ class DuckDBDestination(DuckDBFile):
                 f"INSERT INTO {self._name(POSITIONS)} VALUES (?, ?, ?, to_timestamp(?))",
                 [name, to_text(batch.close.position), batch.run_id, batch.close.at],
             )
-        facts.expected[name] = before + merge.came - merge.went
+        facts.expected[name] = before + merge.came - merge.went if after is None else after
         self._run(f"UPDATE {self._name(COPY)} SET commits = ?, facts = ?", [commit, expected.to_text(facts)])
         return merge.changes
 

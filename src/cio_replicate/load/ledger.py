@@ -142,6 +142,14 @@ class Ledger:
         return connection
 
 
+def keys_in(rows: pa.RecordBatchReader) -> Keys:
+    """The keys of all these rows."""
+    with duckdb.connect() as counting:
+        counting.register("rows_read", rows)
+        ((count, total),) = counting.execute(f"SELECT count(*), {sql.key_sum()} FROM rows_read").fetchall()
+    return Keys() + Keys(int(count), int(total))
+
+
 def _plain(column: Column) -> str:
     name = sql.quoted(column.name)
     return f"{name}::VARCHAR AS {name}" if column.type is ColumnType.JSON else name

@@ -147,6 +147,15 @@ class Merge:
         return int(row[0]) if row else 0
 
 
+def keys_seen(run: Run, paths: Sequence[str], key: str = sql.KEY) -> Keys | None:
+    """The keys of all rows in the pages of a complete read: what must be live after it, whatever was before.
+
+    None when some keys were only seen: whether the table ever had their rows does not show in the pages.
+    """
+    ((rows, total, only),) = run(sql.all_seen(paths, key), ()).fetchall()
+    return None if only else Keys() + Keys(int(rows), int(total))
+
+
 def _together(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     """The pages in their order, so many at a time as may be compared at once, and at least one."""
     some: list[str] = []

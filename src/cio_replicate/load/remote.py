@@ -20,7 +20,7 @@ from cio_replicate.load.compared import Compared, Shapes
 from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.expected import Facts, Keys, Pending
 from cio_replicate.load.layout import as_it_is, fitted
-from cio_replicate.load.ledger import Ledger
+from cio_replicate.load.ledger import Ledger, keys_in
 from cio_replicate.load.recovery import settle
 from cio_replicate.load.shapes import (
     COPY_SHAPE,
@@ -130,12 +130,14 @@ class RemoteDestination:
         return self._store.count(self._shape(table), [self._live(table)])
 
     def held(self, table: Table) -> Keys:
-        """The keys of the live rows of a table, read back from it."""
-        rows = self._store.read(self._shape(table), [sql.KEY], [self._live(table)])
-        with duckdb.connect() as counting:
-            counting.register("read_back", rows)
-            ((count, total),) = counting.execute(f"SELECT count(*), {sql.key_sum()} FROM read_back").fetchall()
-        return Keys() + Keys(int(count), int(total))
+        """The keys of the live rows of a table, read back from it.
+
+        Where they are not those that were loaded, the ledger of the table is read anew before the next write.
+        """
+        held = keys_in(self._store.read(self._shape(table), [sql.KEY], [self._live(table)]))
+        if held != self._facts.expected.get(table.name, held):
+            self._held_ledger().forget(table.name)
+        return held
 
     def expected(self, table: Table) -> Keys | None:
         """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
@@ -251,7 +253,7 @@ class RemoteDestination:
             blanked = self._blanks(batch, left)
             found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked)
             found.find()
-            after = before + found.came - found.went
+            after = found.after(before)
             self._facts.note_found(name, self._found(batch))
             if found.writes or name not in self._facts.expected:  # a table without rows is there too
                 self._facts.pending = Pending(name, batch.table.target, after)

@@ -330,6 +330,16 @@ def known_gone(live: str) -> str:
     )
 
 
+def all_seen(paths: Sequence[str], key: str = KEY) -> str:
+    """How many different keys the pages have, their sum, and of how many there is no row: it is only seen."""
+    if not paths:
+        return "SELECT 0, 0, 0"
+    return (
+        f"SELECT count(*), {key_sum()}, count(*) FILTER (WHERE no_row) FROM "
+        f"(SELECT {key} AS {KEY}, bool_and(_cio_seen_only) AS no_row FROM {files(paths)} GROUP BY 1)"
+    )
+
+
 COUNT_GONE = f"SELECT count(*), {key_sum()} FROM gone"
 
 

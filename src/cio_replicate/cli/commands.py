@@ -12,21 +12,21 @@ from typing import Annotated
 import typer
 
 from cio_replicate import __version__
-from cio_replicate.cli import options
-from cio_replicate.cli.options import (
+from cio_replicate.cli.options import AsJson, Output
+from cio_replicate.cli.taking import taking
+from cio_replicate.settings.groups import (
     Again,
-    AsJson,
     Copy,
     Filling,
+    KeepLanded,
     Looks,
     MaybeCopy,
-    Output,
     Shaping,
     Since,
     Source,
     Wanted,
 )
-from cio_replicate.cli.taking import taking
+from cio_replicate.settings.setting import AGAIN
 
 app = typer.Typer(
     name="cio-replicate",
@@ -110,10 +110,10 @@ def sync(
             "--full-refresh",
             metavar="A,B|all",
             help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
-            rich_help_panel=options.AGAIN,
+            rich_help_panel=AGAIN,
         ),
     ] = None,
-    keep_landed: options.KeepLanded = False,
+    keep_landed: KeepLanded = False,
     output: Output,
 ) -> int:
     """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.

@@ -6,22 +6,23 @@ from typing import Annotated
 
 import typer
 
-from cio_replicate.cli import options
 from cio_replicate.cli.commands import app, examples
-from cio_replicate.cli.options import (
+from cio_replicate.cli.options import AsJson, Output
+from cio_replicate.cli.taking import taking
+from cio_replicate.settings.groups import (
     Access,
     Again,
-    AsJson,
     Copy,
+    Exclude,
     Filling,
+    KeepLanded,
     Looks,
-    Output,
+    Only,
     Shaping,
     Since,
     Source,
     Wanted,
 )
-from cio_replicate.cli.taking import taking
 
 
 @app.command(
@@ -68,7 +69,7 @@ def resync(
     copy: Copy,
     access: Access,
     shaping: Filling,
-    keep_landed: options.KeepLanded = False,
+    keep_landed: KeepLanded = False,
     output: Output,
 ) -> int:
     """Forget what is known of tables and read them anew, whole, from the start date on.
@@ -77,7 +78,7 @@ def resync(
     where they differ, and rows that a list does not have are deleted.
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
-    from cio_replicate.cli.connect import names_among  # noqa: PLC0415 - see above
+    from cio_replicate.execution.assemble import names_among  # noqa: PLC0415 - see above
 
     source = Source.of(access, names_among(names))
     wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=Again())
@@ -100,7 +101,7 @@ def backfill(
     copy: Copy,
     access: Access,
     shaping: Filling,
-    keep_landed: options.KeepLanded = False,
+    keep_landed: KeepLanded = False,
     output: Output,
 ) -> int:
     """Read a stretch of time once more, or for the first time, and leave the position where it is.
@@ -130,8 +131,8 @@ def load(
         ),
     ],
     copy: Copy,
-    tables: options.Only = None,
-    exclude: options.Exclude = None,
+    tables: Only = None,
+    exclude: Exclude = None,
     shaping: Shaping,
     output: Output,
 ) -> int:

@@ -9,16 +9,16 @@ from collections.abc import Collection, Sequence
 import typer
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.connect import addresses_of, names_among, state_root, tables_of
-from cio_replicate.cli.execute import folder_of
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import Copy, Looks
 from cio_replicate.cli.terminal import messages, product, say
+from cio_replicate.execution.assemble import addresses_of, names_among, state_root, tables_of
+from cio_replicate.execution.task import folder_of
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.destination import Destination
 from cio_replicate.load.open import destinations_at
 from cio_replicate.load.several import members_of, missing_in
 from cio_replicate.settings import connection as settings
+from cio_replicate.settings.groups import Copy, Looks
 from cio_replicate.tables.declare import Table
 
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."

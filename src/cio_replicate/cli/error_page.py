@@ -10,7 +10,7 @@ from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.errors import CioReplicateError, Next
 from cio_replicate.base.written_page import write_or_check
 from cio_replicate.cli import failure
-from cio_replicate.cli.connect import IMPATIENT
+from cio_replicate.execution.assemble import IMPATIENT
 from cio_replicate.extract.reader import MOST_RESTARTS
 
 COMMAND = "python -m cio_replicate.cli.error_page"

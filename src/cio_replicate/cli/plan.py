@@ -14,7 +14,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.cli.connect import (
+from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
+from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.past import past_runs
+from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.execution.assemble import (
     IMPATIENT,
     addresses_of,
     connected,
@@ -25,11 +29,7 @@ from cio_replicate.cli.connect import (
     tables_of,
     treatments_of,
 )
-from cio_replicate.cli.execute import folder_of
-from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import AsJson, MaybeCopy, Wanted
-from cio_replicate.cli.past import past_runs
-from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.execution.task import folder_of
 from cio_replicate.load.open import destinations_at
 from cio_replicate.replication.estimate import Modes, estimate, modes, total
 from cio_replicate.replication.planner import LOG
@@ -38,6 +38,7 @@ from cio_replicate.settings import connection as settings
 from cio_replicate.settings.again import Rules
 from cio_replicate.settings.connection import Connection
 from cio_replicate.settings.destinations import Address
+from cio_replicate.settings.groups import MaybeCopy, Wanted
 from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Table

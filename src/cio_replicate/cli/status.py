@@ -12,18 +12,19 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import DestinationUnavailableError
-from cio_replicate.cli.connect import addresses_of, state_root, tables_of
-from cio_replicate.cli.execute import folder_of
-from cio_replicate.cli.options import AsJson, Copy, Looks
+from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
 from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.execution.assemble import addresses_of, state_root, tables_of
+from cio_replicate.execution.task import folder_of
 from cio_replicate.load.open import destinations_at
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, iso
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.destinations import Address
+from cio_replicate.settings.groups import Copy, Looks
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Table
 

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.connect import (
-    addresses_of,
-    connection_of,
-    erases,
-    names_of,
-    rules_of,
-    state_root,
-    tables_of,
-    treatments_of,
-)
-from cio_replicate.cli.execute import Task, execute
-from cio_replicate.cli.options import Copy, Output, Wanted
-from cio_replicate.cli.show import LineShow, LiveShow, QuietShow, Show
+from cio_replicate.cli.options import Output
+from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
-from cio_replicate.replication.planner import Order
+from cio_replicate.execution.assemble import (
+    names_of,
+)
+from cio_replicate.execution.execute import execute
+from cio_replicate.execution.show import Show
+from cio_replicate.execution.task import Task, backfilling, forgetting, stretch, task_of
 from cio_replicate.replication.report import Report, Status
 from cio_replicate.settings import connection as settings
-from cio_replicate.settings.modes import Mode
+from cio_replicate.settings.groups import Wanted
 from cio_replicate.tables import catalogue
-from cio_replicate.tables.declare import Reading
 
 
 def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_landed: bool) -> int:
@@ -50,53 +40,14 @@ def resync(wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
     """Forget the wanted tables and read them anew; the exit code. Raises SettingsError."""
     clock = SystemClock()
     task = task_of(wanted, clock, refresh=names_of(wanted.source), keep_landed=keep_landed)
-    return run(replace(task, order=replace(task.order, forget=True)), clock, output)
+    return run(forgetting(task), clock, output)
 
 
 def backfill(table: str, first: str, until: str | None, wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
     """Read a stretch of time of a table once more; the exit code. Raises SettingsError."""
     clock = SystemClock()
-    windowed = [one.name for one in catalogue.TABLES if one.reading is Reading.WINDOWS]
-    if table not in windowed:
-        raise SettingsError(
-            f"{table!r} cannot be read by time.",
-            f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
-        )
-    now = clock.now()
-    begin = settings.start_date(first, now, "--from")
-    end = int(now) if until is None else settings.start_date(until, now, "--until")
-    if end < begin:
-        raise SettingsError("--until lies before --from.", "Turn them round.")
     task = task_of(wanted, clock, keep_landed=keep_landed)
-    if task.order.treatment(table).mode is Mode.FULL:
-        raise SettingsError(
-            "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
-        )
-    return run(replace(task, order=replace(task.order, backfill=(begin, end))), clock, output)
-
-
-def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep_landed: bool = False) -> Task:
-    """What the options ask for. Raises SettingsError."""
-    copy = wanted.copy
-    connection = connection_of(wanted.source, clock, wanted.since.start_date)
-    names = names_of(wanted.source)
-    chosen = tables_of(names, wanted.shaping)
-    return Task(
-        connection=connection,
-        destinations=addresses_of(copy.to if isinstance(copy, Copy) else []),
-        dataset=settings.dataset(copy.dataset),
-        order=Order(
-            chosen,
-            connection.start,
-            refresh,
-            rules_of(wanted.again, chosen, wanted.shaping),
-            treatments_of(wanted.shaping, names),
-            keep_landed=keep_landed,
-            erase=erases(wanted.shaping),
-            others=tables_of((name for name in catalogue.names() if name not in names), wanted.shaping),
-        ),
-        state_root=state_root(copy.state_dir),
-    )
+    return run(backfilling(task, stretch(table, first, until, clock.now())), clock, output)
 
 
 def show_for(task: Task, clock: Clock, output: Output) -> Show:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+from cio_replicate.cli.options import option
+from cio_replicate.settings.setting import Setting
 
 
 def taking(command: Callable[..., int]) -> Callable[..., int]:
@@ -16,7 +19,7 @@ def taking(command: Callable[..., int]) -> Callable[..., int]:
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
     own = [one for name, one in inspect.signature(command).parameters.items() if name not in groups]
-    parameters = [one.replace(annotation=hints[one.name]) for one in own]
+    parameters = [one.replace(annotation=_as_option(hints[one.name])) for one in own]
     for group in groups.values():
         parameters += _options(group)
     parameters.sort(key=lambda one: (one.kind, one.default is not inspect.Parameter.empty))
@@ -39,8 +42,14 @@ def _options(group: type) -> list[inspect.Parameter]:
         inspect.Parameter(
             one.name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=hints[one.name],
+            annotation=_as_option(hints[one.name]),
             default=inspect.Parameter.empty if one.default is MISSING else one.default,
         )
         for one in fields(group)
     ]
+
+
+def _as_option(hint: Any) -> Any:  # noqa: ANN401 - a type, as Typer reads it
+    """The type of a parameter with what Typer must know of it."""
+    setting = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Setting)), None)
+    return hint if setting is None else Annotated[hint.__origin__, option(setting)]

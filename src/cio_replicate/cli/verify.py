@@ -14,7 +14,11 @@ from rich.table import Table as Grid
 
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.connect import (
+from cio_replicate.cli.failure import COMPLETE, FAILED
+from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.summary import PROOF_STYLES, outcome
+from cio_replicate.cli.terminal import counted, number, product, say, write_json
+from cio_replicate.execution.assemble import (
     IMPATIENT,
     addresses_of,
     connected,
@@ -23,11 +27,7 @@ from cio_replicate.cli.connect import (
     state_root,
     tables_of,
 )
-from cio_replicate.cli.execute import folder_of
-from cio_replicate.cli.failure import COMPLETE, FAILED
-from cio_replicate.cli.options import AsJson, Copy, Looks, Source
-from cio_replicate.cli.summary import PROOF_STYLES, outcome
-from cio_replicate.cli.terminal import counted, number, product, say, write_json
+from cio_replicate.execution.task import folder_of
 from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.destination import Destination
 from cio_replicate.load.nowhere import Nowhere
@@ -40,6 +40,7 @@ from cio_replicate.replication.prove import Prover
 from cio_replicate.replication.report import Status, TableReport, iso
 from cio_replicate.replication.run import Run
 from cio_replicate.settings import connection as settings
+from cio_replicate.settings.groups import Copy, Looks, Source
 from cio_replicate.tables.declare import Reading, Table
 
 

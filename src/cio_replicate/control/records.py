@@ -28,6 +28,13 @@ metadata = MetaData(
 )
 
 
+#: A unique index over the runs of one status only, in both kinds of database.
+_WHERE = {
+    status: {"sqlite_where": text(f"status = '{status}'"), "postgresql_where": text(f"status = '{status}'")}
+    for status in ("queued", "running")
+}
+
+
 def _id() -> Column[str]:
     return Column("id", String(32), primary_key=True)  # uuid4().hex
 
@@ -116,9 +123,27 @@ runs = Table(
     Column("requests", BigInteger),
     Column("budget_used", Integer),  # per mille
     # the database itself lets one run of a task wait, one run, and one run of a workspace run
-    Index("ix_runs_one_queued", "task_id", unique=True, sqlite_where=text("status = 'queued'"), postgresql_where=text("status = 'queued'")),
-    Index("ix_runs_one_running", "task_id", unique=True, sqlite_where=text("status = 'running'"), postgresql_where=text("status = 'running'")),
-    Index("ix_runs_one_per_workspace", "workspace", unique=True, sqlite_where=text("status = 'running'"), postgresql_where=text("status = 'running'")),
+    Index(
+        "ix_runs_one_queued",
+        "task_id",
+        unique=True,
+        sqlite_where=text("status = 'queued'"),
+        postgresql_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_runs_one_running",
+        "task_id",
+        unique=True,
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+    Index(
+        "ix_runs_one_per_workspace",
+        "workspace",
+        unique=True,
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
     Index("ix_runs_task_due", "task_id", "due_at"),
     Index("ix_runs_status", "status", "not_before"),
 )

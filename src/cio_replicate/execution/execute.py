@@ -7,45 +7,19 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.cli.connect import connected
-from cio_replicate.cli.failure import INTERRUPTED
-from cio_replicate.cli.show import Show
-from cio_replicate.landing.folder import StateFolder, task_folder
+from cio_replicate.execution.assemble import connected
+from cio_replicate.execution.show import Show
+from cio_replicate.execution.task import Task
+from cio_replicate.landing.folder import StateFolder
 from cio_replicate.load.open import destinations_at
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.report import Report, Status, iso
+from cio_replicate.replication.report import EXIT_CODES, Report, Status, iso
 from cio_replicate.replication.run import Run
-from cio_replicate.settings.connection import Connection
-from cio_replicate.settings.destinations import Address
 
 BEAT = 5.0  # seconds between signs of life in a log
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is replicated, from where and to where."""
-
-    connection: Connection
-    destinations: tuple[Address, ...]
-    dataset: str
-    order: Order
-    state_root: Path
-
-    @property
-    def folder(self) -> Path:
-        """The task's own folder of landed pages and runs."""
-        return folder_of(self.state_root, self.destinations, self.dataset)
-
-
-def folder_of(state_root: Path, destinations: Sequence[Address], dataset: str) -> Path:
-    """The folder of the task that fills these destinations."""
-    return task_folder(state_root, " ".join(sorted(map(str, destinations))), dataset)
 
 
 def execute(task: Task, clock: Clock, show: Show) -> Report:
@@ -109,7 +83,7 @@ async def _until_stopped(work: Coroutine[object, object, None], show: Show) -> b
     def stop() -> None:
         if task.cancelling():
             show.__exit__(None, None, None)
-            os._exit(INTERRUPTED)
+            os._exit(EXIT_CODES[Status.INTERRUPTED])
         show.say("Stopping: the page and the batch under way are finished first. Once more to stop at once.")
         task.cancel()
 

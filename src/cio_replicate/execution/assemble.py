@@ -14,7 +14,6 @@ from cio_replicate.api.region import AUTO, HOSTS, find_region
 from cio_replicate.api.retry import RetryPolicy
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.options import Access, Again, Filling, Looks, Shaping, Source
 from cio_replicate.landing.folder import default_root
 from cio_replicate.settings import again as settings_again
 from cio_replicate.settings import connection as settings
@@ -23,6 +22,7 @@ from cio_replicate.settings.address import destination
 from cio_replicate.settings.again import PeopleMode, Rules
 from cio_replicate.settings.columns import ColumnRules, column_rules
 from cio_replicate.settings.destinations import Address
+from cio_replicate.settings.groups import Access, Again, Filling, Looks, Shaping, Source
 from cio_replicate.settings.modes import Treatment, treatments
 from cio_replicate.settings.naming import naming
 from cio_replicate.settings.references import resolved

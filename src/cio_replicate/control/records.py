@@ -222,6 +222,21 @@ gateway_nonces = Table(  # requests that were answered, so that none is taken tw
     _moment("expires_at", nullable=False),
 )
 
+inquiries = Table(  # what a gateway is asked about a connection besides runs, and what it found
+    "inquiries",
+    metadata,
+    _id(),
+    Column("gateway", String(100), nullable=False),
+    Column("about", String(20), nullable=False),
+    _document("settings"),  # ConnectionSettings
+    _moment("asked_at", nullable=False),
+    Column("worker", String(100)),
+    _moment("lease_until"),
+    _moment("answered_at"),
+    _document("found", nullable=True),
+    Index("ix_inquiries_gateway", "gateway", "answered_at"),
+)
+
 # --- who uses it -----------------------------------------------------------------------------------------------------
 
 users = Table(

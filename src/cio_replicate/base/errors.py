@@ -64,6 +64,12 @@ class DestinationUnavailableError(SettingsError):
     """The destination cannot be opened: locked, unwritable or not what it should be."""
 
 
+class DatabaseError(CioReplicateError):
+    """The control database is away, locked, full, or of a version that this program does not know."""
+
+    next = Next.FIX
+
+
 # --- access ---------------------------------------------------------------------------------------------------------
 
 
@@ -165,3 +171,16 @@ class PartlyLoadedError(LoadError):
     def __init__(self, message: str, fix: str = "", *, changed: tuple[int, int, int] = (0, 0, 0)) -> None:
         super().__init__(message, fix)
         self.changed = changed
+
+
+# --- gateways -------------------------------------------------------------------------------------------------------
+
+
+class GatewayRefusedError(CioReplicateError):
+    """The console does not take a request of a gateway. `code` says why, in a word that the gateway can act on."""
+
+    next = Next.FIX
+
+    def __init__(self, message: str, fix: str = "", *, code: str = "") -> None:
+        super().__init__(message, fix)
+        self.code = code

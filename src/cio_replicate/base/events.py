@@ -62,7 +62,17 @@ class Noted:
     table: str | None = None
 
 
-Event = RunStarted | TableStarted | PageLanded | BatchLoaded | TableEnded | Noted
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the run has spent of its request budget so far; told every few seconds. `used` is a share, from 0 to 1."""
+
+    requests: int = 0
+    throttled: int = 0
+    allowed: float = 0.0
+    used: float = 0.0
+
+
+Event = RunStarted | TableStarted | PageLanded | BatchLoaded | TableEnded | Noted | Spent
 
 #: Told every event, from the event loop's thread, in order; must return quickly.
 Listener = Callable[[Event], None]

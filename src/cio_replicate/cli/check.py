@@ -14,9 +14,10 @@ from rich.text import Text
 from cio_replicate.api.region import HOSTS
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import LoadError, SettingsError
+from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.terminal import counted, product, say, write_json
+from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.load.open import destination_at
 from cio_replicate.replication.check import Finding, check

@@ -14,12 +14,13 @@ from rich.text import Text
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.secret import Secret
+from cio_replicate.base.words import counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
 from cio_replicate.cli.past import JOURNAL
 from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
-from cio_replicate.cli.terminal import counted, messages, number, product, say, say_as_is
+from cio_replicate.cli.terminal import messages, product, say, say_as_is
 from cio_replicate.execution.execute import execute
 from cio_replicate.execution.task import Task
 from cio_replicate.extract.due import LOOKBACK

@@ -14,10 +14,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import past_runs
-from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import (
     IMPATIENT,
     addresses_of,

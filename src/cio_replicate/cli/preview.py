@@ -11,9 +11,10 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.terminal import counted, product, say, write_json
+from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.replication.preview import preview as first_rows
 from cio_replicate.settings.connection import Connection

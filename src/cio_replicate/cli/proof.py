@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.cli.terminal import number
+from cio_replicate.base.words import number
 from cio_replicate.replication.report import TableReport
 
 

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from cio_replicate.base import events
 from cio_replicate.base.clock import Clock
-from cio_replicate.cli.board import ASKING, LOADING, READING, WAITING, Board, Line, after, new_board
-from cio_replicate.cli.terminal import counted, duration, number, say
+from cio_replicate.base.words import counted, duration, number
+from cio_replicate.cli.terminal import say
+from cio_replicate.execution.standing import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.execution.told import line_of, problem
 
 STYLES = {
     WAITING: "dim",
@@ -29,6 +31,8 @@ STYLES = {
 
 class QuietShow:
     """Shows only problems and what the user should know."""
+
+    seconds = 5.0  # between signs of life in a log
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,31 +65,33 @@ class LineShow(QuietShow):
     def __init__(self, console: Console, clock: Clock, tables: Iterable[str]) -> None:
         super().__init__(console)
         self._clock = clock
-        self._board = new_board(tables, clock.monotonic())
+        self._standing = new_standing(tables, clock.monotonic())
 
     def tell(self, event: events.Event) -> None:
         """Show where a table begins and how it ends."""
-        self._board = after(self._board, event, self._clock.monotonic())
-        line = line_of(event, self._board)
+        self._standing = after(self._standing, event, self._clock.monotonic())
+        line = line_of(event, self._standing)
         if line is not None:
             self.say(line)
 
     def beat(self) -> None:
         """Show the totals."""
-        self.say(totals(self._board, self._clock.monotonic()))
+        self.say(totals(self._standing, self._clock.monotonic()))
 
     def say(self, text: str) -> None:
         """Show a sentence, after the seconds since the run began."""
-        say(self._console, f"{self._clock.monotonic() - self._board.began:7.1f} s  {text}")
+        say(self._console, f"{self._clock.monotonic() - self._standing.began:7.1f} s  {text}")
 
 
 class LiveShow:
     """Shows a table of all tables that changes in place, and leaves nothing of it behind."""
 
+    seconds = 5.0
+
     def __init__(self, console: Console, clock: Clock, tables: Iterable[str]) -> None:
         self._console = console
         self._clock = clock
-        self._board = new_board(tables, clock.monotonic())
+        self._standing = new_standing(tables, clock.monotonic())
         self._live = Live(
             console=console, get_renderable=self._picture, refresh_per_second=5, transient=True, redirect_stdout=False
         )
@@ -101,7 +107,7 @@ class LiveShow:
 
     def tell(self, event: events.Event) -> None:
         """Change the picture; a note stays above it."""
-        self._board = after(self._board, event, self._clock.monotonic())
+        self._standing = after(self._standing, event, self._clock.monotonic())
         line = problem(event)
         if line is not None:
             self.say(line)
@@ -114,59 +120,26 @@ class LiveShow:
         say(self._console, text)
 
     def _picture(self) -> RenderableType:
-        return picture(self._board, self._clock.monotonic(), self._console.height)
+        return picture(self._standing, self._clock.monotonic(), self._console.height)
 
 
-def problem(event: events.Event) -> str | None:
-    """The line for an event that even a quiet run shows."""
-    match event:
-        case events.TableEnded(table=table, status="failed", error=error):
-            return f"{table}: failed. {error or ''}".rstrip()
-        case events.Noted(text=text, table=table):
-            return f"{table}: {text}" if table else text
-    return None
-
-
-def line_of(event: events.Event, board: Board) -> str | None:
-    """The line that a log gets for an event, if any."""
-    match event:
-        case events.RunStarted(api=api, destination=destination):
-            return f"Every table may be read: copying from {api} into {destination}."
-        case events.TableStarted(table=table, resumed=True):  # all begin at once, which needs no line each
-            return f"{table}: goes on where the last run stopped"
-        case events.TableEnded(table=table, status=status, error=None):
-            line = board.lines[table]
-            return f"{table}: {status}, {counted(line.rows, 'row')} read, {changes(line)}"
-    return problem(event)
-
-
-def changes(line: Line) -> str:
-    """What a table's rows changed in the copy, in words."""
-    parts = [
-        f"{number(count)} {word}"
-        for count, word in ((line.inserted, "new"), (line.updated, "changed"), (line.deleted, "deleted"))
-        if count
-    ]
-    return ", ".join(parts) or "nothing changed"
-
-
-def totals(board: Board, now: float) -> str:
+def totals(standing: Standing, now: float) -> str:
     """The run as a whole in one line."""
-    seconds = max(now - board.began, 0.001)
-    if not board.source and not board.over:
+    seconds = max(now - standing.began, 0.001)
+    if not standing.source and not standing.over:
         return f"Asking whether every table may be read · {duration(seconds)}"
     parts = [
-        f"{board.over} of {counted(len(board.lines), 'table')} done",
-        f"{counted(board.rows, 'row')}",
-        f"{counted(board.requests, 'request')} ({board.requests / seconds:.1f}/s)",
+        f"{standing.over} of {counted(len(standing.lines), 'table')} done",
+        f"{counted(standing.rows, 'row')}",
+        f"{counted(standing.requests, 'request')} ({standing.requests / seconds:.1f}/s)",
         duration(seconds),
     ]
-    if board.failed:
-        parts.insert(1, f"{board.failed} failed")
+    if standing.failed:
+        parts.insert(1, f"{standing.failed} failed")
     return " · ".join(parts)
 
 
-def picture(board: Board, now: float, height: int) -> RenderableType:
+def picture(standing: Standing, now: float, height: int) -> RenderableType:
     """The whole run as a table, with a line of totals below; tables that do not fit the height are left out."""
     grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column("table", no_wrap=True)
@@ -174,7 +147,7 @@ def picture(board: Board, now: float, height: int) -> RenderableType:
     for name, width in (("rows", 9), ("pages", 6), ("rows/s", 7), ("left", 7)):
         grid.add_column(name, justify="right", no_wrap=True, min_width=width)
     grid.add_column("changes", no_wrap=True, overflow="ellipsis")
-    shown, hidden = visible(list(board.lines.values()), height - 4)
+    shown, hidden = visible(list(standing.lines.values()), height - 4)
     for line in shown:
         rate, left = line.rate(now), line.seconds_left(now)
         grid.add_row(
@@ -188,7 +161,7 @@ def picture(board: Board, now: float, height: int) -> RenderableType:
             style=STYLES.get(line.status, "") if line.status in {WAITING, ASKING} else "",
         )
     more = [Text(f"… and {counted(hidden, 'more table')}", "dim")] if hidden else []
-    return Group(grid, *more, Text(), Text(totals(board, now), "bold"))
+    return Group(grid, *more, Text(), Text(totals(standing, now), "bold"))
 
 
 def brief_changes(line: Line) -> str:

@@ -12,11 +12,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
-from cio_replicate.cli.terminal import counted, duration, number, product, say, write_json
+from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import addresses_of, state_root, tables_of
 from cio_replicate.execution.task import folder_of
 from cio_replicate.load.open import destinations_at

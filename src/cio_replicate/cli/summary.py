@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.show import STYLES
-from cio_replicate.cli.terminal import counted, duration, number, say
+from cio_replicate.cli.terminal import say
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, Status, TableReport
 

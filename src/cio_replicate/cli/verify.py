@@ -14,10 +14,11 @@ from rich.table import Table as Grid
 
 from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.words import counted, number
 from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.summary import PROOF_STYLES, outcome
-from cio_replicate.cli.terminal import counted, number, product, say, write_json
+from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import (
     IMPATIENT,
     addresses_of,

@@ -19,8 +19,6 @@ from cio_replicate.load.open import destinations_at
 from cio_replicate.replication.report import EXIT_CODES, Report, Status, iso
 from cio_replicate.replication.run import Run
 
-BEAT = 5.0  # seconds between signs of life in a log
-
 
 def execute(task: Task, clock: Clock, show: Show) -> Report:
     """Run the task once. What the user can mend, and a stop, end in the report; only a defect is raised."""
@@ -56,9 +54,14 @@ async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Repo
     def latest() -> Report:
         return runs[0].report if runs else report
 
+    def beat() -> None:
+        for run in runs:
+            show.tell(run.spent)
+        show.beat()
+
     with show:
         try:
-            stopped = await _until_stopped(work(), show)
+            stopped = await _until_stopped(work(), show, beat)
         except CioReplicateError as error:
             return _ended(latest(), Status.REFUSED, str(error), clock)
     result = latest()
@@ -74,11 +77,11 @@ def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> R
     return report
 
 
-async def _until_stopped(work: Coroutine[object, object, None], show: Show) -> bool:
+async def _until_stopped(work: Coroutine[object, object, None], show: Show, beat: Callable[[], None]) -> bool:
     """Do the work; whether a signal ended it. The first asks it to stop, a second ends the process at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    beats = asyncio.ensure_future(_beat(show.beat))
+    beats = asyncio.ensure_future(_beat(beat, show.seconds))
 
     def stop() -> None:
         if task.cancelling():
@@ -102,7 +105,7 @@ async def _until_stopped(work: Coroutine[object, object, None], show: Show) -> b
     return False
 
 
-async def _beat(beat: Callable[[], None]) -> None:
+async def _beat(beat: Callable[[], None], seconds: float) -> None:
     while True:
-        await asyncio.sleep(BEAT)
+        await asyncio.sleep(seconds)
         beat()

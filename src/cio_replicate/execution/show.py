@@ -9,7 +9,12 @@ from cio_replicate.base import events
 
 
 class Show(Protocol):
-    """Shows a run. Used as a context manager, from one thread."""
+    """Shows a run. Used as a context manager, from one thread.
+
+    `seconds` is how often it wants a beat.
+    """
+
+    seconds: float
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -26,7 +31,7 @@ class Show(Protocol):
         ...
 
     def beat(self) -> None:
-        """Called every few seconds: show that the run is alive."""
+        """Called every so many seconds: show that the run is alive."""
         ...
 
     def say(self, text: str) -> None:

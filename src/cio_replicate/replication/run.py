@@ -133,6 +133,12 @@ class Run:
             self._keep()
         return self.report
 
+    @property
+    def spent(self) -> events.Spent:
+        """What it has spent of the request budget so far."""
+        totals, account = self._client.totals, self._client.account
+        return events.Spent(totals.requests, totals.throttled, account.allowed, round(account.used, 3))
+
     def _take(self, plan: Plan) -> None:
         self._works = plan.works
         self.report.tables = plan.reports

@@ -14,7 +14,8 @@ from cio_replicate.base.secret import Secret
 FORMS = "env:NAME, file:/path or keyring:service/user"
 MOST_BYTES = 1_000_000  # a key is small; what is larger is another file
 
-_REFERENCE = re.compile(r"(env|env-file|file|keyring):(.+)", re.DOTALL)
+_REFERENCE = re.compile(r"(env|env-file|file|keyring|stored):(.+)", re.DOTALL)
+_STORED = re.compile(r"[a-z0-9][a-z0-9/_-]{0,150}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -25,7 +26,19 @@ def is_reference(text: str) -> bool:
         return False
     if match[1].startswith("env"):
         return _VARIABLE.fullmatch(match[2]) is not None
+    if match[1] == "stored":
+        return is_stored_name(match[2])
     return match[1] == "file" or _entry(match[2]) is not None
+
+
+def is_stored_name(text: str) -> bool:
+    """Whether a secret in the control database can be called so."""
+    return _STORED.fullmatch(text) is not None
+
+
+def stored_variable(name: str) -> str:
+    """The variable in which a process that executes a run is given a secret of the control database."""
+    return "CIO_REPLICATE_STORED_" + "".join(one if one.isalnum() else f"_{ord(one):x}_" for one in name).upper()
 
 
 def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Secret:
@@ -42,6 +55,8 @@ def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Se
     form, place = match.groups()
     if form == "env":
         return _secret(_variable(place, environment, setting), f"the environment variable {place}", setting)
+    if form == "stored":
+        return _secret(_stored(place, environment, setting), f"the stored secret {place}", setting)
     if form == "keyring":
         return _secret(_from_keyring(place, setting), f"the keyring's entry {place}", setting)
     file = Path(os.path.expanduser(_variable(place, environment, setting) if form == "env-file" else place))  # noqa: PTH111 - Path's own fails for an unknown user
@@ -74,6 +89,16 @@ def _variable(name: str, environment: Mapping[str, str], setting: str) -> str:
         raise SettingsError(
             f"The environment variable {name}, which {setting} names, is not set.",
             f"Export {name}, or name another place: {FORMS}.",
+        )
+    return value
+
+
+def _stored(name: str, environment: Mapping[str, str], setting: str) -> str:
+    value = environment.get(stored_variable(name))
+    if value is None:
+        raise SettingsError(
+            f"The secret stored:{name}, which {setting} names, is not there.",
+            "Store it with `cio-replicate secret put`; only runs that the console starts can use stored secrets.",
         )
     return value
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from cio_replicate.base import events
-from cio_replicate.cli.board import ASKING, LOADING, READING, WAITING, Board, Line, after, new_board
-from cio_replicate.cli.show import brief_changes, changes, line_of, picture, problem, totals, visible
-from cio_replicate.cli.terminal import ProductConsole, counted, duration
+from cio_replicate.base.words import counted, duration
+from cio_replicate.cli.show import brief_changes, picture, totals, visible
+from cio_replicate.cli.terminal import ProductConsole
+from cio_replicate.execution.standing import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.execution.told import changes, line_of, problem
 
 
-def told(*happened: tuple[float, events.Event]) -> Board:
-    """The board of a run of two tables after events at seconds."""
-    board = new_board(("campaigns", "messages"), 0.0)
+def told(*happened: tuple[float, events.Event]) -> Standing:
+    """The standing of a run of two tables after events at seconds."""
+    standing = new_standing(("campaigns", "messages"), 0.0)
     for at, event in happened:
-        board = after(board, event, at)
-    return board
+        standing = after(standing, event, at)
+    return standing
 
 
 def page(rows: int, done: float | None = None) -> events.PageLanded:
@@ -55,8 +57,8 @@ def test_the_totals_count_rows_requests_and_failures() -> None:
 
 def test_a_table_that_is_not_read_again_is_done() -> None:
     """What the run that was broken off had completed counts as complete from the start."""
-    board = told((1.0, events.RunStarted("r", "https://api", "duckdb", ("messages",))))
-    assert (board.lines["campaigns"].status, board.over) == ("complete", 1)
+    standing = told((1.0, events.RunStarted("r", "https://api", "duckdb", ("messages",))))
+    assert (standing.lines["campaigns"].status, standing.over) == ("complete", 1)
 
 
 def test_before_the_api_has_answered_the_totals_say_so() -> None:
@@ -68,12 +70,12 @@ def test_a_log_gets_a_line_for_each_end_and_each_problem() -> None:
     """Pages are no lines; ends, notes and resumed tables are."""
     loaded = events.BatchLoaded("messages", 5, 2, 1)
     ended = events.TableEnded("messages", "complete", None)
-    board = told(BEGUN, (1.0, page(8_000)), (2.0, loaded), (3.0, ended))
-    assert line_of(page(8_000), board) is None
-    assert line_of(ended, board) == "messages: complete, 8,000 rows read, 5 new, 2 changed, 1 deleted"
+    standing = told(BEGUN, (1.0, page(8_000)), (2.0, loaded), (3.0, ended))
+    assert line_of(page(8_000), standing) is None
+    assert line_of(ended, standing) == "messages: complete, 8,000 rows read, 5 new, 2 changed, 1 deleted"
     resumed = events.TableStarted("messages", resumed=True)
-    assert line_of(resumed, board) == "messages: goes on where the last run stopped"
-    assert line_of(events.Noted("mind the gap", "activities"), board) == "activities: mind the gap"
+    assert line_of(resumed, standing) == "messages: goes on where the last run stopped"
+    assert line_of(events.Noted("mind the gap", "activities"), standing) == "activities: mind the gap"
     assert problem(events.TableEnded("messages", "failed", "it broke.")) == "messages: failed. it broke."
 
 
@@ -101,7 +103,7 @@ def test_the_picture_fits_a_terminal_of_80_columns() -> None:
     wide = Line("transactional_messages", READING, 12_345_678, 12_345, 99_999, 0.3, 12_345, 1_234, 123, began=0.0)
     console = ProductConsole(width=80, height=24)
     with console.capture() as captured:
-        console.print(picture(Board(0.0, {wide.table: wide}, "api", "copy"), 5_000.0, 24))
+        console.print(picture(Standing(0.0, {wide.table: wide}, "api", "copy"), 5_000.0, 24))
     assert "12,345,678" in captured.get()
     assert "+12,345" in captured.get()
 

@@ -49,13 +49,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Standing:
     """All tables of a run, in their order."""
 
     began: float
     lines: Mapping[str, Line]
     source: str = ""
     destination: str = ""
+    spent: events.Spent = events.Spent()  # noqa: RUF009 - a constant
 
     @property
     def rows(self) -> int:
@@ -78,37 +79,39 @@ class Board:
         return sum(line.error is not None for line in self.lines.values())
 
 
-def new_board(tables: Iterable[str], now: float) -> Board:
-    """A board on which every table still waits."""
-    return Board(now, MappingProxyType({name: Line(name) for name in tables}))
+def new_standing(tables: Iterable[str], now: float) -> Standing:
+    """A standing in which every table still waits."""
+    return Standing(now, MappingProxyType({name: Line(name) for name in tables}))
 
 
-def after(board: Board, event: events.Event, now: float) -> Board:
-    """The board after an event."""
+def after(standing: Standing, event: events.Event, now: float) -> Standing:
+    """How it stands after an event."""
     match event:
         case events.RunStarted(api=api, destination=destination, tables=tables):
             lines = {  # what is not read was complete already
                 name: line if name in tables else replace(line, status=COMPLETE, ended=now)
-                for name, line in board.lines.items()
+                for name, line in standing.lines.items()
             }
-            return replace(board, source=api, destination=destination, lines=MappingProxyType(lines))
+            return replace(standing, source=api, destination=destination, lines=MappingProxyType(lines))
         case events.TableStarted(table=table):
-            return _with(board, replace(_line(board, table), status=ASKING, began=now))
+            return _with(standing, replace(_line(standing, table), status=ASKING, began=now))
         case events.PageLanded(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
-            line = replace(_line(board, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
-            return _with(board, line)
+            line = replace(_line(standing, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
+            return _with(standing, line)
         case events.BatchLoaded(table=table, inserted=inserted, updated=updated, deleted=deleted):
-            return _with(board, replace(_line(board, table), inserted=inserted, updated=updated, deleted=deleted))
+            return _with(standing, replace(_line(standing, table), inserted=inserted, updated=updated, deleted=deleted))
         case events.TableEnded(table=table, status=status, error=error):
-            return _with(board, replace(_line(board, table), status=status, error=error, ended=now))
+            return _with(standing, replace(_line(standing, table), status=status, error=error, ended=now))
+        case events.Spent():
+            return replace(standing, spent=event)
         case events.Noted():
-            return board
+            return standing
 
 
-def _line(board: Board, table: str) -> Line:
-    return board.lines.get(table, Line(table))
+def _line(standing: Standing, table: str) -> Line:
+    return standing.lines.get(table, Line(table))
 
 
-def _with(board: Board, line: Line) -> Board:
-    return replace(board, lines=MappingProxyType({**board.lines, line.table: line}))
+def _with(standing: Standing, line: Line) -> Standing:
+    return replace(standing, lines=MappingProxyType({**standing.lines, line.table: line}))

@@ -1,0 +1,78 @@
+"""Jobs for a workspace of the stand-in, and a board that is kept in memory: the twin of those in a database or away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cio_replicate.execution.board import Answer, BoardAwayError, Claim, End
+from cio_replicate.execution.job import Action, Job
+from cio_replicate.execution.progress import Line, Progress
+from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
+from cio_replicate.simulator import Simulator
+
+SYNC = Action()
+SECRET = "marked-secret-of-the-workspace"
+
+
+def job_of(simulator: Simulator, folder: Path, action: Action = SYNC, **task: object) -> Job:
+    """A job that copies the workspace into a DuckDB file, with a stored secret."""
+    return Job(
+        run_id="1" * 32,
+        task_id="2" * 32,
+        task_name="nightly",
+        connection=ConnectionSettings(
+            start_date="2020-01-01", api_url=simulator.url, access_token_from="stored:connection/prod", max_rps=1_000.0
+        ),
+        task=TaskSettings(connection="prod", to=[f"duckdb:///{folder}/copy.duckdb"], **task),  # type: ignore[arg-type]
+        action=action,
+        stored={"connection/prod": SECRET},
+    )
+
+
+@dataclass
+class MemoryBoard:
+    """Hands out the jobs that it was given, and remembers what it is told."""
+
+    jobs: list[Job]
+    lease: float = 60.0
+    answers: dict[str, Answer] = field(default_factory=dict)
+    away: bool = False
+    told: list[Progress | None] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    ends: list[tuple[str, End]] = field(default_factory=list)
+
+    def claim(self, worker: str) -> Claim | None:
+        """The next job."""
+        _ = worker
+        self._require_here()
+        return Claim(self.jobs.pop(0), self.lease) if self.jobs else None
+
+    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[Line]) -> Answer:
+        """Remember it."""
+        _ = worker
+        self._require_here()
+        self.told.append(progress)
+        self.lines += lines
+        return self.answers.get(run_id, Answer.GO_ON)
+
+    def end(self, worker: str, run_id: str, end: End) -> Answer:
+        """Remember it."""
+        _ = worker
+        self._require_here()
+        self.ends.append((run_id, end))
+        return Answer.GO_ON
+
+    def _require_here(self) -> None:
+        if self.away:
+            raise BoardAwayError("The board is away.", "It comes back.")
+
+
+def until(done: Callable[[], bool], step: Callable[[], None], seconds: float = 60.0) -> None:
+    """Step until it is done; fails when that takes too long."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it took too long"
+        step()

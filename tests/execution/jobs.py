@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cio_replicate.execution.board import Answer, BoardAwayError, Claim, End
+from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.execution.board import Answer, Claim, End
 from cio_replicate.execution.job import Action, Job
 from cio_replicate.execution.progress import Line, Progress
 from cio_replicate.settings.documents import ConnectionSettings, TaskSettings

@@ -64,6 +64,12 @@ class DestinationUnavailableError(SettingsError):
     """The destination cannot be opened: locked, unwritable or not what it should be."""
 
 
+class BoardAwayError(CioReplicateError):
+    """What hands out runs, the control database or a console, cannot be reached just now."""
+
+    next = Next.RETRY
+
+
 class DatabaseError(CioReplicateError):
     """The control database is away, locked, full, or of a version that this program does not know."""
 

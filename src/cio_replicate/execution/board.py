@@ -8,7 +8,6 @@ from typing import Protocol
 
 import msgspec
 
-from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.execution.job import Job
 from cio_replicate.execution.progress import Line, Progress
 from cio_replicate.replication.report import Report
@@ -38,10 +37,6 @@ class End(msgspec.Struct, kw_only=True):
     report: Report | None = None
     error: str | None = None
     lines: list[Line] = []
-
-
-class BoardAwayError(CioReplicateError):
-    """What hands out runs cannot be reached just now."""
 
 
 class Board(Protocol):

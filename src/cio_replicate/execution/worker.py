@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.execution.board import CANCELLED, Answer, Board, BoardAwayError, Claim, End
+from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.execution.board import CANCELLED, Answer, Board, Claim, End
 from cio_replicate.execution.launcher import Child, Launcher
 from cio_replicate.execution.progress import ERROR, Line, Progress
 from cio_replicate.replication.report import Report, Status

@@ -20,6 +20,7 @@ from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, TableReport
 from cio_replicate.replication.run import Run
 from cio_replicate.tables.catalogue import names, table
+from cio_replicate.tables.declare import Table
 
 TOKEN = "marked-7f3a9c51-token"
 START = 1_577_836_800  # 2020-01-01
@@ -29,7 +30,7 @@ QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.005)
 def sync(
     url: str,
     folder: Path,
-    *tables: str,
+    *tables: str | Table,
     start: int = START,
     refresh: tuple[str, ...] = (),
     told: list[Event] | None = None,
@@ -37,7 +38,8 @@ def sync(
 ) -> Report:
     """Replicate these tables (or all) into `folder`/copy.duckdb and return the report."""
     clock = SystemClock()
-    order = Order(tuple(map(table, tables or names())), start, refresh)
+    wanted = [one if isinstance(one, Table) else table(one) for one in tables or names()]
+    order = Order(tuple(wanted), start, refresh)
 
     async def scenario() -> Report:
         budget = Budget(5_000.0, clock)

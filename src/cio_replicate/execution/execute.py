@@ -10,7 +10,13 @@ import uuid
 from collections.abc import Callable, Coroutine
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    DestinationUnavailableError,
+    SettingsError,
+    TaskBusyError,
+)
 from cio_replicate.execution.assemble import connected
 from cio_replicate.execution.show import Show
 from cio_replicate.execution.task import Task
@@ -63,11 +69,20 @@ async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Repo
         try:
             stopped = await _until_stopped(work(), show, beat)
         except CioReplicateError as error:
-            return _ended(latest(), Status.REFUSED, str(error), clock)
+            refused = _ended(latest(), Status.REFUSED, str(error), clock)
+            refused.passing = _passes(error)
+            return refused
     result = latest()
     if stopped and (not runs or result.status is Status.REFUSED):
         return _ended(result, Status.INTERRUPTED, None, clock)
     return result
+
+
+def _passes(error: CioReplicateError) -> bool:
+    """Whether what was refused may be granted in a while, although nobody changes anything."""
+    if isinstance(error, TaskBusyError | DestinationUnavailableError):
+        return True
+    return not isinstance(error, AccessError | SettingsError)
 
 
 def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> Report:

@@ -166,6 +166,7 @@ class Planner:
         self, table: Table, position: Position | None, base: Position | None, notices: list[str], *, known: bool
     ) -> Work:
         discovered = list(self._destination.discovered(table)) if known else []
+        found_before = frozenset(column.name for column in discovered)
         read: Read | None = None
         if self._folder.has_journal:
             journal = self._folder.journal
@@ -198,6 +199,7 @@ class Planner:
             started=self._clock.monotonic(),
             recorded=resumed,
             treatment=self._order.treatment(table.name),
+            found_before=found_before,
             marks=self._order.erase and table.person == KEY.name,
             backfills=self._order.backfill is not None,
             until=log_until(table, read.base, read.began, self._order.rules),

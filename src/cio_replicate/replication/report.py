@@ -40,6 +40,8 @@ class TableReport(msgspec.Struct, kw_only=True):
     left_out: int = 0  # records that the source lists but did not hand over
     listed: int | None = None  # different records that the source lists, where a list was read whole
     proof: Proof | None = None  # of several destinations, that of the worst
+    new_columns: list[str] = msgspec.field(default_factory=list)  # made of fields that the copy did not know before
+    frozen_out: bool = False  # it failed since the API sends what the table, whose schema is frozen, does not know
     untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)
@@ -79,6 +81,7 @@ class Report(msgspec.Struct, kw_only=True):
     expected: Expected | None = None  # none after an interruption, or when nothing told
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
+    passing: bool = False  # it was refused for what may be otherwise in a while, such as a place that is locked or away
     erased: int = 0  # people of whom what may be personal was blanked
     tables: list[TableReport] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)

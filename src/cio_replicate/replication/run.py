@@ -19,6 +19,7 @@ from cio_replicate.base.errors import (
     LandingError,
     LoadError,
     ReadError,
+    SchemaChangedError,
     defect,
 )
 from cio_replicate.extract.gate import AccessGate
@@ -39,7 +40,7 @@ from cio_replicate.replication.predict import Speed
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.prove import Prover, record_run
 from cio_replicate.replication.report import Report, Status, TableReport, budget_report, iso, outcome
-from cio_replicate.replication.work import Work, read_whole, share_read
+from cio_replicate.replication.work import Work, new_columns, read_whole, share_read
 from cio_replicate.settings.again import PeopleMode
 from cio_replicate.tables.catalogue import table as table_named
 from cio_replicate.tables.declare import Reading
@@ -206,7 +207,7 @@ class Run:
                 raise
             self._gate.passed(name)
             work.failed = True
-            work.report.error = str(error)
+            work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
         except CioReplicateError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
@@ -330,6 +331,7 @@ class Run:
     def _count(self, work: Work) -> None:
         report = work.report
         report.read, report.requests = work.rows, work.meter.requests
+        report.new_columns = new_columns(work)
         report.misfits, report.left_out = work.read.tally.misfits, work.read.tally.left_out
         report.seconds = round(self._clock.monotonic() - work.started, 3)
 

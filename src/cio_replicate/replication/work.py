@@ -34,6 +34,7 @@ class Work:
     started: float
     recorded: bool  # whether the journal knows the read already
     treatment: Treatment = USUAL
+    found_before: frozenset[str] = frozenset()  # the columns that the copy has of fields that were not declared
     marks: bool = False  # rows that are gone are only marked until the end of the run, so that it knows whose they are
     live: int = 0  # rows in the copy before the run
     backfills: bool = False  # reads a stretch of time once more, and leaves the position where it was
@@ -80,6 +81,13 @@ class Work:
         """Whether a list that had rows is empty now: true perhaps, or one odd answer, that would delete everything."""
         came = self.read.tally.rows + self.read.tally.seen
         return bool(self.live and self.deletes and self.read.whole and not came)
+
+
+def new_columns(work: Work) -> list[str]:
+    """The columns that the copy of a table gets by this run, of fields that nobody has declared."""
+    if work.base is None:
+        return []
+    return [column.name for column in work.fields.discovered if column.name not in work.found_before]
 
 
 def new_position(work: Work) -> Position:

@@ -122,13 +122,15 @@ runs = Table(
     Column("rows", BigInteger),  # rows that changed, for lists and charts
     Column("requests", BigInteger),
     Column("budget_used", Integer),  # per mille
-    # the database itself lets one run of a task wait, one run, and one run of a workspace run
+    # the database itself lets one new run of a task wait for each thing that may be done, one run of it be executed,
+    # and one run of a workspace; a run whose worker was lost waits besides
     Index(
         "ix_runs_one_queued",
         "task_id",
+        "action",
         unique=True,
-        sqlite_where=text("status = 'queued'"),
-        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued' AND claims = 0"),
+        postgresql_where=text("status = 'queued' AND claims = 0"),
     ),
     Index(
         "ix_runs_one_running",

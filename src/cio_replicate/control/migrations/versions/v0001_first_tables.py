@@ -215,10 +215,10 @@ def upgrade() -> None:
     op.create_index(
         "ix_runs_one_queued",
         "runs",
-        ["task_id"],
+        ["task_id", "action"],
         unique=True,
-        sqlite_where=sa.text("status = 'queued'"),
-        postgresql_where=sa.text("status = 'queued'"),
+        sqlite_where=sa.text("status = 'queued' AND claims = 0"),
+        postgresql_where=sa.text("status = 'queued' AND claims = 0"),
     )
     op.create_index(
         "ix_runs_one_running",

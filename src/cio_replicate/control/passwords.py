@@ -55,7 +55,12 @@ def require_strong(password: str, name: str) -> None:
         raise SettingsError("The password can be guessed from the name or the keyboard.", "Choose another.")
 
 
-_ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
+_ROWS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+)
 
 
 def _is_a_row(password: str) -> bool:

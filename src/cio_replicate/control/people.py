@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.control import passwords
-from cio_replicate.control.actor import Actor, Role
-from cio_replicate.control.audit import write
+from cio_replicate.control.actor import LOCAL, Actor, Role
+from cio_replicate.control.audit import record
 from cio_replicate.control.database import Database
 from cio_replicate.control.records import invitations, sessions, tokens, users
-from cio_replicate.control.sessions import BYTES, digest
+from cio_replicate.control.sessions import BYTES, Visitor, digest
 
 DAY = 86_400
 INVITED_DAYS = 7
@@ -62,7 +62,7 @@ class People:
                 return None
             connection.execute(delete(invitations).where(invitations.c.user_id.is_(None)))
             connection.execute(insert(invitations).values(digest=digest(value), user_id=None, expires_at=NEVER))
-            write(connection, now, _NOBODY, "made first link", "the first admin")
+            record(connection, now, LOCAL, "user.first link", "the first admin")
         return value
 
     def invite(self, name: str, role: Role, by: Actor) -> str:
@@ -73,7 +73,7 @@ class People:
             if _named(connection, name) is not None:
                 raise SettingsError(f"There is a user {name!r} already.", "Choose another name.")
             user_id = _add(connection, name, role, now)
-            write(connection, now, by, "invited user", name, f"role {role}")
+            record(connection, now, by, "user.invite", name, f"role {role}")
             return _link(connection, user_id, now)
 
     def invite_again(self, user_id: str, by: Actor) -> str:
@@ -82,7 +82,7 @@ class People:
         now = int(self._clock.now())
         with self._database.writing() as connection:
             row = _required(connection, user_id)
-            write(connection, now, by, "made link for a password", row.name)
+            record(connection, now, by, "user.link", row.name)
             return _link(connection, user_id, now)
 
     def invitation(self, value: str) -> Invitation | None:
@@ -107,13 +107,13 @@ class People:
             if found is None or (found.user_id is None and _count(connection)):
                 raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
             user_id = found.user_id or _add(connection, required_name(name), Role.ADMIN, now)
-            connection.execute(
-                update(invitations).where(invitations.c.digest == found.digest).values(used_at=now)
-            )
+            unused = (invitations.c.digest == found.digest, invitations.c.used_at.is_(None))
+            if connection.execute(update(invitations).where(*unused).values(used_at=now)).rowcount != 1:
+                raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
             connection.execute(update(users).where(users.c.id == user_id).values(password=kept, zone=zone))
             connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
             row = _required(connection, user_id)
-            write(connection, now, Actor(row.name, Role(row.role)), "chose password", row.name, "by a one-time link")
+            record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name, "by a one-time link")
         return str(user_id)
 
     def log_in(self, name: str, password: str) -> str | None:
@@ -125,35 +125,46 @@ class People:
         allowed = right and row is not None and not row.disabled
         with self._database.writing() as connection:
             who = Actor(row.name if row is not None else "somebody", Role.VIEWER)
-            write(connection, now, who, "logged in" if allowed else "failed to log in", who.name)
+            record(connection, now, who, "login" if allowed else "login.refused", who.name)
             if allowed and row is not None and passwords.is_dated(row.password):
                 again = passwords.hashed_again(password)
                 connection.execute(update(users).where(users.c.id == row.id).values(password=again))
         return str(row.id) if allowed and row is not None else None
 
-    def log_in_as(self, subject: str, name: str, newcomers: Role | None) -> str | None:
+    def log_in_as(self, subject: str, name: str, newcomers: Role | None, *, verified: bool) -> str | None:
         """The id of the user whom an identity provider names.
 
-        A user who has come that way before is known by the subject. Somebody new becomes a user of the role for
-        `newcomers`, if there is one; a name that is taken is nobody else's, so its owner is not let in by it.
+        A user who has come that way before is known by the subject. Who was invited by an address that the provider
+        has `verified`, and has not chosen a password yet, is that user from now on. Somebody new becomes a user of the
+        role for `newcomers`, if there is one. Any other name that is taken lets nobody in.
         """
         now = int(self._clock.now())
         with self._database.writing() as connection:
             row = connection.execute(select(users).where(users.c.subject == subject)).one_or_none()
-            if row is None and newcomers is not None and _named(connection, name) is None:
+            named = _named(connection, name) if row is None else None
+            if named is not None and verified and named.password is None and named.subject is None:
+                connection.execute(update(users).where(users.c.id == named.id).values(subject=subject))
+                row = named
+            if row is None and named is None and newcomers is not None:
                 user_id = _add(connection, required_name(name), newcomers, now, subject=subject)
                 row = _required(connection, user_id)
             allowed = row is not None and not row.disabled
             who = row.name if row is not None else name[:LONGEST_NAME]
-            write(
+            record(
                 connection,
                 now,
                 Actor(who, Role.VIEWER),
-                "logged in" if allowed else "failed to log in",
+                "login" if allowed else "login.refused",
                 who,
                 "by the identity provider",
             )
         return str(row.id) if allowed and row is not None else None
+
+    def log_out(self, visitor: Visitor) -> None:
+        """End a session."""
+        with self._database.writing() as connection:
+            connection.execute(delete(sessions).where(sessions.c.digest == visitor.session))
+            record(connection, int(self._clock.now()), visitor.actor, "logout", visitor.name)
 
     # --- what is done with those who are there ---
 
@@ -180,7 +191,7 @@ class People:
             row = _required(connection, user_id)
             connection.execute(update(users).where(users.c.id == user_id).values(role=role.value))
             _require_an_admin(connection)
-            write(connection, now, by, "changed role", row.name, f"{row.role} to {role}")
+            record(connection, now, by, "user.role", row.name, f"{row.role} to {role}")
 
     def disable(self, user_id: str, by: Actor, *, disabled: bool = True) -> None:
         """Shut a user out at once, or let them in again. Raises SettingsError when no admin would be left."""
@@ -192,7 +203,7 @@ class People:
             _require_an_admin(connection)
             if disabled:
                 connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
-            write(connection, now, by, "shut out user" if disabled else "let in user", row.name)
+            record(connection, now, by, "user.disable" if disabled else "user.enable", row.name)
 
     def remove(self, user_id: str, by: Actor) -> None:
         """Remove a user with sessions and tokens; the audit log keeps the name. Raises SettingsError."""
@@ -204,7 +215,7 @@ class People:
                 connection.execute(delete(table).where(table.c.user_id == user_id))
             connection.execute(delete(users).where(users.c.id == user_id))
             _require_an_admin(connection)
-            write(connection, now, by, "removed user", row.name)
+            record(connection, now, by, "user.remove", row.name)
 
     def change_password(self, user_id: str, old: str, new: str, session: str) -> None:
         """A user's own new password; all other sessions end. Raises SettingsError."""
@@ -218,7 +229,7 @@ class People:
             connection.execute(update(users).where(users.c.id == user_id).values(password=kept))
             ended = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.digest != session)
             connection.execute(ended)
-            write(connection, now, Actor(row.name, Role(row.role)), "changed password", row.name)
+            record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name)
 
     def change_zone(self, user_id: str, zone: str) -> None:
         """The time zone in which dates are shown to a user. Raises SettingsError."""
@@ -234,9 +245,6 @@ def required_name(name: str) -> str:
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise SettingsError(f"A user's name has 1 to {LONGEST_NAME} characters.", "Write a name or an e-mail address.")
     return name
-
-
-_NOBODY = Actor("this machine", Role.ADMIN)
 
 
 def _count(connection: Connection) -> int:
@@ -290,8 +298,8 @@ def _invitation(connection: Connection, value: str, now: int) -> Row[tuple[objec
 
 def _require_an_admin(connection: Connection) -> None:
     """Raises SettingsError, which takes the change back, when nobody could manage the console any more."""
-    admins = select(func.count()).select_from(users).where(
-        users.c.role == Role.ADMIN.value, users.c.disabled.is_(False)
+    admins = (
+        select(func.count()).select_from(users).where(users.c.role == Role.ADMIN.value, users.c.disabled.is_(False))
     )
     if connection.execute(admins).scalar_one() == 0:
         raise SettingsError("No admin would be left.", "Give somebody else the role admin first.")

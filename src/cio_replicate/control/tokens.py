@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.actor import Actor, Role
-from cio_replicate.control.audit import write
+from cio_replicate.control.audit import record
 from cio_replicate.control.database import Database
 from cio_replicate.control.records import tokens, users
 from cio_replicate.control.sessions import digest
@@ -64,7 +64,7 @@ class Tokens:
                     expires_at=None if days is None else now + days * DAY,
                 )
             )
-            write(connection, now, by, "created token", name, f"role {role}")
+            record(connection, now, by, "token.create", name, f"role {role}")
         return value
 
     def actor(self, value: str) -> Actor | None:
@@ -123,5 +123,5 @@ class Tokens:
             if name is None:
                 return False
             connection.execute(update(tokens).where(tokens.c.id == token_id).values(revoked_at=now))
-            write(connection, now, by, "revoked token", name)
+            record(connection, now, by, "token.revoke", name)
         return True

@@ -205,7 +205,7 @@ def test_a_request_counts_from_when_its_connection_was_made() -> None:
 
 def test_retries_end() -> None:
     """A server that only fails is given up after a bounded number of attempts, and the message says how often."""
-    with pytest.raises(GaveUpError, match=r"failed 8 times.*503: busy"):
+    with pytest.raises(GaveUpError, match=r"failed 8 times.*503: “busy”"):
         _send(_always(503, json={"errors": [{"detail": "busy", "status": "503"}]}))
 
 

@@ -17,13 +17,14 @@ from cio_replicate.base.errors import (
     TransientError,
     UnauthorizedError,
 )
+from cio_replicate.base.quoting import quoted
 
 PLACES = frozenset({"limit", "offset", "start"})  # parameters that every list knows
 
 
 def error_of(request: Request, host: str, status: int, detail: str, wait: float | None) -> CioReplicateError:
     """The error that an answer with this status stands for. `detail` is the API's own text, already scrubbed."""
-    said = f": {detail}" if detail else ""
+    said = f": {quoted(detail)}" if detail else ""
     if status == 401:
         return unauthorized(host)
     if status == 403:
@@ -77,7 +78,7 @@ def unauthorized(host: str) -> UnauthorizedError:
 
 def daily_quota(request: Request, detail: str = "") -> QuotaExhaustedError:
     """429 that names no time to wait: a daily quota is used up (specification of 2026)."""
-    said = f": {detail}" if detail else ""
+    said = f": {quoted(detail)}" if detail else ""
     return QuotaExhaustedError(
         f"{request.label} answers 429 without a time to wait{said}: a daily quota is used up.",
         "Run again tomorrow; what is landed is kept.",

@@ -29,6 +29,7 @@ from cio_replicate.base.errors import (
     SettingsError,
     TransientError,
 )
+from cio_replicate.base.quoting import quoted
 from cio_replicate.base.secret import Secret
 
 T = TypeVar("T")
@@ -262,4 +263,4 @@ def _cause(error: Exception) -> str:
     """A transport error in a few words; its own text is often empty."""
     text = str(error).strip().rstrip(".")
     name = type(error).__name__
-    return f"{name}: {text}" if text else name
+    return f"{name}: {quoted(text)}" if text else name

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.base.surrogates import with_literal_surrogates
 
 MOST_EMPTY_PAGES = 200  # in a row, each with a new token
@@ -53,13 +54,13 @@ def read_page(body: bytes, key: str) -> Page:
         return quick
     envelope = read_envelope(body)
     if key not in envelope:
-        has = ", ".join(map(repr, list(envelope)[:MOST_KEYS_SHOWN])) or "nothing"
+        has = quoted(", ".join(list(envelope)[:MOST_KEYS_SHOWN])) if envelope else "nothing"
         raise PageShapeError(f"An answer lacks {key!r}; it has {has}.")
     try:
         items = _items.decode(envelope[key]) or []
         return Page(items, _named(envelope["next"]) if "next" in envelope else "")
     except msgspec.ValidationError as error:
-        raise PageShapeError(f"An answer's {key!r} or 'next' is not of the promised type ({error}).") from None
+        raise PageShapeError(f"An answer's {key!r} or 'next' is not of the promised type ({quoted(error)}).") from None
 
 
 def _whole_page(body: bytes, key: str) -> Page | None:
@@ -99,7 +100,7 @@ def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
     except msgspec.DecodeError as error:
         mended = with_literal_surrogates(body)
         if mended == body:
-            raise TransientError(f"an answer that is not JSON ({error})") from None
+            raise TransientError(f"an answer that is not JSON ({quoted(error)})") from None
         return read_envelope(mended)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from cio_replicate.api.paging import Place
 from cio_replicate.base.errors import LandingError, StateFolderError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.landing.position import Position, from_text, to_text
 from cio_replicate.landing.read import KeptRead, LandedPage, Part, Read, Tally
 from cio_replicate.tables.declare import Column, ColumnType
@@ -93,14 +94,14 @@ class Journal:
             yield
         except sqlite3.OperationalError as error:
             raise LandingError(
-                f"The journal {self._file} cannot be written ({error}).",
+                f"The journal {self._file} cannot be written ({quoted(error)}).",
                 "Make room or choose another --state-dir, then run again; what is landed is kept.",
             ) from None
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # a misuse, which no user can mend
                 raise
             raise StateFolderError(
-                f"The journal {self._file} is damaged ({error}).",
+                f"The journal {self._file} is damaged ({quoted(error)}).",
                 f"Remove the folder {self._file.parent} and run again: the destination knows how far it was read.",
             ) from None
 

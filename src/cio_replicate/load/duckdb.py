@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.landing.position import to_text
 from cio_replicate.load import erase, expected, sql, sql_modes, trial
 from cio_replicate.load.destination import About, Batch, Changes, Identity
@@ -99,7 +100,7 @@ class DuckDBDestination(DuckDBFile):
             changes: Changes = self._with_room(lambda result: self._written(batch, result))
         except duckdb.Error as error:
             raise LoadError(
-                f"DuckDB did not accept rows of {batch.table.name} ({str(error).splitlines()[0][:300]}).",
+                f"DuckDB did not accept rows of {batch.table.name} ({quoted(str(error).splitlines()[0], 300)}).",
                 "They stay landed; mend the cause and run again.",
             ) from None
         if self._found != file_at(self.file):

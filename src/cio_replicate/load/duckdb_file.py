@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.landing.position import Position, from_text
 from cio_replicate.load import sql
 from cio_replicate.load.destination import Identity
@@ -228,7 +229,7 @@ class DuckDBFile:
             yield
         except (duckdb.Error, ValueError) as error:  # the latter from a position that nobody here has written
             raise DestinationUnavailableError(
-                f"The dataset {self.dataset} in {self.file} cannot be used ({str(error).splitlines()[0][:200]}).",
+                f"The dataset {self.dataset} in {self.file} cannot be used ({quoted(str(error).splitlines()[0])}).",
                 "Choose another --dataset or file.",
             ) from None
 
@@ -241,7 +242,7 @@ class DuckDBFile:
                 else "Close it there (a notebook, a DuckDB shell, a viewer) and run again.",
             )
         return DestinationUnavailableError(
-            f"The DuckDB file {self.file} cannot be opened ({said.splitlines()[0][:200]}).",
+            f"The DuckDB file {self.file} cannot be opened ({quoted(said.splitlines()[0])}).",
             "Check that it is a DuckDB file and that you may write it, or name another with --to.",
         )
 

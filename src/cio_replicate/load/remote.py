@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.landing.position import Position, from_text, to_text
 from cio_replicate.load import expected, sql
 from cio_replicate.load.blanking import Blanking, stays_blank
@@ -154,7 +155,7 @@ class RemoteDestination:
             return self._write(batch)
         except duckdb.Error as error:
             raise LoadError(
-                f"The changes of {batch.table.name} could not be worked out ({str(error).splitlines()[0][:200]}).",
+                f"The changes of {batch.table.name} could not be worked out ({quoted(str(error).splitlines()[0])}).",
                 "They stay landed; mend the cause and run again.",
             ) from None
 
@@ -383,7 +384,7 @@ class RemoteDestination:
                 self._ledger = Ledger(self._file)
             except duckdb.Error as error:
                 raise LandingError(
-                    f"The ledger {self._file} cannot be written ({str(error).splitlines()[0][:200]}).",
+                    f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
                     "Make room or choose another --state-dir, then run again.",
                 ) from None
         return self._ledger

@@ -9,10 +9,11 @@ import msgspec
 
 from cio_replicate.base.errors import GatewayRefusedError
 from cio_replicate.execution.board import Answer, End
+from cio_replicate.execution.inquiry import Found
 from cio_replicate.execution.progress import Line, Progress
 
 ROOT = "/gateway/v1/"
-ENROL, STANDING, CLAIM = "enrol", "standing", "claim"
+ENROL, STANDING, CLAIM, INQUIRY = "enrol", "standing", "claim", "inquiry"
 SCHEME = "Gateway"  # of the Authorization header
 ALGORITHM = "Ed25519"  # of keys and of signatures, which RFC 9864 calls by the same name
 LIFETIME = 60  # seconds for which a token is good
@@ -23,11 +24,15 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a request was not taken: a word that a gateway can act on, and two sentences for people."""
+    """Why a request was not taken: a word that a gateway can act on, and two sentences for people.
+
+    `now` is the console's time, by which a gateway finds out how far its own clock is off.
+    """
 
     code: str
     message: str
     fix: str
+    now: int
 
 
 #: The words, and the HTTP status of each. What a gateway does with one is its own affair.
@@ -40,6 +45,7 @@ STATUSES = {
     "code": 403,  # an enrolment code that does not count
     "revoked": 403,  # by a machine that is shut out
     "protocol": 426,
+    "away": 503,  # not now, as the console's own database cannot be reached
 }
 
 
@@ -102,6 +108,36 @@ class Told(msgspec.Struct, frozen=True):
     """What becomes of the run."""
 
     answer: Answer
+
+
+class InquiryRequest(msgspec.Struct, frozen=True):
+    """Somebody is there to answer a question about a connection."""
+
+    worker: str
+
+
+class InquiryAnswer(msgspec.Struct, frozen=True):
+    """A question; or none, when `id` is."""
+
+    id: str | None = None
+    about: str = ""
+    connection: msgspec.Raw | None = None  # read with the settings' own checks
+
+
+class FoundRequest(msgspec.Struct, frozen=True):
+    """The answer to a question."""
+
+    worker: str
+    found: Found
+
+
+class Done(msgspec.Struct, frozen=True):
+    """It was taken in."""
+
+
+def found_path(inquiry: str) -> str:
+    """Where a question is answered, below ROOT."""
+    return f"inquiries/{inquiry}"
 
 
 def beat_path(run_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -62,11 +62,13 @@ def names_among(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in every if name in names) or every
 
 
-def tables_of(names: Iterable[str], looks: Looks | None = None) -> tuple[Table, ...]:
+def tables_of(
+    names: Iterable[str], looks: Looks | None = None, environment: Mapping[str, str] = os.environ
+) -> tuple[Table, ...]:
     """These tables, as the copy is to have them. Raises SettingsError."""
     if looks is None:
         return tuple(catalogue.table(name) for name in names)
-    rules = column_rules_of(looks)
+    rules = column_rules_of(looks, environment)
     names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
     given = looks.schema_changes if isinstance(looks, Shaping) else None
     policies = schema_changes(_listed(given), catalogue.names())
@@ -75,18 +77,18 @@ def tables_of(names: Iterable[str], looks: Looks | None = None) -> tuple[Table, 
     )
 
 
-def column_rules_of(looks: Looks) -> dict[str, ColumnRules]:
+def column_rules_of(looks: Looks, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
     """The rules for columns, by table. Raises SettingsError."""
     columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
-    salt = resolved(looks.salt, os.environ, "--salt") if looks.salt is not None else None
+    salt = resolved(looks.salt, environment, "--salt") if looks.salt is not None else None
     return column_rules(looks.columns or [], salt, columns)
 
 
-def erases(shaping: Shaping) -> bool:
+def erases(shaping: Shaping, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether people who are gone are to be erased. Raises SettingsError when they could not be."""
     wanted = isinstance(shaping, Filling) and shaping.erase
     if wanted:
-        require_erasable(catalogue.TABLES, column_rules_of(shaping))
+        require_erasable(catalogue.TABLES, column_rules_of(shaping, environment))
     return wanted
 
 
@@ -96,12 +98,14 @@ def treatments_of(shaping: Shaping, names: Collection[str]) -> dict[str, Treatme
     return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
 
 
-def rules_of(again: Again, tables: Collection[Table], shaping: Shaping) -> Rules:
+def rules_of(
+    again: Again, tables: Collection[Table], shaping: Shaping, environment: Mapping[str, str] = os.environ
+) -> Rules:
     """The rules of reading again that the options name. Raises SettingsError."""
     names = [table.name for table in tables]
     rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
     if rules.people is PeopleMode.CHANGES and "customers" in names:
-        require_readable_changes(catalogue.TABLES, column_rules_of(shaping))
+        require_readable_changes(catalogue.TABLES, column_rules_of(shaping, environment))
     return rules
 
 

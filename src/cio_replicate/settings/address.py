@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from urllib.parse import quote
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.settings.address_options import decoded, taken
@@ -28,6 +29,43 @@ def destination(text: str, environment: Mapping[str, str] | None = None) -> Addr
 
     Raises SettingsError for every text that names none; it never shows a secret that the text may hold.
     """
+    return _destination(text, os.environ if environment is None else environment)
+
+
+def described(text: str) -> Address:
+    """The same without its secrets, for who only keeps the text: they may be found on another machine alone."""
+    return _destination(text, None)
+
+
+def is_relative(text: str) -> bool:
+    """Whether a text that names a destination names a file or a folder of whatever folder it is read in."""
+    kind, rest = _on_this_machine(text)
+    return kind is not None and not decoded(rest).startswith(("/", "~"))
+
+
+def made_absolute(text: str, folder: Path) -> str:
+    """A text that names a destination, its file or folder in that folder if it is relative."""
+    kind, rest = _on_this_machine(text)
+    if kind is None or not is_relative(text):
+        return text
+    place = str(folder) if _is_verbatim(kind) else quote(str(folder))
+    return f"{text.partition('://')[0]}:///{place}/{rest}"
+
+
+def _on_this_machine(text: str) -> tuple[Kind | None, str]:
+    """The kind and the path of a destination whose place is a file or a folder of this machine."""
+    scheme, _, rest = text.partition("://")
+    kind = schemes().get(scheme.lower())
+    if kind is None or kind.place not in (Place.FILE, Place.FOLDER):
+        return None, ""
+    return kind, rest.removeprefix("/")
+
+
+def _is_verbatim(kind: Kind) -> bool:
+    return kind.place is Place.FILE and not kind.options
+
+
+def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
     scheme, separator, rest = text.partition("://")
     name, plus, storage = scheme.lower().partition("+")
     kind = schemes().get(name) if separator else None
@@ -39,11 +77,11 @@ def destination(text: str, environment: Mapping[str, str] | None = None) -> Addr
             f"The destination {kind.scheme} knows no storage of the name behind the plus sign.",
             f"Write it as {kind.form}{others}.",
         )
-    if kind.place is Place.FILE and not kind.options:
+    if _is_verbatim(kind):
         return _file(kind, text, rest)
     place, _, query = rest.partition("?")
     address = _placed(kind, text, place, in_a_bucket=bool(plus))
-    options = taken(kind, options_of(kind, storage), query, os.environ if environment is None else environment)
+    options = taken(kind, options_of(kind, storage), query, environment)
     return replace(address, options=options.values, secrets=options.secrets, cautions=options.cautions)
 
 

@@ -41,13 +41,21 @@ def decoded(text: str) -> str:
     return plain
 
 
-def taken(kind: Kind, known: Sequence[Option], query: str, environment: Mapping[str, str]) -> Options:
-    """The options of a query, among those that are known to the kind. Raises SettingsError, never showing a value."""
+def taken(kind: Kind, known: Sequence[Option], query: str, environment: Mapping[str, str] | None) -> Options:
+    """The options of a query, among those that are known to the kind. Raises SettingsError, never showing a value.
+
+    Without an environment secrets are not looked for: what may be found where the run is counts as found.
+    """
     by_name = {option.name: option for option in known}
     written = _written(kind, by_name, query)
     values = {option.name: option.default for option in known if option.default is not None}
     values |= {name: _checked(kind, by_name[name], text) for name, text in written.items() if not by_name[name].secret}
     places = {name: reference for name, reference in written.items() if by_name[name].secret}
+    if environment is None:
+        present = {*values, *places, *(option.name for option in known if option.references)}
+        _insist_on_company(kind, by_name, written, present)
+        _insist(kind, known, present)
+        return Options(values, {}, ())
     secrets = {name: resolved(place, environment, f"the option {name}") for name, place in places.items()}
     usual = _usual(known, written, environment)
     _insist_on_company(kind, by_name, written, {*values, *secrets, *usual})

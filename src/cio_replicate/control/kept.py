@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from cio_replicate.control.records import channels, connections, tasks
 from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, Documents, TaskSettings, decoded
@@ -50,9 +50,9 @@ class KeptChannel:
     changed_at: int
 
 
-def kept_connections(connection: Connection) -> list[KeptConnection]:
-    """All of them, by name."""
-    rows = connection.execute(select(connections).order_by(connections.c.name))
+def kept_connections(connection: Connection, *where: ColumnElement[bool]) -> list[KeptConnection]:
+    """All of them, or those of which this is true, by name."""
+    rows = connection.execute(select(connections).where(*where).order_by(connections.c.name))
     return [
         KeptConnection(
             id=row.id,
@@ -66,9 +66,9 @@ def kept_connections(connection: Connection) -> list[KeptConnection]:
     ]
 
 
-def kept_tasks(connection: Connection) -> list[KeptTask]:
-    """All of them, by name."""
-    rows = connection.execute(select(tasks).order_by(tasks.c.name))
+def kept_tasks(connection: Connection, *where: ColumnElement[bool]) -> list[KeptTask]:
+    """All of them, or those of which this is true, by name."""
+    rows = connection.execute(select(tasks).where(*where).order_by(tasks.c.name))
     return [
         KeptTask(
             id=row.id,
@@ -84,9 +84,9 @@ def kept_tasks(connection: Connection) -> list[KeptTask]:
     ]
 
 
-def kept_channels(connection: Connection) -> list[KeptChannel]:
-    """All of them, by name."""
-    rows = connection.execute(select(channels).order_by(channels.c.name))
+def kept_channels(connection: Connection, *where: ColumnElement[bool]) -> list[KeptChannel]:
+    """All of them, or those of which this is true, by name."""
+    rows = connection.execute(select(channels).where(*where).order_by(channels.c.name))
     return [
         KeptChannel(
             id=row.id,

@@ -35,14 +35,16 @@ from cio_replicate.tables.declare import Table
 IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 
 
-def connection_of(source: Access, clock: Clock, start_date: str | None = None) -> settings.Connection:
+def connection_of(
+    source: Access, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
+) -> settings.Connection:
     """The connection that the options and the environment name. Raises SettingsError."""
     return settings.Connection(
         start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
         region=settings.region(source.region),
         api_url=settings.api_url(source.api_url) if source.api_url is not None else None,
         max_rps=round(settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share), 6),
-        token=access_token_from(source.access_token_from, os.environ),
+        token=access_token_from(source.access_token_from, environment),
     )
 
 

@@ -46,13 +46,8 @@ def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Se
 
     Raises SettingsError, which never shows what was found, nor a `reference` that is none.
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None or not is_reference(reference):
-        raise SettingsError(
-            f"For {setting}, a value was given instead of where it is kept.",
-            f"Write {FORMS}; what stands on a command line can be read by others.",
-        )
-    form, place = match.groups()
+    require_reference(reference, setting)
+    form, _, place = reference.partition(":")
     if form == "env":
         return _secret(_variable(place, environment, setting), f"the environment variable {place}", setting)
     if form == "stored":
@@ -61,6 +56,15 @@ def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Se
         return _secret(_from_keyring(place, setting), f"the keyring's entry {place}", setting)
     file = Path(os.path.expanduser(_variable(place, environment, setting) if form == "env-file" else place))  # noqa: PTH111 - Path's own fails for an unknown user
     return _secret(_content(file, setting), f"the file {file}", setting)
+
+
+def require_reference(text: str, setting: str) -> None:
+    """Raises SettingsError, not showing the text, unless it says where a secret is kept."""
+    if not is_reference(text):
+        raise SettingsError(
+            f"For {setting}, a value was given instead of where it is kept.",
+            f"Write {FORMS}; what stands on a command line can be read by others.",
+        )
 
 
 def conventional(reference: str, environment: Mapping[str, str], setting: str) -> Secret | None:

@@ -1,0 +1,61 @@
+"""Which connections reach the same workspace, so that their runs share its request budget: known without a network."""
+
+from __future__ import annotations
+
+import hmac
+import secrets as randomness
+from collections.abc import Mapping
+from hashlib import sha256
+
+from sqlalchemy import Connection, select
+
+from cio_replicate.api.region import HOSTS
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.control.keys import Keys
+from cio_replicate.control.records import secrets
+from cio_replicate.control.secrets import OWN, revealed, write_own
+from cio_replicate.settings import connection as checked
+from cio_replicate.settings.access import USUAL, access_token_from
+from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.settings.references import stored_variable
+from cio_replicate.settings.stored import stored_names
+
+FINGERPRINTS = f"{OWN}fingerprints"  # the key of the digests: it outlives a rotation, so that digests stay comparable
+CUSTOMER_IO = "customer.io"  # all of its regions: a token is known to one of them alone
+
+
+def workspace_of(
+    connection: Connection, keys: Keys, environment: Mapping[str, str], settings: ConnectionSettings, now: int
+) -> str:
+    """The same text for settings with the same access token at the same API; call it in a transaction that writes.
+
+    Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there. What is
+    returned tells nothing of a token to whoever has the database alone.
+    """
+    host = _host(settings)
+    try:
+        token = None if settings.gateway is not None else _token(connection, keys, environment, settings)
+    except SettingsError:
+        token = None
+    if token is None:
+        where = "\n".join((host, settings.gateway or "", settings.access_token_from or USUAL))
+        return f"reference:{sha256(where.encode()).hexdigest()[:40]}"
+    key = _key(connection, keys, now)
+    return f"token:{hmac.new(key.encode(), (host + token).encode(), sha256).hexdigest()[:40]}"
+
+
+def _host(settings: ConnectionSettings) -> str:
+    url = checked.api_url(settings.api_url) if settings.api_url is not None else None
+    return CUSTOMER_IO if url is None or url in HOSTS.values() else url
+
+
+def _token(connection: Connection, keys: Keys, environment: Mapping[str, str], settings: ConnectionSettings) -> str:
+    stored = revealed(connection, keys, stored_names(settings))
+    found = {stored_variable(name): value for name, value in stored.items()}
+    return access_token_from(settings.access_token_from, {**environment, **found}).reveal()
+
+
+def _key(connection: Connection, keys: Keys, now: int) -> str:
+    if connection.scalar(select(secrets.c.name).where(secrets.c.name == FINGERPRINTS)) is None:
+        write_own(connection, keys, FINGERPRINTS, randomness.token_hex(32), now)
+    return revealed(connection, keys, [FINGERPRINTS])[FINGERPRINTS]

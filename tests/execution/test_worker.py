@@ -185,7 +185,7 @@ def test_a_process_that_dies_ends_its_run_as_failed_with_its_last_words() -> Non
     ((_, end),) = stage.board.ends
     assert (end.status, end.report) == ("failed", None)
     assert "signal 9" in (end.error or "")
-    assert end.lines[-1].text == "MemoryError"
+    assert end.lines[-1].text == "“MemoryError”"
 
 
 def test_a_process_that_cannot_be_started_fails_its_run() -> None:

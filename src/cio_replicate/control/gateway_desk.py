@@ -93,7 +93,7 @@ class GatewayDesk:
         if claim is None:
             return wire.ClaimAnswer()
         job = msgspec.structs.replace(claim.job, stored={})
-        return wire.ClaimAnswer(msgspec.Raw(msgspec.json.encode(job)), claim.lease)
+        return wire.ClaimAnswer(job.run_id, msgspec.Raw(msgspec.json.encode(job)), claim.lease)
 
     def _told(self, sender: Sender, run_id: str, what: str, body: bytes) -> wire.Told:
         board = self._board_of(sender.gateway)

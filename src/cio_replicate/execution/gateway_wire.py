@@ -66,6 +66,10 @@ class Enrolled(msgspec.Struct, frozen=True):
     gateway: str
 
 
+class StandingRequest(msgspec.Struct, frozen=True):
+    """How do I stand?"""
+
+
 class Standing(msgspec.Struct, frozen=True):
     """How a member stands with the console."""
 
@@ -85,7 +89,8 @@ class ClaimRequest(msgspec.Struct, frozen=True):
 class ClaimAnswer(msgspec.Struct, frozen=True):
     """A run, and for how many seconds it is given; or nothing."""
 
-    job: msgspec.Raw | None = None  # read with the settings' own checks
+    run_id: str | None = None
+    job: msgspec.Raw = msgspec.Raw(b"null")  # read with the settings' own checks
     lease: float = 0.0
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.base.quoting import quoted
 from cio_replicate.execution.board import CANCELLED, Answer, Board, Claim, End
 from cio_replicate.execution.launcher import Child, Launcher
-from cio_replicate.execution.progress import ERROR, Line, Progress
+from cio_replicate.execution.progress import ERROR, LONGEST, Line, Progress
 from cio_replicate.replication.report import Report, Status
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ class Worker:
         if held.report is None:
             said = held.child.last_words()
             if said:
-                lines.append(Line(int(self._clock.now()), ERROR, said))
+                lines.append(Line(int(self._clock.now()), ERROR, quoted(said, LONGEST)))
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             status = CANCELLED if held.cancelled else Status.FAILED
             error = f"The process of the run ended without a report ({how}). What has landed is kept."

@@ -1,0 +1,55 @@
+"""What the console asks for, read as strictly as a file of settings: nothing in it is passed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cio_replicate import __version__
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.execution.job import Action, Job
+from cio_replicate.settings.documents import ConnectionSettings, TaskSettings, decoded
+
+
+def job_of(document: msgspec.Raw) -> Job:
+    """The job. Raises SettingsError for what this version does not know, and for what it must not be given."""
+    fields = _fields(document)
+    try:
+        connection = decoded(fields.get("connection"), ConnectionSettings, "connection")
+        task = decoded(fields.get("task"), TaskSettings, "task")
+        action = msgspec.convert(fields.get("action", {}), Action)
+        return Job(
+            run_id=str(fields["run_id"]),
+            task_id=str(fields["task_id"]),
+            task_name=str(fields["task_name"]),
+            connection=connection,
+            task=task,
+            action=action,
+        )
+    except SettingsError as error:
+        raise _newer(error.message) from None
+    except (KeyError, msgspec.ValidationError):
+        raise _newer("It lacks what a job must have.") from None
+
+
+def connection_settings_of(document: msgspec.Raw | None) -> ConnectionSettings:
+    """The settings of a connection that a question is about. Raises SettingsError as `job_of`."""
+    try:
+        return decoded(_fields(document or msgspec.Raw(b"null")), ConnectionSettings, "connection")
+    except SettingsError as error:
+        raise _newer(error.message) from None
+
+
+def _fields(document: msgspec.Raw) -> dict[str, Any]:  # Any: looked at by who calls this
+    try:
+        return msgspec.json.decode(document, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise _newer("It is no document.") from None
+
+
+def _newer(cause: str) -> SettingsError:
+    return SettingsError(
+        f"This gateway (version {__version__}) does not understand what the console asks for. {cause}",
+        "Bring both to the same version.",
+    )

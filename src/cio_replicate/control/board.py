@@ -39,12 +39,19 @@ class DatabaseBoard:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, gateway: str | None = None, reveal: Reveal | None = None
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        gateway: str | None = None,
+        reveal: Reveal | None = None,
+        lease: int = LEASE,
     ) -> None:
         self._database = database
         self._clock = clock
         self._gateway = gateway
         self._reveal = reveal
+        self._lease = lease
 
     def claim(self, worker: str) -> Claim | None:
         """The run that has waited longest of those that may begin, now this worker's for the time of a lease.
@@ -63,7 +70,7 @@ class DatabaseBoard:
                         return None
                     self._take(connection, row, worker, now)
                     try:
-                        return Claim(self._job(connection, row), LEASE)
+                        return Claim(self._job(connection, row), self._lease)
                     except SettingsError as error:
                         self._refuse(connection, row.id, str(error), now)
         return None
@@ -81,7 +88,7 @@ class DatabaseBoard:
                 return Answer.LOST
             told = {} if progress is None else {"progress": msgspec.json.encode(progress).decode()}
             connection.execute(
-                update(runs).where(runs.c.id == run_id).values(status=RUNNING, lease_until=now + LEASE, **told)
+                update(runs).where(runs.c.id == run_id).values(status=RUNNING, lease_until=now + self._lease, **told)
             )
             add_lines(connection, run_id, lines)
             return Answer.CANCEL if run.cancelling else Answer.GO_ON
@@ -141,7 +148,7 @@ class DatabaseBoard:
                 workspace=run.workspace_now,
                 claims=runs.c.claims + 1,
                 started_at=func.coalesce(runs.c.started_at, now),
-                lease_until=now + LEASE,
+                lease_until=now + self._lease,
             )
         )
 

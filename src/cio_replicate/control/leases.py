@@ -16,15 +16,21 @@ from cio_replicate.execution.progress import WARNING, Line
 from cio_replicate.replication.report import Status
 
 LEASE = 60  # seconds for which a run is its worker's, from each sign of life on
-RESERVED = 60  # seconds in which a lost worker may come back to its run, unless another has taken it
 MOST_CLAIMS = 5
 
 
-def give_up_lost_runs(database: Database, now: int) -> int:
+def renew_all(database: Database, now: int, lease: int) -> None:
+    """Let every run be its worker's for another lease: they could not be heard of while nobody listened."""
+    with database.writing() as connection:
+        connection.execute(update(runs).where(runs.c.status == RUNNING).values(lease_until=now + lease))
+
+
+def give_up_lost_runs(database: Database, now: int, lease: int) -> int:
     """Take runs from workers that have not been heard of for the time of a lease; how many there were.
 
     Such a run waits again and goes on from where it was. One that was lost by several workers ends as failed, since it
-    may be what ends them; one that was to be cancelled ends as cancelled.
+    may be what ends them; one that was to be cancelled ends as cancelled. For the time of another lease a lost worker
+    may come back to its run, unless another has taken it.
     """
     over = (runs.c.status == RUNNING) & (runs.c.lease_until < now)
     with database.reading() as connection:
@@ -33,12 +39,12 @@ def give_up_lost_runs(database: Database, now: int) -> int:
     with database.writing() as connection:
         lost = connection.execute(select(runs).where(over)).all()
         for run in lost:
-            _give_up(connection, run, now)
+            _give_up(connection, run, now, lease)
     return len(lost)
 
 
-def _give_up(connection: Connection, run: Row[Any], now: int) -> None:  # Any: of every column
-    said = f"The worker {run.worker} was not heard of for {LEASE} seconds."
+def _give_up(connection: Connection, run: Row[Any], now: int, lease: int) -> None:  # Any: of every column
+    said = f"The worker {run.worker} was not heard of for {lease} seconds."
     if run.cancelling:
         conclude(connection, run, End(status=CANCELLED), now)
         return
@@ -53,5 +59,5 @@ def _give_up(connection: Connection, run: Row[Any], now: int) -> None:  # Any: o
     connection.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.status == RUNNING, runs.c.lease_until == run.lease_until)
-        .values(status=QUEUED, lease_until=now + RESERVED)
+        .values(status=QUEUED, lease_until=now + lease)
     )

@@ -8,16 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.database import Database
 from cio_replicate.control.kept import settings_from
-from cio_replicate.control.leases import give_up_lost_runs
+from cio_replicate.control.leases import LEASE, give_up_lost_runs, renew_all
 from cio_replicate.control.queueing import Cause, Wish, queue
 from cio_replicate.control.records import missed, tasks
 from cio_replicate.control.schedules import Due, due, schedule
 from cio_replicate.settings.documents import TaskSettings
 
 GRACE = 60.0  # seconds after which a time counts as missed
+AWAY = 15.0  # seconds without a tick after which workers may not have been heard
 TOGETHER = 50  # tasks that are looked at in one transaction
 REASON = "The scheduler did not run, or could not reach its database."
 
@@ -30,23 +32,41 @@ class Ticked:
     lost: int = 0
 
 
-def tick(database: Database, now: int) -> Ticked:
-    """Let every task wait for a worker whose time has come, and every run wait again whose worker was lost.
+class Scheduler:
+    """Lets every task wait for a worker whose time has come, and every run wait again whose worker was lost.
 
     Several schedulers may tick at once, and one may die at any moment: the time of a task moves on in the transaction
-    in which its run begins to wait. Raises DatabaseError; what was not done then is done by the next tick.
+    in which its run begins to wait.
     """
-    with database.reading() as connection:
+
+    def __init__(self, database: Database, clock: Clock, lease: int = LEASE) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease = lease
+        self._ticked: float | None = None
+
+    def tick(self) -> Ticked:
+        """To be called about every second. Raises DatabaseError; what was not done then is done by the next tick."""
+        now = int(self._clock.now())
+        if self._ticked is None or self._clock.monotonic() - self._ticked > min(AWAY, self._lease):
+            renew_all(self._database, now, self._lease)
+        fired = self._fire_all(now)
+        lost = give_up_lost_runs(self._database, now, self._lease)
+        self._ticked = self._clock.monotonic()
+        return Ticked(fired, lost)
+
+    def _fire_all(self, now: int) -> int:
         time_has_come = (tasks.c.next_at <= now) & ~tasks.c.paused
-        found = connection.scalars(select(tasks.c.id).where(time_has_come).order_by(tasks.c.next_at)).all()
-    fired = 0
-    for start in range(0, len(found), TOGETHER):
-        some = found[start : start + TOGETHER]
-        with database.writing() as connection:
-            for row in connection.execute(select(tasks).where(tasks.c.id.in_(some) & time_has_come)).all():
-                _fire(connection, row, now)
-                fired += 1
-    return Ticked(fired, give_up_lost_runs(database, now))
+        with self._database.reading() as connection:
+            found = connection.scalars(select(tasks.c.id).where(time_has_come).order_by(tasks.c.next_at)).all()
+        fired = 0
+        for start in range(0, len(found), TOGETHER):
+            some = found[start : start + TOGETHER]
+            with self._database.writing() as connection:
+                for row in connection.execute(select(tasks).where(tasks.c.id.in_(some) & time_has_come)).all():
+                    _fire(connection, row, now)
+                    fired += 1
+        return fired
 
 
 def _fire(connection: Connection, task: Row[Any], now: int) -> None:  # Any: of every column

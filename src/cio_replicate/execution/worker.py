@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 BEAT = 2.0  # seconds between two beats of a run
 CLAIM = 1.0  # seconds between two looks for a run
 PATIENCE = 120.0  # seconds that a run may take to end in order
-MARGIN = 10.0  # seconds before the end of a lease at which a run that cannot be told of is stopped
+MARGIN = 10.0  # seconds before the end of a lease at which a run that cannot be told of is stopped, a quarter at most
 MOST_LINES = 2_000  # of a log, that wait for a board that is away; then the oldest go
 
 
@@ -49,7 +49,8 @@ class Held:
 class Worker:
     """Holds up to `slots` runs at a time. `step` is to be called often, from one thread; it never waits long.
 
-    A run whose lease cannot be renewed is stopped before it ends, so that no other worker begins it meanwhile.
+    A run whose lease cannot be renewed is stopped before it ends, and killed when it does, so that no other worker
+    begins it meanwhile.
     """
 
     def __init__(self, name: str, board: Board, launcher: Launcher, clock: Clock, slots: int) -> None:
@@ -124,11 +125,12 @@ class Worker:
                 held.child.close()
                 self._held.remove(held)
             return
-        if held.stopping is not None and now - held.stopping >= PATIENCE:
+        lease, unheard = held.claim.lease, now - held.beaten
+        if (held.stopping is not None and now - held.stopping >= PATIENCE) or (held.lost and unheard >= lease):
             held.child.kill()
         if due:
             self._told(held, self._beat)
-        if now - held.beaten >= held.claim.lease - MARGIN:
+        if now - held.beaten >= lease - min(MARGIN, lease / 4):
             held.lost = True
             self._stop(held)
 

@@ -9,13 +9,14 @@ import msgspec
 
 from cio_replicate import __version__
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import CioReplicateError, DatabaseError, GatewayRefusedError
+from cio_replicate.base.errors import BoardAwayError, CioReplicateError, DatabaseError, GatewayRefusedError
 from cio_replicate.control import gateways, inquiries
 from cio_replicate.control.database import Database
 from cio_replicate.control.gateway_requests import Sender, Signed, forget_old, proven_key, verified
+from cio_replicate.control.giving_back import give_back
 from cio_replicate.control.records import gateway_members
 from cio_replicate.execution import gateway_wire as wire
-from cio_replicate.execution.board import Board
+from cio_replicate.execution.board import Answer, Board
 from cio_replicate.execution.job import PROTOCOL
 
 LONGEST_WORKER, LONGEST_MACHINE, LONGEST_VERSION = 60, 200, 50
@@ -45,7 +46,7 @@ class GatewayDesk:
             return 200, wire.encoded(self._answer(request, now))
         except GatewayRefusedError as error:
             code, message, fix = error.code, error.message, error.fix
-        except DatabaseError:
+        except (BoardAwayError, DatabaseError):
             code, message, fix = "away", "The console cannot reach its database.", "The request is made again."
         except CioReplicateError as error:
             code, message, fix = "request", error.message, error.fix
@@ -67,7 +68,7 @@ class GatewayDesk:
                 inquiries.answer(connection, asked[1], _worker(sender, told.worker), told.found, now)
             return wire.Done()
         if (run := _RUN.fullmatch(request.path)) is not None:
-            return self._told(sender, run[1], run[2], request.body)
+            return self._told(sender, run[1], run[2], request.body, now)
         raise GatewayRefusedError(
             "The console has no such address.", "Bring the gateway and the console to the same version.", code="request"
         )
@@ -95,13 +96,16 @@ class GatewayDesk:
         job = msgspec.structs.replace(claim.job, stored={})
         return wire.ClaimAnswer(job.run_id, msgspec.Raw(msgspec.json.encode(job)), claim.lease)
 
-    def _told(self, sender: Sender, run_id: str, what: str, body: bytes) -> wire.Told:
+    def _told(self, sender: Sender, run_id: str, what: str, body: bytes, now: int) -> wire.Told:
         board = self._board_of(sender.gateway)
         if what == "beat":
             beat = wire.decoded(body, wire.BeatRequest)
             return wire.Told(board.beat(_worker(sender, beat.worker), run_id, beat.progress, beat.lines))
         ended = wire.decoded(body, wire.EndRequest)
-        return wire.Told(board.end(_worker(sender, ended.worker), run_id, ended.end))
+        worker = _worker(sender, ended.worker)
+        if ended.given_back and give_back(self._database, sender.gateway, worker, run_id, ended.end.lines, now):
+            return wire.Told(Answer.GO_ON)
+        return wire.Told(board.end(worker, run_id, ended.end))
 
     def _inquiry(self, sender: Sender, wish: wire.InquiryRequest, now: int) -> wire.InquiryAnswer:
         with self._database.writing() as connection:

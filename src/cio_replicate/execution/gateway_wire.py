@@ -103,10 +103,11 @@ class BeatRequest(msgspec.Struct, frozen=True):
 
 
 class EndRequest(msgspec.Struct, frozen=True):
-    """How a worker's run ended."""
+    """How a worker's run ended. With `given_back` it did so only because the worker was stopped."""
 
     worker: str
     end: End
+    given_back: bool = False
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -78,6 +78,7 @@ class Agent:
             self._note(board, link, outbox)
         if not worker.idle:
             log.info("Stopping: each run finishes its page and its batch first.")
+        board.draining = True
         worker.stop_all()
         while not worker.idle:
             worker.step()

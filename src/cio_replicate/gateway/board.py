@@ -70,6 +70,7 @@ class GatewayBoard:
 
     def __init__(self, link: Link, outbox: Outbox, clock: Clock, alone: float) -> None:
         self.refusal: GatewayRefusedError | None = None
+        self.draining = False  # this machine is being stopped: runs that it interrupts are given back
         self._link = link
         self._outbox = outbox
         self._clock = clock
@@ -128,19 +129,20 @@ class GatewayBoard:
         log.info("%s: ended, %s%s", run_id[:8], end.status, f": {end.error}" if end.error else "")
         kept = self._kept.pop(run_id, Kept(0.0))
         told = end_to_tell(end)
+        given_back = self.draining and told.status == Status.INTERRUPTED
         kept.add(told.lines)
         if self.is_refused():
             return Answer.LOST
         try:
             if len(kept.lines) > AT_ONCE:
                 self._beat(worker, run_id, None, kept)
-            request = wire.EndRequest(worker, msgspec.structs.replace(told, lines=kept.written()))
+            request = wire.EndRequest(worker, msgspec.structs.replace(told, lines=kept.written()), given_back)
             return self._ask(wire.end_path(run_id), request, wire.Told).answer
         except BoardAwayError:
             if self.is_refused():
                 return Answer.LOST
             told.lines = kept.written()[-AT_ONCE:]
-            self._outbox.put(run_id, wire.EndRequest(worker, told))
+            self._outbox.put(run_id, wire.EndRequest(worker, told, given_back))
             return Answer.GO_ON
 
     def _beat(self, worker: str, run_id: str, progress: Progress | None, kept: Kept) -> Answer:

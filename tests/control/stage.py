@@ -1,0 +1,153 @@
+"""A control database with connections and tasks, on a clock that a test moves, and boards that hand out its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import select
+
+from cio_replicate.control.actor import LOCAL
+from cio_replicate.control.board import DatabaseBoard
+from cio_replicate.control.changing import Means, perform
+from cio_replicate.control.database import Database
+from cio_replicate.control.difference import Change, Kind, What
+from cio_replicate.control.keys import Keys, keys_for
+from cio_replicate.control.records import missed, notices, runs
+from cio_replicate.control.runs import RunRow, Runs
+from cio_replicate.control.scheduler import Scheduler
+from cio_replicate.control.secrets import revealed
+from cio_replicate.execution.board import Claim, End
+from cio_replicate.execution.progress import Line
+from cio_replicate.replication.report import Report
+from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, TaskSettings
+from tests.load.servers import PASSWORD, postgres, postgres_database
+from tests.manual_clock import ManualClock
+
+STORES = ("sqlite", "postgresql")
+START = 1_767_225_600.0  # 2026-01-01T00:00 in UTC
+
+
+def store_url(kind: str, folder: Path) -> str:
+    """The address of an empty control database of this kind."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder / 'console.db'}"
+    server = postgres()
+    login = f"{quote(server.user, safe='')}@127.0.0.1:{server.port}"
+    return f"postgresql://{login}/{postgres_database(server)}?password=env:STORE_PASSWORD"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Where the database's password and the key are found: nowhere but in the folder of the test."""
+    return {"STORE_PASSWORD": PASSWORD, "CIO_REPLICATE_KEY": f"file:{folder / 'console.key'}"}
+
+
+class Stage:
+    """What happens around a control database. `clock` is moved by the test."""
+
+    def __init__(self, database: Database, clock: ManualClock, keys: Keys, variables: Mapping[str, str]) -> None:
+        self.database = database
+        self.clock = clock
+        self.keys = keys
+        self.variables = dict(variables)
+        self.runs = Runs(database, clock)
+        self.scheduler = Scheduler(database, clock)
+
+    def keep(self, changes: Mapping[str, ConnectionSettings | TaskSettings | ChannelSettings]) -> None:
+        """Make connections, tasks and channels, by name, in one transaction."""
+        kinds = {ConnectionSettings: Kind.CONNECTION, TaskSettings: Kind.TASK, ChannelSettings: Kind.CHANNEL}
+        made = [Change(kinds[type(one)], name, What.CREATE, one) for name, one in changes.items()]
+        self._perform(made)
+
+    def edit(self, name: str, settings: TaskSettings) -> None:
+        """Give a task other settings."""
+        self._perform([Change(Kind.TASK, name, What.EDIT, settings)])
+
+    def connection(self, name: str, *, token: str | None = None, **settings: Any) -> None:
+        """A connection to a workspace of its own, or to that of whoever has the same token."""
+        variable = f"TOKEN_{name.upper().replace('-', '_')}"
+        self.variables[variable] = token or f"token-of-{name}"
+        self.keep({name: ConnectionSettings(start_date="2024-01-01", access_token_from=f"env:{variable}", **settings)})
+
+    def task(self, name: str, connection: str, **settings: Any) -> None:
+        """A task that reads a connection."""
+        self.keep({name: task(connection, **settings)})
+
+    def board(self, gateway: str | None = None, **more: Any) -> DatabaseBoard:
+        """A board, as the console's own machine or a gateway has it."""
+        reveal = partial(lambda keys, transaction, names: revealed(transaction, keys, names), self.keys)
+        return DatabaseBoard(
+            self.database, self.clock, gateway=gateway, reveal=reveal if gateway is None else None, **more
+        )
+
+    def ask(self, name: str) -> str:
+        """A user's wish for a run."""
+        return self.runs.ask(name, LOCAL)
+
+    def later(self, seconds: float) -> None:
+        """Let time go by, with a tick every ten seconds as long as it does."""
+        end = self.clock.time + seconds
+        while self.clock.time < end:
+            self.clock.time = min(end, self.clock.time + 10)
+            self.scheduler.tick()
+
+    def listed(self, name: str | None = None) -> list[RunRow]:
+        """The runs, those that were due first first."""
+        return sorted(self.runs.listed(task=name, limit=500), key=lambda one: (one.due_at, one.attempt, one.id))
+
+    def states(self, name: str | None = None) -> list[tuple[str, str]]:
+        """The same, as the task and the status of each."""
+        return [(one.task, one.status) for one in self.listed(name)]
+
+    def missed(self) -> list[tuple[int, int, str]]:
+        """What was missed: when, how often, why."""
+        with self.database.reading() as connection:
+            rows = connection.execute(select(missed.c.due_at, missed.c.count.label("times"), missed.c.reason))
+            return sorted((row.due_at, row.times, row.reason) for row in rows)
+
+    def notices(self) -> list[Any]:
+        """The notifications, as they are kept."""
+        with self.database.reading() as connection:
+            return list(connection.execute(select(notices).order_by(notices.c.not_before, notices.c.event)))
+
+    def leases(self) -> dict[str, int | None]:
+        """Until when each run is its worker's."""
+        with self.database.reading() as connection:
+            return {row.id: row.lease_until for row in connection.execute(select(runs.c.id, runs.c.lease_until))}
+
+    def _perform(self, changes: list[Change]) -> None:
+        with self.database.writing() as connection:
+            perform(connection, changes, Means(LOCAL, int(self.clock.now()), self.keys, self.variables))
+
+
+def task(connection: str, **settings: Any) -> TaskSettings:
+    """The settings of a task."""
+    return TaskSettings(connection=connection, to=["duckdb:////tmp/copy.duckdb"], **settings)
+
+
+def ended(status: str, *lines: Line, error: str | None = None, **report: Any) -> End:
+    """How a run ended."""
+    told = Report(run_id="r", started="2026-01-01T00:00:00Z", **report)
+    return End(status=status, report=told, error=error, lines=list(lines))
+
+
+def run_of(claim: Claim | None) -> str:
+    """The id of the run that was claimed."""
+    assert claim is not None
+    return claim.job.run_id
+
+
+@contextmanager
+def stage(kind: str, folder: Path, clock: ManualClock | None = None) -> Iterator[Stage]:
+    """A stage with an empty database of this kind."""
+    variables = environment(folder)
+    database = Database(store_url(kind, folder), variables)
+    try:
+        database.migrate()
+        yield Stage(database, clock or ManualClock(START), keys_for(database.address, variables), variables)
+    finally:
+        database.close()

@@ -1,0 +1,230 @@
+"""The contract of a board, over every implementation: runs are handed out one by one, kept by beats, and end once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cio_replicate.control.actor import LOCAL
+from cio_replicate.control.leases import LEASE, MOST_CLAIMS
+from cio_replicate.execution.board import Answer, End
+from cio_replicate.execution.job import Action, Kind
+from cio_replicate.execution.progress import Line, Progress, TableProgress
+from tests.control.boards import BOARDS, Hall
+from tests.control.stage import ended, run_of
+
+LINES = [Line(1, "info", "first"), Line(2, "warning", "second"), Line(2, "info", "third")]
+
+
+@pytest.fixture(params=BOARDS)
+def hall(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hall]:
+    """A board of each kind."""
+    with BOARDS[request.param](tmp_path) as made:
+        yield made
+
+
+def _texts(hall: Hall, run: str) -> list[str]:
+    return [one.line.text for one in hall.stage.runs.lines(run)]
+
+
+def test_a_run_is_handed_out_with_what_it_needs(hall: Hall) -> None:
+    """The job holds the settings of its task and connection, and what is to be done; then there is nothing more."""
+    hall.tasks("nightly", tables="segments")
+    action = Action(kind=Kind.RESYNC, tables=("segments",))
+    asked = hall.stage.runs.ask("nightly", LOCAL, action)
+    claim = hall.board.claim("w")
+    assert claim is not None
+    job = claim.job
+    assert (job.run_id, job.task_name, job.action, claim.lease) == (asked, "nightly", action, LEASE)
+    assert (job.task.tables, job.connection.start_date) == ("segments", "2024-01-01")
+    assert hall.board.claim("w") is None
+    (run,) = hall.stage.listed()
+    assert (run.status, run.claims, run.started_at) == ("running", 1, hall.stage.clock.now())
+
+
+def test_who_has_waited_longest_comes_first(hall: Hall) -> None:
+    """Runs are handed out in the order in which they may begin."""
+    hall.tasks("b", "a", "c")
+    asked = []
+    for name in ("c", "a", "b"):
+        asked.append(hall.stage.ask(name))
+        hall.stage.later(10)
+    assert [run_of(hall.board.claim("w")) for _ in asked] == asked
+
+
+def test_a_task_has_one_run_at_a_time(hall: Hall) -> None:
+    """What is asked for while a run goes on waits for its end."""
+    hall.tasks("a")
+    first = hall.stage.ask("a")
+    assert run_of(hall.board.claim("w")) == first
+    second = hall.stage.ask("a")
+    assert hall.board.claim("other") is None
+    hall.board.end("w", first, ended("complete"))
+    assert run_of(hall.board.claim("other")) == second != first
+
+
+def test_a_workspace_has_one_run_at_a_time(hall: Hall) -> None:
+    """Tasks of one workspace share its budget, so they wait for each other; those of others do not."""
+    hall.tasks("a", "b", workspace="shared")
+    hall.tasks("c")
+    first, second, other = (hall.stage.ask(name) for name in ("a", "b", "c"))
+    claimed = {run_of(hall.board.claim("w")), run_of(hall.board.claim("w"))}
+    assert (len(claimed & {first, second}), other in claimed, hall.board.claim("w")) == (1, True, None)
+    (running,) = claimed & {first, second}
+    hall.board.end("w", running, ended("failed"))
+    assert run_of(hall.board.claim("w")) == ({first, second} - claimed).pop()
+
+
+def test_a_beat_keeps_a_run_and_shows_how_it_goes_on(hall: Hall) -> None:
+    """As long as it is spoken of a run is its worker's, and what was told last is seen."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    for number in range(4):
+        hall.stage.later(LEASE - 10)
+        progress = Progress(requests=number, tables=[TableProgress(name="segments", rows=number)])
+        assert hall.board.beat("w", run, progress, ()) is Answer.GO_ON
+    assert hall.board.beat("w", run, None, ()) is Answer.GO_ON
+    shown = hall.stage.runs.show(run)
+    assert (shown.run.status, shown.run.claims) == ("running", 1)
+    assert shown.progress is not None
+    assert (shown.progress.requests, shown.progress.rows) == (3, 3)
+
+
+def test_lines_come_in_their_order_and_once(hall: Hall) -> None:
+    """A line that is told again, since the worker heard no answer, is in the log once."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    hall.board.beat("w", run, None, LINES[:2])
+    hall.board.beat("w", run, None, LINES[:3])
+    hall.board.beat("w", run, None, LINES[2:])
+    hall.board.end("w", run, ended("complete", LINES[2], Line(3, "info", "fourth")))
+    assert _texts(hall, run) == ["first", "second", "third", "fourth"]
+
+
+def test_a_run_ends_once(hall: Hall) -> None:
+    """What is told of a run after its end changes nothing."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    hall.board.end("w", run, ended("complete", *LINES))
+    hall.stage.later(20)
+    hall.board.end("w", run, ended("failed", Line(9, "error", "again"), error="It failed."))
+    assert hall.board.beat("w", run, Progress(requests=7), LINES) is Answer.LOST
+    (shown,) = hall.stage.listed()
+    assert (shown.status, shown.error, shown.ended_at) == ("complete", None, hall.stage.clock.now() - 20)
+    assert _texts(hall, run) == ["first", "second", "third"]
+
+
+def test_a_worker_that_is_lost_loses_its_run_to_another(hall: Hall) -> None:
+    """Once its lease is over, another goes on with the same run, and what the first one says of it is not heard."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    assert hall.board.claim("other") is None
+    hall.stage.later(LEASE + 20)
+    assert run_of(hall.board.claim("other")) == run
+    assert hall.board.beat("w", run, Progress(requests=9), LINES) is Answer.LOST
+    assert hall.board.end("w", run, ended("failed")) is Answer.LOST
+    (shown,) = hall.stage.listed()
+    assert (shown.status, shown.claims, shown.attempt) == ("running", 2, 1)
+    assert hall.board.end("other", run, ended("complete")) is Answer.GO_ON
+    assert hall.stage.states() == [("a", "complete")]
+    assert "was not heard of" in _texts(hall, run)[0]
+
+
+def test_a_worker_that_comes_back_goes_on_unless_another_has_its_run(hall: Hall) -> None:
+    """A machine that slept, or a console that was away, costs no run that nobody else has taken."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    hall.stage.later(LEASE + 20)
+    assert hall.stage.states() == [("a", "queued")]
+    assert hall.board.claim("w") is None  # it is thought to have it still
+    assert hall.board.beat("w", run, None, ()) is Answer.GO_ON
+    assert hall.stage.states() == [("a", "running")]
+    assert hall.board.claim("other") is None
+
+
+def test_a_worker_that_comes_back_late_may_claim_its_run_anew(hall: Hall) -> None:
+    """A run whose only worker has forgotten it does not wait for ever."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    hall.stage.later(2 * LEASE + 40)
+    assert run_of(hall.board.claim("w")) == run
+
+
+def test_a_worker_that_comes_back_does_not_disturb_its_workspace(hall: Hall) -> None:
+    """Where another run of the workspace has begun meanwhile, the one that was lost waits for its end."""
+    hall.tasks("a", "b", workspace="shared")
+    first = hall.stage.ask("a")
+    assert run_of(hall.board.claim("w")) == first
+    hall.stage.later(LEASE + 20)
+    second = hall.stage.ask("b")
+    assert run_of(hall.board.claim("w")) == second
+    assert hall.board.beat("w", first, None, ()) is Answer.LOST
+    assert hall.board.claim("other") is None
+    hall.board.end("w", second, ended("complete"))
+    assert run_of(hall.board.claim("other")) == first
+
+
+def test_a_run_that_is_executed_is_cancelled_by_its_worker(hall: Hall) -> None:
+    """The worker is told by the next beat; a run that is stopped then has been cancelled."""
+    hall.tasks("a")
+    run = hall.stage.ask("a")
+    hall.board.claim("w")
+    assert hall.stage.runs.cancel(run, LOCAL).status == "running"
+    assert hall.board.beat("w", run, None, ()) is Answer.CANCEL
+    hall.board.end("w", run, ended("interrupted"))
+    assert hall.stage.states() == [("a", "cancelled")]
+    hall.stage.later(3_600)
+    assert hall.board.claim("w") is None  # a user's wish is not tried again
+
+
+def test_a_run_that_waits_is_cancelled_at_once(hall: Hall) -> None:
+    """Nobody is handed it; and what was complete before the wish came is complete."""
+    hall.tasks("a", "b")
+    hall.stage.runs.cancel(hall.stage.ask("a"), LOCAL)
+    assert hall.board.claim("w") is None
+    run = hall.stage.ask("b")
+    hall.board.claim("w")
+    hall.stage.runs.cancel(run, LOCAL)
+    hall.board.end("w", run, ended("complete"))
+    assert sorted(hall.stage.states()) == [("a", "cancelled"), ("b", "complete")]
+
+
+def test_a_cancelled_run_whose_worker_is_lost_has_been_cancelled(hall: Hall) -> None:
+    """It is not handed out again."""
+    hall.tasks("a")
+    run = hall.stage.ask("a")
+    hall.board.claim("w")
+    hall.stage.runs.cancel(run, LOCAL)
+    hall.stage.later(LEASE + 20)
+    assert (hall.stage.states(), hall.board.claim("other")) == ([("a", "cancelled")], None)
+
+
+def test_a_run_that_ends_its_workers_is_given_up(hall: Hall) -> None:
+    """After several workers were lost the run has failed, in a sentence that says what to look at."""
+    hall.tasks("a", retries=0)
+    run = hall.stage.ask("a")
+    for number in range(MOST_CLAIMS):
+        assert run_of(hall.board.claim(f"w{number}")) == run
+        hall.stage.later(LEASE + 20)
+    assert hall.board.claim("w") is None
+    (shown,) = hall.stage.listed()
+    assert (shown.status, shown.claims) == ("failed", MOST_CLAIMS)
+    assert "it may need more memory" in (shown.error or "")
+
+
+def test_a_run_of_nobody_is_lost(hall: Hall) -> None:
+    """A run that there is not, or that was never handed out, is none of a worker's."""
+    hall.tasks("a")
+    run = hall.stage.ask("a")
+    for one in (run, "0" * 32):
+        assert hall.board.beat("w", one, None, LINES) is Answer.LOST
+        assert hall.board.end("w", one, End(status="complete")) is Answer.LOST
+    assert (hall.stage.states(), _texts(hall, run)) == ([("a", "queued")], [])

@@ -11,13 +11,30 @@ from collections.abc import Sequence
 import typer
 
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.cli import commands_copy, failure
+from cio_replicate.cli import (
+    commands_connections,
+    commands_control,
+    commands_copy,
+    commands_gateway,
+    commands_tasks,
+    failure,
+)
 from cio_replicate.cli.commands import app
 from cio_replicate.cli.terminal import abandon_output, messages, say, write_json
 
 NAME = "cio-replicate"
 
-__all__ = ["app", "command", "commands_copy", "main"]  # the latter adds its commands to the app when it is imported
+#: Those of the faces add their commands to the app when they are imported.
+__all__ = [
+    "app",
+    "command",
+    "commands_connections",
+    "commands_control",
+    "commands_copy",
+    "commands_gateway",
+    "commands_tasks",
+    "main",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,6 +82,8 @@ def _run(asked: list[str]) -> int:
         return _failed(failure.usage(error.format_message(), command), failure.REFUSED, asked)
     except CioReplicateError as error:
         return _failed(str(error), failure.exit_code(error), asked)
+    except ModuleNotFoundError as error:
+        return _failed(failure.missing(error, asked), failure.REFUSED, asked)
     except Exception as error:  # noqa: BLE001 - the last place that can turn a defect into a sentence
         if os.environ.get(failure.DEBUG_VARIABLE):
             sys.stderr.write(failure.scrubbed(failure.trace_of(error), os.environ))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Collection, Sequence
 
-import typer
-
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.terminal import messages, product, say
+from cio_replicate.cli.terminal import product, say
 from cio_replicate.execution.assemble import addresses_of, names_among, state_root, tables_of
 from cio_replicate.execution.task import folder_of
 from cio_replicate.landing.folder import StateFolder
@@ -40,7 +38,7 @@ def drop(names: list[str], copy: Copy, looks: Looks, *, everything: bool, yes: b
             copies = [one for name, one in members_of(destination).items() if name not in missing]
             _require_there(copies, tables, where, everything=everything)
             if not yes:
-                _ask(f"Remove {what} in {where}?")
+                require_meant(f"Remove {what} in {where}?", "Nothing was removed.")
             for table in tables:
                 destination.drop(table)
                 if held.has_journal:
@@ -75,16 +73,3 @@ def _has_lost(copy: Destination, table: Table) -> bool:
     """Whether none of the rows that were loaded can be found."""
     keys = copy.expected(table)
     return keys is not None and keys.rows > 0 and not copy.held(table).rows
-
-
-def _ask(question: str) -> None:
-    """Ask on the terminal. Raises SettingsError when nobody can answer, Abort when it is not meant."""
-    try:
-        meant = typer.confirm(question, err=True)
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise SettingsError("Nobody can answer here whether that is meant.", "Say --yes.") from None
-    if not meant:
-        say(messages(), "Nothing was removed.")
-        raise typer.Abort

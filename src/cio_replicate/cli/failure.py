@@ -28,6 +28,12 @@ def usage(message: str, command: str) -> str:
     return f"{' '.join(message.split()).rstrip('.')}. `{command} --help` shows how it is used."
 
 
+def missing(error: ModuleNotFoundError, asked: Sequence[str]) -> str:
+    """A library that is not installed, in one line: whatever is always needed is there, so it belongs to an extra."""
+    extra = "gateway" if "gateway" in asked[:1] else "console"
+    return f"This command needs {error.name}, which is not installed. Install it: pip install 'cio-replicate[{extra}]'."
+
+
 def internal(error: BaseException) -> str:
     """A defect of this program in one line."""
     said = " ".join(str(error).split())[:LONGEST]

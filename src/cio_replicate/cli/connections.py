@@ -1,0 +1,243 @@
+"""`connection`: makes, shows, tests, edits and deletes connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from rich.text import Text
+
+from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.words import counted, number
+from cio_replicate.cli.asking import require_meant, secret_from_input
+from cio_replicate.cli.editing import edited
+from cio_replicate.cli.failure import COMPLETE, REFUSED
+from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
+from cio_replicate.cli.stored import Shown, acting
+from cio_replicate.cli.terminal import product, say
+from cio_replicate.control import inquiries
+from cio_replicate.control.kept import KeptConnection
+from cio_replicate.control.metadata import Opened, OpenedTable
+from cio_replicate.control.store import Store, opened
+from cio_replicate.execution.inquiry import About, Found
+from cio_replicate.replication.report import iso
+from cio_replicate.settings.documents import ConnectionSettings, plain
+
+TOKEN = "The access token"  # noqa: S105 - what is asked for
+
+
+def create(name: str, settings: ConnectionSettings, shown: Shown, *, token_given: bool) -> int:
+    """Keep a connection; the exit code. Raises SettingsError."""
+    with opened(shown.store) as store:
+        token = secret_from_input(TOKEN) if token_given else None
+        kept = store.connections.create(name, settings, acting(), token)
+        if shown.json:
+            as_json(_document(kept))
+        else:
+            say(product(), f"Made the connection {name}. `cio-replicate connection test {name}` asks the API with it.")
+    return COMPLETE
+
+
+def list_all(shown: Shown) -> int:
+    """Show every connection."""
+    with opened(shown.store) as store:
+        found, tasks = store.connections.all(), store.tasks.all()
+    if shown.json:
+        as_json({"connections": [_document(one) for one in found]})
+        return COMPLETE
+    if not found:
+        say(product(), "There is no connection yet: `cio-replicate connection create` makes one.")
+        return COMPLETE
+    rows = []
+    for one in found:
+        mine = sum(task.connection_id == one.id for task in tasks)
+        where = one.settings.api_url or one.settings.region
+        rows.append((one.name, where, one.settings.start_date, one.settings.gateway or "", number(mine)))
+    product().print(grid_of(("connection", "region", "start date", "gateway", "tasks"), rows))
+    return COMPLETE
+
+
+def show(name: str, shown: Shown) -> int:
+    """Show one connection. Raises SettingsError when there is none of that name."""
+    with opened(shown.store) as store:
+        kept = store.connections.named(name)
+        tasks = [one.name for one in store.tasks.all() if one.connection_id == kept.id]
+        last = store.connections.last_metadata(name)
+    if shown.json:
+        as_json({**_document(kept), "tasks": tasks})
+        return COMPLETE
+    print_settings(name, kept.settings)
+    facts = {"tasks": ", ".join(tasks) or "none", "changed": iso(kept.changed_at)}
+    facts["metadata"] = f"opened {iso(last.at)}" if last.at is not None else "not opened yet"
+    product().print(grid_of((), facts.items()))
+    return COMPLETE
+
+
+def edit(name: str, given: Mapping[str, Any], shown: Shown, *, token_given: bool) -> int:
+    """Change what was given; the exit code. Raises SettingsError."""
+    with opened(shown.store) as store:
+        token = secret_from_input(TOKEN) if token_given else None
+        settings = edited(store.connections.named(name).settings, given)
+        changes = store.connections.edit(name, settings, acting(), token)
+        kept = store.connections.named(name)
+    if shown.json:
+        as_json(_document(kept))
+    else:
+        print_changes(f"connection {name}", changes, "Replaced its access token." if token_given else "")
+    return COMPLETE
+
+
+def delete(name: str, shown: Shown, *, yes: bool) -> int:
+    """Delete a connection, once it is clear that it is meant. Raises SettingsError."""
+    with opened(shown.store) as store:
+        store.connections.named(name)
+        if not yes:
+            require_meant(f"Delete the connection {name}? What was copied stays.", "Nothing was deleted.")
+        store.connections.delete(name, acting())
+    if shown.json:
+        as_json({"status": "deleted", "connection": name})
+    else:
+        say(product(), f"Deleted the connection {name}.")
+    return COMPLETE
+
+
+def test(name: str, shown: Shown) -> int:
+    """Ask the API with a connection; the exit code, as that of `check`. Raises SettingsError."""
+    with opened(shown.store) as store:
+        found = _found(store, store.connections.named(name), About.ACCESS)
+    refused = [one for one in found.tables if not one.readable]
+    ready = found.works and not refused
+    if shown.json:
+        as_json({"status": "ready" if ready else "refused", **msgspec.to_builtins(found)})
+        return COMPLETE if ready else REFUSED
+    console = product()
+    if not found.works:
+        say(console, f"{name} does not work. {found.cause} {found.fix}".rstrip(), "red")
+        return REFUSED
+    for one in refused:
+        say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
+    where = f"{found.api} ({found.region})" if found.region else found.api
+    every = counted(len(found.tables), "table")
+    what = f"{len(refused)} of {every} cannot be read" if refused else f"{every} can be read"
+    say(console, f"{name} works: {what} from {where}.", "bold")
+    return COMPLETE if ready else REFUSED
+
+
+def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
+    """Show what the tables of a connection hold and cost. Raises SettingsError."""
+    with opened(shown.store) as store:
+        kept = store.connections.named(name)
+        if last:
+            found = store.connections.last_metadata(name)
+        elif kept.settings.gateway is None:
+            found = store.connections.open_metadata(name, acting())
+        else:
+            found = store.connections.keep_metadata(kept.id, _found(store, kept, About.TABLES))
+    one = found.table(table) if table is not None else None
+    if table is not None and one is None:
+        raise SettingsError(f"There is no table {table!r}.", "`cio-replicate tables` lists them.")
+    if shown.json:
+        as_json(msgspec.to_builtins(one if one is not None else found))
+    elif one is not None:
+        _print_table(one)
+    else:
+        _print_tables(found)
+    return REFUSED if found.cause else COMPLETE
+
+
+def _document(kept: KeptConnection) -> dict[str, Any]:
+    """A connection as JSON: its settings name places of secrets, and hold none."""
+    return {
+        "name": kept.name,
+        "settings": plain(kept.settings),
+        "workspace": kept.workspace,
+        "created": iso(kept.created_at),
+        "changed": iso(kept.changed_at),
+    }
+
+
+def _found(store: Store, kept: KeptConnection, about: About) -> Found:
+    """What is found out of a connection, here or by its gateway."""
+    if kept.settings.gateway is None:
+        return store.connections.inquire(kept.settings, about, acting())
+    return asyncio.run(_answered(store, kept.settings, about, SystemClock()))
+
+
+async def _answered(store: Store, settings: ConnectionSettings, about: About, clock: Clock) -> Found:
+    asked = inquiries.ask(store.database, settings, about, int(clock.now()))
+    while True:
+        reply = inquiries.reply(store.database, asked, int(clock.now()))
+        if reply.found is not None:
+            return reply.found
+        if not reply.waiting:
+            raise SettingsError(
+                f"No machine of the gateway {settings.gateway} has answered.",
+                "See whether one is running: cio-replicate gateway list.",
+            )
+        await clock.sleep(1.0)
+
+
+def _print_tables(found: Opened) -> None:
+    console = product()
+    if found.cause:
+        say(console, f"Nothing could be found out. {found.cause} {found.fix}".rstrip(), "red")
+    rows = []
+    for one in found.tables:
+        readable = {None: Text("?"), True: Text("yes", "green"), False: Text("no", "red")}[one.readable]
+        rows.append(
+            (
+                one.name,
+                one.method,
+                ", ".join(one.key),
+                one.replication_key or "",
+                readable,
+                number(one.rows) if one.rows is not None else "",
+                _requests(one),
+            )
+        )
+    names = ("table", "method", "key", "replication key", "readable", "rows", "requests")
+    console.print(grid_of(names, rows, numbers=("rows", "requests")))
+    console.print()
+    for one in found.tables:
+        if one.readable is False:
+            say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
+    when = f"Opened {iso(found.at)} with {counted(found.requests, 'request')}" if found.at is not None else "Not opened"
+    say(console, f"{when}; rows and requests of a whole read are approximate.")
+
+
+def _requests(one: OpenedTable) -> str:
+    if one.least is None:
+        return ""
+    if one.most is None:
+        return f"{number(one.least)}+"
+    return number(one.least) if one.least == one.most else f"{number(one.least)} - {number(one.most)}"
+
+
+def _print_table(one: OpenedTable) -> None:
+    console = product()
+    say(console, one.name, "bold")
+    console.print(Text(one.about))
+    console.print()
+    facts = {
+        "reads": one.reads,
+        "method": one.method,
+        "key": ", ".join(one.key),
+        "replication key": one.replication_key or "none",
+        "API page": one.reference,
+        "readable": {None: "not asked yet", True: "yes", False: f"no: {one.cause} {one.fix}".rstrip()}[one.readable],
+        "rows": "about " + number(one.rows) if one.rows is not None else "not known",
+        "requests of a whole read": _requests(one) or "not known",
+    }
+    console.print(grid_of((), facts.items()))
+    console.print()
+    for sentence in one.notes:
+        console.print(Text(f"- {sentence}"))
+    console.print()
+    rows = [
+        (one_column.name, f"{one_column.type}, key" if one_column.key else one_column.type, one_column.about)
+        for one_column in one.columns
+    ]
+    console.print(grid_of(("column", "type", "holds"), rows))

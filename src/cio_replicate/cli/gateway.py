@@ -1,0 +1,137 @@
+"""`gateway start|status|unit`: a data gateway on the machine where it runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.errors import GatewayRefusedError, SettingsError
+from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
+from cio_replicate.cli.gateway_files import container_file, systemd_unit
+from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.terminal import product, say, write_json
+from cio_replicate.gateway.agent import Agent, Limits
+from cio_replicate.gateway.enrolment import enrol
+from cio_replicate.gateway.health import noted, trouble_of
+from cio_replicate.gateway.identity import GatewayFolder, Identity, folder_at, require_same_console
+from cio_replicate.settings.console import console_url
+from cio_replicate.settings.references import is_reference, resolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """How a gateway is started, as the user wrote it."""
+
+    console: str | None
+    code: str | None
+    ca_file: Path | None
+    state_dir: Path | None
+    slots: int
+    away_minutes: float
+
+
+def start(wanted: Start) -> int:
+    """Enrol this machine if it is not, and serve until a signal; the exit code.
+
+    Raises SettingsError, GatewayRefusedError, and BoardAwayError when the console cannot be reached to enrol.
+    """
+    console = console_url(wanted.console) if wanted.console is not None else None
+    clock = SystemClock()
+    _log_to_stderr()
+    stop = _stopped_by_signals()
+    with folder_at(wanted.state_dir) as folder:
+        identity = _identity(folder, console, wanted)
+        agent = Agent(folder, identity, Limits(wanted.slots, wanted.away_minutes * 60), clock)
+        try:
+            agent.serve(stop)
+        except GatewayRefusedError as error:
+            if error.code == "revoked":
+                folder.forget()
+            raise
+    return COMPLETE
+
+
+def _identity(folder: GatewayFolder, console: str | None, wanted: Start) -> Identity:
+
+    identity = folder.identity()
+    if identity is None:
+        if console is None or not wanted.code:
+            raise SettingsError(
+                "This machine is not enrolled as a gateway.",
+                "Make a code where the console runs (`cio-replicate gateway create NAME`), and give --console and "
+                "--code.",
+            )
+        code = resolved(wanted.code, os.environ, "--code").reveal() if is_reference(wanted.code) else wanted.code
+        made = enrol(folder, console, code, SystemClock(), ca_file=wanted.ca_file, pause=time.sleep)
+        logging.getLogger(__name__).info("Enrolled as %s of the gateway %s.", made.member[:12], made.gateway)
+        return made
+    require_same_console(identity, console)
+    if wanted.ca_file is not None and str(wanted.ca_file.absolute()) != identity.ca_file:
+        identity = msgspec.structs.replace(identity, ca_file=str(wanted.ca_file.absolute()))
+        folder.remember(identity)
+    return identity
+
+
+def status(state_dir: Path | None, output: AsJson) -> int:
+    """Show whether the gateway of this machine runs and is answered; the exit code, 0 when it is."""
+    folder = folder_at(state_dir)
+    identity = folder.identity()
+    if identity is None:
+        raise SettingsError("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
+    health = noted(folder.path)
+    trouble = trouble_of(health, SystemClock().now(), running=folder.is_held)
+    if output.json:
+        document = {
+            "status": "healthy" if trouble is None else "unhealthy",
+            "trouble": trouble,
+            **msgspec.to_builtins(identity),
+            "health": msgspec.to_builtins(health),
+        }
+        write_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    else:
+        console = product()
+        say(console, f"The gateway {identity.gateway} of {identity.console}, machine {identity.member[:12]}.")
+        if health is not None and folder.is_held:
+            say(console, f"Version {health.version}, process {health.pid}, {health.running} running.")
+        say(console, trouble or "It runs, and the console answers.", "red" if trouble else "green")
+    return COMPLETE if trouble is None else FAILED
+
+
+def unit(kind: str, console: str) -> int:
+    """Print the file that starts a gateway; the exit code. Raises SettingsError."""
+    address = console_url(console)
+    sys.stdout.write(systemd_unit(address) if kind == "systemd" else container_file(address))
+    return COMPLETE
+
+
+def _log_to_stderr() -> None:
+    """The gateway's own log: what the console must not see is here."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    log = logging.getLogger("cio_replicate")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by the first signal; a second one ends the process at once, and its runs end in order by themselves."""
+    stop = threading.Event()
+
+    def asked(number: int, frame: object) -> None:
+        _ = number, frame
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, asked)
+    return stop

@@ -16,7 +16,7 @@ from cio_replicate.control.board import DatabaseBoard
 from cio_replicate.control.changing import Means, perform
 from cio_replicate.control.database import Database
 from cio_replicate.control.difference import Change, Kind, What
-from cio_replicate.control.keys import Keys, keys_for
+from cio_replicate.control.keys import keys_for
 from cio_replicate.control.records import missed, notices, runs
 from cio_replicate.control.runs import RunRow, Runs
 from cio_replicate.control.scheduler import Scheduler
@@ -49,13 +49,18 @@ def environment(folder: Path) -> dict[str, str]:
 class Stage:
     """What happens around a control database. `clock` is moved by the test."""
 
-    def __init__(self, database: Database, clock: ManualClock, keys: Keys, variables: Mapping[str, str]) -> None:
+    def __init__(self, url: str, database: Database, clock: ManualClock, variables: Mapping[str, str]) -> None:
+        self.url = url
         self.database = database
         self.clock = clock
-        self.keys = keys
+        self.keys = keys_for(database.address, variables)
         self.variables = dict(variables)
         self.runs = Runs(database, clock)
         self.scheduler = Scheduler(database, clock)
+
+    def another(self) -> Database:
+        """The same database with connections of its own, as another program has it."""
+        return Database(self.url, self.variables)
 
     def keep(self, changes: Mapping[str, ConnectionSettings | TaskSettings | ChannelSettings]) -> None:
         """Make connections, tasks and channels, by name, in one transaction."""
@@ -145,9 +150,10 @@ def run_of(claim: Claim | None) -> str:
 def stage(kind: str, folder: Path, clock: ManualClock | None = None) -> Iterator[Stage]:
     """A stage with an empty database of this kind."""
     variables = environment(folder)
-    database = Database(store_url(kind, folder), variables)
+    url = store_url(kind, folder)
+    database = Database(url, variables)
     try:
         database.migrate()
-        yield Stage(database, clock or ManualClock(START), keys_for(database.address, variables), variables)
+        yield Stage(url, database, clock or ManualClock(START), variables)
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""Passwords: which are taken, and their Argon2 hashes, compared in the same time whether there is such a user or not."""
+"""Passwords: which are taken, and their Argon2 hashes, compared in the same time for a user that there is not."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def matches(password: str, kept: str | None) -> bool:
     if len(password) > LONGEST:
         password = ""
     try:
-        return _HASHER.verify(kept or _OF_NOBODY, password) and kept is not None
+        _HASHER.verify(kept or _OF_NOBODY, password)
     except (Argon2Error, InvalidHashError):
         return False
+    return kept is not None
 
 
 def is_dated(kept: str) -> bool:
@@ -51,7 +52,7 @@ def require_strong(password: str, name: str) -> None:
         raise SettingsError("The password is too long.", f"Choose {LONGEST} characters at most.")
     if len(set(password.casefold())) < DIFFERENT:
         raise SettingsError("The password repeats a few characters.", "Choose one of more different characters.")
-    if name and password.casefold().replace(name.casefold(), "") == "" or _is_a_row(password.casefold()):
+    if (name and password.casefold().replace(name.casefold(), "") == "") or _is_a_row(password.casefold()):
         raise SettingsError("The password can be guessed from the name or the keyboard.", "Choose another.")
 
 

@@ -184,7 +184,7 @@ class People:
             return _count(connection)
 
     def change_role(self, user_id: str, role: Role, by: Actor) -> None:
-        """Give a user another role; it holds from the next page on. Raises SettingsError when no admin would be left."""
+        """Give a user another role, from the next page on. Raises SettingsError when no admin would be left."""
         by.require(Role.ADMIN)
         now = int(self._clock.now())
         with self._database.writing() as connection:

@@ -20,6 +20,11 @@ def stored_names(settings: ConnectionSettings | TaskSettings | ChannelSettings) 
     return list(dict.fromkeys(one.removeprefix(PREFIX) for one in references if one.startswith(PREFIX)))
 
 
+def stored_names_in(address: str) -> list[str]:
+    """The names of the stored secrets that an address of a destination refers to."""
+    return [one.removeprefix(PREFIX) for one in _values(address) if one.startswith(PREFIX)]
+
+
 def _values(address: str) -> list[str]:
     """What stands behind the question mark of an address: the values of its options."""
     _, _, query = address.partition("?")

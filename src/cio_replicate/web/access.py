@@ -9,8 +9,12 @@ from urllib.parse import urlsplit
 from anyio import to_thread
 from litestar import Litestar, Request
 from litestar.connection import ASGIConnection
-from litestar.exceptions import ClientException, ImproperlyConfiguredException, NotAuthorizedException
-from litestar.exceptions import PermissionDeniedException
+from litestar.exceptions import (
+    ClientException,
+    ImproperlyConfiguredException,
+    NotAuthorizedException,
+    PermissionDeniedException,
+)
 from litestar.handlers import BaseRouteHandler
 
 from cio_replicate.control.actor import Actor, Role
@@ -32,6 +36,13 @@ API = "/api/"
 def needs(role: Role) -> Mapping[str, Any]:
     """What a handler declares that only this role, and those that may do more, may call."""
     return {"needs": role}
+
+
+#: How the handlers of pages and of the API are declared: in a thread, as the database is asked, and for whom.
+ANYBODY: Final[dict[str, Any]] = {"opt": OPEN, "sync_to_thread": True}
+VIEWER: Final[dict[str, Any]] = {"opt": needs(Role.VIEWER), "sync_to_thread": True}
+OPERATOR: Final[dict[str, Any]] = {"opt": needs(Role.OPERATOR), "sync_to_thread": True}
+ADMIN: Final[dict[str, Any]] = {"opt": needs(Role.ADMIN), "sync_to_thread": True}
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -98,7 +109,7 @@ async def _let_in_visitor(
     if cookie:
         visitor = await to_thread.run_sync(services.sessions.visitor, cookie)
     connection.state.visitor = visitor
-    changes = connection.scope["method"] not in SAFE
+    changes = connection.scope.get("method") not in SAFE
     if changes:
         _require_from_here(connection, services)
     if needed == OPEN["needs"]:

@@ -13,7 +13,22 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from cio_replicate import __version__
-from cio_replicate.web import entering, failures
+from cio_replicate.web import (
+    account_pages,
+    channels_pages,
+    connections_pages,
+    entering,
+    failures,
+    gateways_pages,
+    keeping_pages,
+    metadata_pages,
+    overview_pages,
+    runs_pages,
+    tasks_editing,
+    tasks_pages,
+    users_pages,
+    watching,
+)
 from cio_replicate.web.access import OPEN, guard, require_declared
 from cio_replicate.web.assets import FOR_GOOD, Asset, read_assets
 from cio_replicate.web.form import form_of
@@ -28,6 +43,24 @@ DESCRIPTION = (
 )
 
 
+#: Every page, by the module that has it.
+PAGES = (
+    entering,
+    overview_pages,
+    connections_pages,
+    metadata_pages,
+    tasks_pages,
+    tasks_editing,
+    runs_pages,
+    gateways_pages,
+    channels_pages,
+    users_pages,
+    account_pages,
+    keeping_pages,
+    watching,
+)
+
+
 def application(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> Shield:
     """The whole console, to be served. `more` are handlers of others, such as the gateways'."""
     return Shield(inner(services, more), services.site)
@@ -36,9 +69,10 @@ def application(services: Services, more: Sequence[ControllerRouterHandler] = ()
 def inner(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
     assets = read_assets()
+    pages = [handler for module in PAGES for handler in module.HANDLERS]
     # one router for all: Litestar prepares a handler once more for each later one of the same path, which a handler
     # that runs in a thread does not survive
-    everything = Router("/", route_handlers=[*entering.HANDLERS, _served(assets), *more])
+    everything = Router("/", route_handlers=[*pages, _served(assets), *more])
     made = Litestar(
         [everything],
         guards=[guard],

@@ -17,20 +17,19 @@ from litestar.status_codes import (
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.sessions import ABSOLUTE
-from cio_replicate.web.access import OPEN, AnyRequest, needs, visitor_of
+from cio_replicate.web.access import ANYBODY, VIEWER, AnyRequest, visitor_of
 from cio_replicate.web.form import Form
 from cio_replicate.web.oidc import PATH as OIDC_PATH
 from cio_replicate.web.oidc import PATIENCE
 from cio_replicate.web.pages import go, page, path_within, said
 from cio_replicate.web.services import Services
 from cio_replicate.web.words import span
-from cio_replicate.control.actor import Role
 
 HELD = "cio-oidc"  # the cookie of a login that has begun at a provider
 WRONG = {"message": "Name and password do not belong together.", "fix": "Type both again, or ask an admin for a link."}
 
 
-@get("/welcome/{link:str}", opt=OPEN, sync_to_thread=True)
+@get("/welcome/{link:str}", **ANYBODY)
 def welcome(request: AnyRequest, link: str, services: Services) -> Response[Any]:
     """Where somebody who was invited chooses a password; the first user also a name."""
     invitation = services.people.invitation(link)
@@ -39,7 +38,7 @@ def welcome(request: AnyRequest, link: str, services: Services) -> Response[Any]
     return page(request, "welcome.html", user=invitation.user, name="", link=link)
 
 
-@post("/welcome/{link:str}", opt=OPEN, sync_to_thread=True)
+@post("/welcome/{link:str}", **ANYBODY)
 def accept(request: AnyRequest, link: str, services: Services, form: Form) -> Response[Any]:
     """Take the password, and begin a session."""
     invitation = services.people.invitation(link)
@@ -60,7 +59,7 @@ def accept(request: AnyRequest, link: str, services: Services, form: Form) -> Re
     )
 
 
-@get("/login", opt=OPEN, sync_to_thread=False)
+@get("/login", **ANYBODY)
 def login_page(request: AnyRequest, services: Services) -> Response[Any]:
     """Where one logs in."""
     if visitor_of(request) is not None:
@@ -68,7 +67,7 @@ def login_page(request: AnyRequest, services: Services) -> Response[Any]:
     return _login_page(request, services, 200)
 
 
-@post("/login", opt=OPEN, sync_to_thread=True)
+@post("/login", **ANYBODY)
 def log_in(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
     """Begin a session for a name and a password, or say that they are wrong, and nothing else."""
     name, address = form.text("name"), request.client.host if request.client else ""
@@ -85,7 +84,7 @@ def log_in(request: AnyRequest, services: Services, form: Form) -> Response[Any]
     return _entered(services, user_id, path_within(form.text("next", "/")))
 
 
-@get("/login/oidc", opt=OPEN, sync_to_thread=True)
+@get("/login/oidc", **ANYBODY)
 def begin_oidc(request: AnyRequest, services: Services) -> Response[Any]:
     """Send the browser to the identity provider."""
     if services.oidc is None:
@@ -102,7 +101,7 @@ def begin_oidc(request: AnyRequest, services: Services) -> Response[Any]:
     return response
 
 
-@get(OIDC_PATH, opt=OPEN, sync_to_thread=True)
+@get(OIDC_PATH, **ANYBODY)
 def end_oidc(request: AnyRequest, services: Services) -> Response[Any]:
     """Begin a session for whoever the identity provider says it is."""
     if services.oidc is None:
@@ -114,14 +113,14 @@ def end_oidc(request: AnyRequest, services: Services) -> Response[Any]:
     except CioReplicateError as error:
         return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=said(error))
     if user_id is None:
-        error = {"message": f"{services.oidc.title} knows you, but you are no user here.", "fix": "Ask an admin."}
-        return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=error)
+        unknown = {"message": f"{services.oidc.title} knows you, but you are no user here.", "fix": "Ask an admin."}
+        return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=unknown)
     response = _entered(services, user_id, "/")
     response.delete_cookie(HELD, path="/login")
     return response
 
 
-@post("/logout", opt=needs(Role.VIEWER), sync_to_thread=True)
+@post("/logout", **VIEWER)
 def log_out(request: AnyRequest, services: Services) -> Response[Any]:
     """End the session."""
     visitor = visitor_of(request)

@@ -102,7 +102,7 @@ class Oidc:
             claims = self._claims(str(tokens["id_token"]), self._fetched(about["jwks_uri"]), waiting.nonce)
         except AccessError:
             raise
-        except Exception as error:  # the libraries' errors are of many kinds, and their words may quote tokens
+        except Exception as error:  # noqa: BLE001 - the libraries' errors are of many kinds, and their words may quote tokens
             raise self._failed(type(error).__name__) from None
         name = str(claims.get("email") or claims.get("preferred_username") or claims["sub"])
         verified = bool(claims.get("email")) and claims.get("email_verified") is True

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.enums import MediaType
@@ -15,7 +14,8 @@ from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 from cio_replicate import __version__
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.actor import Role
-from cio_replicate.web import words
+from cio_replicate.settings.documents import as_labels
+from cio_replicate.web import run_words, words
 from cio_replicate.web.access import AnyRequest, services_of, visitor_of
 from cio_replicate.web.assets import Asset
 
@@ -66,7 +66,19 @@ def environment(assets: Mapping[str, Asset]) -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        number=words.number, percent=words.percent, span=words.span, state=words.state, segment=_segment
+        codes=words.codes,
+        hour=words.hour,
+        iso=words.iso,
+        labels=as_labels,
+        number=words.number,
+        percent=words.percent,
+        round_number=words.round_number,
+        span=words.span,
+        state=words.state,
+        doing=run_words.doing,
+        time_left=run_words.time_left,
+        pairs=_pairs,
+        same=_same,
     )
     made.globals.update(
         counted=words.counted,
@@ -138,9 +150,14 @@ def path_within(text: str) -> str:
 
 def said(error: CioReplicateError) -> dict[str, str]:
     """An error as a form shows it."""
-    return {"message": error.message, "fix": error.fix}
+    return {"message": as_labels(error.message), "fix": as_labels(error.fix)}
 
 
-def _segment(text: str) -> str:
-    """A text as one segment of a path."""
-    return quote(text, safe="")
+def _pairs(values: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Values with their labels, as a choice shows them."""
+    return [(value, labels.get(value, value)) for value in values]
+
+
+def _same(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Values that are their own labels."""
+    return [(value, value) for value in values]

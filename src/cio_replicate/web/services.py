@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cio_replicate.base.clock import Clock
+from cio_replicate.control.channels import Channels
+from cio_replicate.control.connections import Connections
 from cio_replicate.control.database import Database
+from cio_replicate.control.keys import Keys
 from cio_replicate.control.people import People
+from cio_replicate.control.places import Places
+from cio_replicate.control.previews import Previews
+from cio_replicate.control.runs import Runs
+from cio_replicate.control.secrets import Secrets
 from cio_replicate.control.sessions import Sessions
+from cio_replicate.control.tasks import Tasks
 from cio_replicate.control.tokens import Tokens
 from cio_replicate.web.oidc import Oidc
 from cio_replicate.web.site import Site
@@ -24,22 +33,52 @@ class Services:
     site: Site
     clock: Clock
     database: Database
-    oidc: Oidc | None = None
-    people: People = field(init=False)
-    sessions: Sessions = field(init=False)
-    tokens: Tokens = field(init=False)
-    by_name: Throttle = field(init=False)
-    by_address: Throttle = field(init=False)
-
-    def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "people", People(self.database, self.clock))
-        set_field(self, "sessions", Sessions(self.database, self.clock))
-        set_field(self, "tokens", Tokens(self.database, self.clock))
-        set_field(self, "by_name", Throttle(self.clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME))
-        set_field(self, "by_address", Throttle(self.clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS))
+    keys: Keys
+    oidc: Oidc | None
+    people: People
+    sessions: Sessions
+    tokens: Tokens
+    connections: Connections
+    tasks: Tasks
+    runs: Runs
+    channels: Channels
+    secrets: Secrets
+    previews: Previews
+    places: Places
+    by_name: Throttle
+    by_address: Throttle
 
     @property
     def now(self) -> int:
         """Unix time."""
         return int(self.clock.now())
+
+
+def services_over(
+    database: Database,
+    keys: Keys,
+    clock: Clock,
+    site: Site,
+    oidc: Oidc | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Services:
+    """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
+    return Services(
+        site=site,
+        clock=clock,
+        database=database,
+        keys=keys,
+        oidc=oidc,
+        people=People(database, clock),
+        sessions=Sessions(database, clock),
+        tokens=Tokens(database, clock),
+        connections=Connections(database, keys, clock, environment),
+        tasks=Tasks(database, keys, clock, environment),
+        runs=Runs(database, clock),
+        channels=Channels(database, keys, clock, environment),
+        secrets=Secrets(database, keys, clock),
+        previews=Previews(database, keys, clock, environment),
+        places=Places(database, keys, clock, environment),
+        by_name=Throttle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
+        by_address=Throttle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+    )

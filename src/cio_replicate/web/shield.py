@@ -34,10 +34,11 @@ class Shield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] == "lifespan":
+        kind: str = scope["type"]
+        if kind == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":
+        if kind != "http":
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
             return
         private = not scope["path"].startswith(ASSETS)
@@ -63,5 +64,5 @@ async def _refuse(send: Send) -> None:
     """Say that no host of that name is served here, without repeating the name."""
     body = b"This console does not answer to that host. Open it by its own address, or name the host: --allowed-host.\n"
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 421, "headers": headers})  # type: ignore[typeddict-item] # a start has no trailers
+    await send({"type": "http.response.start", "status": 421, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

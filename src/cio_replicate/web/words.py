@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 NONE = "–"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -30,6 +31,10 @@ STATES = {
     "interrupted": State("interrupted", "!", "warn"),
     "cancelled": State("cancelled", "■", "calm"),
     "paused": State("paused", "‖", "calm"),
+    "waiting": State("waiting", "◷", "calm"),
+    "asking": State("asking", "…", "busy"),
+    "reading": State("reading", "▶", "busy"),
+    "loading": State("loading", "▼", "busy"),
     "proved": State("proved", "✓", "good"),
     "consistent": State("consistent", "✓", "good"),
     "short": State("short", "✕", "bad"),
@@ -56,7 +61,7 @@ def moment(seconds: float | None, zone: str, *, with_seconds: bool = False) -> M
     if seconds is None:
         return NONE
     there = datetime.fromtimestamp(seconds, zone_of(zone))
-    exact = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    exact = iso(seconds)
     clock = there.strftime("%H:%M:%S" if with_seconds else "%H:%M")
     text = f"{there.day} {there.strftime('%B %Y')}, {clock}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, f"{exact}, {there.tzname()} shown", text)
@@ -67,7 +72,7 @@ def since(seconds: float | None, now: float, zone: str) -> Markup | str:
     if seconds is None:
         return NONE
     there = datetime.fromtimestamp(seconds, zone_of(zone))
-    exact = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    exact = iso(seconds)
     full = f"{there.day} {there.strftime('%B %Y')}, {there.strftime('%H:%M')} {there.tzname()}"
     away = now - seconds
     text = "now" if abs(away) < 5 else f"{span(away)} ago" if away > 0 else f"in {span(-away)}"
@@ -96,6 +101,21 @@ def number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) or value == int(value) else f"{value:,.1f}"
 
 
+def round_number(value: float | None) -> str:
+    """A number without its fraction."""
+    return NONE if value is None else f"{round(value):,}"
+
+
+def iso(seconds: float) -> str:
+    """A moment for a `datetime` attribute."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def hour(seconds: float, zone: str) -> str:
+    """The time of day of a moment, to the second."""
+    return datetime.fromtimestamp(seconds, zone_of(zone)).strftime("%H:%M:%S")
+
+
 def percent(share: float | None) -> str:
     """A share from 0 to 1 in percent."""
     return NONE if share is None else f"{100 * share:.0f} %"
@@ -104,3 +124,17 @@ def percent(share: float | None) -> str:
 def counted(count: int, word: str, many: str = "") -> str:
     """A number and its word, in the right number: 1 table, 2 tables."""
     return f"{count:,} {word if count == 1 else many or word + 's'}"
+
+
+def codes(text: str) -> Markup:
+    """A sentence with what stands in backquotes as code. What is markup already stays as it is."""
+    if isinstance(text, Markup):
+        return text
+    pieces = text.split("`")
+    marked = [Markup("<code>{}</code>").format(piece) if odd else escape(piece) for odd, piece in _odd(pieces)]
+    return Markup("").join(marked)
+
+
+def _odd(pieces: list[str]) -> Iterator[tuple[bool, str]]:
+    for number, piece in enumerate(pieces):
+        yield number % 2 == 1 and number < len(pieces) - 1, piece

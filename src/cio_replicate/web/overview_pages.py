@@ -1,0 +1,34 @@
+"""The first page: what runs, what needs to be looked at, what is to be done next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get
+
+from cio_replicate.web.access import VIEWER, AnyRequest
+from cio_replicate.web.pages import page
+from cio_replicate.web.services import Services
+from cio_replicate.web.tasks_pages import last_runs
+
+TROUBLE = ("failed", "refused", "interrupted")
+
+
+@get("/", **VIEWER)
+def overview(request: AnyRequest, services: Services) -> Response[Any]:
+    """What there is, at a glance."""
+    found = services.tasks.all()
+    last = last_runs(services, found)
+    return page(
+        request,
+        "overview.html",
+        connections=services.connections.all(),
+        tasks=found,
+        last=last,
+        troubled=[one for one in last.values() if one.status in TROUBLE],
+        running=services.runs.listed(status="running"),
+        waiting=services.runs.listed(status="queued"),
+    )
+
+
+HANDLERS = (overview,)

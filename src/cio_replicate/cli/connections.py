@@ -138,7 +138,7 @@ def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
             found = store.connections.keep_metadata(kept.id, _found(store, kept, About.TABLES))
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
-        raise SettingsError(f"There is no table {table!r}.", "`cio-replicate tables` lists them.")
+        raise SettingsError(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
     if shown.json:
         as_json(msgspec.to_builtins(one if one is not None else found))
     elif one is not None:

@@ -169,7 +169,7 @@ def _require_unused(transaction: Connection, change: Change, gone: Collection[st
 
 def not_there(kind: Kind, name: str) -> SettingsError:
     """What is said when nothing of that name is kept."""
-    return SettingsError(f"There is no {kind} {name[:80]!r}.", f"`cio-replicate {kind} list` shows them.")
+    return SettingsError(f"There is no {kind} {name[:80]!r}.", f"See what there is: cio-replicate {kind} list.")
 
 
 def own_secret(kind: Kind, name: str) -> str:

@@ -131,7 +131,9 @@ def remove(connection: Connection, name: str, now: int, by: Actor) -> None:
             "Edit or delete what uses it, or put another secret.",
         )
     if name.startswith(OWN) or not connection.execute(delete(secrets).where(secrets.c.name == name)).rowcount:
-        raise SettingsError(f"There is no stored secret {name[:80]!r}.", "`cio-replicate secret list` shows them.")
+        raise SettingsError(
+            f"There is no stored secret {name[:80]!r}.", "See what there is: cio-replicate secret list."
+        )
     record(connection, now, by, "secret.remove", name)
 
 
@@ -168,7 +170,7 @@ def revealed(connection: Connection, keys: Keys, names: Iterable[str]) -> dict[s
 def _renewed(connection: Connection, keys: Keys, *, key_lost: bool) -> Rotation:
     """Encrypt all with the first key."""
     cipher, lost, renewed = _cipher_of(keys.read()), [], 0
-    for row in connection.execute(select(secrets.c.name, secrets.c.ciphertext)).all():
+    for row in connection.execute(select(secrets.c.name, secrets.c.ciphertext).order_by(secrets.c.name)).all():
         this = secrets.c.name == row.name
         try:
             connection.execute(

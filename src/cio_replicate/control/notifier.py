@@ -22,6 +22,7 @@ PAUSES = (60, 300, 1_500, 7_200)  # seconds after each try but the last
 MOST_TRIES = len(PAUSES) + 1
 AT_ONCE = 20
 LONGEST_ERROR = 300
+SENDER = "cio-replicate"
 SHORTEST_SECRET = 4  # characters; shorter pieces of an address would mask ordinary words
 
 #: Sends a title and a body to an address; what went wrong, in words that may hold secrets, or None.
@@ -66,14 +67,17 @@ def send_due(database: Database, find: Find, send: Send, now: int) -> int:
 def send_by_apprise(address: Secret, title: str, body: str) -> str | None:
     """Send to an address as Apprise writes them."""
     logging.getLogger("apprise").propagate = False  # it writes addresses into its log, which is only read here
-    box = apprise.Apprise()
-    if not box.add(address.reveal()):
-        return "The address is none that Apprise knows"
+    box = apprise.Apprise(
+        asset=apprise.AppriseAsset(app_id=SENDER, app_desc=SENDER, image_url_mask="", image_url_logo="")
+    )
     with apprise.LogCapture(  # type: ignore[no-untyped-call] # it says no types of its own
         level=logging.WARNING, fmt="%(message)s"
     ) as said:
-        done = box.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT)
-        return None if done else (said.getvalue().strip() or "It was not taken")
+        if not box.add(address.reveal()):
+            return "Apprise knows no such address"
+        if box.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
+            return None
+        return said.getvalue().strip() or "it was not taken"
 
 
 def scrubbed(text: str, address: Secret) -> str:

@@ -69,7 +69,7 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
             Wish(
                 task_id=run.task_id,
                 cause=Cause.RETRY,
-                due_at=now,
+                due_at=now + again.pause,
                 not_before=now + again.pause,
                 action=action_of(run.action),
                 attempt=again.attempt,

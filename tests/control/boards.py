@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.execution.board import Board
+from cio_replicate.settings.documents import ConnectionSettings
 from tests.control.stage import STORES, Stage, stage
+from tests.gateway.in_process import machine_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,13 @@ class Hall:
     def tasks(self, *names: str, workspace: str | None = None, **settings: Any) -> None:
         """Tasks, each with a connection of its own; to the same workspace, if one is named."""
         for name in names:
-            self.stage.connection(f"to-{name}", token=workspace, gateway=self.gateway)
+            if self.gateway is None or workspace is None:
+                self.stage.connection(f"to-{name}", token=workspace, gateway=self.gateway)
+            else:  # tokens of gateways are not known here, so one is known by where it is kept there
+                kept = ConnectionSettings(
+                    start_date="2024-01-01", access_token_from=f"env:{workspace}", gateway=self.gateway
+                )
+                self.stage.keep({f"to-{name}": kept})
             self.stage.task(name, f"to-{name}", **settings)
 
 
@@ -34,7 +42,14 @@ def _of_database(kind: str, folder: Path) -> Iterator[Hall]:
         yield Hall(made, made.board())
 
 
+@contextmanager
+def _of_gateway(folder: Path) -> Iterator[Hall]:
+    with machine_of(folder, "vienna") as machine:
+        yield Hall(machine.stage, machine.board, "vienna")
+
+
 #: Each makes a hall in an empty folder.
 BOARDS: dict[str, Callable[[Path], AbstractContextManager[Hall]]] = {
-    kind: partial(_of_database, kind) for kind in STORES
+    **{kind: partial(_of_database, kind) for kind in STORES},
+    "gateway": _of_gateway,
 }

@@ -165,7 +165,7 @@ def remove(database: Database, name: str, now: int, by: Actor) -> None:
 def listed(database: Database, now: int) -> list[Gateway]:
     """All gateways by name, with their machines, newest first."""
     with database.reading() as connection:
-        made = dict(connection.execute(select(gateways.c.name, gateways.c.created_at)).tuples().all())
+        made = {row.name: row.created_at for row in connection.execute(select(gateways))}
         members: dict[str, list[Member]] = {name: [] for name in made}
         for row in connection.execute(select(gateway_members).order_by(gateway_members.c.enrolled_at.desc())):
             members[row.gateway].append(_member(row))
@@ -183,7 +183,7 @@ def listed(database: Database, now: int) -> list[Gateway]:
         open_codes = select(gateway_codes.c.gateway, func.count()).where(
             gateway_codes.c.used_at.is_(None), gateway_codes.c.expires_at > now
         )
-        codes: dict[str, int] = dict(connection.execute(open_codes.group_by(gateway_codes.c.gateway)).tuples().all())
+        codes = {row[0]: row[1] for row in connection.execute(open_codes.group_by(gateway_codes.c.gateway))}
     return [
         Gateway(
             name,

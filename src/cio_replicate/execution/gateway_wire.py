@@ -127,7 +127,7 @@ class InquiryAnswer(msgspec.Struct, frozen=True):
 
     id: str | None = None
     about: str = ""
-    connection: msgspec.Raw | None = None  # read with the settings' own checks
+    connection: msgspec.Raw = msgspec.Raw(b"null")  # read with the settings' own checks
 
 
 class FoundRequest(msgspec.Struct, frozen=True):

@@ -33,10 +33,10 @@ def job_of(document: msgspec.Raw) -> Job:
         raise _newer("It lacks what a job must have.") from None
 
 
-def connection_settings_of(document: msgspec.Raw | None) -> ConnectionSettings:
+def connection_settings_of(document: msgspec.Raw) -> ConnectionSettings:
     """The settings of a connection that a question is about. Raises SettingsError as `job_of`."""
     try:
-        return decoded(_fields(document or msgspec.Raw(b"null")), ConnectionSettings, "connection")
+        return decoded(_fields(document), ConnectionSettings, "connection")
     except SettingsError as error:
         raise _newer(error.message) from None
 

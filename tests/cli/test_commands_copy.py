@@ -89,7 +89,7 @@ def test_verify_without_requests_needs_no_token(here: Path) -> None:
 def test_a_copy_that_somebody_changed_is_short_until_resync_mends_it(
     change: str, said: str, here: Path, url: str
 ) -> None:
-    """`verify` and the next sync end with 1 and say what to do; `resync` does it."""
+    """`verify` ends with 1 and says what to do; `resync` does it."""
     ask(here, change)
     ended = run(here, "verify", TO, *source(url))
     assert ended.code == 1
@@ -97,8 +97,6 @@ def test_a_copy_that_somebody_changed_is_short_until_resync_mends_it(
     assert "1 short" in ended.out
     assert said in ended.out
     assert "cio-replicate resync" in ended.out
-    again = run(here, *sync(url, "--tables=segments", "--quiet"))
-    assert (again.code, "segments: The copy is not true. " in again.err) == (1, True)
     mended = run(here, "resync", "segments", f"--start-date={START}", TO, *source(url), "--json")
     assert (mended.code, [one["name"] for one in told(mended)["tables"]]) == (0, ["segments"])
     assert told(mended)["tables"][0]["proof"]["verdict"] == "proved"

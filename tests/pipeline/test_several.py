@@ -223,11 +223,13 @@ def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -
 
 def test_the_proof_is_that_of_the_worst_and_names_it(tmp_path: Path) -> None:
     """A row that somebody took from one copy makes the table short, and it is said in which."""
-    only = (table("segments"),)
+    only = (table("messages"),)
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
         with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
-            connection.execute("DELETE FROM customerio.segments WHERE id = 2")
+            connection.execute(
+                "DELETE FROM customerio.messages WHERE created = (SELECT min(created) FROM customerio.messages)"
+            )
         proof = sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO)).tables[0].proof
     assert proof is not None
     assert proof.verdict is Verdict.SHORT

@@ -172,6 +172,24 @@ def test_preview_shows_rows_and_writes_nothing(table: str, folder: Path, url: st
     assert list(folder.iterdir()) == []
 
 
+def test_other_names_than_those_of_the_copy_are_refused(here: Path, url: str) -> None:
+    """Sync, load, verify and resync write nothing; `status` says that it cannot count the rows."""
+    before, names = (here / "copy.duckdb").read_bytes(), "--table-prefix=x_"
+    lists = ("resync", "topics", f"--start-date={START}", TO, *source(url))
+    for call in (sync(url, ONLY, names), ("verify", TO, names, "--requests=0"), (*lists, names)):
+        ended = run(here, *call)
+        assert ended.code == 2, ended
+        assert "is called" in ended.err, ended
+        assert "--table-prefix" in ended.err
+    shown = run(here, "status", TO, names)
+    assert "have other names in the copy. Give --table-prefix" in " ".join(shown.out.split())
+    assert (here / "copy.duckdb").read_bytes() == before
+    told_ = told(run(here, "status", TO, names, "--json"))
+    assert {(one["name"], one["called"], one["rows"]) for one in told_["tables"]} == {
+        (name, name, None) for name in ("segments", "topics", "customers", "workspaces", "messages")
+    }
+
+
 def test_preview_treats_columns_as_a_copy_would(folder: Path, url: str) -> None:
     """What is left out, masked or renamed there is so here."""
     ended = run(

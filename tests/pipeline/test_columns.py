@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.load.destination import Destination
+from cio_replicate.load.open import destination_at
 from cio_replicate.replication.report import Status
+from cio_replicate.settings.address import destination as address
 from cio_replicate.settings.naming import naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -88,6 +93,22 @@ def test_a_column_that_is_excluded_later_is_emptied(simulator: Simulator, tmp_pa
     sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),))
     assert before[0][0] > 0
     assert _ask(tmp_path, "SELECT count(name) FROM customerio.campaigns") == [(0,)]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "parquet"])
+def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_path: Path) -> None:
+    """A later run that gives it another name is refused, since rows would be left behind; the first name goes on."""
+
+    def to() -> Destination:
+        return destination_at(address(f"{kind}:///{tmp_path}/copy.duckdb"), "customerio", tmp_path)
+
+    before = sync(simulator, tmp_path, tables=(wanted("messages"),), to=to).tables[0]
+    with pytest.raises(SettingsError, match="is called messages in the copy, and would be called X_MESSAGES"):
+        sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("x_", "", "upper")),), to=to)
+    again = sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("", "c_")),), to=to)
+    assert (again.status, again.tables[0].inserted) == (Status.COMPLETE, 0)
+    assert again.tables[0].proof is not None
+    assert again.tables[0].proof.rows == before.inserted
 
 
 def test_renamed_columns_hold_what_they_held(simulator: Simulator, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from cio_replicate.load.nowhere import Nowhere
 from cio_replicate.load.open import destinations_at
 from cio_replicate.load.several import missing_in
 from cio_replicate.replication.estimate import people_by_workspace
+from cio_replicate.replication.names import require_same_names
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.prove import Prover
@@ -66,6 +67,7 @@ def verify(copy: Copy, source: Source, looks: Looks, most_requests: int, output:
             missing = [name or addresses[0].shown for name in missing_in(destination)]
             if missing:
                 raise SettingsError(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
+            require_same_names(destination, tables)
             copied = _copied(destination, tables)
             reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
             people: list[int] = []

@@ -197,6 +197,7 @@ def _least(positions: Sequence[Position]) -> Position:
         latest=min(latest) if len(latest) == len(positions) else None,
         whole=min(one.last_whole for one in positions),
         rules=behind.rules,
+        target=behind.target,
     )
 
 

@@ -21,7 +21,7 @@ from cio_replicate.load.expected import Facts, Keys, Pending
 from cio_replicate.load.layout import as_it_is, fitted
 from cio_replicate.load.ledger import Ledger, keys_in
 from cio_replicate.load.lookup import conditions_of, moment
-from cio_replicate.load.recovery import settle
+from cio_replicate.load.recovery import settle, take_back
 from cio_replicate.load.shapes import (
     COPY_SHAPE,
     POSITION_SHAPE,
@@ -291,12 +291,15 @@ class RemoteDestination:
 
     def _settle(self, pending: Pending) -> None:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
-        ledger = self._held_ledger()
+        ledger, versions = self._held_ledger(), pending.table in self._facts.versions
         ledger.forget(pending.table)
-        keys = self._keys_named(pending.table, pending.target, versions=pending.table in self._facts.versions)
+        if versions and not self._store.whole_edits:
+            take_back(self._store, ledger, pending, self._row["commits"])
+        keys = self._keys_named(pending.table, pending.target, versions=versions)
         settle(self._store, ledger, keys, pending, self._row["commits"])
-        if ledger.live(keys) == pending.after:
-            self._facts.expected[pending.table] = pending.after
+        live = ledger.live(keys)
+        if live == pending.after or not self._store.whole_edits:  # some rows of it may be there, and nobody knows which
+            self._facts.expected[pending.table] = live
         self._facts.pending = None
         before = self._row["commits"]
         self._write_row(before + 1)

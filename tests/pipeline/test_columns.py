@@ -111,6 +111,18 @@ def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_p
     assert again.tables[0].proof.rows == before.inserted
 
 
+def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """Of a table that is not read now, the rules must be those by which it was copied; by them it is erased too."""
+    people, renamed = wanted("customers"), wanted("messages", "messages:rename=customer_identifiers__cio_id:person")
+    sync(simulator, tmp_path, tables=(people, renamed))
+    gone = json.loads(bytes(next(iter(simulator.workspace.truth("customers")))))["cio_id"]
+    simulator.workspace.delete("customers", str(gone))
+    with pytest.raises(SettingsError, match="could not find rows of messages"):
+        sync(simulator, tmp_path, tables=(people,), erase=True, others=(wanted("messages"),))
+    report = sync(simulator, tmp_path, tables=(people,), erase=True, others=(renamed,))
+    assert (report.status, report.erased) == (Status.COMPLETE, 1)
+
+
 def test_renamed_columns_hold_what_they_held(simulator: Simulator, tmp_path: Path) -> None:
     """Other names for columns change no value, and a second run writes nothing."""
     sync(simulator, tmp_path, tables=(wanted("messages"),))

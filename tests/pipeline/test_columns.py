@@ -111,6 +111,16 @@ def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_p
     assert again.tables[0].proof.rows == before.inserted
 
 
+@pytest.mark.parametrize("rule", ["messages:hash=campaign_id", "messages:rename=type:TYPE"])
+def test_a_rule_that_a_copy_cannot_follow_says_what_to_do(rule: str, simulator: Simulator, tmp_path: Path) -> None:
+    """A number cannot become text, nor a name change its case only: the table fails, and keeps its rows."""
+    before = sync(simulator, tmp_path, tables=(wanted("messages"),)).tables[0].inserted
+    failed = sync(simulator, tmp_path, tables=(wanted("messages", rule),)).tables[0]
+    assert failed.status is Status.FAILED
+    assert str(failed.error).endswith("Give --columns as before, or `cio-replicate drop messages` and sync it anew.")
+    assert _ask(tmp_path, "SELECT count(type) FROM customerio.messages") == [(before,)]
+
+
 def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tmp_path: Path) -> None:
     """Of a table that is not read now, the rules must be those by which it was copied; by them it is erased too."""
     people, renamed = wanted("customers"), wanted("messages", "messages:rename=customer_identifiers__cio_id:person")

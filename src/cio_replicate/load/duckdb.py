@@ -22,7 +22,7 @@ from cio_replicate.load.sql import AS_IT_IS, Staging
 from cio_replicate.load.store import Shape
 from cio_replicate.settings.modes import Mode, as_shown
 from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import Column, Table
+from cio_replicate.tables.declare import Column, ColumnType, Table
 from cio_replicate.tables.system import (
     CHANGE_COLUMNS,
     CHANGES_SUFFIX,
@@ -269,6 +269,7 @@ class DuckDBDestination(DuckDBFile):
                 f"{self.dataset}.{name} exists in {self.file} and was not made by cio-replicate.",
                 "Choose another --dataset, or move that table away.",
             )
+        _require_place(batch, there)
         had_versions = "_cio_is_current" in there
         if had_versions and not treatment.versions:
             ended = self._count(self._run(sql_modes.count_ended(self._name(name))))
@@ -296,6 +297,21 @@ class DuckDBDestination(DuckDBFile):
             if column.name not in there:
                 for statement in sql.add(target, column):
                     self._run(statement)
+
+
+def _require_place(batch: Batch, there: Mapping[str, str]) -> None:
+    """Raise LoadError when rules for columns want in a table that is there what it cannot take."""
+    name, folded = batch.table.name, {one.casefold(): one for one in there}
+    fix = f"Give --columns as before, or `cio-replicate drop {name}` and sync it anew."
+    for column in batch.columns:
+        same = folded.get(column.name.casefold(), column.name)
+        if same != column.name:
+            raise LoadError(f"The copy of {name} has a column {same}, and cannot have {column.name} beside it.", fix)
+        kind = sql.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
+        if column.type is ColumnType.STRING and kind not in (ColumnType.STRING, ColumnType.JSON):
+            raise LoadError(
+                f"The column {column.name} of {name} is to hold text now, and is of the type {kind} in the copy.", fix
+            )
 
 
 def _lacks_memory(error: duckdb.Error) -> bool:

@@ -14,6 +14,7 @@ from cio_replicate.load.destination import Destination
 from cio_replicate.load.open import destination_at
 from cio_replicate.replication.report import Status
 from cio_replicate.settings.address import destination as address
+from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.settings.naming import naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -119,6 +120,16 @@ def test_a_rule_that_a_copy_cannot_follow_says_what_to_do(rule: str, simulator: 
     assert failed.status is Status.FAILED
     assert str(failed.error).endswith("Give --columns as before, or `cio-replicate drop messages` and sync it anew.")
     assert _ask(tmp_path, "SELECT count(type) FROM customerio.messages") == [(before,)]
+
+
+def test_what_was_copied_before_a_rule_is_told_to_stay(simulator: Simulator, tmp_path: Path) -> None:
+    """A column that is excluded later is empty in rows that are read again; the report says that versions keep it."""
+    history = {"campaigns": Treatment(Mode.HISTORY)}
+    sync(simulator, tmp_path, tables=(wanted("campaigns"),), treatments=history)
+    report = sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),), treatments=history)
+    left = _ask(tmp_path, "SELECT _cio_is_current, count(name) > 0 FROM customerio.campaigns GROUP BY 1 ORDER BY 1")
+    assert left == [(False, True), (True, False)]
+    assert any("keep what they held, until you `drop` the table" in note for note in report.notes)
 
 
 def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tmp_path: Path) -> None:

@@ -245,5 +245,8 @@ def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Position | 
         position = starting.get(table.name)
         if position is not None and position.rules != table.rules:
             starting[table.name] = None
-            told.append(f"{table.name}: the rules for its columns are not those of the last run, so it is read anew.")
+            told.append(
+                f"{table.name}: the rules for its columns are not those of the last run, so it is read anew. Rows that "
+                "are not read again, older versions and noted changes keep what they held, until you `drop` the table."
+            )
     return told

@@ -172,6 +172,17 @@ def test_preview_shows_rows_and_writes_nothing(table: str, folder: Path, url: st
     assert list(folder.iterdir()) == []
 
 
+def test_a_key_that_may_not_list_workspaces_verifies_all_else(folder: Path) -> None:
+    """People cannot be counted then, which is a note; the keys that were loaded are compared, and lists counted."""
+    spec = WorkspaceSpec(messages=10, activities=10, people=20, hostile=False)
+    with Simulator(spec, token=TOKEN, denied=["workspaces"]) as simulator:
+        assert run(folder, *sync(simulator.url, "--tables=customers,topics")).code == 0
+        ended = run(folder, "verify", TO, *source(simulator.url))
+    assert ended.code == 0, ended
+    assert "2 tables, 1 proved, 1 consistent" in ended.out
+    assert "customers: It could not be counted at the source. The access token may not read" in ended.out
+
+
 def test_other_names_than_those_of_the_copy_are_refused(here: Path, url: str) -> None:
     """Sync, load, verify and resync write nothing; `status` says that it cannot count the rows."""
     before, names = (here / "copy.duckdb").read_bytes(), "--table-prefix=x_"

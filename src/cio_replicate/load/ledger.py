@@ -53,6 +53,10 @@ class Ledger:
         """Execute a statement."""
         return self._connection.execute(statement, list(values))
 
+    def column(self, query: str) -> pa.Array:
+        """The values of a query of one column."""
+        return self._connection.sql(query).to_arrow_table().column(0).combine_chunks()
+
     def take(self, table: str, rows: pa.RecordBatchReader, query: str = "SELECT * FROM taken") -> None:
         """Add rows to a table, by the names of their columns; `query` may make others of them, which it calls taken."""
         self._connection.register("taken", rows)

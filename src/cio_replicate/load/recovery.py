@@ -35,12 +35,12 @@ def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: i
             f"{KEY} VARCHAR, _cio_digest VARCHAR)"
         )
         ledger.take("noted_last", rows)
-        untrue = ledger.run(
+        untrue = ledger.column(
             f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
             "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
             "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
-        ).fetchall()
-    _remove(store, shape, pa.array([number for (number,) in untrue], pa.int64()))
+        )
+    _remove(store, shape, untrue)
 
 
 def take_back(store: Store, ledger: Ledger, pending: Pending, commits: int) -> None:
@@ -54,10 +54,10 @@ def take_back(store: Store, ledger: Ledger, pending: Pending, commits: int) -> N
         ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
         ledger.take("holding", rows)
         twice = f"SELECT {KEY} FROM holding GROUP BY {KEY} HAVING count(*) > 1"
-        untrue = ledger.run(
+        untrue = ledger.column(
             f"SELECT _cio_version FROM holding WHERE _cio_version = {KEY} || '@{commits + 1}' AND {KEY} IN ({twice})"
-        ).fetchall()
-    _remove(store, shape, pa.array([version for (version,) in untrue], pa.string()))
+        )
+    _remove(store, shape, untrue)
 
 
 def _remove(store: Store, shape: Shape, keys: pa.Array) -> None:

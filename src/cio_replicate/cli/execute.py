@@ -29,13 +29,14 @@ BEAT = 5.0  # seconds between signs of life in a log
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is replicated, from where and to where."""
+    """What is replicated, from where and to where; `cautions` are sentences to show beforehand."""
 
     connection: Connection
     destinations: tuple[Address, ...]
     dataset: str
     order: Order
     state_root: Path
+    cautions: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

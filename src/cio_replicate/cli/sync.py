@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from cio_replicate.base.clock import Clock, SystemClock
@@ -25,6 +26,7 @@ from cio_replicate.replication.planner import Order
 from cio_replicate.replication.report import Report, Status
 from cio_replicate.settings import connection as settings
 from cio_replicate.settings.modes import Mode
+from cio_replicate.settings.references import caution
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Reading
 
@@ -38,9 +40,8 @@ def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_lande
 
 def run(task: Task, clock: Clock, output: Output) -> int:
     """Execute a task once and tell its end; the exit code."""
-    for address in task.destinations:
-        for caution in address.cautions:
-            say(messages(), caution, "yellow")
+    for one in task.cautions:
+        say(messages(), one, "yellow")
     report = execute(task, clock, show_for(task, clock, output))
     tell_end(report, output)
     return report.exit_code
@@ -81,9 +82,15 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
     connection = connection_of(wanted.source, clock, wanted.since.start_date)
     names = names_of(wanted.source)
     chosen = tables_of(names, wanted.shaping)
+    addresses = addresses_of(copy.to if isinstance(copy, Copy) else [])
+    references = (one for one in (wanted.source.access_token_from, wanted.shaping.salt) if one is not None)
+    said = [
+        *(one for address in addresses for one in address.cautions),
+        *(caution(one, os.environ) for one in references),
+    ]
     return Task(
         connection=connection,
-        destinations=addresses_of(copy.to if isinstance(copy, Copy) else []),
+        destinations=addresses,
         dataset=settings.dataset(copy.dataset),
         order=Order(
             chosen,
@@ -96,6 +103,7 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
             others=tables_of((name for name in catalogue.names() if name not in names), wanted.shaping),
         ),
         state_root=state_root(copy.state_dir),
+        cautions=tuple(dict.fromkeys(one for one in said if one)),
     )
 
 

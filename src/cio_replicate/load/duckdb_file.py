@@ -17,6 +17,7 @@ from cio_replicate.landing.position import Position, from_text
 from cio_replicate.load import sql
 from cio_replicate.load.destination import Identity
 from cio_replicate.load.expected import Keys
+from cio_replicate.load.spilled import remove_left
 from cio_replicate.load.store import Shape
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.system import COPY, POSITIONS
@@ -218,6 +219,8 @@ class DuckDBFile:
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
         self._found = file_at(self.file)
+        if not self._read_only:
+            remove_left(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
         self._schema = f"{sql.quoted(str(database[0]))}.{sql.quoted(self.dataset)}" if database else self._schema

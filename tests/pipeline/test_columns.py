@@ -144,6 +144,28 @@ def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tm
     assert (report.status, report.erased) == (Status.COMPLETE, 1)
 
 
+def test_merged_people_are_told_by_their_hashes(simulator: Simulator, tmp_path: Path) -> None:
+    """Where `cio_id` is hashed, who was merged into whom is told as the people are called in the copy."""
+    tables = (
+        wanted("customers", "customers:hash=cio_id,identifiers__cio_id"),
+        wanted("activities", "activities:hash=customer_identifiers__cio_id"),
+    )
+    gone, stays, *_ = [key for key, _ in simulator.workspace.truth_items("customers")]
+    now = simulator.workspace.spec.now
+    sync(simulator, tmp_path, tables=tables, now=now)
+    entry = {"id": "01ZZMERGE", "type": "profile_merge", "timestamp": now + 60, "data": {"secondary": {"cio_id": gone}}}
+    simulator.workspace.put("activities", entry | {"customer_identifiers": {"cio_id": stays}})
+    simulator.workspace.delete("customers", gone)
+    sync(simulator, tmp_path, tables=tables, now=now + 120)
+    ((merged, into),) = _ask(
+        tmp_path, "SELECT cio_id, into_cio_id FROM customerio._cio_merges WHERE activity_id = '01ZZMERGE'"
+    )
+    people = "SELECT count(*) FROM customerio.customers WHERE _cio_deleted_at IS {0} NULL AND cio_id = '{1}'"
+    assert _ask(tmp_path, people.format("NOT", merged)) == [(1,)]
+    assert _ask(tmp_path, people.format("", into)) == [(1,)]
+    assert merged.startswith("h_")
+
+
 def test_renamed_columns_hold_what_they_held(simulator: Simulator, tmp_path: Path) -> None:
     """Other names for columns change no value, and a second run writes nothing."""
     sync(simulator, tmp_path, tables=(wanted("messages"),))

@@ -112,6 +112,17 @@ def test_plan_goes_by_the_copy_and_the_last_run(folder: Path, url: str) -> None:
     assert told["customers"]["changes"] < told["customers"]["full"]
 
 
+def test_plan_by_other_rules_for_columns_reads_anew(folder: Path, url: str) -> None:
+    """The rows of a table that the rules concern are all to be read, of another one those that are due."""
+    options = (f"--start-date={START}", f"--api-url={url}", "--to=duckdb:///copy.duckdb", "--max-rps=500", "--json")
+    assert run(folder, "sync", *options, "--tables=messages").code == 0
+    rows = []
+    for rules in ((), ("--columns=messages:exclude=recipient",)):
+        told = json.loads(run(folder, "plan", *options, "--tables=messages", *rules).out)
+        rows.append(told["tables"][0]["rows"])
+    assert rows[0] < rows[1]
+
+
 def test_plan_with_a_wrong_key_is_refused(folder: Path, url: str) -> None:
     """Without access there is nothing to go by."""
     ended = run(folder, "plan", f"--start-date={START}", f"--api-url={url}", "--max-rps=500", token="wrong")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.cli.summary import remarks, sentence
+from cio_replicate.replication.proof import Proof, Verdict
 from cio_replicate.replication.report import BudgetReport, Report, Status, TableReport
 
 
@@ -35,3 +36,12 @@ def test_what_429_cost_is_told_when_it_was_worth_it() -> None:
         "Others use the API's limit too: backing off after 429 took 42 s, 43% of the reading."
     ]
     assert list(remarks(_report(little))) == list(remarks(_report(None))) == []
+
+
+def test_why_a_table_is_unproved_is_told() -> None:
+    """Of a table that is complete; of one that is not, its error tells more."""
+    report = _report(None)
+    report.tables[0].proof = Proof(verdict=Verdict.UNPROVED, why="Not enough is known.")
+    assert list(remarks(report)) == ["messages: Not enough is known."]
+    report.tables[0].status, report.tables[0].error = Status.FAILED, "It failed."
+    assert list(remarks(report)) == ["messages: It failed."]

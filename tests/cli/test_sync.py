@@ -155,3 +155,16 @@ def _wait_for(stream: IO[str] | None, text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"the command ended without saying {text!r}")
+
+
+def test_a_secret_that_every_user_may_read_is_warned_of(folder: Path, url: str) -> None:
+    """A file that holds the access token or the salt; the run goes on, and shows neither."""
+    for name, text in (("token", TOKEN), ("salt", "marked-salt-0123456789")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o644)
+    kept = ("--access-token-from=file:token", "--salt=file:salt", "--columns=segments:hash=name")
+    ended = run(folder, *sync(url, "--tables=segments", *kept), token=None)
+    assert ended.code == 0, ended
+    assert [f"The file {name} holds a secret" in ended.err for name in ("token", "salt")] == [True, True]
+    assert TOKEN not in ended.out + ended.err
+    assert "marked-salt" not in ended.out + ended.err

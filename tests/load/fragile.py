@@ -20,6 +20,7 @@ class FragileStore:
 
     def __init__(self, store: Store, lives: int, *, late: bool = False) -> None:
         self.rows_at_once = store.rows_at_once
+        self.whole_edits = store.whole_edits
         self.writes: list[str] = []
         self._store = store
         self._lives = lives

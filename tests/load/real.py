@@ -28,7 +28,7 @@ class RealCopy:
         self._address = destination(where.to, {**os.environ, **where.variables})
         self._dataset = where.dataset
         self._folder = folder / "working"
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._ledger = folder / "ledger.duckdb"
 
     def open(self, around: Callable[[Store], Store] = alone) -> Destination:

@@ -75,6 +75,14 @@ def test_a_missing_column_holds_nothing(filled: Destination, pages: Pages) -> No
     assert filled.find(pages.fields.table, ["none", "id", "it's"], keys=["1"]) == [(None, 1, None)]
 
 
+def test_rows_are_found_by_a_text(filled: Destination, pages: Pages) -> None:
+    """Those that have one of several; a column that is not copied has none of them, nor does a table without it."""
+    table = pages.fields.table
+    assert sorted(filled.find(table, ["id"], among=("name", ["a", "c", "x"]))) == [(1,), (3,)]
+    assert filled.find(table, ["id"], among=("none", ["a"])) == []
+    assert filled.find(table, ["id"], after=("none", AT)) == []
+
+
 def test_rows_are_counted_by_a_moment(filled: Destination, pages: Pages) -> None:
     """Both ends belong to the span; deleted rows do not count."""
     table = pages.fields.table

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.load.destination import Changes
+from cio_replicate.load.destination import Changes, Destination
 from cio_replicate.load.merge import COMPARED_AT_ONCE
-from tests.load.copies import COPIES, Copy, tried
+from cio_replicate.load.store import Condition, Shape, Store
+from tests.load.copies import COPIES, Copy, TwinCopy, tried
+from tests.load.copying import alone
 from tests.load.mode_model import TREATMENTS, Page, Step, Value
 from tests.load.pages import AT, Pages, close
 from tests.load.played import TABLE, Play
+from tests.load.twin import TwinStore
 
 Fields = Mapping[str, Value]
 V: Fields = {"name": "v", "created": 1_700_000_000}
@@ -212,3 +216,37 @@ def test_any_steps_in_any_modes(kind: str, moves: list[tuple[Step, str]], histor
         for step, name in moves:
             play.play(step, treatment=TREATMENTS[name])
         play.play(*history, treatment=TREATMENTS["history"])
+
+
+class NarrowStore(TwinStore):
+    """A store that takes three rows at once; `asked` are the numbers of keys that it was asked for together."""
+
+    rows_at_once = 3
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.asked: list[int] = []
+
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+        """Rows for which all conditions hold."""
+        self.asked += [len(one.value) for one in conditions if isinstance(one.value, list)]
+        return super().read(shape, columns, conditions)
+
+
+@pytest.mark.parametrize("mode", ["apply", "changes", "history", "changes-hard"])
+def test_any_number_of_rows_can_go_at_once(tmp_path: Path, mode: str) -> None:
+    """A store is asked for no more of them at once than it takes, however many there are."""
+    copy, stores = TwinCopy(tmp_path), list[NarrowStore]()
+
+    class Narrow(TwinCopy):
+        def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+            def narrow(_store: Store) -> Store:
+                stores.append(NarrowStore(copy.file))
+                return around(stores[-1])
+
+            return super().open(narrow)
+
+    rows: list[Fields] = [{"id": key, "name": "a"} for key in range(1, 9)]
+    play = Play(Narrow(tmp_path), tmp_path)
+    play.play(Step([Page(rows)]), Step([Page(rows[:1])]), treatment=TREATMENTS[mode])
+    assert [number for store in stores for number in store.asked] == [3, 3, 1]

@@ -204,6 +204,20 @@ def test_a_row_that_somebody_removed_is_missed(tmp_path: Path, kind: str, treatm
         destination.close()
 
 
+@pytest.mark.parametrize("kind", ["duckdb", "twin"])
+def test_rows_that_a_killed_run_spilled_do_not_stay(tmp_path: Path, kind: str) -> None:
+    """What DuckDB wrote beside its file for want of memory is removed by the next run; what is not DuckDB's stays."""
+    copy = COPIES[kind](tmp_path)
+    folder = tmp_path / ("copy.duckdb.tmp" if kind == "duckdb" else "ledger.duckdb.tmp")
+    Play(copy, tmp_path).play(BASE, treatment=Treatment())
+    folder.mkdir()
+    (folder / "duckdb_temp_1_0_storage_DEFAULT-0.tmp").write_bytes(b"rows")
+    (folder / "mine").write_bytes(b"")
+    pages = Pages(tmp_path / "more")
+    copy.write(pages.batch(pages.land({"id": 9})))
+    assert [one.name for one in folder.iterdir()] == ["mine"]
+
+
 def unchanged(folder: Path, rows: int) -> tuple[float, float]:
     """Load a list and load it again, which must write nothing but the position; seconds and CPU seconds of that."""
     pages = Pages(folder / "pages")

@@ -20,6 +20,7 @@ class TwinStore:
     """Tables in a DuckDB file; `writes` are the names of the tables that were written."""
 
     rows_at_once = 100_000
+    whole_edits = True
 
     def __init__(self, file: Path) -> None:
         self._file = file

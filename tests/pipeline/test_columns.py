@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.load.destination import Destination
+from cio_replicate.load.open import destination_at
 from cio_replicate.replication.report import Status
+from cio_replicate.settings.address import destination as address
+from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.settings.naming import naming
 from cio_replicate.settings.schema_changes import SchemaChanges
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -88,6 +94,76 @@ def test_a_column_that_is_excluded_later_is_emptied(simulator: Simulator, tmp_pa
     sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),))
     assert before[0][0] > 0
     assert _ask(tmp_path, "SELECT count(name) FROM customerio.campaigns") == [(0,)]
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "parquet"])
+def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_path: Path) -> None:
+    """A later run that gives it another name is refused, since rows would be left behind; the first name goes on."""
+
+    def to() -> Destination:
+        return destination_at(address(f"{kind}:///{tmp_path}/copy.duckdb"), "customerio", tmp_path)
+
+    before = sync(simulator, tmp_path, tables=(wanted("messages"),), to=to).tables[0]
+    with pytest.raises(SettingsError, match="is called messages in the copy, and would be called X_MESSAGES"):
+        sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("x_", "", "upper")),), to=to)
+    again = sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("", "c_")),), to=to)
+    assert (again.status, again.tables[0].inserted) == (Status.COMPLETE, 0)
+    assert again.tables[0].proof is not None
+    assert again.tables[0].proof.rows == before.inserted
+
+
+@pytest.mark.parametrize("rule", ["messages:hash=campaign_id", "messages:rename=type:TYPE"])
+def test_a_rule_that_a_copy_cannot_follow_says_what_to_do(rule: str, simulator: Simulator, tmp_path: Path) -> None:
+    """A number cannot become text, nor a name change its case only: the table fails, and keeps its rows."""
+    before = sync(simulator, tmp_path, tables=(wanted("messages"),)).tables[0].inserted
+    failed = sync(simulator, tmp_path, tables=(wanted("messages", rule),)).tables[0]
+    assert failed.status is Status.FAILED
+    assert str(failed.error).endswith("Give --columns as before, or `cio-replicate drop messages` and sync it anew.")
+    assert _ask(tmp_path, "SELECT count(type) FROM customerio.messages") == [(before,)]
+
+
+def test_what_was_copied_before_a_rule_is_told_to_stay(simulator: Simulator, tmp_path: Path) -> None:
+    """A column that is excluded later is empty in rows that are read again; the report says that versions keep it."""
+    history = {"campaigns": Treatment(Mode.HISTORY)}
+    sync(simulator, tmp_path, tables=(wanted("campaigns"),), treatments=history)
+    report = sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),), treatments=history)
+    left = _ask(tmp_path, "SELECT _cio_is_current, count(name) > 0 FROM customerio.campaigns GROUP BY 1 ORDER BY 1")
+    assert left == [(False, True), (True, False)]
+    assert any("keep what they held, until you `drop` the table" in note for note in report.notes)
+
+
+def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """Of a table that is not read now, the rules must be those by which it was copied; by them it is erased too."""
+    people, renamed = wanted("customers"), wanted("messages", "messages:rename=customer_identifiers__cio_id:person")
+    sync(simulator, tmp_path, tables=(people, renamed))
+    gone = json.loads(bytes(next(iter(simulator.workspace.truth("customers")))))["cio_id"]
+    simulator.workspace.delete("customers", str(gone))
+    with pytest.raises(SettingsError, match="could not find rows of messages"):
+        sync(simulator, tmp_path, tables=(people,), erase=True, others=(wanted("messages"),))
+    report = sync(simulator, tmp_path, tables=(people,), erase=True, others=(renamed,))
+    assert (report.status, report.erased) == (Status.COMPLETE, 1)
+
+
+def test_merged_people_are_told_by_their_hashes(simulator: Simulator, tmp_path: Path) -> None:
+    """Where `cio_id` is hashed, who was merged into whom is told as the people are called in the copy."""
+    tables = (
+        wanted("customers", "customers:hash=cio_id,identifiers__cio_id"),
+        wanted("activities", "activities:hash=customer_identifiers__cio_id"),
+    )
+    gone, stays, *_ = [key for key, _ in simulator.workspace.truth_items("customers")]
+    now = simulator.workspace.spec.now
+    sync(simulator, tmp_path, tables=tables, now=now)
+    entry = {"id": "01ZZMERGE", "type": "profile_merge", "timestamp": now + 60, "data": {"secondary": {"cio_id": gone}}}
+    simulator.workspace.put("activities", entry | {"customer_identifiers": {"cio_id": stays}})
+    simulator.workspace.delete("customers", gone)
+    sync(simulator, tmp_path, tables=tables, now=now + 120)
+    ((merged, into),) = _ask(
+        tmp_path, "SELECT cio_id, into_cio_id FROM customerio._cio_merges WHERE activity_id = '01ZZMERGE'"
+    )
+    people = "SELECT count(*) FROM customerio.customers WHERE _cio_deleted_at IS {0} NULL AND cio_id = '{1}'"
+    assert _ask(tmp_path, people.format("NOT", merged)) == [(1,)]
+    assert _ask(tmp_path, people.format("", into)) == [(1,)]
+    assert merged.startswith("h_")
 
 
 def test_renamed_columns_hold_what_they_held(simulator: Simulator, tmp_path: Path) -> None:

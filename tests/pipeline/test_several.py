@@ -22,9 +22,11 @@ from cio_replicate.load.store import Edit
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.settings.again import RECENT_DAYS
+from cio_replicate.settings.columns import column_rules
 from cio_replicate.settings.modes import Mode, Treatment
 from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import table
+from cio_replicate.tables.choose import chosen
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences, truth
@@ -122,6 +124,22 @@ def test_a_destination_that_comes_later_gets_everything(tmp_path: Path) -> None:
         sync(simulator, tmp_path, to=lambda: several(tmp_path, *TWO, "c"), state="three", start=start)
     one, another = (_positions(tmp_path, name) for name in ("a", "c"))
     assert one["messages"] < another["messages"] == start
+
+
+def test_one_that_was_filled_by_other_rules_is_filled_anew(tmp_path: Path) -> None:
+    """Whichever is behind, no copy keeps values that the rules of this run take away."""
+    only = (table("messages"),)
+    masked = (chosen(only[0], column_rules(["messages:mask=subject"], None, {"messages": ["subject"]})["messages"]),)
+    with Simulator(SPEC) as simulator:
+        now = simulator.workspace.now
+        sync(simulator, tmp_path, tables=masked, to=lambda: several(tmp_path, "a"), state="one", now=now)
+        sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, "b"), state="another", now=now + DAY)
+        report = sync(simulator, tmp_path, tables=masked, to=lambda: several(tmp_path, *TWO), now=now + 2 * DAY)
+    assert report.status is Status.COMPLETE
+    for name in TWO:
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            subjects = connection.execute("SELECT DISTINCT subject FROM customerio.messages").fetchall()
+        assert {subject for (subject,) in subjects} <= {None, "", "***"}, name
 
 
 def _positions(folder: Path, name: str) -> dict[str, int]:
@@ -223,11 +241,13 @@ def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -
 
 def test_the_proof_is_that_of_the_worst_and_names_it(tmp_path: Path) -> None:
     """A row that somebody took from one copy makes the table short, and it is said in which."""
-    only = (table("segments"),)
+    only = (table("messages"),)
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
         with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
-            connection.execute("DELETE FROM customerio.segments WHERE id = 2")
+            connection.execute(
+                "DELETE FROM customerio.messages WHERE id = (SELECT arg_min(id, created) FROM customerio.messages)"
+            )
         proof = sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO)).tables[0].proof
     assert proof is not None
     assert proof.verdict is Verdict.SHORT

@@ -52,9 +52,12 @@ def test_other_keys_make_it_short() -> None:
 
 
 def test_keys_that_were_not_read_back_are_not_compared() -> None:
-    """Where they were only counted, nothing is claimed of them."""
-    proof = judged(Keys(10), source=Count(10, LIST), counted_only=True)
-    assert (proof.verdict, proof.digest) == (Verdict.PROVED, "")
+    """Where they were only counted, nothing is claimed of them, and `verify` is named; a number that differs shows."""
+    for source in (Count(10, LIST), None):
+        proof = judged(Keys(10), source=source, counted_only=True)
+        assert (proof.verdict, proof.digest, "`cio-replicate verify`" in proof.why) == (Verdict.UNPROVED, "", True)
+    assert judged(Keys(9), counted_only=True).verdict is Verdict.SHORT
+    assert judged(Keys(10), source=Count(12, LIST), counted_only=True).verdict is Verdict.SHORT
 
 
 def test_a_table_that_was_not_read_to_its_end_is_unproved() -> None:

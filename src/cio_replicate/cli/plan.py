@@ -69,7 +69,12 @@ def plan(wanted: Wanted, output: AsJson) -> int:
     addresses = addresses_of((copy.to or []) if isinstance(copy, MaybeCopy) else [])
     dataset = settings.dataset(copy.dataset)
     with _past(addresses, dataset, state_root(copy.state_dir), tables) as past:
-        again = {name: at for name, at in past.positions.items() if not _is_read_whole(treatments.get(name))}
+        by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read anew
+        again = {
+            name: at
+            for name, at in past.positions.items()
+            if not _is_read_whole(treatments.get(name)) and by_rules.get(name) == at.rules
+        }
         made = asyncio.run(_plan(connection, tables, replace(past, positions=again), rules, clock))
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(made), indent=2).decode())

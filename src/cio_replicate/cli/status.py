@@ -21,6 +21,7 @@ from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.execution.assemble import addresses_of, state_root, tables_of
 from cio_replicate.execution.task import folder_of
 from cio_replicate.load.open import destinations_at
+from cio_replicate.replication.names import other_name
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.report import Report, iso
 from cio_replicate.settings import connection as settings
@@ -30,13 +31,18 @@ from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Table
 
 NEWEST_RUNS, LOOKED_AT = 5, 20
+OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 ROOMY = 100  # columns of a terminal that leave room for everything
 
 
 class TableStatus(msgspec.Struct, kw_only=True):
-    """How far a table is. Times are ISO 8601 in UTC; null what is not known."""
+    """How far a table is. Times are ISO 8601 in UTC; null what is not known.
+
+    `called`: its name in the copy where that is another one, so that its rows cannot be counted.
+    """
 
     name: str
+    called: str | None = None
     rows: int | None = None
     start: str | None = None
     through: str | None = None
@@ -92,7 +98,10 @@ def _look(
     try:
         found.exists = copy.look() is not None
         positions = copy.positions() if found.exists else {}
-        counts = {table.name: copy.live(table) for table in tables if table.name in positions}
+        called = {table.name: other_name(table, positions.get(table.name)) for table in tables}
+        counts = {
+            table.name: copy.live(table) for table in tables if table.name in positions and not called[table.name]
+        }
     except DestinationUnavailableError as error:
         found.problem = str(error)
         return
@@ -103,6 +112,7 @@ def _look(
         if position is None:
             continue
         one = TableStatus(name=table.name, rows=counts.get(table.name), verdict=judged.get(table.name))
+        one.called = called[table.name] or None
         dated = table.start_date_column is not None
         one.start, one.through = iso(position.start) if dated else None, iso(position.through)
         one.latest = iso(position.latest) if position.latest is not None else None
@@ -117,6 +127,8 @@ def _print(console: Console, found: CopyStatus) -> None:
         console.print()
     elif found.tables:
         console.print(_positions(found.tables, roomy=console.width >= ROOMY))
+        if any(one.called for one in found.tables):
+            say(console, "Rows are not counted of tables that have other names in the copy. " + OTHER_NAMES)
         console.print()
     elif not found.runs:
         say(console, "Nothing has been copied here yet: `cio-replicate sync` does it.")

@@ -99,6 +99,8 @@ def remarks(report: Report) -> Iterable[str]:
     for table in report.tables:
         if table.error is not None:
             yield f"{table.name}: {table.error}"
+        elif table.proof is not None and table.proof.verdict is Verdict.UNPROVED and table.status is Status.COMPLETE:
+            yield f"{table.name}: {table.proof.why}"
         for note in table.notes:
             yield f"{table.name}: {note}"
         if table.misfits:

@@ -28,9 +28,8 @@ def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_lande
 
 def run(task: Task, clock: Clock, output: Output) -> int:
     """Execute a task once and tell its end; the exit code."""
-    for address in task.destinations:
-        for caution in address.cautions:
-            say(messages(), caution, "yellow")
+    for one in task.cautions:
+        say(messages(), one, "yellow")
     report = execute(task, clock, show_for(task, clock, output))
     tell_end(report, output)
     return report.exit_code

@@ -13,7 +13,7 @@ import msgspec
 from rich.table import Table as Grid
 
 from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
 from cio_replicate.base.words import counted, number
 from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson
@@ -35,6 +35,7 @@ from cio_replicate.load.nowhere import Nowhere
 from cio_replicate.load.open import destinations_at
 from cio_replicate.load.several import missing_in
 from cio_replicate.replication.estimate import people_by_workspace
+from cio_replicate.replication.names import require_same_names
 from cio_replicate.replication.planner import Order
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.prove import Prover
@@ -68,6 +69,7 @@ def verify(copy: Copy, source: Source, looks: Looks, most_requests: int, output:
             missing = [name or addresses[0].shown for name in missing_in(destination)]
             if missing:
                 raise SettingsError(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
+            require_same_names(destination, tables)
             copied = _copied(destination, tables)
             reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
             people: list[int] = []
@@ -138,14 +140,23 @@ async def _count(
             order = Order(tuple(one for one in chosen if positions[one.name].start == start), start, prove=False)
             with tempfile.TemporaryDirectory() as folder, StateFolder(Path(folder) / "count") as held:
                 found += (await Run(order, client, Nowhere(), held, clock, lambda _: None).execute()).tables
-        people += await people_by_workspace(client) if count_people else []
+        if count_people:
+            try:
+                people += await people_by_workspace(client)
+            except (ForbiddenError, ReadError) as error:
+                _note_uncounted([by_name[one.name] for one in copied if one.reading is Reading.PEOPLE], str(error))
         requests = client.totals.requests
     for one in found:
         report = by_name[one.name]
         report.listed, report.left_out, report.requests = one.listed, one.left_out, one.requests
         if one.status is not Status.COMPLETE:
-            report.notes.append(f"It could not be counted at the source. {one.error or ''}".strip())
+            _note_uncounted([report], one.error or "")
     return requests
+
+
+def _note_uncounted(reports: Sequence[TableReport], error: str) -> None:
+    for report in reports:
+        report.notes.append(f"It could not be counted at the source. {error}".strip())
 
 
 def _print(found: Verified) -> None:

@@ -54,8 +54,11 @@ def names_of(source: Source) -> tuple[str, ...]:
 
 
 def names_among(given: Iterable[str]) -> tuple[str, ...]:
-    """The names of tables that were given one by one, each once; all of them if none was. Raises SettingsError."""
-    names, every = dict.fromkeys(one for text in given for one in text.split(",") if one), catalogue.names()
+    """The names of tables that were given one by one, each once; all of them if none was. Raises SettingsError.
+
+    An empty name, such as that of a variable which is not set, is refused: it does not mean all tables.
+    """
+    names, every = dict.fromkeys(one.strip() for text in given for one in text.split(",")), catalogue.names()
     for name in names:
         if name not in every:
             near = difflib.get_close_matches(name, every, 1)

@@ -115,9 +115,8 @@ def _executed(ordered: Ordered, clock: Clock, teller: Teller) -> Report:
         now = iso(clock.now())
         return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=str(error))
     teller.begin([table.name for table in task.order.tables])
-    for address in task.destinations:
-        for caution in address.cautions:
-            teller.say(caution)
+    for caution in task.cautions:
+        teller.say(caution)
     return execute(task, clock, teller)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,19 +26,21 @@ from cio_replicate.settings.connection import Connection
 from cio_replicate.settings.destinations import Address
 from cio_replicate.settings.groups import Copy, Wanted
 from cio_replicate.settings.modes import Mode
+from cio_replicate.settings.references import caution
 from cio_replicate.tables import catalogue
 from cio_replicate.tables.declare import Reading
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is replicated, from where and to where."""
+    """What is replicated, from where and to where; `cautions` are sentences to show beforehand."""
 
     connection: Connection
     destinations: tuple[Address, ...]
     dataset: str
     order: Order
     state_root: Path
+    cautions: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -56,9 +59,15 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
     connection = connection_of(wanted.source, clock, wanted.since.start_date)
     names = names_of(wanted.source)
     chosen = tables_of(names, wanted.shaping)
+    addresses = addresses_of(copy.to if isinstance(copy, Copy) else [])
+    references = (one for one in (wanted.source.access_token_from, wanted.shaping.salt) if one is not None)
+    said = [
+        *(one for address in addresses for one in address.cautions),
+        *(caution(one, os.environ) for one in references),
+    ]
     return Task(
         connection=connection,
-        destinations=addresses_of(copy.to if isinstance(copy, Copy) else []),
+        destinations=addresses,
         dataset=settings.dataset(copy.dataset),
         order=Order(
             chosen,
@@ -71,6 +80,7 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
             others=tables_of((name for name in catalogue.names() if name not in names), wanted.shaping),
         ),
         state_root=state_root(copy.state_dir),
+        cautions=tuple(dict.fromkeys(one for one in said if one)),
     )
 
 

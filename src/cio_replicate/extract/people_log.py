@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -74,20 +74,22 @@ class Departure:
     entry: str
 
 
-def departure(entry: Entry, key: str, data: str | None) -> Departure | None:
+def departure(
+    entry: Entry, key: str, data: str | None, as_copied: Callable[[str], str] = lambda name: name
+) -> Departure | None:
     """Who is gone by an entry of the log; None where it does not tell.
 
     Whom it names is deleted by `profile_delete`. Of `profile_merge` the API's description has no more than the name:
     in its `data` the one who was merged is called `secondary` and the one who stays `primary`, as where merges are
     asked for, and whoever is not there is the one whom the entry names. Where neither is there, nobody is known to be
-    gone.
+    gone. `as_copied` makes of a `cio_id` in `data` what the copy has of it, such as a hash, as the entry's own is.
     """
     named = entry.cio_id.removeprefix(PREFIX) if entry.cio_id else ""
     if entry.type == DELETED and named:
         return Departure(named, entry.at or 0, None, key)
     if entry.type != MERGED:
         return None
-    primary, secondary = _in(data, "primary"), _in(data, "secondary")
+    primary, secondary = (as_copied(one) if one else "" for one in (_in(data, "primary"), _in(data, "secondary")))
     gone, into = secondary or (named if primary else ""), primary or named
     return Departure(gone, entry.at or 0, into or None, key) if gone and gone != into else None
 

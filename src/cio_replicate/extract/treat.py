@@ -180,6 +180,11 @@ def hashed(raw: msgspec.Raw | bytes, start: hmac.HMAC) -> msgspec.Raw:
     return msgspec.Raw(f'"{HASH_PREFIX}{made.hexdigest()[:HASH_DIGITS]}"'.encode())
 
 
+def hashed_text(text: str, salt: Secret) -> str:
+    """The hash of a text, as `hashed` makes it."""
+    return _text.decode(hashed(_encode(text), hash_with(salt)))
+
+
 def masked(raw: msgspec.Raw | bytes) -> msgspec.Raw:
     """`***` for any value; an email address keeps its domain, as `***@example.com`. `null` and "" stay as they are."""
     text = _text_of(raw)

@@ -13,7 +13,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     replication key (or of the start date's column) seen. `whole`: when the last read began that left out nothing; in
     positions of earlier versions, whose reads never did, it is missing. `read`: the read that brought this position,
     so that two positions are the same only if one read made them. `rules`: the rules for columns and names by which it
-    was landed.
+    was landed. `target`: what the table is called in the copy; "" in positions of earlier versions.
     """
 
     read: str
@@ -22,6 +22,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     latest: int | None = None
     whole: int | None = None
     rules: str = ""
+    target: str = ""
 
     @property
     def last_whole(self) -> int:

@@ -120,10 +120,7 @@ class Compared:
 
     def merged(self) -> Edit:
         """What is to become of the table."""
-        gone = pa.array([], pa.string())
-        if self._removes_all:
-            rows = self._ledger.run(self._leaving()).fetchall()
-            gone = pa.array([key for (key,) in rows], pa.string())
+        gone = self._ledger.column(self._leaving()) if self._removes_all else pa.array([], pa.string())
         return self._ledger.edit(MAIN, self._shapes.main, gone)
 
     def enter(self) -> None:
@@ -164,17 +161,20 @@ class Compared:
         self.changes = Changes(every - there, there, int(gone))
 
     def _fetch(self, store: Store, keys: str) -> None:
-        """Bring in the store's rows of the keys of a query: whole ones, and of versions the current one."""
-        wanted = [key for (key,) in self._ledger.run(keys).fetchall()]
-        if not wanted:
-            return
-        conditions = [Condition(KEY, Is.IN, wanted)]
-        if self._batch.treatment.versions:
-            conditions.append(Condition("_cio_is_current", Is.TRUE))
-        shape = self._shapes.main
-        rows = store.read(shape, [column.name for column in shape.columns], conditions)
-        self._ledger.take(MAIN, rows)
+        """Bring in the store's rows of the keys of a query: whole ones, and of versions the current one.
+
+        No more are asked for at once than the store takes, since any number can be gone at once.
+        """
+        shape, step = self._shapes.main, store.rows_at_once
+        current = [Condition("_cio_is_current", Is.TRUE)] if self._batch.treatment.versions else []
+        self._ledger.run(
+            f"CREATE OR REPLACE TEMP TABLE fetched AS SELECT *, row_number() OVER () AS place FROM ({keys})"
+        )
+        for last in range(0, self._number("SELECT count(*) FROM fetched"), step):
+            some = self._ledger.column(f"SELECT {KEY} FROM fetched WHERE place > {last} AND place <= {last + step}")
+            conditions = [Condition(KEY, Is.IN, some.to_pylist()), *current]
+            self._ledger.take(MAIN, store.read(shape, [column.name for column in shape.columns], conditions))
 
     def _number(self, query: str) -> int:
-        row = self._ledger.run(query).fetchone()
-        return int(row[0]) if row else 0
+        ((number,),) = self._ledger.run(query).fetchall()
+        return int(number)

@@ -57,6 +57,7 @@ class DeltaStore:
 
     nul_allowed = True
     rows_at_once = 250_000  # about a full file (measured)
+    whole_edits = True
 
     def __init__(self, files: Files, options: Mapping[str, str], *, full: int = FULL) -> None:
         self._files = files

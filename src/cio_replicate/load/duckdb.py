@@ -23,7 +23,7 @@ from cio_replicate.load.sql import AS_IT_IS, Staging
 from cio_replicate.load.store import Shape
 from cio_replicate.settings.modes import Mode, as_shown
 from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import Column, Table
+from cio_replicate.tables.declare import Column, ColumnType, Table
 from cio_replicate.tables.system import (
     CHANGE_COLUMNS,
     CHANGES_SUFFIX,
@@ -55,15 +55,15 @@ class DuckDBDestination(DuckDBFile):
         there = self._columns(COPY)
         if there and "facts" not in there:  # a copy of an earlier version
             with self._usable():
-                self._run(f"ALTER TABLE {self._name(COPY)} ADD COLUMN facts JSON")
+                self._reshape(f"ALTER TABLE {self._name(COPY)} ADD COLUMN facts JSON")
         if not there:
             with self._usable(), self._transaction():
                 self._run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-                self._run(
+                self._reshape(
                     f"CREATE TABLE {self._name(COPY)} "
                     "(copy_id VARCHAR, created_at TIMESTAMPTZ, commits BIGINT, facts JSON)"
                 )
-                self._run(
+                self._reshape(
                     f"CREATE TABLE {self._name(POSITIONS)} "
                     "(table_name VARCHAR, position JSON, run_id VARCHAR, moved_at TIMESTAMPTZ)"
                 )
@@ -127,7 +127,7 @@ class DuckDBDestination(DuckDBFile):
         target, names = self._name(trial.trial_name()), [column.name for column in trial.COLUMNS]
         self._run("BEGIN")
         self._run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-        self._run(sql.create(target, trial.COLUMNS)[0])
+        self._reshape(sql.create(target, trial.COLUMNS)[0])
         for row in trial.ROWS:
             self._run(f"INSERT INTO {target} VALUES (?, ?, ?, ?)", list(row.values()))
         rows = self._run(f"SELECT {', '.join(names)} FROM {target}").fetchall()
@@ -163,13 +163,13 @@ class DuckDBDestination(DuckDBFile):
         """Remove the tables about the copy and its runs: it is no copy any more."""
         with self._usable(), self._transaction():
             for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
-                self._run(f"DROP TABLE IF EXISTS {self._name(name)}")
+                self._reshape(f"DROP TABLE IF EXISTS {self._name(name)}")
 
     def drop(self, table: Table) -> None:
         """Remove a table with its changes, and forget how far it was read."""
         with self._usable(), self._transaction():
             for name in (table.target, table.target + CHANGES_SUFFIX):
-                self._run(f"DROP TABLE IF EXISTS {self._name(name)}")
+                self._reshape(f"DROP TABLE IF EXISTS {self._name(name)}")
             self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [table.name])
             facts = self._facts()
             facts.expected.pop(table.name, None)
@@ -270,6 +270,7 @@ class DuckDBDestination(DuckDBFile):
                 f"{self.dataset}.{name} exists in {self.file} and was not made by cio-replicate.",
                 "Choose another --dataset, or move that table away.",
             )
+        _require_place(batch, there)
         had_versions = "_cio_is_current" in there
         if had_versions and not treatment.versions:
             ended = self._count(self._run(sql_modes.count_ended(self._name(name))))
@@ -285,18 +286,33 @@ class DuckDBDestination(DuckDBFile):
             if there and treatment.versions and not had_versions:
                 self._run(sql_modes.first_versions(self._name(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
-                self._run(f"ALTER TABLE {self._name(name)} DROP COLUMN {sql.quoted(column.name)}")
+                self._reshape(f"ALTER TABLE {self._name(name)} DROP COLUMN {sql.quoted(column.name)}")
         return left_columns(batch.columns, {one: sql.KINDS[kind] for one, kind in there.items() if kind in sql.KINDS})
 
     def _fit_table(self, name: str, columns: Sequence[Column]) -> None:
         """Make a table, or add the columns that it lacks."""
         target, there = self._name(name), self._columns(name)
         for statement in sql.create(target, columns) if not there else ():
-            self._run(statement)
+            self._reshape(statement)
         for column in columns if there else ():
             if column.name not in there:
                 for statement in sql.add(target, column):
-                    self._run(statement)
+                    self._reshape(statement)
+
+
+def _require_place(batch: Batch, there: Mapping[str, str]) -> None:
+    """Raise LoadError when rules for columns want in a table that is there what it cannot take."""
+    name, folded = batch.table.name, {one.casefold(): one for one in there}
+    fix = f"Give --columns as before, or `cio-replicate drop {name}` and sync it anew."
+    for column in batch.columns:
+        same = folded.get(column.name.casefold(), column.name)
+        if same != column.name:
+            raise LoadError(f"The copy of {name} has a column {same}, and cannot have {column.name} beside it.", fix)
+        kind = sql.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
+        if column.type is ColumnType.STRING and kind not in (ColumnType.STRING, ColumnType.JSON):
+            raise LoadError(
+                f"The column {column.name} of {name} is to hold text now, and is of the type {kind} in the copy.", fix
+            )
 
 
 def _lacks_memory(error: duckdb.Error) -> bool:

@@ -18,6 +18,7 @@ from cio_replicate.landing.position import Position, from_text
 from cio_replicate.load import sql
 from cio_replicate.load.destination import Identity
 from cio_replicate.load.expected import Keys
+from cio_replicate.load.spilled import remove_left
 from cio_replicate.load.store import Shape
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.system import COPY, POSITIONS
@@ -54,6 +55,7 @@ class DuckDBFile:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = sql.quoted(dataset)
         self._found: tuple[int, int] | None = None
+        self._seen_columns: dict[str, dict[str, str]] = {}
 
     def look(self) -> Identity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
@@ -158,6 +160,15 @@ class DuckDBFile:
             self._connection = None
 
     def _columns(self, table: str) -> dict[str, str]:
+        """The columns of a table with their types; none if it is not there.
+
+        They are remembered, since nobody else can change an open file, and to ask costs more than most statements.
+        """
+        if table not in self._seen_columns:
+            self._seen_columns[table] = self._asked_columns(table)
+        return self._seen_columns[table]
+
+    def _asked_columns(self, table: str) -> dict[str, str]:
         rows = self._run(
             "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
             "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
@@ -174,6 +185,11 @@ class DuckDBFile:
     def _run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         assert self._connection is not None, "look() or prepare() opens the file"  # noqa: S101 - a programmer's error
         return self._connection.execute(statement, list(values))
+
+    def _reshape(self, statement: str) -> None:
+        """Execute a statement that makes, changes or removes tables."""
+        self._seen_columns.clear()
+        self._run(statement)
 
     @contextmanager
     def _given(self, rows: pa.Table) -> Iterator[None]:
@@ -195,13 +211,14 @@ class DuckDBFile:
         self._run("BEGIN")
         try:
             yield
+            self._run("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):  # what broke the transaction may have broken the connection too
-                self._run("ROLLBACK")
+                self._reshape("ROLLBACK")
             raise
-        self._run("COMMIT")
 
     def _open(self) -> None:
+        self._seen_columns.clear()
         try:
             self._connection = duckdb.connect(
                 str(self.file),
@@ -219,6 +236,8 @@ class DuckDBFile:
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
         self._found = file_at(self.file)
+        if not self._read_only:
+            remove_left(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
         self._schema = f"{sql.quoted(str(database[0]))}.{sql.quoted(self.dataset)}" if database else self._schema

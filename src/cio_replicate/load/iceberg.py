@@ -86,6 +86,7 @@ class IcebergStore:
 
     nul_allowed = True
     rows_at_once = 250_000  # about a full file (measured)
+    whole_edits = True
 
     def __init__(self, tables: Tables, *, full: int = FULL) -> None:
         self._full = full

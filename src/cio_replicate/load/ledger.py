@@ -17,6 +17,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import LandingError
 from cio_replicate.load import sql
 from cio_replicate.load.expected import Keys
+from cio_replicate.load.spilled import folder_of, remove_left
 from cio_replicate.load.store import Edit, Shape
 from cio_replicate.tables.arrow import schema_for
 from cio_replicate.tables.declare import Column, ColumnType
@@ -52,6 +53,10 @@ class Ledger:
     def run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Execute a statement."""
         return self._connection.execute(statement, list(values))
+
+    def column(self, query: str) -> pa.Array:
+        """The values of a query of one column."""
+        return self._connection.sql(query).to_arrow_table().column(0).combine_chunks()
 
     def take(self, table: str, rows: pa.RecordBatchReader, query: str = "SELECT * FROM taken") -> None:
         """Add rows to a table, by the names of their columns; `query` may make others of them, which it calls taken."""
@@ -126,7 +131,7 @@ class Ledger:
                 config={
                     "memory_limit": MEMORY,
                     "threads": 1,
-                    "temp_directory": f"{self._file}.tmp",
+                    "temp_directory": str(folder_of(self._file)),
                     "preserve_insertion_order": False,
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
@@ -138,6 +143,7 @@ class Ledger:
                 "Mend its permissions or choose another --state-dir, then run again.",
             ) from None
         self._file.chmod(0o600)
+        remove_left(self._file)
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 

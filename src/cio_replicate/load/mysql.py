@@ -100,6 +100,7 @@ class MysqlPlace:
 
     dialect = DIALECT
     rows_at_once = 50_000
+    whole_edits = True
 
     def __init__(self, login: Login, dataset: str, described: str) -> None:
         self.dataset = dataset

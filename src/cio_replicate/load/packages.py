@@ -59,6 +59,7 @@ class PackagePlace:
 
     def __init__(self, warehouse: Warehouse, dataset: str, folder: Path, described: str) -> None:
         self.warehouse = warehouse
+        self.whole_edits = warehouse.whole_edits
         self.dataset = dataset
         self.described = described
         self._folder = folder / "dlt"

@@ -45,6 +45,7 @@ class ParquetStore:
 
     nul_allowed = True
     rows_at_once = 250_000  # at the first load nearly a full file, so that few are written twice (measured)
+    whole_edits = False
 
     def __init__(self, files: Files, *, full: int = FULL) -> None:
         self._files = files

@@ -20,6 +20,7 @@ class Place(Protocol):
 
     dialect: Dialect
     rows_at_once: int
+    whole_edits: bool  # as the store's
     described: str  # what messages call it, without any secret
 
     def connect(self) -> None:

@@ -84,6 +84,7 @@ class PostgresPlace:
 
     dialect = DIALECT
     rows_at_once = 100_000
+    whole_edits = True
 
     def __init__(self, uri: Secret, dataset: str, described: str) -> None:
         self.dataset = dataset

@@ -1,12 +1,15 @@
-"""What became of a commit that was broken off: which of the changes that it noted came true."""
+"""What became of a commit that was broken off: which of its changes came true, in the table and in what was noted."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pyarrow as pa
 
 from cio_replicate.load import sql_modes
 from cio_replicate.load.expected import Pending
 from cio_replicate.load.ledger import Ledger
+from cio_replicate.load.shapes import key_shape
 from cio_replicate.load.sql import KEY
 from cio_replicate.load.store import Condition, Edit, Is, Shape, Store
 from cio_replicate.tables.arrow import schema_for
@@ -32,11 +35,31 @@ def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: i
             f"{KEY} VARCHAR, _cio_digest VARCHAR)"
         )
         ledger.take("noted_last", rows)
-        untrue = ledger.run(
+        untrue = ledger.column(
             f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
             "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
             "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
-        ).fetchall()
-    if untrue:
-        nothing = schema_for(shape.columns).empty_table().to_reader()
-        store.write(Edit(shape, nothing, 0, pa.array([number for (number,) in untrue], pa.int64())))
+        )
+    _remove(store, shape, untrue)
+
+
+def take_back(store: Store, ledger: Ledger, pending: Pending, commits: int) -> None:
+    """Remove the versions of the commit after `commits` whose key still has the current version that was before.
+
+    For stores where an edit is not one commit: there a version may have begun though the one before has not ended.
+    """
+    shape = replace(key_shape(pending.target), key="_cio_version")
+    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Is.TRUE)])
+    with ledger.transaction():
+        ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
+        ledger.take("holding", rows)
+        twice = f"SELECT {KEY} FROM holding GROUP BY {KEY} HAVING count(*) > 1"
+        untrue = ledger.column(
+            f"SELECT _cio_version FROM holding WHERE _cio_version = {KEY} || '@{commits + 1}' AND {KEY} IN ({twice})"
+        )
+    _remove(store, shape, untrue)
+
+
+def _remove(store: Store, shape: Shape, keys: pa.Array) -> None:
+    if len(keys):
+        store.write(Edit(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))

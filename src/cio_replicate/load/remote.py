@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from cio_replicate.load.destination import About, Batch, Changes, Identity
 from cio_replicate.load.expected import Facts, Keys, Pending
 from cio_replicate.load.layout import as_it_is, fitted
 from cio_replicate.load.ledger import Ledger, keys_in
-from cio_replicate.load.recovery import settle
+from cio_replicate.load.lookup import conditions_of, moment
+from cio_replicate.load.recovery import settle, take_back
 from cio_replicate.load.shapes import (
     COPY_SHAPE,
     POSITION_SHAPE,
@@ -68,7 +68,7 @@ class RemoteDestination:
     def prepare(self, now: int) -> Identity:
         """Make the copy if there is none; settle a commit that was broken off."""
         if not self._read_row():
-            self._row = {"copy_id": uuid.uuid4().hex, "created_at": _moment(now), "commits": 0, "facts": None}
+            self._row = {"copy_id": uuid.uuid4().hex, "created_at": moment(now), "commits": 0, "facts": None}
             self._write_row(self._row["commits"])
         if self._facts.pending is not None:
             self._settle(self._facts.pending)
@@ -105,16 +105,17 @@ class RemoteDestination:
     ) -> list[tuple[Any, ...]]:
         """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
         shape = self._shape(table)
-        known = {column.name for column in shape.columns}
-        if (keys is not None and not keys) or (after is not None and after[0] not in known):
+        conditions = conditions_of(
+            shape,
+            keys=None if keys is None else [self._stored(key) for key in keys],
+            synced_since=synced_since,
+            after=after,
+            among=among,
+            live=self._live(table) if live else None,
+        )
+        if conditions is None:
             return []
-        conditions = [
-            *([Condition(sql.KEY, Is.IN, sorted({self._stored(key) for key in keys}))] if keys is not None else ()),
-            *([Condition("_cio_synced_at", Is.AT_LEAST, _moment(synced_since))] if synced_since is not None else ()),
-            *([Condition(after[0], Is.AT_LEAST, _moment(after[1]))] if after is not None else ()),
-            *([Condition(among[0], Is.IN, list(among[1]))] if among is not None else ()),
-            *([self._live(table)] if live else ()),
-        ]
+        known = {column.name for column in shape.columns}
         asked = [name for name in dict.fromkeys(columns) if name in known] or [sql.KEY]
         rows = self._store.read(shape, asked, conditions).read_all().to_pylist()
         return [tuple(self._given(name, row.get(name)) for name in columns) for row in rows]
@@ -123,7 +124,7 @@ class RemoteDestination:
         """How many rows that are not deleted have a moment in this column from `first` to `last`."""
         if column not in {one.name for one in self._shape(table).columns}:
             return 0
-        between = [Condition(column, Is.AT_LEAST, _moment(first)), Condition(column, Is.AT_MOST, _moment(last))]
+        between = [Condition(column, Is.AT_LEAST, moment(first)), Condition(column, Is.AT_MOST, moment(last))]
         return self._store.count(self._shape(table), [self._live(table), *between])
 
     def live(self, table: Table) -> int:
@@ -285,18 +286,21 @@ class RemoteDestination:
             "table_name": batch.table.name,
             "position": to_text(batch.close.position),
             "run_id": batch.run_id,
-            "moved_at": _moment(batch.close.at),
+            "moved_at": moment(batch.close.at),
         }
         self._store.write(edit_of(POSITION_SHAPE, [row]))
 
     def _settle(self, pending: Pending) -> None:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
-        ledger = self._held_ledger()
+        ledger, versions = self._held_ledger(), pending.table in self._facts.versions
         ledger.forget(pending.table)
-        keys = self._keys_named(pending.table, pending.target, versions=pending.table in self._facts.versions)
+        if versions and not self._store.whole_edits:
+            take_back(self._store, ledger, pending, self._row["commits"])
+        keys = self._keys_named(pending.table, pending.target, versions=versions)
         settle(self._store, ledger, keys, pending, self._row["commits"])
-        if ledger.live(keys) == pending.after:
-            self._facts.expected[pending.table] = pending.after
+        live = ledger.live(keys)
+        if live == pending.after or not self._store.whole_edits:  # some rows of it may be there, and nobody knows which
+            self._facts.expected[pending.table] = live
         self._facts.pending = None
         before = self._row["commits"]
         self._write_row(before + 1)
@@ -394,7 +398,3 @@ def edit_of(shape: Shape, rows: Sequence[Mapping[str, object]]) -> Edit:
     """An edit that puts a few rows in."""
     table = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
     return Edit(shape, table.to_reader(), len(table), pa.array([], pa.string()))
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

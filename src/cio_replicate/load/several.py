@@ -187,7 +187,7 @@ def _together(found: Sequence[Identity | None]) -> Identity:
 
 
 def _least(positions: Sequence[Position]) -> Position:
-    """What all of these positions cover."""
+    """What all of these positions cover; by rules that are nobody's where they came by different ones."""
     behind = min(positions, key=lambda one: one.through)
     latest = [one.latest for one in positions if one.latest is not None]
     return Position(
@@ -196,7 +196,8 @@ def _least(positions: Sequence[Position]) -> Position:
         through=behind.through,
         latest=min(latest) if len(latest) == len(positions) else None,
         whole=min(one.last_whole for one in positions),
-        rules=behind.rules,
+        rules="+".join(sorted({one.rules for one in positions})),
+        target=behind.target,
     )
 
 

@@ -54,6 +54,7 @@ class SqlitePlace:
 
     dialect = DIALECT
     rows_at_once = 50_000
+    whole_edits = True
 
     def __init__(self, file: Path, *, patience: float = PATIENCE) -> None:
         self.file = file

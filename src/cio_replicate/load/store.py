@@ -81,6 +81,7 @@ class Store(Protocol):
     """
 
     rows_at_once: int  # how many rows an edit should have at most, so that memory stays flat
+    whole_edits: bool  # whether an edit is one commit
 
     def accepts_name(self, name: str) -> bool:
         """Whether a column can have this name, to the letter."""
@@ -111,7 +112,8 @@ class Store(Protocol):
 
         The table is made when it is not there, and gets the columns that it lacks; columns that the shape does not
         have stay, with nulls in the rows that are written. One commit: after a kill at any moment the table holds the
-        edit or holds nothing of it, and readers see no other state either. Writing an edit twice changes nothing.
+        edit or holds nothing of it, and readers see no other state either. Without `whole_edits` it may hold some of
+        the edit's rows. Writing an edit twice changes nothing.
         """
         ...
 

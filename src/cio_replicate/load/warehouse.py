@@ -22,6 +22,7 @@ class WarehouseStore:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.rows_at_once = place.rows_at_once
+        self.whole_edits = place.whole_edits
         self.nul_allowed = place.dialect.nul_allowed
         self._known: dict[str, Columns] = {}
 

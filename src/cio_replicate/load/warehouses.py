@@ -43,6 +43,7 @@ class Warehouse:
     at_once: int = 2000
     longest_name: int = 120
     names_refused: frozenset[str] = frozenset()
+    whole_edits: bool = True  # whether dlt merges in one transaction there
 
 
 def warehouse_store(address: Address, dataset: str, folder: Path) -> WarehouseStore:
@@ -160,6 +161,7 @@ def _bigquery(address: Address) -> Warehouse:
         lambda dlt: dlt.bigquery(
             credentials=credentials, project_id=address.host, location=address.path, naming_convention=EXACT
         ),
+        whole_edits=False,
     )
 
 
@@ -183,7 +185,9 @@ def _databricks(address: Address) -> Warehouse:
         **_secrets(address, "client_secret"),
         **({"access_token": token} if token else {}),
     }
-    return _warehouse(address, lambda dlt: dlt.databricks(credentials=credentials, naming_convention=EXACT))
+    return _warehouse(
+        address, lambda dlt: dlt.databricks(credentials=credentials, naming_convention=EXACT), whole_edits=False
+    )
 
 
 def _clickhouse(address: Address) -> Warehouse:
@@ -193,7 +197,10 @@ def _clickhouse(address: Address) -> Warehouse:
         "secure": int(address.options.get("secure", "1")),
     }
     return _warehouse(
-        address, lambda dlt: dlt.clickhouse(credentials=credentials, naming_convention=EXACT), true="{} = true"
+        address,
+        lambda dlt: dlt.clickhouse(credentials=credentials, naming_convention=EXACT),
+        true="{} = true",
+        whole_edits=False,
     )
 
 
@@ -218,6 +225,7 @@ def _synapse(address: Address) -> Warehouse:
         address,
         lambda dlt: dlt.synapse(credentials=_odbc(address), naming_convention=EXACT),
         true="{} = 1",
+        whole_edits=False,
     )
 
 
@@ -233,6 +241,7 @@ def _athena(address: Address) -> Warehouse:
         ),
         staging=address.options.get("data"),
         table_format="iceberg",
+        whole_edits=False,
     )
 
 

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 import msgspec
 
 from cio_replicate.extract.people_log import DELETED, MERGED, PREFIX, Departure, Entry, alive_after, departure
+from cio_replicate.extract.treat import hashed_text
 from cio_replicate.load.destination import About, Batch, Destination
 from cio_replicate.load.shapes import record_shape
+from cio_replicate.settings.columns import Action
 from cio_replicate.settings.modes import Treatment
 from cio_replicate.tables.declare import Table
 from cio_replicate.tables.fields import Fields
 from cio_replicate.tables.system import ERASURES, KEY, MERGES
 
+_NAMED = ("customer_identifiers", "cio_id")  # where an entry of the log names a person
 _MERGES, _ERASURES = record_shape(MERGES), record_shape(ERASURES)
 
 
@@ -161,7 +164,7 @@ class GonePeople:
             self.log, columns, synced_since=synced_since, after=since, among=(kind, (DELETED, MERGED))
         )
         told = [
-            departure(Entry(type_, _seconds(moment), cio_id, None), str(entry), data)
+            departure(Entry(type_, _seconds(moment), cio_id, None), str(entry), data, self._as_copied)
             for type_, moment, cio_id, entry, data in rows
         ]
         return [one for one in told if one is not None]
@@ -172,9 +175,16 @@ class GonePeople:
         rows = self.copy.find(self.log, [kind, at, who], after=(at, since), among=(who, names))
         return [Entry(type_, _seconds(moment), cio_id, None) for type_, moment, cio_id in rows]
 
+    def _as_copied(self, cio_id: str) -> str:
+        """What the copy has of a person's `cio_id` that stands somewhere in the log: its hash where that is hashed."""
+        rules = self.log.redaction
+        if rules is None or rules.salt is None or rules.actions.get(_NAMED) is not Action.HASH:
+            return cio_id
+        return hashed_text(cio_id, rules.salt)
+
     def _log_columns(self) -> tuple[str, str, str]:
         name_of = self.log.name_of
-        return name_of("type"), name_of("timestamp"), name_of("customer_identifiers", "cio_id")
+        return name_of("type"), name_of("timestamp"), name_of(*_NAMED)
 
 
 def last_of(person: str, into: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from cio_replicate.landing.position import Position
 from cio_replicate.landing.read import Part, Read, Tally
 from cio_replicate.load.destination import Destination, Identity
 from cio_replicate.replication.loader import DAMAGED
+from cio_replicate.replication.names import require_same_names, require_same_rules
 from cio_replicate.replication.predict import Past, last_complete, predicted
 from cio_replicate.replication.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
 from cio_replicate.replication.report import Report, Status, TableReport, iso, read_report
@@ -88,6 +89,8 @@ class Planner:
         """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
         plan = Plan()
         identity = self._destination.look()
+        require_same_names(self._destination, self._order.tables)
+        require_same_rules(self._destination, self._order.others if self._order.erase else ())
         positions = self._destination.positions() if identity else {}
         log = next((one for one in self._order.tables if one.name == LOG), table_named(LOG))
         past = Past(self._destination if identity else None, positions, log=log)
@@ -244,5 +247,8 @@ def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Position | 
         position = starting.get(table.name)
         if position is not None and position.rules != table.rules:
             starting[table.name] = None
-            told.append(f"{table.name}: the rules for its columns are not those of the last run, so it is read anew.")
+            told.append(
+                f"{table.name}: the rules for its columns are not those of the last run, so it is read anew. Rows that "
+                "are not read again, older versions and noted changes keep what they held, until you `drop` the table."
+            )
     return told

@@ -15,6 +15,7 @@ from cio_replicate.landing.pages import different_keys
 from cio_replicate.landing.read import KeptRead
 from cio_replicate.load.destination import Batch, Changes, Close, Destination
 from cio_replicate.replication.loader import batch_of
+from cio_replicate.replication.names import require_same_names
 from cio_replicate.replication.proof import Verdict
 from cio_replicate.replication.prove import Prover, record_run
 from cio_replicate.replication.report import Report, Status, TableReport, iso, outcome
@@ -45,6 +46,7 @@ def reload(
     if missing:
         report.notes.append(f"Nothing is kept of {', '.join(missing)}.")
     destination.look()
+    require_same_names(destination, [table for table in tables if kept[table.name]])
     destination.prepare(int(began))
     record_run(destination, report, {})
     for table in tables:
@@ -58,7 +60,8 @@ def reload(
         report.notes.append(f"The proof could not be made. {error}")
     for done in report.tables:
         if done.proof is not None and done.proof.verdict is Verdict.SHORT:
-            done.status, done.error = Status.FAILED, f"The copy is not true. {done.proof.why}"
+            done.status = Status.FAILED
+            done.error = done.error or f"The copy is not true. {done.proof.why}"
     report.status = outcome(report.tables)
     report.ended, report.seconds = iso(clock.now()), round(clock.now() - began, 3)
     record_run(destination, report, {name: one.mode.value for name, one in treatments.items()})

@@ -103,6 +103,7 @@ def new_position(work: Work) -> Position:
         latest=max(latest, default=None),
         whole=read.began if read_whole(work) or base is None else base.last_whole,
         rules=work.table.rules,
+        target=work.table.target,
     )
 
 

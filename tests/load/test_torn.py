@@ -1,0 +1,99 @@
+"""Writes of several files of which a kill leaves some, and what the next run makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from cio_replicate.load.destination import Destination
+from cio_replicate.load.files import LocalFiles, NewFile
+from cio_replicate.load.parquet import ParquetStore
+from cio_replicate.load.remote import RemoteDestination
+from cio_replicate.load.store import Store
+from tests.load.copying import alone
+from tests.load.fragile import Killed
+from tests.load.mode_model import TREATMENTS, Page, Step
+from tests.load.played import TABLE, Play, opened
+from tests.load.real import RealCopy
+
+SMALL = 6000  # bytes; a file of these rows is full with the first
+
+
+def _named(name: str, *keys: int) -> list[Page]:
+    return [Page([{"id": key, "name": name} for key in keys])]
+
+
+#: Rows in two files, of each of which one is gone then; and what makes of each file another, and a third.
+BEFORE = (
+    Step(_named("a", 1, 2, 3), absence_deletes=False),
+    Step(_named("a", 4, 5, 6), absence_deletes=False),
+    Step(_named("a", 2, 3, 5, 6)),
+)
+AFTER = Step(_named("b", 1, 2, 4, 5, 7), absence_deletes=False)
+
+
+class MortalFiles(LocalFiles):
+    """A folder whose user is killed as a file of the table is to take its place, once some have."""
+
+    def __init__(self, root: Path, lives: int) -> None:
+        super().__init__(root)
+        self.lives = lives
+
+    def put(self, file: NewFile, *, exclusive: bool = False) -> int:
+        """Put the file, or die."""
+        if file.name.startswith(f"{TABLE.name}/"):
+            self.lives -= 1
+            if self.lives < 0:
+                raise Killed
+        return super().put(file, exclusive=exclusive)
+
+
+class SmallCopy(RealCopy):
+    """A copy in plain Parquet, a new file for each step; how many of its files take their place is bounded."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("parquet", folder)
+        self._root = folder / "lake" / "customerio"
+        self._root.parent.mkdir(exist_ok=True)
+        self.lives = 1000
+
+    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+        """A destination that has not looked yet."""
+        store = ParquetStore(MortalFiles(self._root, self.lives), full=SMALL)
+        return RemoteDestination(around(store), self._ledger, self._dataset, "a store")
+
+
+@pytest.mark.parametrize("mode", ["apply", "changes", "history"])
+def test_some_files_of_a_write(tmp_path: Path, mode: str) -> None:
+    """Whichever files a kill leaves, the write again ends as it would have ended, and the copy is proved."""
+    treatment = TREATMENTS[mode]
+    for lives in count():
+        folder = tmp_path / str(lives)
+        folder.mkdir()
+        copy = SmallCopy(folder)
+        play = Play(copy, folder)
+        play.play(*BEFORE, treatment=treatment)
+        batch = play.batch(AFTER, treatment)
+        copy.lives = lives
+        destination = opened(copy)
+        try:
+            destination.write(batch)
+        except Killed:
+            died = True
+        else:
+            died = False
+        destination.close()
+        copy.lives = 1000
+        play.modelled(AFTER, treatment)
+        destination = opened(copy)
+        assert destination.held(TABLE) == destination.expected(TABLE)
+        destination.write(batch)
+        play.prove(destination)
+        destination.close()
+        play.compare()
+        if not died:
+            break
+    assert lives == 3

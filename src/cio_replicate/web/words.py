@@ -98,7 +98,7 @@ def number(value: float | None) -> str:
     """A number with commas; whole ones without a fraction."""
     if value is None:
         return NONE
-    return f"{value:,}" if isinstance(value, int) or value == int(value) else f"{value:,.1f}"
+    return f"{int(value):,}" if value == int(value) else f"{value:,.1f}"
 
 
 def round_number(value: float | None) -> str:

@@ -71,10 +71,12 @@ def _require_task(kept: TaskSettings) -> None:
     if kept.schedule is not None:
         schedule(kept.schedule)
     if not 0 <= kept.retries <= MOST_RETRIES:
-        raise SettingsError(f"{kept.retries} retries are out of range.", f"Choose from 0 to {MOST_RETRIES}.")
+        raise SettingsError(
+            f"The number of retries, {kept.retries}, is out of range.", f"Choose from 0 to {MOST_RETRIES}."
+        )
     if not 1 <= kept.retry_pause <= DAY:
         raise SettingsError(
-            f"A pause of {kept.retry_pause} seconds before a retry is out of range.", f"Choose from 1 to {DAY}."
+            f"The pause before a retry, {kept.retry_pause} seconds, is out of range.", f"Choose from 1 to {DAY}."
         )
 
 

@@ -19,7 +19,7 @@ MOST_RETRIES = 20
 _PLAIN_HOOK = re.compile(r"(json|form|xml)s?://[^\s@?#]+")
 _PLAIN_MAIL = re.compile(r"mailtos?://[^\s@:/?#]+(:\d+)?/?\?to=[^\s&#]+(&from=[^\s&#]+)?")
 #: Stands for a secret that is not looked for: what is checked does not depend on its value.
-_ANY = {"ANY": "any"}
+_ANY = {"ANY": "any text that is long enough"}
 
 
 def require_usable(kept: ConnectionSettings | TaskSettings | ChannelSettings, now: float) -> None:

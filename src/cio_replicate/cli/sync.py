@@ -45,8 +45,8 @@ def resync(wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
 def backfill(table: str, first: str, until: str | None, wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
     """Read a stretch of time of a table once more; the exit code. Raises SettingsError."""
     clock = SystemClock()
-    task = task_of(wanted, clock, keep_landed=keep_landed)
-    return run(backfilling(task, stretch(table, first, until, clock.now())), clock, output)
+    wanted_time = stretch(table, first, until, clock.now())
+    return run(backfilling(task_of(wanted, clock, keep_landed=keep_landed), wanted_time), clock, output)
 
 
 def show_for(task: Task, clock: Clock, output: Output) -> Show:

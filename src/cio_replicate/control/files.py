@@ -81,7 +81,7 @@ def _read_one(file: Path, now: float) -> Documents:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The file {file} is no TOML: {_place(error)}.", "Correct it there.") from None
     except SettingsError as error:
-        raise SettingsError(f"{file}: {error.message}", error.fix) from None
+        raise SettingsError(f"The file {file} cannot be used: {error.message}", error.fix) from None
     return found
 
 
@@ -115,7 +115,7 @@ def _merge(merged: Documents, found: Documents, file: Path, origin: dict[tuple[s
             first = origin.setdefault((section.name, name), file)
             if first != file:
                 raise SettingsError(
-                    f"{section.name}.{name} stands in two files, {first} and {file}.", "Keep one of them."
+                    f"The entry {section.name}.{name} stands in two files, {first} and {file}.", "Keep one of them."
                 )
             getattr(merged, section.name)[name] = settings
 

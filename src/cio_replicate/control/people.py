@@ -118,7 +118,7 @@ class People:
 
     def log_in(self, name: str, password: str) -> str | None:
         """The id of the user of this name and password; None takes as long for a name that there is not."""
-        now, name = int(self._clock.now()), name.strip()
+        now, name = int(self._clock.now()), name.strip() if name.isprintable() else ""
         with self._database.reading() as connection:
             row = _named(connection, name[:LONGEST_NAME])
         right = passwords.matches(password, None if row is None else row.password)

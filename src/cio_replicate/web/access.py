@@ -19,6 +19,7 @@ from litestar.handlers import BaseRouteHandler
 
 from cio_replicate.control.actor import Actor, Role
 from cio_replicate.control.sessions import Visitor, is_theirs
+from cio_replicate.web.problem import PROBLEMS
 from cio_replicate.web.services import Services
 
 AnyRequest = Request[Any, Any, Any]
@@ -40,9 +41,14 @@ def needs(role: Role) -> Mapping[str, Any]:
 
 #: How the handlers of pages and of the API are declared: in a thread, as the database is asked, and for whom.
 ANYBODY: Final[dict[str, Any]] = {"opt": OPEN, "sync_to_thread": True}
-VIEWER: Final[dict[str, Any]] = {"opt": needs(Role.VIEWER), "sync_to_thread": True}
-OPERATOR: Final[dict[str, Any]] = {"opt": needs(Role.OPERATOR), "sync_to_thread": True}
-ADMIN: Final[dict[str, Any]] = {"opt": needs(Role.ADMIN), "sync_to_thread": True}
+VIEWER: Final[dict[str, Any]] = {"opt": needs(Role.VIEWER), "sync_to_thread": True, "responses": PROBLEMS}
+OPERATOR: Final[dict[str, Any]] = {"opt": needs(Role.OPERATOR), "sync_to_thread": True, "responses": PROBLEMS}
+ADMIN: Final[dict[str, Any]] = {"opt": needs(Role.ADMIN), "sync_to_thread": True, "responses": PROBLEMS}
+
+
+def taking(kind: type, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a handler of the API whose body holds settings of that kind: no name in them may be unknown."""
+    return {**declared, "opt": {**declared["opt"], "settings": kind}}
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -14,6 +14,7 @@ from cio_replicate.control.sessions import Visitor
 from cio_replicate.web.access import VIEWER, AnyRequest, visitor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Id
 from cio_replicate.web.pages import THEME_COOKIE, THEMES, go, page, path_within, said
 from cio_replicate.web.services import Services
 from cio_replicate.web.users_pages import role_of
@@ -70,7 +71,7 @@ def create_token(request: AnyRequest, services: Services, form: Form) -> Respons
 
 
 @post("/account/tokens/{token_id:str}/revoke", **VIEWER)
-def revoke_token(request: AnyRequest, services: Services, token_id: str) -> Response[Any]:
+def revoke_token(request: AnyRequest, services: Services, token_id: Id) -> Response[Any]:
     """End a token of one's own at once."""
     visitor = _somebody(request)
     services.tokens.revoke(token_id, visitor.actor, visitor.user_id)

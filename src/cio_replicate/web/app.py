@@ -15,6 +15,11 @@ from litestar.types import ControllerRouterHandler
 from cio_replicate import __version__
 from cio_replicate.web import (
     account_pages,
+    api_connections,
+    api_keeping,
+    api_people,
+    api_runs,
+    api_tasks,
     channels_pages,
     connections_pages,
     entering,
@@ -30,6 +35,7 @@ from cio_replicate.web import (
     watching,
 )
 from cio_replicate.web.access import OPEN, guard, require_declared
+from cio_replicate.web.api_bodies import require_known
 from cio_replicate.web.assets import FOR_GOOD, Asset, read_assets
 from cio_replicate.web.form import form_of
 from cio_replicate.web.pages import environment
@@ -59,6 +65,8 @@ PAGES = (
     keeping_pages,
     watching,
 )
+#: The API, the same way.
+API = (api_connections, api_tasks, api_runs, api_keeping, api_people)
 
 
 def application(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> Shield:
@@ -70,11 +78,13 @@ def inner(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> L
     """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
     assets = read_assets()
     pages = [handler for module in PAGES for handler in module.HANDLERS]
-    # one router for all: Litestar prepares a handler once more for each later one of the same path, which a handler
-    # that runs in a thread does not survive
-    everything = Router("/", route_handlers=[*pages, _served(assets), *more])
+    api = [handler for module in API for handler in module.HANDLERS]
+    # a router for all of them: Litestar prepares a handler once more for each later one of the same path that is
+    # given by itself, which a handler that runs in a thread does not survive
+    shown = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
+    told = Router("/", route_handlers=api, before_request=require_known)
     made = Litestar(
-        [everything],
+        [shown, told, *more],
         guards=[guard],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False), "form": Provide(form_of)},
         exception_handlers={Exception: failures.answer},

@@ -13,7 +13,9 @@ from cio_replicate.settings.documents import EVENTS, ChannelSettings
 from cio_replicate.settings.stored import PREFIX
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 
@@ -30,7 +32,7 @@ def channels(request: AnyRequest, services: Services, edit: str = "") -> Respons
     """All channels, and the form to make or edit one."""
     if not edit:
         return _listed(request, services)
-    kept = services.channels.named(edit).settings
+    kept = there(services.channels.named, edit).settings
     url = "" if kept.url.startswith(PREFIX) else kept.url
     return _listed(request, services, editing=edit, written={"name": edit, "url": url, "events": set(kept.events)})
 
@@ -41,7 +43,7 @@ def keep_channel(request: AnyRequest, services: Services, form: Form) -> Respons
     editing, name = form.text("editing"), form.text("editing") or form.text("name")
     secret = Secret(form.text("secret_url")) if form.text("secret_url") else None
     try:
-        url = form.text("url") or (services.channels.named(editing).settings.url if editing else "")
+        url = form.text("url") or (there(services.channels.named, editing).settings.url if editing else "")
         if secret is None and not url:
             raise SettingsError("The channel has no address.", "Write it, or where it is kept.")
         kept = ChannelSettings(url=url or f"{PREFIX}{name}", events=form.texts("events"))
@@ -57,7 +59,7 @@ def keep_channel(request: AnyRequest, services: Services, form: Form) -> Respons
 
 
 @post("/channels/{name:str}/test", **ADMIN)
-def test_channel(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def test_channel(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Send a notification that says only that this works."""
     try:
         address = services.channels.address(name)
@@ -71,7 +73,7 @@ def test_channel(request: AnyRequest, services: Services, name: str) -> Response
 
 
 @post("/channels/{name:str}/delete", **ADMIN)
-def delete_channel(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def delete_channel(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Delete a channel that no task names."""
     try:
         services.channels.delete(name, actor_of(request))

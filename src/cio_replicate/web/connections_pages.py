@@ -14,7 +14,9 @@ from cio_replicate.execution.inquiry import About, Found
 from cio_replicate.settings.documents import ConnectionSettings
 from cio_replicate.web.access import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 from cio_replicate.web.settings_form import said_by, settings_of, shown_fields
@@ -55,15 +57,15 @@ def create_connection(request: AnyRequest, services: Services, form: Form) -> Re
 
 
 @get("/connections/{name:str}", **VIEWER)
-def connection(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """One connection: what it is, what uses it, whether it works."""
     return _shown(request, services, name)
 
 
 @post("/connections/{name:str}/test", **OPERATOR)
-def test_connection(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def test_connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Find out whether the key works."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, About.ACCESS, services.now)
         return go(f"/connections/{name}?asked={number}")
@@ -71,16 +73,16 @@ def test_connection(request: AnyRequest, services: Services, name: str) -> Respo
 
 
 @get("/connections/{name:str}/edit", **ADMIN)
-def edit_form(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def edit_form(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """The form that edits a connection."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     return _form(request, services, kept, {"access_from": REFERENCE})
 
 
 @post("/connections/{name:str}/edit", **ADMIN)
-def edit_connection(request: AnyRequest, services: Services, name: str, form: Form) -> Response[Any]:
+def edit_connection(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
     """Give a connection other settings, or test them."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     if form.has("test"):
         return _tested(request, services, form, kept)
     try:
@@ -92,7 +94,7 @@ def edit_connection(request: AnyRequest, services: Services, name: str, form: Fo
 
 
 @post("/connections/{name:str}/delete", **ADMIN)
-def delete_connection(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def delete_connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Delete a connection that no task uses."""
     try:
         services.connections.delete(name, actor_of(request))
@@ -163,9 +165,9 @@ def _tested(request: AnyRequest, services: Services, form: Form, kept: KeptConne
     return _form(request, services, kept, _written(form), tested=found)
 
 
-def _opened(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def _opened(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """To the metadata of a connection that was just made; when that fails, the connection is there all the same."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, About.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}", "created")
@@ -176,13 +178,13 @@ def _opened(request: AnyRequest, services: Services, name: str) -> Response[Any]
 def _shown(
     request: AnyRequest,
     services: Services,
-    name: str,
+    name: Name,
     *,
     status: int = 200,
     found: Found | None = None,
     error: dict[str, str] | None = None,
 ) -> Response[Any]:
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     number = request.query_params.get("asked", "")
     reply = inquiries.reply(services.database, number, services.now) if number else None
     tasks = [task for task in services.tasks.all() if task.settings.connection == name]

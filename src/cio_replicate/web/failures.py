@@ -7,10 +7,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from litestar import Response
 from litestar.enums import MediaType
-from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException, ValidationException
 from litestar.status_codes import (
     HTTP_401_UNAUTHORIZED,
     HTTP_403_FORBIDDEN,
@@ -24,7 +23,9 @@ from litestar.status_codes import (
 from cio_replicate.base.errors import CioReplicateError, DatabaseError, defect
 from cio_replicate.control.actor import NotAllowedError
 from cio_replicate.web.access import API, SAFE, AnyRequest, services_of
+from cio_replicate.web.finding import NotThereError
 from cio_replicate.web.pages import page, path_within
+from cio_replicate.web.problem import Problem
 
 log = logging.getLogger("cio_replicate.console")
 
@@ -37,16 +38,11 @@ _KNOWN: Mapping[int, tuple[str, str]] = {
 }
 
 
-class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the API answers when it does not do what it was asked: the cause, and what to do. `id` is in the log."""
-
-    message: str
-    fix: str = ""
-    id: str | None = None
-
-
 def answer(request: AnyRequest, error: Exception) -> Response[Any]:
     """What is answered for an error, to a program or to a person."""
+    program = request.url.path.startswith(API) or request.url.path == "/metrics"
+    if isinstance(error, ValidationException) and not program:
+        error = NotFoundException()  # an address of a page that names what cannot be
     status, message, fix = _explained(error)
     number = None
     if status >= HTTP_500_INTERNAL_SERVER_ERROR:
@@ -55,7 +51,7 @@ def answer(request: AnyRequest, error: Exception) -> Response[Any]:
         where = request.scope.get("path_template") or "an unknown address"  # a path itself may hold a one-time link
         log.error("error %s at %s %s: %s", number, request.method, where, what)
     headers = dict(getattr(error, "headers", None) or {})
-    if request.url.path.startswith(API) or request.url.path == "/metrics":
+    if program:
         if status == HTTP_401_UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
         problem = Problem(message=message, fix=fix, id=number)
@@ -75,6 +71,8 @@ def status_of(error: CioReplicateError) -> int:
         return HTTP_503_SERVICE_UNAVAILABLE
     if isinstance(error, NotAllowedError):
         return HTTP_403_FORBIDDEN
+    if isinstance(error, NotThereError):
+        return HTTP_404_NOT_FOUND
     return HTTP_422_UNPROCESSABLE_ENTITY
 
 

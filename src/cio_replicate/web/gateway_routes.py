@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from anyio import to_thread
-from litestar import Request, Response, Router, post
+from litestar import Response, Router, post
 from litestar.enums import MediaType
 
 from cio_replicate.control.gateway_desk import GatewayDesk
 from cio_replicate.control.gateway_requests import Signed
 from cio_replicate.execution.gateway_wire import MOST_BYTES, ROOT
-from cio_replicate.web.access import GATEWAY
+from cio_replicate.web.access import GATEWAY, AnyRequest
 
 
 def gateway_router(desk: GatewayDesk) -> Router:
     """The addresses of gateways. They know no session: each request proves by itself who sends it."""
 
     @post("/{path:path}", opt=dict(GATEWAY), include_in_schema=False, request_max_body_size=MOST_BYTES)
-    async def answer(request: Request[Any, Any, Any], path: str) -> Response[bytes]:  # Any: not looked at
+    async def answer(request: AnyRequest, path: str) -> Response[Any]:
         """Answer a gateway."""
         signed = Signed(path.strip("/"), request.headers.get("authorization"), await request.body())
         status, body = await to_thread.run_sync(desk.respond, signed)

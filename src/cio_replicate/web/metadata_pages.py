@@ -15,6 +15,8 @@ from cio_replicate.execution.inquiry import About
 from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
+from cio_replicate.web.naming import Id, Name
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 
@@ -23,34 +25,33 @@ LONGEST_VALUE = 300
 
 
 @get("/connections/{name:str}/metadata", **VIEWER)
-def metadata(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def metadata(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """What is known of each table, and what was found out with the connection's key."""
-    kept = services.connections.named(name)
-    return page(
-        request, "metadata.html", kept=kept, opened=services.connections.last_metadata(name), asked="", late=False
-    )
+    kept = there(services.connections.named, name)
+    opened = services.connections.last_metadata(name)
+    return page(request, "metadata.html", kept=kept, opened=opened, asked="", late=False)
 
 
 @get("/connections/{name:str}/metadata/{number:str}", **OPERATOR)
-def metadata_of_gateway(request: AnyRequest, services: Services, name: str, number: str) -> Response[Any]:
+def metadata_of_gateway(request: AnyRequest, services: Services, name: Name, number: Id) -> Response[Any]:
     """The same, while a gateway is asked, and with its answer."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     reply = inquiries.reply(services.database, number, services.now)
     if reply.found is not None:
         opened = services.connections.keep_metadata(kept.id, reply.found)
         if reply.found.works:
             return go(f"/connections/{name}/metadata")
         return _shown(request, kept, opened)
-    opened = services.connections.last_metadata(name)
+    opened = there(services.connections.last_metadata, name)
     if reply.waiting:
         return page(request, "metadata.html", kept=kept, opened=opened, asked=number, late=False)
     return page(request, "metadata.html", kept=kept, opened=opened, asked="", late=True)
 
 
 @post("/connections/{name:str}/metadata", **OPERATOR)
-def open_metadata(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def open_metadata(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Find out with the connection's key what the tables hold and cost."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, About.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}")
@@ -64,12 +65,12 @@ def open_metadata(request: AnyRequest, services: Services, name: str) -> Respons
 def preview(
     request: AnyRequest,
     services: Services,
-    name: str,
+    name: Name,
     table: str = "",
     as_task: str = Parameter(query="task", default=""),
 ) -> Response[Any]:
     """The first rows of a table, as the copy would have them."""
-    kept = services.connections.named(name)
+    kept = there(services.connections.named, name)
     tasks = [one for one in services.tasks.all() if one.settings.connection == name]
     task = next((one for one in tasks if one.name == as_task), None)
     shown: dict[str, Any] = {"kept": kept, "tasks": tasks, "task": task, "tables": TABLES, "table": table}

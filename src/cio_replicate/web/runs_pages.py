@@ -11,6 +11,8 @@ from cio_replicate.control.runs import RunRow
 from cio_replicate.replication.report import TableReport
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
+from cio_replicate.web.naming import RunId
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 
@@ -43,36 +45,36 @@ def runs(
 
 
 @get("/runs/{run_id:str}", **VIEWER)
-def run(request: AnyRequest, services: Services, run_id: str) -> Response[Any]:
+def run(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
     """One run: as it goes on, or what became of it."""
     return _shown(request, services, run_id)
 
 
 @get("/runs/{run_id:str}/log", **VIEWER)
-def log(request: AnyRequest, services: Services, run_id: str, after: int = 0) -> Response[Any]:
+def log(request: AnyRequest, services: Services, run_id: RunId, after: int = 0) -> Response[Any]:
     """The log of a run."""
-    shown = services.runs.show(run_id)
+    shown = there(services.runs.show, run_id)
     lines = services.runs.lines(shown.run.id, after, LINES)
     return page(request, "run_log.html", shown=shown, run=shown.run, lines=lines, more=len(lines) == LINES, after=after)
 
 
 @get("/runs/{run_id:str}/proof", **VIEWER)
-def proof(request: AnyRequest, services: Services, run_id: str) -> Response[Any]:
+def proof(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
     """What is known of the copy after a run: the source against the copy, table by table."""
-    shown = services.runs.show(run_id)
+    shown = there(services.runs.show, run_id)
     tables = shown.report.tables if shown.report is not None else []
     return page(request, "proof.html", shown=shown, run=shown.run, tables=tables, verdicts=verdicts(tables))
 
 
 @post("/runs/{run_id:str}/cancel", **OPERATOR)
-def cancel(request: AnyRequest, services: Services, run_id: str) -> Response[Any]:
+def cancel(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
     """Stop a run."""
     ended = services.runs.cancel(run_id, actor_of(request))
     return go(f"/runs/{ended.id}", "" if ended.has_ended else "cancelling")
 
 
 @post("/runs/{run_id:str}/retry", **OPERATOR)
-def retry(request: AnyRequest, services: Services, run_id: str) -> Response[Any]:
+def retry(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
     """Do once more what a run was to do."""
     try:
         return go(f"/runs/{services.runs.retry(run_id, actor_of(request))}", "asked")
@@ -97,9 +99,9 @@ def duration(run: RunRow, now: float) -> float | None:
 
 
 def _shown(
-    request: AnyRequest, services: Services, run_id: str, *, status: int = 200, error: dict[str, str] | None = None
+    request: AnyRequest, services: Services, run_id: RunId, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
-    shown = services.runs.show(run_id)
+    shown = there(services.runs.show, run_id)
     return page(
         request,
         "run.html",

@@ -15,7 +15,9 @@ from cio_replicate.settings.kinds import KINDS
 from cio_replicate.web import task_form
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of, visitor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 from cio_replicate.web.settings_form import said_by, shown_fields
@@ -45,15 +47,15 @@ def create_task(request: AnyRequest, services: Services, form: Form) -> Response
 
 
 @get("/tasks/{name:str}/edit", **ADMIN)
-def edit_form(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def edit_form(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """The form that edits a task."""
-    return _form(request, services, services.tasks.named(name))
+    return _form(request, services, there(services.tasks.named, name))
 
 
 @post("/tasks/{name:str}/edit", **ADMIN)
-def edit_task(request: AnyRequest, services: Services, name: str, form: Form) -> Response[Any]:
+def edit_task(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
     """Give a task other settings, or try its destination out."""
-    kept = services.tasks.named(name)
+    kept = there(services.tasks.named, name)
     if form.has("check"):
         return _checked(request, services, kept, form)
     try:
@@ -65,7 +67,7 @@ def edit_task(request: AnyRequest, services: Services, name: str, form: Form) ->
 
 
 @post("/tasks/{name:str}/delete", **ADMIN)
-def delete_task(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def delete_task(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Delete a task with its history."""
     services.tasks.delete(name, actor_of(request))
     return go("/tasks", "deleted")

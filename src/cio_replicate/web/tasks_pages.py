@@ -17,7 +17,9 @@ from cio_replicate.tables.catalogue import TABLES
 from cio_replicate.tables.declare import Reading
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
+from cio_replicate.web.finding import there
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 from cio_replicate.web.settings_form import shown_fields
@@ -36,33 +38,33 @@ def tasks(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @get("/tasks/{name:str}", **VIEWER)
-def task(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def task(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """One task."""
     return _shown(request, services, name)
 
 
 @get("/tasks/{name:str}/history", **VIEWER)
-def history(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def history(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """The runs of a task over time, as charts and as a table."""
-    kept = services.tasks.named(name)
+    kept = there(services.tasks.named, name)
     found = services.runs.history(name, RUNS_DRAWN)
     return page(request, "history.html", kept=kept, runs=found, missed=services.runs.missed(name))
 
 
 @post("/tasks/{name:str}/run", **OPERATOR)
-def run(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def run(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Let the task run now."""
     return go(f"/runs/{services.runs.ask(name, actor_of(request))}", "asked")
 
 
 @post("/tasks/{name:str}/resync", **OPERATOR)
-def resync(request: AnyRequest, services: Services, name: str, form: Form) -> Response[Any]:
+def resync(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
     """Read tables anew, as if they had never been read."""
     return _asked(request, services, name, Action(kind=Kind.RESYNC, tables=tuple(form.texts("table"))))
 
 
 @post("/tasks/{name:str}/backfill", **OPERATOR)
-def backfill(request: AnyRequest, services: Services, name: str, form: Form) -> Response[Any]:
+def backfill(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
     """Read a stretch of time of a table once more."""
     action = Action(
         kind=Kind.BACKFILL,
@@ -74,14 +76,14 @@ def backfill(request: AnyRequest, services: Services, name: str, form: Form) -> 
 
 
 @post("/tasks/{name:str}/pause", **OPERATOR)
-def pause(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def pause(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Let the task rest."""
     services.tasks.pause(name, actor_of(request))
     return go(f"/tasks/{name}", "paused")
 
 
 @post("/tasks/{name:str}/resume", **OPERATOR)
-def resume(request: AnyRequest, services: Services, name: str) -> Response[Any]:
+def resume(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
     """Let the task go on."""
     services.tasks.pause(name, actor_of(request), paused=False)
     return go(f"/tasks/{name}", "resumed")
@@ -97,7 +99,7 @@ def last_runs(services: Services, found: list[KeptTask]) -> dict[str, RunRow]:
     return last
 
 
-def _asked(request: AnyRequest, services: Services, name: str, action: Action) -> Response[Any]:
+def _asked(request: AnyRequest, services: Services, name: Name, action: Action) -> Response[Any]:
     try:
         run_id = services.runs.ask(name, actor_of(request), action)
     except CioReplicateError as error:
@@ -106,9 +108,9 @@ def _asked(request: AnyRequest, services: Services, name: str, action: Action) -
 
 
 def _shown(
-    request: AnyRequest, services: Services, name: str, *, status: int = 200, error: dict[str, str] | None = None
+    request: AnyRequest, services: Services, name: Name, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
-    kept = services.tasks.named(name)
+    kept = there(services.tasks.named, name)
     chosen = settings.selected(catalogue.names(), kept.settings.tables, kept.settings.exclude)
     planned = kept.settings.schedule
     return page(

@@ -11,6 +11,7 @@ from cio_replicate.control.actor import Role
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.form import Form
+from cio_replicate.web.naming import Id
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services
 
@@ -39,14 +40,14 @@ def invite(request: AnyRequest, services: Services, form: Form) -> Response[Any]
 
 
 @post("/users/{user_id:str}/link", **ADMIN)
-def link_for_password(request: AnyRequest, services: Services, user_id: str) -> Response[Any]:
+def link_for_password(request: AnyRequest, services: Services, user_id: Id) -> Response[Any]:
     """A link by which a user chooses a new password, shown this once."""
     link = services.people.invite_again(user_id, actor_of(request))
     return _listed(request, services, link=_link(services, link), invited=services.people.user(user_id).name)
 
 
 @post("/users/{user_id:str}/role", **ADMIN)
-def change_role(request: AnyRequest, services: Services, user_id: str, form: Form) -> Response[Any]:
+def change_role(request: AnyRequest, services: Services, user_id: Id, form: Form) -> Response[Any]:
     """Give a user another role."""
     try:
         services.people.change_role(user_id, role_of(form.text("role")), actor_of(request))
@@ -56,7 +57,7 @@ def change_role(request: AnyRequest, services: Services, user_id: str, form: For
 
 
 @post("/users/{user_id:str}/{what:str}", **ADMIN)
-def shut_out(request: AnyRequest, services: Services, user_id: str, what: str) -> Response[Any]:
+def shut_out(request: AnyRequest, services: Services, user_id: Id, what: str) -> Response[Any]:
     """Shut a user out, let them in again, or remove them."""
     actor = actor_of(request)
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.base.errors import CioReplicateError, SettingsError
-from cio_replicate.control.actor import LOCAL, Actor, NotAllowedError, Role
+from cio_replicate.base.errors import CioReplicateError, NotAllowedError, SettingsError
+from cio_replicate.control.actor import LOCAL, Actor, Role
 from cio_replicate.control.audit import entries
 from cio_replicate.control.reaper import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.control.records import run_lines, sessions

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import GatewayRefusedError, SettingsError, StateFolderError
+from cio_replicate.base.errors import GatewayRefusedError, NotAllowedError, SettingsError, StateFolderError
 from cio_replicate.control import enrolment_codes, gateways
-from cio_replicate.control.actor import LOCAL, Actor, NotAllowedError, Role
+from cio_replicate.control.actor import LOCAL, Actor, Role
 from cio_replicate.control.audit import entries
 from cio_replicate.control.records import gateway_codes
 from cio_replicate.gateway.key import KEY_FILE, new_key, read_key

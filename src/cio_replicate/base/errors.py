@@ -64,6 +64,14 @@ class DestinationUnavailableError(SettingsError):
     """The destination cannot be opened: locked, unwritable or not what it should be."""
 
 
+class NotAllowedError(SettingsError):
+    """Who asked may not do that: another role may."""
+
+
+class NotThereError(SettingsError):
+    """What is named in the control database is not there."""
+
+
 class BoardAwayError(CioReplicateError):
     """What hands out runs, the control database or a console, cannot be reached just now."""
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cio_replicate.base.errors import SettingsError
-
-
-class NotAllowedError(SettingsError):
-    """Who asked may not do that."""
+from cio_replicate.base.errors import NotAllowedError
 
 
 class Role(StrEnum):

@@ -6,15 +6,17 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, post, put
+from litestar.params import JSONBody
 
 from cio_replicate import __version__
+from cio_replicate.base.errors import NotThereError
 from cio_replicate.control.actor import Role
 from cio_replicate.control.people import User
 from cio_replicate.control.tokens import Token
 from cio_replicate.web.access import ADMIN, VIEWER, AnyRequest, actor_of
-from cio_replicate.web.finding import NotThereError, there
+from cio_replicate.web.finding import there
 from cio_replicate.web.naming import Id
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 
 class Caller(msgspec.Struct, kw_only=True):
@@ -53,26 +55,26 @@ def show_caller(request: AnyRequest) -> Caller:
 
 
 @get("/api/v1/users", tags=["Users"], **ADMIN)
-def list_users(services: Services) -> list[User]:
+def list_users(services: With) -> list[User]:
     """List all users."""
     return services.people.all()
 
 
 @post("/api/v1/users", tags=["Users"], **ADMIN)
-def invite_user(request: AnyRequest, services: Services, data: Invited) -> Link:
+def invite_user(request: AnyRequest, services: With, data: JSONBody[Invited]) -> Link:
     """Make a user; the answer has the link by which they choose a password."""
     return _link(services, services.people.invite(data.name, data.role, actor_of(request)))
 
 
 @post("/api/v1/users/{user_id:str}/link", tags=["Users"], **ADMIN)
-def make_link(request: AnyRequest, services: Services, user_id: Id) -> Link:
+def make_link(request: AnyRequest, services: With, user_id: Id) -> Link:
     """Make a link by which a user chooses a new password; those made before no longer count."""
     there(services.people.user, user_id)
     return _link(services, services.people.invite_again(user_id, actor_of(request)))
 
 
 @put("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
-def change_user(request: AnyRequest, services: Services, user_id: Id, data: Changed) -> User:
+def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody[Changed]) -> User:
     """Give a user another role, shut them out, or let them in again."""
     there(services.people.user, user_id)
     if data.role is not None:
@@ -83,20 +85,20 @@ def change_user(request: AnyRequest, services: Services, user_id: Id, data: Chan
 
 
 @delete("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
-def remove_user(request: AnyRequest, services: Services, user_id: Id) -> None:
+def remove_user(request: AnyRequest, services: With, user_id: Id) -> None:
     """Remove a user with sessions and tokens; the audit log keeps the name."""
     there(services.people.user, user_id)
     services.people.remove(user_id, actor_of(request))
 
 
 @get("/api/v1/tokens", tags=["Tokens"], **ADMIN)
-def list_tokens(services: Services) -> list[Token]:
+def list_tokens(services: With) -> list[Token]:
     """List the tokens of all users; never what they are. They are made on the page of one's account."""
     return services.tokens.all()
 
 
 @delete("/api/v1/tokens/{token_id:str}", tags=["Tokens"], **ADMIN)
-def revoke_token(request: AnyRequest, services: Services, token_id: Id) -> None:
+def revoke_token(request: AnyRequest, services: With, token_id: Id) -> None:
     """End a token at once."""
     if not services.tokens.revoke(token_id, actor_of(request)):
         raise NotThereError("There is no such token.", "It may have ended already.")

@@ -20,10 +20,8 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from cio_replicate.base.errors import CioReplicateError, DatabaseError, defect
-from cio_replicate.control.actor import NotAllowedError
+from cio_replicate.base.errors import CioReplicateError, DatabaseError, NotAllowedError, NotThereError, defect
 from cio_replicate.web.access import API, SAFE, AnyRequest, services_of
-from cio_replicate.web.finding import NotThereError
 from cio_replicate.web.pages import page, path_within
 from cio_replicate.web.problem import Problem
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from cio_replicate.base.errors import SettingsError
-from cio_replicate.control.actor import NotAllowedError
+from cio_replicate.base.errors import NotAllowedError, NotThereError, SettingsError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class NotThereError(SettingsError):
-    """What an address of the console names is not there."""
 
 
 def there(look: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:

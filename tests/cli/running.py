@@ -35,13 +35,20 @@ def environment(home: Path, token: str | None = TOKEN, **more: str) -> dict[str,
     return {**kept, **own, **({"CIO_ACCESS_TOKEN": token} if token is not None else {}), **more}
 
 
-def run(folder: Path, *arguments: str, token: str | None = TOKEN, variables: Mapping[str, str] | None = None) -> Ended:
-    """Run a command in `folder` to its end."""
+def run(
+    folder: Path,
+    *arguments: str,
+    token: str | None = TOKEN,
+    variables: Mapping[str, str] | None = None,
+    said: str | None = None,
+) -> Ended:
+    """Run a command in `folder` to its end; `said` comes to it by standard input."""
     home = folder.parent / f"{folder.name}-home"
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
         env=environment(home, token, **(variables or {})),
+        input=said,
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from cio_replicate.cli.taking import taking
 from cio_replicate.settings.documents import EVENTS, ChannelUrl, Events
 
 ChannelName = Annotated[str, typer.Argument(metavar="NAME", help="The channel, by its name.")]
+MaybeUrl = Annotated[str | None, get_args(ChannelUrl)[1]]
 SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The secret, by its name.")]
 
 channel = typer.Typer(
@@ -43,7 +44,7 @@ app.add_typer(secret)
 def create_channel(
     name: ChannelName,
     *,
-    url: ChannelUrl | None = None,
+    url: MaybeUrl = None,
     url_given: Annotated[
         bool,
         typer.Option(

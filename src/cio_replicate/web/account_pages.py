@@ -13,23 +13,23 @@ from cio_replicate.control.actor import Role
 from cio_replicate.control.sessions import Visitor
 from cio_replicate.web.access import VIEWER, AnyRequest, visitor_of
 from cio_replicate.web.failures import status_of
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.naming import Id
 from cio_replicate.web.pages import THEME_COOKIE, THEMES, go, page, path_within, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 from cio_replicate.web.users_pages import role_of
 
 A_YEAR = 365 * 86_400
 
 
 @get("/account", **VIEWER)
-def account(request: AnyRequest, services: Services) -> Response[Any]:
+def account(request: AnyRequest, services: With) -> Response[Any]:
     """What belongs to the one who looks."""
     return _shown(request, services)
 
 
 @post("/account/password", **VIEWER)
-def change_password(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def change_password(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """A new password; all other sessions end."""
     visitor = _somebody(request)
     try:
@@ -42,7 +42,7 @@ def change_password(request: AnyRequest, services: Services, form: Form) -> Resp
 
 
 @post("/account/zone", **VIEWER)
-def change_zone(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def change_zone(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """The time zone in which dates are shown."""
     try:
         services.people.change_zone(_somebody(request).user_id, form.text("zone"))
@@ -52,7 +52,7 @@ def change_zone(request: AnyRequest, services: Services, form: Form) -> Response
 
 
 @post("/account/tokens", **VIEWER)
-def create_token(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def create_token(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """A token for a program, shown this once."""
     visitor, days = _somebody(request), form.text("days")
     try:
@@ -71,7 +71,7 @@ def create_token(request: AnyRequest, services: Services, form: Form) -> Respons
 
 
 @post("/account/tokens/{token_id:str}/revoke", **VIEWER)
-def revoke_token(request: AnyRequest, services: Services, token_id: Id) -> Response[Any]:
+def revoke_token(request: AnyRequest, services: With, token_id: Id) -> Response[Any]:
     """End a token of one's own at once."""
     visitor = _somebody(request)
     services.tokens.revoke(token_id, visitor.actor, visitor.user_id)
@@ -79,7 +79,7 @@ def revoke_token(request: AnyRequest, services: Services, token_id: Id) -> Respo
 
 
 @post("/theme", **VIEWER)
-def change_theme(form: Form) -> Response[Any]:
+def change_theme(form: Sent) -> Response[Any]:
     """Light, dark, or as the machine has it; kept in this browser."""
     theme = form.text("theme")
     response = go(path_within(form.text("next", "/")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.secret import Secret
@@ -16,7 +16,7 @@ from cio_replicate.web.access import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_
 from cio_replicate.web.api_bodies import ConnectionShown, EditedConnection, NewConnection, connection_shown
 from cio_replicate.web.finding import there
 from cio_replicate.web.naming import Name, TableName
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 
 TAGS = ["Connections"]
 ON_GATEWAY = SettingsError(
@@ -26,26 +26,28 @@ ON_GATEWAY = SettingsError(
 
 
 @get("/api/v1/connections", tags=TAGS, **VIEWER)
-def list_connections(services: Services) -> list[ConnectionShown]:
+def list_connections(services: With) -> list[ConnectionShown]:
     """List all connections."""
     return [connection_shown(one) for one in services.connections.all()]
 
 
 @post("/api/v1/connections", tags=TAGS, **taking(ConnectionSettings, ADMIN))
-def create_connection(request: AnyRequest, services: Services, data: NewConnection) -> ConnectionShown:
+def create_connection(request: AnyRequest, services: With, data: JSONBody[NewConnection]) -> ConnectionShown:
     """Make a connection."""
     token = Secret(data.access_token) if data.access_token is not None else None
     return connection_shown(services.connections.create(data.name, data.settings, actor_of(request), token))
 
 
 @get("/api/v1/connections/{name:str}", tags=TAGS, **VIEWER)
-def show_connection(services: Services, name: Name) -> ConnectionShown:
+def show_connection(services: With, name: Name) -> ConnectionShown:
     """Show a connection; its access token is never shown."""
     return connection_shown(there(services.connections.named, name))
 
 
 @put("/api/v1/connections/{name:str}", tags=TAGS, **taking(ConnectionSettings, ADMIN))
-def edit_connection(request: AnyRequest, services: Services, name: Name, data: EditedConnection) -> ConnectionShown:
+def edit_connection(
+    request: AnyRequest, services: With, name: Name, data: JSONBody[EditedConnection]
+) -> ConnectionShown:
     """Give a connection these settings."""
     there(services.connections.named, name)
     token = Secret(data.access_token) if data.access_token is not None else None
@@ -54,14 +56,14 @@ def edit_connection(request: AnyRequest, services: Services, name: Name, data: E
 
 
 @delete("/api/v1/connections/{name:str}", tags=TAGS, **ADMIN)
-def delete_connection(request: AnyRequest, services: Services, name: Name) -> None:
+def delete_connection(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a connection that no task uses; what was copied stays where it is."""
     there(services.connections.named, name)
     services.connections.delete(name, actor_of(request))
 
 
 @post("/api/v1/connections/{name:str}/test", tags=TAGS, status_code=200, **OPERATOR)
-def test_connection(request: AnyRequest, services: Services, name: Name) -> Found:
+def test_connection(request: AnyRequest, services: With, name: Name) -> Found:
     """Find out whether the key works, and which tables it may read: a request for each table.
 
     What is wrong with it is in the answer, with the cause and the fix.
@@ -72,13 +74,13 @@ def test_connection(request: AnyRequest, services: Services, name: Name) -> Foun
 
 
 @get("/api/v1/connections/{name:str}/metadata", tags=TAGS, **VIEWER)
-def show_metadata(services: Services, name: Name) -> Opened:
+def show_metadata(services: With, name: Name) -> Opened:
     """Show every table of a connection with its columns, and what was found out last."""
     return there(services.connections.last_metadata, name)
 
 
 @post("/api/v1/connections/{name:str}/metadata", tags=TAGS, status_code=200, **OPERATOR)
-def open_metadata(request: AnyRequest, services: Services, name: Name) -> Opened:
+def open_metadata(request: AnyRequest, services: With, name: Name) -> Opened:
     """Find out anew what the tables hold and what a full read costs: some forty requests."""
     if there(services.connections.named, name).settings.gateway is not None:
         raise ON_GATEWAY
@@ -88,10 +90,10 @@ def open_metadata(request: AnyRequest, services: Services, name: Name) -> Opened
 @get("/api/v1/connections/{name:str}/rows/{table:str}", tags=TAGS, **OPERATOR)
 def preview_rows(
     request: AnyRequest,
-    services: Services,
+    services: With,
     name: Name,
     table: TableName,
-    limit: Annotated[int, Parameter(ge=1, le=50)] = 10,
+    limit: Annotated[int, QueryParameter(ge=1, le=50)] = 10,
 ) -> list[dict[str, str | None]]:
     """Show the first rows of a table, as the source has them: one or two requests; nothing is kept."""
     kept = there(services.connections.named, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from cio_replicate.base.secret import Secret
 from cio_replicate.control import audit, gateways
@@ -18,28 +18,28 @@ from cio_replicate.web.access import ADMIN, AnyRequest, actor_of, taking
 from cio_replicate.web.api_bodies import EditedChannel, NewChannel, Value
 from cio_replicate.web.finding import there
 from cio_replicate.web.naming import Id, Name
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 
 SecretName = Annotated[
-    str, Parameter(query="name", pattern=r"^[a-z0-9][a-z0-9/-]{0,199}$", description="The secret's name.")
+    str, QueryParameter(name="name", pattern=r"^[a-z0-9][a-z0-9/-]{0,199}$", description="The secret's name.")
 ]
 
 
 @get("/api/v1/channels", tags=["Channels"], **ADMIN)
-def list_channels(services: Services) -> list[KeptChannel]:
+def list_channels(services: With) -> list[KeptChannel]:
     """List all channels; an address that is stored is not shown."""
     return services.channels.all()
 
 
 @post("/api/v1/channels", tags=["Channels"], **taking(ChannelSettings, ADMIN))
-def create_channel(request: AnyRequest, services: Services, data: NewChannel) -> KeptChannel:
+def create_channel(request: AnyRequest, services: With, data: JSONBody[NewChannel]) -> KeptChannel:
     """Make a channel."""
     address = Secret(data.address) if data.address is not None else None
     return services.channels.create(data.name, data.settings, actor_of(request), address)
 
 
 @put("/api/v1/channels/{name:str}", tags=["Channels"], **taking(ChannelSettings, ADMIN))
-def edit_channel(request: AnyRequest, services: Services, name: Name, data: EditedChannel) -> KeptChannel:
+def edit_channel(request: AnyRequest, services: With, name: Name, data: JSONBody[EditedChannel]) -> KeptChannel:
     """Give a channel these settings."""
     there(services.channels.named, name)
     address = Secret(data.address) if data.address is not None else None
@@ -48,56 +48,56 @@ def edit_channel(request: AnyRequest, services: Services, name: Name, data: Edit
 
 
 @delete("/api/v1/channels/{name:str}", tags=["Channels"], **ADMIN)
-def delete_channel(request: AnyRequest, services: Services, name: Name) -> None:
+def delete_channel(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a channel that no task names."""
     there(services.channels.named, name)
     services.channels.delete(name, actor_of(request))
 
 
 @get("/api/v1/secrets", tags=["Secrets"], **ADMIN)
-def list_secrets(services: Services) -> list[StoredSecret]:
+def list_secrets(services: With) -> list[StoredSecret]:
     """List the stored secrets by name, and what uses them; never what they are."""
     return services.secrets.all()
 
 
 @put("/api/v1/secrets", tags=["Secrets"], status_code=204, **ADMIN)
-def put_secret(request: AnyRequest, services: Services, name: SecretName, data: Value) -> None:
+def put_secret(request: AnyRequest, services: With, name: SecretName, data: JSONBody[Value]) -> None:
     """Store a secret, or replace one; it cannot be read back."""
     services.secrets.put(name, Secret(data.value), actor_of(request))
 
 
 @delete("/api/v1/secrets", tags=["Secrets"], **ADMIN)
-def remove_secret(request: AnyRequest, services: Services, name: SecretName) -> None:
+def remove_secret(request: AnyRequest, services: With, name: SecretName) -> None:
     """Forget a secret that nothing uses."""
     services.secrets.remove(name, actor_of(request))
 
 
 @get("/api/v1/gateways", tags=["Gateways"], **ADMIN)
-def list_gateways(services: Services) -> list[Gateway]:
+def list_gateways(services: With) -> list[Gateway]:
     """List all data gateways with their machines."""
     return gateways.listed(services.database, services.now)
 
 
 @post("/api/v1/gateways/{name:str}", tags=["Gateways"], **ADMIN)
-def create_gateway(request: AnyRequest, services: Services, name: Name) -> Code:
+def create_gateway(request: AnyRequest, services: With, name: Name) -> Code:
     """Make a gateway; the answer has the code for its first machine, this once."""
     return gateways.create(services.database, name, services.now, actor_of(request))
 
 
 @post("/api/v1/gateways/{name:str}/codes", tags=["Gateways"], **ADMIN)
-def create_code(request: AnyRequest, services: Services, name: Name) -> Code:
+def create_code(request: AnyRequest, services: With, name: Name) -> Code:
     """Make a code for one more machine, within the hour."""
     return gateways.new_code(services.database, name, services.now, actor_of(request))
 
 
 @delete("/api/v1/gateways/{name:str}", tags=["Gateways"], **ADMIN)
-def remove_gateway(request: AnyRequest, services: Services, name: Name) -> None:
+def remove_gateway(request: AnyRequest, services: With, name: Name) -> None:
     """Forget a gateway that no connection names."""
     gateways.remove(services.database, name, services.now, actor_of(request))
 
 
 @delete("/api/v1/gateways/{name:str}/machines/{member:str}", tags=["Gateways"], **ADMIN)
-def revoke_machine(request: AnyRequest, services: Services, name: Name, member: Id) -> None:
+def revoke_machine(request: AnyRequest, services: With, name: Name, member: Id) -> None:
     """Shut out a machine of a gateway at once."""
     _ = name
     gateways.revoke(services.database, member, services.now, actor_of(request))
@@ -105,9 +105,9 @@ def revoke_machine(request: AnyRequest, services: Services, name: Name, member: 
 
 @get("/api/v1/audit", tags=["Audit"], **ADMIN)
 def list_audit(
-    services: Services,
-    limit: Annotated[int, Parameter(ge=1, le=1_000)] = 100,
-    offset: Annotated[int, Parameter(ge=0, le=10_000_000)] = 0,
+    services: With,
+    limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 100,
+    offset: Annotated[int, QueryParameter(ge=0, le=10_000_000)] = 0,
 ) -> list[Entry]:
     """List who did what, the newest first."""
     with services.database.reading() as connection:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.control.runs import LogLine
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.api_bodies import Asked, RunDetail, RunSummary, run_detail, run_summary
 from cio_replicate.web.finding import there
-from cio_replicate.web.naming import LATEST, Name, RunId
-from cio_replicate.web.services import Services
+from cio_replicate.web.naming import LATEST, NAME, RunId
+from cio_replicate.web.services import With
 
 TAGS = ["Runs"]
 
@@ -21,11 +21,11 @@ Status = Literal["queued", "running", "complete", "failed", "refused", "interrup
 
 @get("/api/v1/runs", tags=TAGS, **VIEWER)
 def list_runs(
-    services: Services,
-    task: Name | None = None,
-    status: Status | None = None,
-    before: Annotated[int, Parameter(ge=0, le=LATEST, description="Only runs due before this moment.")] | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+    services: With,
+    task: Annotated[str | None, QueryParameter(pattern=NAME, description="Only runs of this task.")] = None,
+    status: FromQuery[Status | None] = None,
+    before: Annotated[int | None, QueryParameter(ge=0, le=LATEST, description="Only runs due before then.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
 ) -> list[RunSummary]:
     """List runs, the newest first: perhaps of one task, of one status, or due before a moment."""
     found = there(services.runs.listed, task=task, status=status, limit=limit, before=before)
@@ -33,31 +33,31 @@ def list_runs(
 
 
 @get("/api/v1/runs/{run_id:str}", tags=TAGS, **VIEWER)
-def show_run(services: Services, run_id: RunId) -> RunDetail:
+def show_run(services: With, run_id: RunId) -> RunDetail:
     """Show a run: its progress while it goes on, its report with the proof of each table when it has ended."""
     return run_detail(there(services.runs.show, run_id))
 
 
 @get("/api/v1/runs/{run_id:str}/lines", tags=TAGS, **VIEWER)
 def list_lines(
-    services: Services,
+    services: With,
     run_id: RunId,
-    after: Annotated[int, Parameter(ge=0, le=1_000_000, description="Only lines with a higher number.")] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=1_000)] = 1_000,
+    after: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Only lines with a higher number.")] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 1_000,
 ) -> list[LogLine]:
     """List the lines of a run's log."""
     return there(services.runs.lines, run_id, after, limit)
 
 
 @post("/api/v1/runs/{run_id:str}/cancel", tags=TAGS, status_code=200, **OPERATOR)
-def cancel_run(request: AnyRequest, services: Services, run_id: RunId) -> RunSummary:
+def cancel_run(request: AnyRequest, services: With, run_id: RunId) -> RunSummary:
     """Stop a run: one that waits at once, one that goes on when the page under way is finished."""
     there(services.runs.show, run_id)
     return run_summary(services.runs.cancel(run_id, actor_of(request)))
 
 
 @post("/api/v1/runs/{run_id:str}/retry", tags=TAGS, **OPERATOR)
-def retry_run(request: AnyRequest, services: Services, run_id: RunId) -> Asked:
+def retry_run(request: AnyRequest, services: With, run_id: RunId) -> Asked:
     """Do once more what a run that did not end well was to do."""
     there(services.runs.show, run_id)
     return Asked(run=services.runs.retry(run_id, actor_of(request)))

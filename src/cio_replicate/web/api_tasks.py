@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import delete, get, post, put
+from litestar.params import JSONBody
 
 from cio_replicate.control.runs import Missed
 from cio_replicate.execution.job import Action
@@ -11,31 +12,31 @@ from cio_replicate.web.access import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_
 from cio_replicate.web.api_bodies import Asked, EditedTask, NewTask, TaskShown, task_shown
 from cio_replicate.web.finding import there
 from cio_replicate.web.naming import Name
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 
 TAGS = ["Tasks"]
 
 
 @get("/api/v1/tasks", tags=TAGS, **VIEWER)
-def list_tasks(services: Services) -> list[TaskShown]:
+def list_tasks(services: With) -> list[TaskShown]:
     """List all tasks."""
     return [task_shown(one) for one in services.tasks.all()]
 
 
 @post("/api/v1/tasks", tags=TAGS, **taking(TaskSettings, ADMIN))
-def create_task(request: AnyRequest, services: Services, data: NewTask) -> TaskShown:
+def create_task(request: AnyRequest, services: With, data: JSONBody[NewTask]) -> TaskShown:
     """Make a task; its schedule counts from now on."""
     return task_shown(services.tasks.create(data.name, data.settings, actor_of(request)))
 
 
 @get("/api/v1/tasks/{name:str}", tags=TAGS, **VIEWER)
-def show_task(services: Services, name: Name) -> TaskShown:
+def show_task(services: With, name: Name) -> TaskShown:
     """Show a task."""
     return task_shown(there(services.tasks.named, name))
 
 
 @put("/api/v1/tasks/{name:str}", tags=TAGS, **taking(TaskSettings, ADMIN))
-def edit_task(request: AnyRequest, services: Services, name: Name, data: EditedTask) -> TaskShown:
+def edit_task(request: AnyRequest, services: With, name: Name, data: JSONBody[EditedTask]) -> TaskShown:
     """Give a task these settings; a run that goes on keeps those that it has."""
     there(services.tasks.named, name)
     services.tasks.edit(name, data.settings, actor_of(request))
@@ -43,14 +44,14 @@ def edit_task(request: AnyRequest, services: Services, name: Name, data: EditedT
 
 
 @delete("/api/v1/tasks/{name:str}", tags=TAGS, **ADMIN)
-def delete_task(request: AnyRequest, services: Services, name: Name) -> None:
+def delete_task(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a task with its history, unless a run of it goes on; what was copied stays where it is."""
     there(services.tasks.named, name)
     services.tasks.delete(name, actor_of(request))
 
 
 @post("/api/v1/tasks/{name:str}/pause", tags=TAGS, status_code=200, **OPERATOR)
-def pause_task(request: AnyRequest, services: Services, name: Name) -> TaskShown:
+def pause_task(request: AnyRequest, services: With, name: Name) -> TaskShown:
     """Let a task rest: it does not run by itself until it is resumed."""
     there(services.tasks.named, name)
     services.tasks.pause(name, actor_of(request))
@@ -58,7 +59,7 @@ def pause_task(request: AnyRequest, services: Services, name: Name) -> TaskShown
 
 
 @post("/api/v1/tasks/{name:str}/resume", tags=TAGS, status_code=200, **OPERATOR)
-def resume_task(request: AnyRequest, services: Services, name: Name) -> TaskShown:
+def resume_task(request: AnyRequest, services: With, name: Name) -> TaskShown:
     """Let a task go on; its schedule counts from now on."""
     there(services.tasks.named, name)
     services.tasks.pause(name, actor_of(request), paused=False)
@@ -66,14 +67,14 @@ def resume_task(request: AnyRequest, services: Services, name: Name) -> TaskShow
 
 
 @post("/api/v1/tasks/{name:str}/runs", tags=TAGS, **OPERATOR)
-def ask_for_run(request: AnyRequest, services: Services, name: Name, data: Action | None = None) -> Asked:
+def ask_for_run(request: AnyRequest, services: With, name: Name, data: JSONBody[Action | None] = None) -> Asked:
     """Let a task run now: without a body all that is due, else a resync of tables or a backfill of one."""
     there(services.tasks.named, name)
     return Asked(run=services.runs.ask(name, actor_of(request), data or Action()))
 
 
 @get("/api/v1/tasks/{name:str}/missed", tags=TAGS, **VIEWER)
-def list_missed(services: Services, name: Name) -> list[Missed]:
+def list_missed(services: With, name: Name) -> list[Missed]:
     """List the newest times at which a task was due and was not run, each with the reason."""
     return there(services.runs.missed, name)
 

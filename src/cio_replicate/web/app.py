@@ -10,6 +10,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from cio_replicate import __version__
@@ -99,7 +100,7 @@ def inner(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> L
 
 def _served(assets: dict[str, Asset]) -> ControllerRouterHandler:
     @get("/static/{name:str}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
-    def static(name: str) -> Response[bytes]:
+    def static(name: FromPath[str]) -> Response[bytes]:
         """One of the console's own files."""
         asset = assets.get(name)
         if asset is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromQuery
 
 from cio_replicate.base.errors import CioReplicateError, SettingsError
 from cio_replicate.base.secret import Secret
@@ -14,10 +15,10 @@ from cio_replicate.settings.stored import PREFIX
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 TOLD_OF = {
     "failure": "failure: a run has failed",
@@ -28,7 +29,7 @@ TOLD_OF = {
 
 
 @get("/channels", **ADMIN)
-def channels(request: AnyRequest, services: Services, edit: str = "") -> Response[Any]:
+def channels(request: AnyRequest, services: With, edit: FromQuery[str] = "") -> Response[Any]:
     """All channels, and the form to make or edit one."""
     if not edit:
         return _listed(request, services)
@@ -38,7 +39,7 @@ def channels(request: AnyRequest, services: Services, edit: str = "") -> Respons
 
 
 @post("/channels", **ADMIN)
-def keep_channel(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def keep_channel(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Make a channel, or edit one."""
     editing, name = form.text("editing"), form.text("editing") or form.text("name")
     secret = Secret(form.text("secret_url")) if form.text("secret_url") else None
@@ -59,7 +60,7 @@ def keep_channel(request: AnyRequest, services: Services, form: Form) -> Respons
 
 
 @post("/channels/{name:str}/test", **ADMIN)
-def test_channel(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def test_channel(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Send a notification that says only that this works."""
     try:
         address = services.channels.address(name)
@@ -73,7 +74,7 @@ def test_channel(request: AnyRequest, services: Services, name: Name) -> Respons
 
 
 @post("/channels/{name:str}/delete", **ADMIN)
-def delete_channel(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def delete_channel(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Delete a channel that no task names."""
     try:
         services.channels.delete(name, actor_of(request))

@@ -15,17 +15,17 @@ from cio_replicate.settings.documents import ConnectionSettings
 from cio_replicate.web.access import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Form, Sent
 from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 from cio_replicate.web.settings_form import said_by, settings_of, shown_fields
 
 TYPED, REFERENCE = "typed", "reference"
 
 
 @get("/connections", **VIEWER)
-def connections(request: AnyRequest, services: Services) -> Response[Any]:
+def connections(request: AnyRequest, services: With) -> Response[Any]:
     """All connections."""
     found = services.connections.all()
     used: dict[str, int] = {}
@@ -35,13 +35,13 @@ def connections(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @get("/new-connection", **ADMIN)
-def new_connection(request: AnyRequest, services: Services) -> Response[Any]:
+def new_connection(request: AnyRequest, services: With) -> Response[Any]:
     """The form that makes a connection."""
     return _form(request, services, None, {"access_from": TYPED, "open_metadata": True})
 
 
 @post("/new-connection", **ADMIN)
-def create_connection(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def create_connection(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Make a connection, or test what the form says."""
     if form.has("test"):
         return _tested(request, services, form, None)
@@ -57,13 +57,13 @@ def create_connection(request: AnyRequest, services: Services, form: Form) -> Re
 
 
 @get("/connections/{name:str}", **VIEWER)
-def connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """One connection: what it is, what uses it, whether it works."""
     return _shown(request, services, name)
 
 
 @post("/connections/{name:str}/test", **OPERATOR)
-def test_connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def test_connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Find out whether the key works."""
     kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
@@ -73,14 +73,14 @@ def test_connection(request: AnyRequest, services: Services, name: Name) -> Resp
 
 
 @get("/connections/{name:str}/edit", **ADMIN)
-def edit_form(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The form that edits a connection."""
     kept = there(services.connections.named, name)
     return _form(request, services, kept, {"access_from": REFERENCE})
 
 
 @post("/connections/{name:str}/edit", **ADMIN)
-def edit_connection(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
+def edit_connection(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Give a connection other settings, or test them."""
     kept = there(services.connections.named, name)
     if form.has("test"):
@@ -94,7 +94,7 @@ def edit_connection(request: AnyRequest, services: Services, name: Name, form: F
 
 
 @post("/connections/{name:str}/delete", **ADMIN)
-def delete_connection(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def delete_connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Delete a connection that no task uses."""
     try:
         services.connections.delete(name, actor_of(request))

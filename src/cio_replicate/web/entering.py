@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 from litestar.response import Redirect
 from litestar.status_codes import (
     HTTP_302_FOUND,
@@ -18,11 +19,11 @@ from litestar.status_codes import (
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.sessions import ABSOLUTE
 from cio_replicate.web.access import ANYBODY, VIEWER, AnyRequest, visitor_of
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Form, Sent
 from cio_replicate.web.oidc import PATH as OIDC_PATH
 from cio_replicate.web.oidc import PATIENCE
 from cio_replicate.web.pages import go, page, path_within, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 from cio_replicate.web.words import span
 
 HELD = "cio-oidc"  # the cookie of a login that has begun at a provider
@@ -30,7 +31,7 @@ WRONG = {"message": "Name and password do not belong together.", "fix": "Type bo
 
 
 @get("/welcome/{link:str}", **ANYBODY)
-def welcome(request: AnyRequest, link: str, services: Services) -> Response[Any]:
+def welcome(request: AnyRequest, link: FromPath[str], services: With) -> Response[Any]:
     """Where somebody who was invited chooses a password; the first user also a name."""
     invitation = services.people.invitation(link)
     if invitation is None:
@@ -39,7 +40,7 @@ def welcome(request: AnyRequest, link: str, services: Services) -> Response[Any]
 
 
 @post("/welcome/{link:str}", **ANYBODY)
-def accept(request: AnyRequest, link: str, services: Services, form: Form) -> Response[Any]:
+def accept(request: AnyRequest, link: FromPath[str], services: With, form: Sent) -> Response[Any]:
     """Take the password, and begin a session."""
     invitation = services.people.invitation(link)
     if invitation is None:
@@ -60,7 +61,7 @@ def accept(request: AnyRequest, link: str, services: Services, form: Form) -> Re
 
 
 @get("/login", **ANYBODY)
-def login_page(request: AnyRequest, services: Services) -> Response[Any]:
+def login_page(request: AnyRequest, services: With) -> Response[Any]:
     """Where one logs in."""
     if visitor_of(request) is not None:
         return go("/")
@@ -68,7 +69,7 @@ def login_page(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @post("/login", **ANYBODY)
-def log_in(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def log_in(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Begin a session for a name and a password, or say that they are wrong, and nothing else."""
     name, address = form.text("name"), request.client.host if request.client else ""
     wait = max(services.by_address.wait(address), services.by_name.wait(name.casefold()))
@@ -85,7 +86,7 @@ def log_in(request: AnyRequest, services: Services, form: Form) -> Response[Any]
 
 
 @get("/login/oidc", **ANYBODY)
-def begin_oidc(request: AnyRequest, services: Services) -> Response[Any]:
+def begin_oidc(request: AnyRequest, services: With) -> Response[Any]:
     """Send the browser to the identity provider."""
     if services.oidc is None:
         return go("/login")
@@ -102,7 +103,7 @@ def begin_oidc(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @get(OIDC_PATH, **ANYBODY)
-def end_oidc(request: AnyRequest, services: Services) -> Response[Any]:
+def end_oidc(request: AnyRequest, services: With) -> Response[Any]:
     """Begin a session for whoever the identity provider says it is."""
     if services.oidc is None:
         return go("/login")
@@ -121,7 +122,7 @@ def end_oidc(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @post("/logout", **VIEWER)
-def log_out(request: AnyRequest, services: Services) -> Response[Any]:
+def log_out(request: AnyRequest, services: With) -> Response[Any]:
     """End the session."""
     visitor = visitor_of(request)
     if visitor is not None:

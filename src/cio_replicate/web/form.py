@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Request
+from litestar.di import NamedDependency
 
 LONGEST = 20_000  # characters of a field
 
@@ -47,3 +48,7 @@ async def form_of(request: Request[Any, Any, Any]) -> Form:
         if isinstance(value, str):
             fields.setdefault(name, []).append(value[:LONGEST])
     return Form(fields)
+
+
+#: How a handler asks for the form that it was sent.
+Sent = NamedDependency[Form]

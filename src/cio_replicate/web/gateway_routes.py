@@ -7,6 +7,7 @@ from typing import Any
 from anyio import to_thread
 from litestar import Response, Router, post
 from litestar.enums import MediaType
+from litestar.params import FromPath
 
 from cio_replicate.control.gateway_desk import GatewayDesk
 from cio_replicate.control.gateway_requests import Signed
@@ -18,7 +19,7 @@ def gateway_router(desk: GatewayDesk) -> Router:
     """The addresses of gateways. They know no session: each request proves by itself who sends it."""
 
     @post("/{path:path}", opt=dict(GATEWAY), include_in_schema=False, request_max_body_size=MOST_BYTES)
-    async def answer(request: AnyRequest, path: str) -> Response[Any]:
+    async def answer(request: AnyRequest, path: FromPath[str]) -> Response[Any]:
         """Answer a gateway."""
         signed = Signed(path.strip("/"), request.headers.get("authorization"), await request.body())
         status, body = await to_thread.run_sync(desk.respond, signed)

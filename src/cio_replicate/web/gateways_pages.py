@@ -11,22 +11,22 @@ from cio_replicate.control import gateways
 from cio_replicate.control.gateways import Code
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 ALIVE = 120  # seconds since a machine was seen in which it is taken for running
 
 
 @get("/gateways", **ADMIN)
-def all_gateways(request: AnyRequest, services: Services) -> Response[Any]:
+def all_gateways(request: AnyRequest, services: With) -> Response[Any]:
     """All gateways with their machines."""
     return _listed(request, services)
 
 
 @post("/gateways", **ADMIN)
-def create(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def create(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Make a gateway; its code is shown this once."""
     name = form.text("name")
     try:
@@ -37,7 +37,7 @@ def create(request: AnyRequest, services: Services, form: Form) -> Response[Any]
 
 
 @post("/gateways/{name:str}/code", **ADMIN)
-def new_code(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def new_code(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """A code for one more machine, shown this once."""
     try:
         code = gateways.new_code(services.database, name, services.now, actor_of(request))
@@ -47,7 +47,7 @@ def new_code(request: AnyRequest, services: Services, name: Name) -> Response[An
 
 
 @post("/gateways/{name:str}/revoke", **ADMIN)
-def revoke(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
+def revoke(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Shut out one machine of a gateway, or all of them."""
     try:
         gateways.revoke(services.database, form.text("member") or name, services.now, actor_of(request))
@@ -57,7 +57,7 @@ def revoke(request: AnyRequest, services: Services, name: Name, form: Form) -> R
 
 
 @post("/gateways/{name:str}/remove", **ADMIN)
-def remove(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def remove(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Forget a gateway that no connection names."""
     try:
         gateways.remove(services.database, name, services.now, actor_of(request))

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import platform
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.secret import Secret
 from cio_replicate.control import audit
 from cio_replicate.web.access import ADMIN, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 LINES = 100  # of the audit log on a page
 MOST_PAGES = 10_000
 
 
 @get("/secrets", **ADMIN)
-def secrets(request: AnyRequest, services: Services) -> Response[Any]:
+def secrets(request: AnyRequest, services: With) -> Response[Any]:
     """What is stored, by name alone."""
     return _secrets(request, services)
 
 
 @post("/secrets", **ADMIN)
-def put_secret(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def put_secret(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Store a secret, or replace one."""
     name = form.text("name")
     try:
@@ -39,7 +39,7 @@ def put_secret(request: AnyRequest, services: Services, form: Form) -> Response[
 
 
 @post("/secrets/remove", **ADMIN)
-def remove_secret(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def remove_secret(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Forget a secret that nothing uses."""
     try:
         services.secrets.remove(form.text("name"), actor_of(request))
@@ -50,7 +50,7 @@ def remove_secret(request: AnyRequest, services: Services, form: Form) -> Respon
 
 @get("/audit", **ADMIN)
 def audit_log(
-    request: AnyRequest, services: Services, sheet: int = Parameter(default=0, ge=0, le=MOST_PAGES, query="page")
+    request: AnyRequest, services: With, sheet: Annotated[int, QueryParameter(name="page", ge=0, le=MOST_PAGES)] = 0
 ) -> Response[Any]:
     """Who did what, the newest first."""
     with services.database.reading() as connection:
@@ -59,7 +59,7 @@ def audit_log(
 
 
 @get("/about", **VIEWER)
-def about(request: AnyRequest, services: Services) -> Response[Any]:
+def about(request: AnyRequest, services: With) -> Response[Any]:
     """What this console is, where it keeps things, and how it is watched."""
     return page(
         request,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control import inquiries
@@ -18,14 +18,14 @@ from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
 from cio_replicate.web.naming import Id, Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 
 ROWS = 10
 LONGEST_VALUE = 300
 
 
 @get("/connections/{name:str}/metadata", **VIEWER)
-def metadata(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """What is known of each table, and what was found out with the connection's key."""
     kept = there(services.connections.named, name)
     opened = services.connections.last_metadata(name)
@@ -33,7 +33,7 @@ def metadata(request: AnyRequest, services: Services, name: Name) -> Response[An
 
 
 @get("/connections/{name:str}/metadata/{number:str}", **OPERATOR)
-def metadata_of_gateway(request: AnyRequest, services: Services, name: Name, number: Id) -> Response[Any]:
+def metadata_of_gateway(request: AnyRequest, services: With, name: Name, number: Id) -> Response[Any]:
     """The same, while a gateway is asked, and with its answer."""
     kept = there(services.connections.named, name)
     reply = inquiries.reply(services.database, number, services.now)
@@ -49,7 +49,7 @@ def metadata_of_gateway(request: AnyRequest, services: Services, name: Name, num
 
 
 @post("/connections/{name:str}/metadata", **OPERATOR)
-def open_metadata(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def open_metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Find out with the connection's key what the tables hold and cost."""
     kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
@@ -64,10 +64,10 @@ def open_metadata(request: AnyRequest, services: Services, name: Name) -> Respon
 @get("/connections/{name:str}/rows", **OPERATOR)
 def preview(
     request: AnyRequest,
-    services: Services,
+    services: With,
     name: Name,
-    table: str = "",
-    as_task: str = Parameter(query="task", default=""),
+    table: FromQuery[str] = "",
+    as_task: Annotated[str, QueryParameter(name="task")] = "",
 ) -> Response[Any]:
     """The first rows of a table, as the copy would have them."""
     kept = there(services.connections.named, name)

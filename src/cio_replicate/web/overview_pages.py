@@ -8,14 +8,14 @@ from litestar import Response, get
 
 from cio_replicate.web.access import VIEWER, AnyRequest
 from cio_replicate.web.pages import page
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 from cio_replicate.web.tasks_pages import last_runs
 
 TROUBLE = ("failed", "refused", "interrupted")
 
 
 @get("/", **VIEWER)
-def overview(request: AnyRequest, services: Services) -> Response[Any]:
+def overview(request: AnyRequest, services: With) -> Response[Any]:
     """What there is, at a glance."""
     found = services.tasks.all()
     last = last_runs(services, found)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, get, post
+from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.runs import RunRow
@@ -12,18 +13,22 @@ from cio_replicate.replication.report import TableReport
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.naming import RunId
+from cio_replicate.web.naming import LATEST, RunId
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 ON_A_PAGE = 50
-LINES = 1_000
+LINES, MOST_LINES = 1_000, 1_000_000
 STATUSES = ("queued", "running", "complete", "failed", "refused", "interrupted", "cancelled")
 
 
 @get("/runs", **VIEWER)
 def runs(
-    request: AnyRequest, services: Services, task: str = "", status: str = "", before: int | None = None
+    request: AnyRequest,
+    services: With,
+    task: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    before: Annotated[int | None, QueryParameter(ge=0, le=LATEST)] = None,
 ) -> Response[Any]:
     """The newest runs, perhaps of one task or of one status."""
     names = [one.name for one in services.tasks.all()]
@@ -45,13 +50,18 @@ def runs(
 
 
 @get("/runs/{run_id:str}", **VIEWER)
-def run(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
+def run(request: AnyRequest, services: With, run_id: RunId) -> Response[Any]:
     """One run: as it goes on, or what became of it."""
     return _shown(request, services, run_id)
 
 
 @get("/runs/{run_id:str}/log", **VIEWER)
-def log(request: AnyRequest, services: Services, run_id: RunId, after: int = 0) -> Response[Any]:
+def log(
+    request: AnyRequest,
+    services: With,
+    run_id: RunId,
+    after: Annotated[int, QueryParameter(ge=0, le=MOST_LINES)] = 0,
+) -> Response[Any]:
     """The log of a run."""
     shown = there(services.runs.show, run_id)
     lines = services.runs.lines(shown.run.id, after, LINES)
@@ -59,7 +69,7 @@ def log(request: AnyRequest, services: Services, run_id: RunId, after: int = 0) 
 
 
 @get("/runs/{run_id:str}/proof", **VIEWER)
-def proof(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
+def proof(request: AnyRequest, services: With, run_id: RunId) -> Response[Any]:
     """What is known of the copy after a run: the source against the copy, table by table."""
     shown = there(services.runs.show, run_id)
     tables = shown.report.tables if shown.report is not None else []
@@ -67,14 +77,14 @@ def proof(request: AnyRequest, services: Services, run_id: RunId) -> Response[An
 
 
 @post("/runs/{run_id:str}/cancel", **OPERATOR)
-def cancel(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
+def cancel(request: AnyRequest, services: With, run_id: RunId) -> Response[Any]:
     """Stop a run."""
     ended = services.runs.cancel(run_id, actor_of(request))
     return go(f"/runs/{ended.id}", "" if ended.has_ended else "cancelling")
 
 
 @post("/runs/{run_id:str}/retry", **OPERATOR)
-def retry(request: AnyRequest, services: Services, run_id: RunId) -> Response[Any]:
+def retry(request: AnyRequest, services: With, run_id: RunId) -> Response[Any]:
     """Do once more what a run was to do."""
     try:
         return go(f"/runs/{services.runs.retry(run_id, actor_of(request))}", "asked")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from litestar.di import NamedDependency
+
 from cio_replicate.base.clock import Clock
 from cio_replicate.control.channels import Channels
 from cio_replicate.control.connections import Connections
@@ -82,3 +84,7 @@ def services_over(
         by_name=Throttle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
         by_address=Throttle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
     )
+
+
+#: How a handler asks for them.
+With = NamedDependency[Services]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromQuery
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.kept import KeptTask
@@ -16,23 +17,23 @@ from cio_replicate.web import task_form
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of, visitor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Form, Sent
 from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 from cio_replicate.web.settings_form import said_by, shown_fields
 
 TIMES = 5  # of a schedule that are shown
 
 
 @get("/new-task", **ADMIN)
-def new_task(request: AnyRequest, services: Services, connection: str = "") -> Response[Any]:
+def new_task(request: AnyRequest, services: With, connection: FromQuery[str] = "") -> Response[Any]:
     """The form that makes a task."""
     return _form(request, services, None, connection=connection)
 
 
 @post("/new-task", **ADMIN)
-def create_task(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def create_task(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Make a task, or try its destination out."""
     name = form.text("name")
     if form.has("check"):
@@ -47,13 +48,13 @@ def create_task(request: AnyRequest, services: Services, form: Form) -> Response
 
 
 @get("/tasks/{name:str}/edit", **ADMIN)
-def edit_form(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The form that edits a task."""
     return _form(request, services, there(services.tasks.named, name))
 
 
 @post("/tasks/{name:str}/edit", **ADMIN)
-def edit_task(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
+def edit_task(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Give a task other settings, or try its destination out."""
     kept = there(services.tasks.named, name)
     if form.has("check"):
@@ -67,14 +68,14 @@ def edit_task(request: AnyRequest, services: Services, name: Name, form: Form) -
 
 
 @post("/tasks/{name:str}/delete", **ADMIN)
-def delete_task(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def delete_task(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Delete a task with its history."""
     services.tasks.delete(name, actor_of(request))
     return go("/tasks", "deleted")
 
 
 @post("/next-times", **ADMIN)
-def next_times(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def next_times(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """A part of a page: when a task with the schedule of a form runs next."""
     try:
         found = task_form.schedule_said(form)

@@ -18,10 +18,10 @@ from cio_replicate.tables.declare import Reading
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.naming import Name
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 from cio_replicate.web.settings_form import shown_fields
 from cio_replicate.web.tasks_editing import upcoming
 
@@ -29,7 +29,7 @@ RUNS_SHOWN, RUNS_DRAWN = 10, 100
 
 
 @get("/tasks", **VIEWER)
-def tasks(request: AnyRequest, services: Services) -> Response[Any]:
+def tasks(request: AnyRequest, services: With) -> Response[Any]:
     """All tasks, each with its last run."""
     found = services.tasks.all()
     return page(
@@ -38,13 +38,13 @@ def tasks(request: AnyRequest, services: Services) -> Response[Any]:
 
 
 @get("/tasks/{name:str}", **VIEWER)
-def task(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def task(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """One task."""
     return _shown(request, services, name)
 
 
 @get("/tasks/{name:str}/history", **VIEWER)
-def history(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def history(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The runs of a task over time, as charts and as a table."""
     kept = there(services.tasks.named, name)
     found = services.runs.history(name, RUNS_DRAWN)
@@ -52,19 +52,19 @@ def history(request: AnyRequest, services: Services, name: Name) -> Response[Any
 
 
 @post("/tasks/{name:str}/run", **OPERATOR)
-def run(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def run(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Let the task run now."""
     return go(f"/runs/{services.runs.ask(name, actor_of(request))}", "asked")
 
 
 @post("/tasks/{name:str}/resync", **OPERATOR)
-def resync(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
+def resync(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Read tables anew, as if they had never been read."""
     return _asked(request, services, name, Action(kind=Kind.RESYNC, tables=tuple(form.texts("table"))))
 
 
 @post("/tasks/{name:str}/backfill", **OPERATOR)
-def backfill(request: AnyRequest, services: Services, name: Name, form: Form) -> Response[Any]:
+def backfill(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Read a stretch of time of a table once more."""
     action = Action(
         kind=Kind.BACKFILL,
@@ -76,14 +76,14 @@ def backfill(request: AnyRequest, services: Services, name: Name, form: Form) ->
 
 
 @post("/tasks/{name:str}/pause", **OPERATOR)
-def pause(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def pause(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Let the task rest."""
     services.tasks.pause(name, actor_of(request))
     return go(f"/tasks/{name}", "paused")
 
 
 @post("/tasks/{name:str}/resume", **OPERATOR)
-def resume(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def resume(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Let the task go on."""
     services.tasks.pause(name, actor_of(request), paused=False)
     return go(f"/tasks/{name}", "resumed")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.params import FromPath
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.control.actor import Role
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
-from cio_replicate.web.form import Form
+from cio_replicate.web.form import Sent
 from cio_replicate.web.naming import Id
 from cio_replicate.web.pages import go, page, said
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import Services, With
 
 ROLES = (
     (Role.VIEWER, "sees connections, tasks and runs"),
@@ -23,13 +24,13 @@ ROLES = (
 
 
 @get("/users", **ADMIN)
-def users(request: AnyRequest, services: Services) -> Response[Any]:
+def users(request: AnyRequest, services: With) -> Response[Any]:
     """All users, and the form to invite one."""
     return _listed(request, services)
 
 
 @post("/users", **ADMIN)
-def invite(request: AnyRequest, services: Services, form: Form) -> Response[Any]:
+def invite(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """Invite a user; the link is shown this once."""
     name, role = form.text("name"), role_of(form.text("role"))
     try:
@@ -40,14 +41,14 @@ def invite(request: AnyRequest, services: Services, form: Form) -> Response[Any]
 
 
 @post("/users/{user_id:str}/link", **ADMIN)
-def link_for_password(request: AnyRequest, services: Services, user_id: Id) -> Response[Any]:
+def link_for_password(request: AnyRequest, services: With, user_id: Id) -> Response[Any]:
     """A link by which a user chooses a new password, shown this once."""
     link = services.people.invite_again(user_id, actor_of(request))
     return _listed(request, services, link=_link(services, link), invited=services.people.user(user_id).name)
 
 
 @post("/users/{user_id:str}/role", **ADMIN)
-def change_role(request: AnyRequest, services: Services, user_id: Id, form: Form) -> Response[Any]:
+def change_role(request: AnyRequest, services: With, user_id: Id, form: Sent) -> Response[Any]:
     """Give a user another role."""
     try:
         services.people.change_role(user_id, role_of(form.text("role")), actor_of(request))
@@ -57,7 +58,7 @@ def change_role(request: AnyRequest, services: Services, user_id: Id, form: Form
 
 
 @post("/users/{user_id:str}/{what:str}", **ADMIN)
-def shut_out(request: AnyRequest, services: Services, user_id: Id, what: str) -> Response[Any]:
+def shut_out(request: AnyRequest, services: With, user_id: Id, what: FromPath[str]) -> Response[Any]:
     """Shut a user out, let them in again, or remove them."""
     actor = actor_of(request)
     try:

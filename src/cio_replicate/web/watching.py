@@ -12,13 +12,13 @@ from cio_replicate.control.actor import Role
 from cio_replicate.control.database import Database
 from cio_replicate.control.records import connections, gateway_members, notices, runs, tasks
 from cio_replicate.web.access import ANYBODY, needs
-from cio_replicate.web.services import Services
+from cio_replicate.web.services import With
 
 SEEN = 120  # seconds since a machine of a gateway was heard of in which it counts as there
 
 
 @get("/healthz", include_in_schema=False, **ANYBODY)
-def healthz(services: Services) -> Response[str]:
+def healthz(services: With) -> Response[str]:
     """Whether the console and its database work."""
     with services.database.reading() as connection:
         connection.execute(text("SELECT 1"))
@@ -26,7 +26,7 @@ def healthz(services: Services) -> Response[str]:
 
 
 @get("/metrics", include_in_schema=False, opt={**needs(Role.VIEWER), "bearer": True}, sync_to_thread=True)
-def metrics(services: Services) -> Response[bytes]:
+def metrics(services: With) -> Response[bytes]:
     """Numbers for Prometheus."""
     found = numbers(services.database, services.now)
     return Response(found, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,128 @@
+"""A console without a server, and browsers and programs that call it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+from litestar.testing import TestClient
+
+from cio_replicate.control.actor import LOCAL, Role
+from cio_replicate.web.app import application
+from cio_replicate.web.oidc import Oidc
+from cio_replicate.web.services import Services, services_over
+from cio_replicate.web.site import site
+from tests.control.stage import Stage, stage
+
+ORIGIN = "http://127.0.0.1:8765"
+PASSWORD = "four odd words here"
+CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+TITLE = re.compile(r"<title>(.*?) · cio-replicate</title>", re.DOTALL)
+ERROR = re.compile(r'<div class="note bad"[^>]*>(.*?)</div>', re.DOTALL)
+
+Answer = httpx.Response
+
+
+class Browser:
+    """One browser: it keeps cookies, says where its forms come from, and follows nothing by itself."""
+
+    def __init__(self, client: TestClient[Any]) -> None:
+        self._client = client
+        self.csrf = ""
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Open an address."""
+        return self._client.get(path, headers=headers, follow_redirects=False)
+
+    def post(self, path: str, origin: str | None = ORIGIN, **fields: str | list[str]) -> Answer:
+        """Send a form."""
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        if origin is not None:
+            headers |= {"origin": origin, "sec-fetch-site": "same-origin"}
+        sent = {"csrf": self.csrf, **fields} if self.csrf else fields
+        return self._client.post(path, data=sent, headers=headers, follow_redirects=False)
+
+    def enter(self, path: str, **fields: str) -> Answer:
+        """Send a form that begins a session, and learn the session's token."""
+        answer = self.post(path, **fields)
+        if answer.status_code == 303:
+            found = CSRF.search(self.get("/account").text)
+            self.csrf = found[1] if found else ""
+        return answer
+
+    def log_in(self, name: str, password: str = PASSWORD, **more: str) -> Answer:
+        """Log in by password."""
+        return self.enter("/login", name=name, password=password, **more)
+
+    @property
+    def cookies(self) -> Any:
+        """What it keeps."""
+        return self._client.cookies
+
+
+class Console:
+    """A console over a stage, on whose clock time goes by."""
+
+    def __init__(self, made: Stage, services: Services) -> None:
+        self.stage = made
+        self.services = services
+        self.app = application(services)
+
+    def browser(self) -> Browser:
+        """Another browser, which has never been here."""
+        return Browser(self.client())
+
+    def client(self) -> TestClient[Any]:
+        """A program that calls."""
+        return TestClient(self.app, base_url=ORIGIN, raise_server_exceptions=False)
+
+    def user(self, name: str, role: Role) -> str:
+        """A user with the usual password; their id."""
+        link = self.services.people.invite(name, role, LOCAL)
+        return self.services.people.accept(link, "", PASSWORD, "Europe/Berlin")
+
+    def visitor(self, role: Role) -> Browser:
+        """A browser in which somebody of this role is logged in."""
+        browser = self.browser()
+        self.user(f"{role} person", role)
+        assert browser.log_in(f"{role} person").status_code == 303
+        return browser
+
+    def token(self, role: Role) -> str:
+        """A token of an admin that may do what the role may."""
+        owner = next((one.id for one in self.services.people.all() if one.name == "owner"), None)
+        owner = owner or self.user("owner", Role.ADMIN)
+        return self.services.tokens.create(owner, "test", role, None, LOCAL)
+
+    def api(self, role: Role | None) -> TestClient[Any]:
+        """A program with a token of this role, or without one."""
+        client = self.client()
+        if role is not None:
+            client.headers["authorization"] = f"Bearer {self.token(role)}"
+        return client
+
+
+@contextmanager
+def console_of(folder: Path, url: str = ORIGIN, oidc: Oidc | None = None, kind: str = "sqlite") -> Iterator[Console]:
+    """A console with an empty database."""
+    with stage(kind, folder) as made:
+        here = site("127.0.0.1", 8765, url if url != ORIGIN else None, (), tls=False)
+        services = services_over(made.database, made.keys, made.clock, here, oidc, environment=made.variables)
+        yield Console(made, services)
+
+
+def title_of(answer: Answer) -> str:
+    """The title of a page."""
+    found = TITLE.search(answer.text)
+    return unescape(found[1]).strip() if found else ""
+
+
+def error_of(answer: Answer) -> str:
+    """What a page says went wrong, as a person reads it."""
+    found = ERROR.search(answer.text)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", found[1])).split()) if found else ""

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.control import gateways
 from cio_replicate.control.actor import LOCAL
+from cio_replicate.control.board import REST
 from cio_replicate.control.inquiries import ask, reply
 from cio_replicate.control.leases import LEASE
 from cio_replicate.control.records import connections, run_lines, tasks
@@ -170,6 +171,8 @@ def test_the_end_of_a_run_is_told_when_the_console_is_back(machine: Machine) -> 
     machine.stage.ask("nightly")
     _back(machine)
     machine.board = machine.new_board()
+    assert machine.board.claim("w2") is None  # the end is told now, and a workspace rests after it
+    machine.stage.later(REST)
     second = run_of(machine.board.claim("w2"))
     assert sorted(status for _, status in machine.stage.states()) == ["complete", "running"]
     assert second != run

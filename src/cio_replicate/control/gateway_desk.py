@@ -11,9 +11,11 @@ from cio_replicate import __version__
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError, CioReplicateError, DatabaseError, GatewayRefusedError
 from cio_replicate.control import gateways, inquiries
+from cio_replicate.control.board import DatabaseBoard
 from cio_replicate.control.database import Database
-from cio_replicate.control.gateway_requests import Sender, Signed, forget_old, proven_key, verified
+from cio_replicate.control.gateway_requests import Sender, Signed, proven_key, verified
 from cio_replicate.control.giving_back import give_back
+from cio_replicate.control.leases import LEASE
 from cio_replicate.control.records import gateway_members
 from cio_replicate.execution import gateway_wire as wire
 from cio_replicate.execution.board import Answer, Board
@@ -59,7 +61,7 @@ class GatewayDesk:
         if request.path == wire.STANDING:
             return wire.Standing(sender.gateway, sender.machine, __version__)
         if request.path == wire.CLAIM:
-            return self._claim(sender, wire.decoded(request.body, wire.ClaimRequest), now)
+            return self._claim(sender, wire.decoded(request.body, wire.ClaimRequest))
         if request.path == wire.INQUIRY:
             return self._inquiry(sender, wire.decoded(request.body, wire.InquiryRequest), now)
         if (asked := _INQUIRY.fullmatch(request.path)) is not None:
@@ -83,12 +85,12 @@ class GatewayDesk:
         )
         return wire.Enrolled(member, gateway)
 
-    def _claim(self, sender: Sender, wish: wire.ClaimRequest, now: int) -> wire.ClaimAnswer:
-        with self._database.writing() as connection:
-            version = _plain(wish.version, LONGEST_VERSION)
-            mine = gateway_members.c.id == sender.member
-            connection.execute(gateway_members.update().where(mine).values(version=version))
-            forget_old(connection, now)
+    def _claim(self, sender: Sender, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
+        version = _plain(wish.version, LONGEST_VERSION)
+        if version != sender.version:
+            with self._database.writing() as connection:
+                mine = gateway_members.c.id == sender.member
+                connection.execute(gateway_members.update().where(mine).values(version=version))
         _require_protocol(wish.protocol, wish.version)
         claim = self._board_of(sender.gateway).claim(_worker(sender, wish.worker))
         if claim is None:
@@ -113,6 +115,15 @@ class GatewayDesk:
         if taken is None:
             return wire.InquiryAnswer()
         return wire.InquiryAnswer(taken.id, taken.about.value, msgspec.Raw(msgspec.json.encode(taken.connection)))
+
+
+def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayDesk:
+    """The desk of a console that answers to these hosts. No board of a gateway is given a secret to reveal."""
+
+    def board_of(gateway: str) -> DatabaseBoard:
+        return DatabaseBoard(database, clock, gateway=gateway, lease=lease)
+
+    return GatewayDesk(database, board_of, hosts, clock)
 
 
 def _worker(sender: Sender, name: str) -> str:

@@ -39,6 +39,7 @@ class Sender:
     member: str
     gateway: str
     machine: str
+    version: str
 
 
 def verified(database: Database, request: Signed, hosts: Collection[str], now: int) -> Sender:
@@ -66,9 +67,9 @@ def verified(database: Database, request: Signed, hosts: Collection[str], now: i
                 "If it is to serve again, enrol it with a new code.",
                 code="revoked",
             )
-        _take_once(connection, issuer, claims)
+        _take_once(connection, issuer, claims, now)
         connection.execute(gateway_members.update().where(gateway_members.c.id == issuer).values(seen_at=now))
-    return Sender(issuer, row.gateway, row.machine)
+    return Sender(issuer, row.gateway, row.machine, row.version)
 
 
 def proven_key(
@@ -85,13 +86,8 @@ def proven_key(
     thumbprint = str(OKPKey.import_key(dict(public_key)).thumbprint())
     require_same(claims, request, thumbprint, hosts, now)
     with database.writing() as connection:
-        _take_once(connection, thumbprint, claims)
+        _take_once(connection, thumbprint, claims, now)
     return json.dumps({name: public_key[name] for name in ("crv", "kty", "x")}, sort_keys=True)
-
-
-def forget_old(connection: Connection, now: int) -> None:
-    """Forget requests that nobody could send again, as their time is over."""
-    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.expires_at < now))
 
 
 def require_same(
@@ -117,7 +113,8 @@ def require_same(
         )
 
 
-def _take_once(connection: Connection, issuer: str, claims: Mapping[str, Any]) -> None:  # Any: see above
+def _take_once(connection: Connection, issuer: str, claims: Mapping[str, Any], now: int) -> None:  # Any: see above
+    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.expires_at < now))  # nobody can send them again
     nonce = sha256(f"{issuer} {claims['jti']}".encode()).hexdigest()
     try:
         connection.execute(gateway_nonces.insert().values(nonce=nonce, expires_at=claims["exp"] + AHEAD))

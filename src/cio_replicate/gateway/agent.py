@@ -27,6 +27,7 @@ from cio_replicate.gateway.outbox import Outbox
 log = logging.getLogger(__name__)
 
 STEP = 0.2  # seconds between two steps of the worker
+IDLE = 3.0  # seconds between two questions for a run, where there was none
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Agent:
         with self._linked() as link, self._linked() as second:
             self._greet(link)
             outbox = Outbox(self._folder.outbox)
-            board = GatewayBoard(link, outbox, self._clock, self._limits.alone)
+            board = GatewayBoard(link, outbox, self._clock, self._limits.alone, IDLE)
             worker = Worker(self._name, board, ProcessLauncher(self._folder.tasks), self._clock, self._limits.slots)
             done = threading.Event()
             inquirer = Inquirer(self._name, second, self._clock)

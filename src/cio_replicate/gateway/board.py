@@ -64,17 +64,21 @@ class Kept:
 class GatewayBoard:
     """A Board. While the console is away a run goes on for `alone` seconds, and what it tells is kept.
 
+    One that had nothing to do is asked again after `idle` seconds.
+
     Nothing that others said leaves this machine: see `leaving`. When the console refuses this machine for good,
     `refusal` says why; every run is then lost, and nothing more is claimed.
     """
 
-    def __init__(self, link: Link, outbox: Outbox, clock: Clock, alone: float) -> None:
+    def __init__(self, link: Link, outbox: Outbox, clock: Clock, alone: float, idle: float = 0.0) -> None:
         self.refusal: GatewayRefusedError | None = None
         self.draining = False  # this machine is being stopped: runs that it interrupts are given back
         self._link = link
         self._outbox = outbox
         self._clock = clock
         self._alone = alone
+        self._idle = idle
+        self._nothing: float | None = None  # when the console last had no run
         self._kept: dict[str, Kept] = {}
 
     def is_refused(self) -> bool:
@@ -88,10 +92,13 @@ class GatewayBoard:
 
     def claim(self, worker: str) -> Claim | None:
         """The next run for this machine. What still has to be told is told first."""
-        if self.is_refused() or not self._link.is_open:
+        now = self._clock.monotonic()
+        recently = self._nothing is not None and now - self._nothing < self._idle
+        if self.is_refused() or not self._link.is_open or recently:
             return None
         self._deliver()
         answer = self._ask(wire.CLAIM, wire.ClaimRequest(worker, __version__, PROTOCOL), wire.ClaimAnswer)
+        self._nothing = now if answer.run_id is None else None
         if answer.run_id is None:
             return None
         self._kept[answer.run_id] = Kept(self._clock.monotonic())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.control.actor import LOCAL
+from cio_replicate.control.board import REST
 from cio_replicate.control.leases import LEASE, MOST_CLAIMS
 from cio_replicate.execution.board import Answer, End
 from cio_replicate.execution.job import Action, Kind
@@ -62,6 +63,7 @@ def test_a_task_has_one_run_at_a_time(hall: Hall) -> None:
     second = hall.stage.ask("a")
     assert hall.board.claim("other") is None
     hall.board.end("w", first, ended("complete"))
+    hall.stage.later(REST)
     assert run_of(hall.board.claim("other")) == second != first
 
 
@@ -74,6 +76,8 @@ def test_a_workspace_has_one_run_at_a_time(hall: Hall) -> None:
     assert (len(claimed & {first, second}), other in claimed, hall.board.claim("w")) == (1, True, None)
     (running,) = claimed & {first, second}
     hall.board.end("w", running, ended("failed"))
+    assert hall.board.claim("w") is None  # the second in which its last requests were sent is not over
+    hall.stage.later(REST)
     assert run_of(hall.board.claim("w")) == ({first, second} - claimed).pop()
 
 
@@ -169,6 +173,7 @@ def test_a_worker_that_comes_back_does_not_disturb_its_workspace(hall: Hall) -> 
     assert hall.board.beat("w", first, None, ()) is Answer.LOST
     assert hall.board.claim("other") is None
     hall.board.end("w", second, ended("complete"))
+    hall.stage.later(REST)
     assert run_of(hall.board.claim("other")) == first
 
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cio_replicate.control.actor import LOCAL
+from cio_replicate.control.board import REST
 from cio_replicate.control.endings import Again, again_after
 from cio_replicate.control.records import tasks
 from cio_replicate.execution.board import End
@@ -32,6 +33,7 @@ def _execute(one: Stage, end: End) -> str:
     board = one.board()
     run = run_of(board.claim("w"))
     board.end("w", run, end)
+    one.clock.time += REST
     return run
 
 
@@ -89,6 +91,7 @@ def test_tries_go_on_when_a_run_waits_already(one: Stage) -> None:
     first = run_of(board.claim("w"))
     second = one.ask("a")
     board.end("w", first, ended("failed"))
+    one.clock.time += REST
     assert [(run.id, run.attempt, run.merged) for run in one.listed() if run.status == "queued"] == [(second, 2, 0)]
     _execute(one, ended("failed"))
     assert [run for run in one.listed() if run.status == "queued"] == []  # it was the last of the tries

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from cio_replicate.base.errors import CioReplicateError, NotAllowedError, SettingsError
 from cio_replicate.control.actor import LOCAL, Actor, Role
 from cio_replicate.control.audit import entries
+from cio_replicate.control.board import REST
 from cio_replicate.control.reaper import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.control.records import run_lines, sessions
 from cio_replicate.control.run_log import LEFT_OUT, MOST_LINES, unseen
@@ -34,6 +35,7 @@ def _execute(one: Stage, status: str, *lines: Line, error: str | None = None) ->
     board = one.board()
     run = run_of(board.claim("w"))
     board.end("w", run, ended(status, *lines, error=error))
+    one.clock.time += REST
     return run
 
 
@@ -226,7 +228,7 @@ def test_what_is_old_is_removed_in_its_time(one: Stage) -> None:
 
     def left(days: int) -> tuple[int, int, int]:
         with one.database.writing() as connection:
-            reap(connection, int(one.clock.now()) + days)
+            reap(connection, int(one.clock.now()) - REST + days)
             lines, open_ones = (len(connection.execute(select(table)).all()) for table in (run_lines, sessions))
         return lines, open_ones, len(one.listed())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from cio_replicate.control.board import REST
 from cio_replicate.control.leases import LEASE
 from cio_replicate.control.queueing import Cause
 from cio_replicate.control.records import tasks
@@ -35,6 +36,7 @@ def _execute(one: Stage, status: str = "complete") -> str:
     board = one.board()
     run = run_of(board.claim("w"))
     board.end("w", run, ended(status))
+    one.clock.time += REST
     return run
 
 
@@ -69,6 +71,7 @@ def test_a_time_that_comes_while_a_run_goes_on_waits_for_its_end(one: Stage) -> 
         assert board.beat("w", first, None, ()) is Answer.GO_ON
     assert [(run.status, run.merged) for run in one.listed()] == [("running", 0), ("queued", 2)]
     board.end("w", first, ended("complete"))
+    one.later(REST)
     assert run_of(board.claim("w")) != first
 
 

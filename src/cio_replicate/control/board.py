@@ -27,15 +27,17 @@ from cio_replicate.settings.stored import stored_names
 
 #: Reveals stored secrets by their names, in a transaction that writes.
 Reveal = Callable[[Connection, Iterable[str]], dict[str, str]]
+REST = 2  # seconds, whole ones, between two runs of a workspace: no second has requests of both
 MOST_REFUSED = 20  # runs whose settings cannot be used, that one claim looks at
 
 
 class DatabaseBoard:
     """Hands out the runs of connections with this gateway, or with none. A `Board`, safe to use from any thread.
 
-    One run at a time is executed of a task, and of a workspace, whoever asks; those that have waited longest come
-    first. Nothing is kept here, so that any number of boards may hand out the same runs. Secrets are revealed only by
-    `reveal`, which no gateway's board is given.
+    One run at a time is executed of a task, and of a workspace, whoever asks, and a second lies between two runs of a
+    workspace, so that its budget is kept. Those that have waited longest come first. Nothing is kept here, so that any
+    number of boards may hand out the same runs. Secrets are revealed only by `reveal`, which no gateway's board is
+    given.
     """
 
     def __init__(
@@ -114,6 +116,10 @@ class DatabaseBoard:
             others.c.status == RUNNING,
             or_(others.c.task_id == runs.c.task_id, others.c.workspace == connections.c.workspace),
         )
+        last = runs.alias("last")
+        just_read = select(last.c.id).where(
+            last.c.ended_at > now - REST, last.c.started_at.is_not(None), last.c.workspace == connections.c.workspace
+        )
         # a worker that was lost may come back; until then its run is for any other
         free = or_(runs.c.claims == 0, runs.c.worker.is_(None), runs.c.worker != worker, runs.c.lease_until < now)
         wanted = or_(~tasks.c.paused, runs.c.cause == Cause.USER, runs.c.claims > 0)
@@ -128,7 +134,15 @@ class DatabaseBoard:
             select(*columns)
             .join(tasks, tasks.c.id == runs.c.task_id)
             .join(connections, connections.c.id == tasks.c.connection_id)
-            .where(runs.c.status == QUEUED, runs.c.not_before <= now, self._ours(), free, wanted, ~busy.exists())
+            .where(
+                runs.c.status == QUEUED,
+                runs.c.not_before <= now,
+                self._ours(),
+                free,
+                wanted,
+                ~busy.exists(),
+                ~just_read.exists(),
+            )
             .order_by(runs.c.not_before, runs.c.due_at, runs.c.id)
             .limit(1)
         )

@@ -148,6 +148,7 @@ runs = Table(
     ),
     Index("ix_runs_task_due", "task_id", "due_at"),
     Index("ix_runs_status", "status", "not_before"),
+    Index("ix_runs_ended", "ended_at"),
 )
 
 run_lines = Table(  # the log of a run

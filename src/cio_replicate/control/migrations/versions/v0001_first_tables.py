@@ -204,6 +204,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_runs_task_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index("ix_runs_ended", "runs", ["ended_at"], unique=False)
     op.create_index(
         "ix_runs_one_per_workspace",
         "runs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -79,13 +80,17 @@ def _fields(text: str) -> set[str]:
 
 
 def _options() -> dict[str, set[str]]:
-    """The options of each command; those of the program itself under an empty name."""
-    group = typer.main.get_command(app)
-    commands = {"": group, **getattr(group, "commands", {})}
+    """The options of each command, a group having those of its commands; those of the program under an empty name."""
+    group: Any = typer.main.get_command(app)
+    commands = {"": [group], **{name: _with_its_own(command) for name, command in group.commands.items()}}
     return {
-        name: HELP | {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-        for name, command in commands.items()
+        name: HELP | {option for one in some for parameter in one.params for option in parameter.opts if "--" in option}
+        for name, some in commands.items()
     }
+
+
+def _with_its_own(command: Any) -> list[Any]:
+    return [command, *getattr(command, "commands", {}).values()]
 
 
 def _uses() -> Iterator[tuple[str, set[str]]]:

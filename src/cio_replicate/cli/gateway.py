@@ -18,7 +18,7 @@ from cio_replicate.base.errors import GatewayRefusedError, SettingsError
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
 from cio_replicate.cli.gateway_files import container_file, systemd_unit
 from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.terminal import product, say, write_json
+from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.gateway.agent import Agent, Limits
 from cio_replicate.gateway.enrolment import enrol
 from cio_replicate.gateway.health import noted, trouble_of
@@ -46,10 +46,10 @@ def start(wanted: Start) -> int:
     """
     console = console_url(wanted.console) if wanted.console is not None else None
     clock = SystemClock()
-    _log_to_stderr()
-    stop = _stopped_by_signals()
     with folder_at(wanted.state_dir) as folder:
         identity = _identity(folder, console, wanted)
+        _log_to_stderr()
+        stop = _stopped_by_signals()
         agent = Agent(folder, identity, Limits(wanted.slots, wanted.away_minutes * 60), clock)
         try:
             agent.serve(stop)
@@ -72,7 +72,7 @@ def _identity(folder: GatewayFolder, console: str | None, wanted: Start) -> Iden
             )
         code = resolved(wanted.code, os.environ, "--code").reveal() if is_reference(wanted.code) else wanted.code
         made = enrol(folder, console, code, SystemClock(), ca_file=wanted.ca_file, pause=time.sleep)
-        logging.getLogger(__name__).info("Enrolled as %s of the gateway %s.", made.member[:12], made.gateway)
+        say(messages(), f"Enrolled as {made.member[:12]} of the gateway {made.gateway}.")
         return made
     require_same_console(identity, console)
     if wanted.ca_file is not None and str(wanted.ca_file.absolute()) != identity.ca_file:

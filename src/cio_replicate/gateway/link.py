@@ -98,9 +98,7 @@ class Link:
             with self._http.stream("POST", f"{self.url}{ROOT}{path}", content=body, headers=headers) as response:
                 answer = _read(response)
         except httpx2.HTTPError as error:
-            raise BoardAwayError(
-                f"Nobody answers at {self.url} ({type(error).__name__}: {quoted(error)}).", TRIED_AGAIN
-            ) from None
+            raise _away(self.url, error) from None
         if response.status_code == httpx2.codes.OK and response.headers.get("content-type", "").startswith(
             "application/json"
         ):
@@ -131,6 +129,15 @@ class Link:
         said = f"{abs(self.skew)} seconds {'behind' if self.skew > 0 else 'ahead of'}"
         log.warning("The clock of this machine is %s the console's, which is allowed for. Set both by NTP.", said)
         return True
+
+
+def _away(url: str, error: httpx2.HTTPError) -> BoardAwayError:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return BoardAwayError(
+            f"The certificate at {url} is not believed ({quoted(error)}).",
+            "Name the private authority that vouches for it with --ca-file, and look at the address.",
+        )
+    return BoardAwayError(f"Nobody answers at {url} ({type(error).__name__}: {quoted(error)}).", TRIED_AGAIN)
 
 
 def _read(response: httpx2.Response) -> bytes:

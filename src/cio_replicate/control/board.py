@@ -143,7 +143,7 @@ class DatabaseBoard:
                 ~busy.exists(),
                 ~just_read.exists(),
             )
-            .order_by(runs.c.not_before, runs.c.due_at, runs.c.id)
+            .order_by(runs.c.not_before, runs.c.due_at, tasks.c.name, runs.c.id)
             .limit(1)
         )
 

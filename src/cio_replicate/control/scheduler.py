@@ -58,7 +58,9 @@ class Scheduler:
     def _fire_all(self, now: int) -> int:
         time_has_come = (tasks.c.next_at <= now) & ~tasks.c.paused
         with self._database.reading() as connection:
-            found = connection.scalars(select(tasks.c.id).where(time_has_come).order_by(tasks.c.next_at)).all()
+            found = connection.scalars(
+                select(tasks.c.id).where(time_has_come).order_by(tasks.c.next_at, tasks.c.name)
+            ).all()
         fired = 0
         for start in range(0, len(found), TOGETHER):
             some = found[start : start + TOGETHER]

@@ -19,7 +19,7 @@ from cio_replicate.control.keys import Keys
 from cio_replicate.control.names import checked_name
 from cio_replicate.control.records import channels, connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.control.schedules import next_due
-from cio_replicate.control.secret_users import users_of
+from cio_replicate.control.secret_users import users_in
 from cio_replicate.control.workspace import workspace_of
 from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, TaskSettings
 
@@ -37,24 +37,34 @@ class Means:
 
 
 def perform(transaction: Connection, changes: Sequence[Change], means: Means) -> None:
-    """Bring these changes about, in their order, each with a line in the audit log.
+    """Bring these changes about, what is deleted last, each with a line in the audit log.
 
     Raises SettingsError for settings that no run could use, and when what is kept would not fit together any more;
     nothing of the transaction may be committed then.
     """
-    gone = {change.name for change in changes if change.kind is Kind.TASK and change.what is What.DELETE}
     for change in changes:
-        if change.settings is None:
-            _delete(transaction, change, gone)
-        else:
+        if change.settings is not None:
             require_usable(change.settings, means.now)
             _write(transaction, change, means)
-        record(transaction, means.now, means.by, f"{change.kind}.{change.what}", change.name, told(change.fields))
+            _note(transaction, change, means)
+    gone = [change for change in changes if change.settings is None]
+    tasks_there = documents_of(transaction).tasks if gone else {}
+    for change in gone:
+        _require_unused(change, tasks_there, {one.name for one in gone if one.kind is Kind.TASK})
+        _delete(transaction, change)
+        _note(transaction, change, means)
+    left = documents_of(transaction)
+    _forget_secrets(transaction, gone, users_in(left))
     require_consistent(
-        documents_of(transaction),
+        left,
         set(transaction.scalars(select(gateways.c.name))),
         set(transaction.scalars(select(secrets.c.name))),
     )
+
+
+def _note(transaction: Connection, change: Change, means: Means) -> None:
+    did = f"{change.kind}.{change.what}"
+    record(transaction, means.now, means.by, did, change.name, told(change.fields))
 
 
 def told(fields: Sequence[FieldChange]) -> str | None:
@@ -127,20 +137,22 @@ def _refresh_waiting(transaction: Connection) -> None:
     transaction.execute(update(runs).where(runs.c.status == "queued").values(values))
 
 
-def _delete(transaction: Connection, change: Change, gone: Collection[str]) -> None:
+def _delete(transaction: Connection, change: Change) -> None:
     table = _TABLES[change.kind]
     row_id = transaction.scalar(select(table.c.id).where(table.c.name == change.name))
     if row_id is None:
         raise not_there(change.kind, change.name)
-    _require_unused(transaction, change, gone)
     if change.kind is Kind.TASK:
         _delete_runs(transaction, row_id, change.name)
     elif change.kind is Kind.CHANNEL:
         transaction.execute(delete(notices).where(notices.c.channel_id == row_id))
     transaction.execute(delete(table).where(table.c.id == row_id))
-    own = own_secret(change.kind, change.name)
-    if own not in users_of(transaction):
-        transaction.execute(delete(secrets).where(secrets.c.name == own))
+
+
+def _forget_secrets(transaction: Connection, gone: Sequence[Change], used: Collection[str]) -> None:
+    """What was stored for what is deleted goes with it."""
+    own = [own_secret(change.kind, change.name) for change in gone]
+    transaction.execute(delete(secrets).where(secrets.c.name.in_([name for name in own if name not in used])))
 
 
 def _delete_runs(transaction: Connection, task_id: str, name: str) -> None:
@@ -151,15 +163,14 @@ def _delete_runs(transaction: Connection, task_id: str, name: str) -> None:
         transaction.execute(delete(table).where(table.c.task_id == task_id))
 
 
-def _require_unused(transaction: Connection, change: Change, gone: Collection[str]) -> None:
+def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Collection[str]) -> None:
     """Raises SettingsError while a task that stays names what is deleted."""
     named: dict[Kind, Callable[[TaskSettings], bool]] = {
         Kind.CHANNEL: lambda task: change.name in task.notify,
         Kind.CONNECTION: lambda task: task.connection == change.name,
         Kind.TASK: lambda task: task.after == change.name,
     }
-    tasks_there = documents_of(transaction).tasks
-    users = [name for name, task in tasks_there.items() if name not in gone and named[change.kind](task)]
+    users = [name for name, task in there.items() if name not in gone and named[change.kind](task)]
     if users:
         raise SettingsError(
             f"The {change.kind} {change.name} is used by the task {' and the task '.join(users)}.",

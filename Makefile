@@ -12,7 +12,7 @@ DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check lint test test-long test-destinations bench format lock clean
+.PHONY: help demo check lint test test-long test-destinations test-gateway bench format lock clean
 
 help: ## List the jobs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -44,6 +44,12 @@ test-destinations: $(DEV) ## The tests that write to every kind of destination t
 		apt-get -qq update && apt-get -qq install --yes --no-install-recommends mariadb-server >/dev/null; } \
 		|| echo "MariaDB is missing: the tests of MySQL are left out."
 	$(BIN)/pytest -m destinations -n 2 --dist worksteal $(ARGS)
+
+test-gateway: $(DEV) ## The tests of gateways in network namespaces, which need root; iproute2 and nftables are installed.
+	@command -v ip >/dev/null && command -v nft >/dev/null && command -v ss >/dev/null || { echo "Installing iproute2 and nftables."; \
+		apt-get -qq update && apt-get -qq install --yes --no-install-recommends iproute2 nftables >/dev/null; } \
+		|| echo "iproute2 or nftables is missing: these tests are left out."
+	$(BIN)/pytest -m gateway $(ARGS)
 
 bench: $(DEV) ## Measure the speed, some 15 minutes; figures go to bench-results/. ARGS="--only limited --runs 1 --scale 0.1".
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -157,10 +158,20 @@ def test_the_container_file_names_commands_that_there_are(folder: Path) -> None:
     assert known["STOPSIGNAL"] == "SIGTERM"
 
 
+def test_the_page_about_gateways_names_commands_that_there_are() -> None:
+    """Each command in it is one of ours, with options that it has."""
+    text = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line.partition("  #")[0].partition(" > ")[0] for line in text.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("cio-replicate ")]
+    assert len(commands) > 10
+    for words in commands:
+        _require_known(words)
+
+
 def _require_known(words: list[str]) -> None:
     """The words are a command of ours with options that it has."""
-    group = typer.main.get_command(app)
-    for name in words[:2]:
-        group = group.commands[name]  # type: ignore[attr-defined] # a group, as it has commands
-    options = {option for one in group.params for option in one.opts}
-    assert {one for one in words[2:] if one.startswith("--")} <= options
+    command, at = typer.main.get_command(app), 0
+    while hasattr(command, "commands"):
+        command, at = command.commands[words[at]], at + 1
+    options = {option for one in command.params for option in one.opts}
+    assert {one.partition("=")[0] for one in words[at:] if one.startswith("--")} <= options

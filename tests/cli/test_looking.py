@@ -19,6 +19,7 @@ from tests.cli.running import START, TOKEN, run
 COMMANDS = (
     *("demo", "sync", "check", "plan", "status", "tables", "simulate"),
     *("verify", "resync", "backfill", "load", "preview", "drop", "destinations"),
+    *("connection", "task", "channel", "secret", "apply", "export", "gateway"),
 )
 
 

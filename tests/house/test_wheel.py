@@ -32,6 +32,21 @@ for module in pkgutil.walk_packages(cio_replicate.__path__, "cio_replicate.", on
 print(cio_replicate.__file__)
 """
 
+MIGRATE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import cio_replicate
+from cio_replicate.control.database import Database
+from cio_replicate.control.records import metadata
+from sqlalchemy import inspect
+database = Database(f"sqlite:///{sys.argv[1]}/console.db")
+database.migrate()
+with database.reading() as connection:
+    made = set(inspect(connection).get_table_names())
+assert made == {"alembic_version", *metadata.tables}, made
+print(cio_replicate.__file__)
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -68,6 +83,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     info = f"cio_replicate-{cio_replicate.__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"cio_replicate", info}
     assert {"cio_replicate/py.typed", f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= set(names)
+
+
+def test_the_control_database_is_made_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """The migrations come with the package, and are found in it wherever it lies."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    told = _run([sys.executable, "-c", MIGRATE, str(tmp_path)])
+    assert Path(told.strip()).is_relative_to(tmp_path)
 
 
 def test_every_module_imports_without_development_tools(home: Path) -> None:

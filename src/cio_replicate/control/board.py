@@ -13,6 +13,7 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError, DatabaseError, SettingsError
 from cio_replicate.control.database import Database
 from cio_replicate.control.endings import conclude
+from cio_replicate.control.giving_back import give_back
 from cio_replicate.control.kept import settings_from
 from cio_replicate.control.leases import LEASE
 from cio_replicate.control.queueing import QUEUED, RUNNING, Cause, action_of
@@ -54,6 +55,7 @@ class DatabaseBoard:
         self._gateway = gateway
         self._reveal = reveal
         self._lease = lease
+        self.draining = False  # the workers are stopped: runs that are interrupted by that wait for others
 
     def claim(self, worker: str) -> Claim | None:
         """The run that has waited longest of those that may begin, now this worker's for the time of a lease.
@@ -96,8 +98,15 @@ class DatabaseBoard:
             return Answer.CANCEL if run.cancelling else Answer.GO_ON
 
     def end(self, worker: str, run_id: str, end: End) -> Answer:
-        """Record how a run ended, and let follow what does, once; a run that is not this worker's stays as it is."""
+        """Record how a run ended, and let follow what does, once; a run that is not this worker's stays as it is.
+
+        While workers are stopped, a run that is interrupted by that does not end: it waits for another worker.
+        """
         now = self._now()
+        if self.draining and end.status == Status.INTERRUPTED:
+            with _away():
+                if give_back(self._database, self._gateway, worker, run_id, end.lines, now):
+                    return Answer.GO_ON
         with _away(), self._database.writing() as connection:
             run = self._mine(connection, worker, run_id)
             if run is None:

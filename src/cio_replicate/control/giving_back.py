@@ -1,4 +1,4 @@
-"""Runs that a gateway gives back because it is stopped: they wait for another worker at once."""
+"""Runs that a worker gives back because it is stopped: they wait for another one at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from cio_replicate.control.run_log import add_lines
 from cio_replicate.execution.progress import INFO, Line
 
 
-def give_back(database: Database, gateway: str, worker: str, run_id: str, lines: Sequence[Line], now: int) -> bool:
+def give_back(
+    database: Database, gateway: str | None, worker: str, run_id: str, lines: Sequence[Line], now: int
+) -> bool:
     """Let a run wait again, if it is this worker's and nobody wants it to end; whether it was so.
 
     It counts as one that was begun, but not as one that lost its worker.
@@ -31,6 +33,6 @@ def give_back(database: Database, gateway: str, worker: str, run_id: str, lines:
             )
         )
         if given.rowcount:
-            said = "The gateway's machine was stopped. The run waits for another, and goes on where it was."
+            said = "Its worker was stopped. The run waits for another one, and goes on where it was."
             add_lines(connection, run_id, [*lines, Line(now, INFO, said)])
     return bool(given.rowcount)

@@ -18,10 +18,12 @@ from cio_replicate.control.inquiries import ask, reply
 from cio_replicate.control.leases import LEASE
 from cio_replicate.control.records import connections, run_lines, tasks
 from cio_replicate.execution.board import Answer, End
+from cio_replicate.execution.gateway_wire import EndRequest
 from cio_replicate.execution.inquiry import About
 from cio_replicate.execution.progress import Line, Progress, TableProgress
 from cio_replicate.gateway.board import MOST_LINES
 from cio_replicate.gateway.inquirer import Inquirer
+from cio_replicate.gateway.leaving import MOST_NOTES
 from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.settings.documents import ConnectionSettings
 from tests.control.stage import ended, run_of
@@ -207,6 +209,29 @@ def test_an_end_that_comes_too_late_changes_nothing(machine: Machine, tmp_path: 
     _back(machine)
     assert machine.board.claim("w") is None
     assert (machine.stage.states(), list(machine.outbox.waiting())) == ([("nightly", "running")], [])
+
+
+def test_an_end_that_cannot_be_told_does_not_stand_in_the_way(machine: Machine) -> None:
+    """What the console refuses to read, as another version has written it, is given up; runs are claimed."""
+    run = machine.stage.ask("nightly")
+    machine.outbox.put("x" * 32, EndRequest("w", ended("complete")))
+    assert run_of(machine.board.claim("w")) == run
+    assert list(machine.outbox.waiting()) == []
+
+
+def test_a_log_of_notes_is_bounded(machine: Machine) -> None:
+    """A report with thousands of notes is told with the first of them."""
+    run = machine.stage.ask("nightly")
+    machine.board.claim("w")
+    notes = [f"GET /v1/things/{number} does not exist (404: “{'x' * 90}”)." for number in range(9_000)]
+    tables = [TableReport(name="segments", notes=notes)]
+    assert machine.board.end("w", run, ended("complete", tables=tables)) is Answer.GO_ON
+    (told,) = machine.stage.runs.show(run).report.tables  # type: ignore[union-attr] # it was just told
+    assert (len(told.notes), told.notes[0], told.notes[-1]) == (
+        MOST_NOTES + 1,
+        "GET /v1/things/0 does not exist (404: “…”).",
+        f"{9_000 - MOST_NOTES} more notes are in the gateway's own report.",
+    )
 
 
 def test_a_console_that_is_away_is_asked_less_and_less(machine: Machine) -> None:

@@ -39,6 +39,13 @@ class Answering(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_CONNECT(self) -> None:
+        """Lead nowhere, as a proxy may."""
+        server = self.server
+        assert isinstance(server, Server)
+        server.called.append(self.path)
+        self.send_error(502)
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -134,6 +141,17 @@ def test_nobody_there_is_a_sentence() -> None:
     """What the system said of it is quoted."""
     with pytest.raises(BoardAwayError, match=r"Nobody answers at http://127.0.0.1:1 \(ConnectError: “.*refused”\)\."):
         _ask("http://127.0.0.1:1")
+
+
+def test_a_company_s_proxy_is_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the environment names; not for a console on this machine, which no proxy may see."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+    with pytest.raises(BoardAwayError, match="ProxyError"):
+        _ask("https://console.example:8443")
+    with pytest.raises(BoardAwayError, match="refused"):
+        _ask("http://127.0.0.1:1")
+    assert server.called == ["console.example:8443"]
 
 
 @pytest.mark.parametrize(

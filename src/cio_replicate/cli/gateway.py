@@ -22,7 +22,7 @@ from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.gateway.agent import Agent, Limits
 from cio_replicate.gateway.enrolment import enrol
 from cio_replicate.gateway.health import noted, trouble_of
-from cio_replicate.gateway.identity import GatewayFolder, Identity, folder_at, require_same_console
+from cio_replicate.gateway.identity import IDENTITY_FILE, GatewayFolder, Identity, folder_at, require_same_console
 from cio_replicate.settings.console import console_url
 from cio_replicate.settings.references import is_reference, resolved
 
@@ -56,7 +56,10 @@ def start(wanted: Start) -> int:
         except GatewayRefusedError as error:
             if error.code == "revoked":
                 folder.forget()
-            raise
+            if error.code != "unknown":
+                raise
+            fix = f"If that console is the right one, remove {folder.path / IDENTITY_FILE} and start with a new code."
+            raise GatewayRefusedError(error.message, fix, code=error.code) from None
     return COMPLETE
 
 

@@ -78,6 +78,7 @@ class GatewayDesk:
     def _enrol(self, request: Signed, now: int) -> wire.Enrolled:
         wish = wire.decoded(request.body, wire.EnrolRequest)
         _require_protocol(wish.protocol, wish.version)
+        gateways.require_code(self._database, wish.code, now)
         key = proven_key(self._database, request, wish.public_key, self._hosts, now)
         machine = _plain(wish.machine, LONGEST_MACHINE) or "unnamed"
         member, gateway = gateways.enrol(

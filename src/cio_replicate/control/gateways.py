@@ -122,6 +122,15 @@ def enrol(database: Database, code: str, machine: str, public_key: str, version:
     return member, name
 
 
+def require_code(database: Database, code: str, now: int) -> None:
+    """Raises GatewayRefusedError for a code that was never made, or is too old: who has none is written nowhere."""
+    digest = enrolment_codes.digest_of(code)
+    found = select(gateway_codes.c.digest).where(gateway_codes.c.digest == digest, gateway_codes.c.expires_at > now)
+    with database.reading() as connection:
+        if connection.scalar(found) is None:
+            raise _no_code()
+
+
 def revoke(database: Database, target: str, now: int, by: Actor) -> list[Member]:
     """Shut out a member, by its id or the first letters of it, or all machines and codes of a gateway, by its name.
 
@@ -228,12 +237,16 @@ def _enrolled_before(connection: Connection, gateway: str | None, public_key: st
     )
     member = connection.scalar(found) if gateway is not None else None
     if gateway is None or member is None:
-        raise GatewayRefusedError(
-            "The console does not know this code: it is mistyped, used, or older than an hour.",
-            "Make another where the console runs: cio-replicate gateway code NAME.",
-            code="code",
-        )
+        raise _no_code()
     return member, gateway
+
+
+def _no_code() -> GatewayRefusedError:
+    return GatewayRefusedError(
+        "The console does not know this code: it is mistyped, used, or older than an hour.",
+        "Make another where the console runs: cio-replicate gateway code NAME.",
+        code="code",
+    )
 
 
 def _member_named(connection: Connection, target: str) -> str:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", bound=msgspec.Struct)
 
 MOST_LINES = 2_000  # of a run's log, that wait for a console that is away; then the oldest go
-AT_ONCE = 500  # lines in one request
+AT_ONCE = 300  # lines in one request
 #: Refusals after which nothing this machine says will be taken: it has to be set right by somebody.
 FINAL = ("revoked", "unknown", "protocol")
 
@@ -168,12 +168,21 @@ class GatewayBoard:
         try:
             return self._link.ask(path, message, kind)
         except GatewayRefusedError as error:
-            if error.code in FINAL:
-                self.refusal = error
-                log.error("%s", error)  # noqa: TRY400 - no traceback for what is no defect
-            raise BoardAwayError(error.message, error.fix) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: GatewayRefusedError) -> BoardAwayError:
+        """What a refusal is to a worker; a final one is noted."""
+        if error.code in FINAL:
+            self.refusal = error
+            log.error("%s", error)
+        return BoardAwayError(error.message, error.fix)
 
     def _deliver(self) -> None:
         for run_id, end in self._outbox.waiting():
-            self._ask(wire.end_path(run_id), end, wire.Told)
+            try:
+                self._link.ask(wire.end_path(run_id), end, wire.Told)
+            except GatewayRefusedError as error:
+                if error.code != "request":
+                    raise self._refused(error) from None
+                log.warning("%s: its end cannot be told, so its lease runs out. %s", run_id[:8], error)
             self._outbox.take(run_id)

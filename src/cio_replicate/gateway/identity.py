@@ -14,6 +14,7 @@ from cio_replicate.gateway.key import KEY_FILE
 from cio_replicate.landing.folder import PRIVATE, default_root
 
 IDENTITY_FILE = "gateway.json"
+PATIENCE = 2.0  # seconds
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +37,13 @@ class GatewayFolder:
         self.path = path
         self.tasks = path / "tasks"
         self.outbox = path / "outbox"
-        self._lock = filelock.FileLock(path / "lock", blocking=False)
+        self._lock = filelock.FileLock(path / "lock")
 
     def __enter__(self) -> Self:
         try:
             for folder in (self.path, self.tasks, self.outbox):
                 folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
-            self._lock.acquire()
+            self._lock.acquire(timeout=PATIENCE)  # who only asks whether it is held has it for a moment
         except filelock.Timeout:
             raise TaskBusyError(
                 f"A gateway is running already with the folder {self.path}.",
@@ -64,7 +65,7 @@ class GatewayFolder:
     def is_held(self) -> bool:
         """Whether a process holds it, seen from another one."""
         try:
-            with self._lock:
+            with self._lock.acquire(blocking=False):
                 return False
         except filelock.Timeout:
             return True

@@ -7,7 +7,7 @@ import logging
 import threading
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError
+from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError, defect
 from cio_replicate.execution import gateway_wire as wire
 from cio_replicate.execution.assemble import connection_of
 from cio_replicate.execution.inquiry import About, Found, inquire, refused
@@ -59,5 +59,7 @@ class Inquirer:
             return refused(error)
         except ValueError:
             return Found(cause="This gateway does not know the question.", fix="Bring it to the console's version.")
+        except Exception as error:  # noqa: BLE001 - a question must not end whoever answers the next ones
+            return Found(cause=defect(error), fix="Look at the gateway's own log.")
         log.info("A question about a connection (%s): answered with %d requests.", asked.about, found.requests)
         return found

@@ -6,7 +6,9 @@ import io
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,9 @@ import pytest
 import typer
 
 from cio_replicate.cli.app import app
+from cio_replicate.control import inquiries
+from cio_replicate.control.database import Database
+from cio_replicate.execution.inquiry import Found, FoundTable
 from tests.cli.running import TOKEN, Ended, run, run_here
 
 GROUPS = ("connection", "task", "channel", "secret")
@@ -100,6 +105,42 @@ def test_a_connection_whose_key_may_not_read_a_table(do: Do, closed_url: str) ->
     assert (wrong.code, json.loads(wrong.out)["status"]) == (2, "refused")
     assert "another-secret-key" not in wrong.out + wrong.err
     assert do("connection", "metadata", "main", token="another-secret-key").code == 2
+
+
+def test_a_connection_with_a_gateway_is_asked_about_there(do: Do, folder: Path) -> None:
+    """A machine of the gateway answers; what it found of the tables is kept."""
+    done(do("gateway", "create", "lan"))
+    done(do("connection", "create", "main", *KEEP, "--gateway=lan"))
+    home = folder.parent / f"{folder.name}-home"
+    answer = Found(
+        api="https://api.customer.io", region="us", tables=[FoundTable(name="segments", readable=True, rows=7)]
+    )
+    with _machine_of("lan", Database(f"sqlite:///{home}/.local/share/cio-replicate/console.db"), answer):
+        assert "main works" in done(do("connection", "test", "main"))
+        assert told(do("connection", "metadata", "main", "segments", "--json"))["rows"] == 7
+    assert told(do("connection", "metadata", "main", "segments", "--json", "--last"))["readable"] is True
+
+
+@contextmanager
+def _machine_of(gateway: str, database: Database, answer: Found) -> Iterator[None]:
+    """A machine of a gateway, which answers every question so."""
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.wait(0.02):
+            with database.writing() as connection:
+                asked = inquiries.take(connection, gateway, "m/w", int(time.time()))
+                if asked is not None:
+                    inquiries.answer(connection, asked.id, "m/w", answer, int(time.time()))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        database.close()
 
 
 # --- tasks -----------------------------------------------------------------------------------------------------------

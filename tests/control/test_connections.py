@@ -15,13 +15,14 @@ from cio_replicate.base.secret import Secret
 from cio_replicate.control.actor import Actor
 from cio_replicate.control.gateways import create as create_gateway
 from cio_replicate.control.records import runs
-from cio_replicate.control.store import Store
+from cio_replicate.control.store import Store, opened
 from cio_replicate.execution.inquiry import About
 from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import names
-from tests.control.stage import START, STORES
+from tests.control.stage import START, STORES, environment, store_url
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, everything, store_of, told
+from tests.manual_clock import ManualClock
 from tests.settings.refused import refusal
 
 TOKEN = "marked-7f3a9c51-token"
@@ -209,6 +210,27 @@ def test_a_token_that_cannot_be_found_here_is_known_by_its_place(small: Store) -
     assert found["a"] == found["b"]
     assert found["lan"] == found["lan-too"]
     assert len(set(found.values())) == 5
+
+
+def test_a_token_that_was_found_once_stays_known(tmp_path: Path) -> None:
+    """An edit from where it cannot be found leaves it; a program that finds it makes good what was missed."""
+    url = store_url("sqlite", tmp_path)
+    with opened(url, environment(tmp_path) | {"ONE": TOKEN}, ManualClock(START)) as here:
+        here.connections.create("a", made(), ADMIN)
+        here.connections.create("stored", made(), ADMIN, Secret(TOKEN))
+    with opened(url, environment(tmp_path), ManualClock(START)) as elsewhere:
+        elsewhere.connections.edit("a", made(max_rps=1), ADMIN)
+        elsewhere.connections.create("b", made(), ADMIN)
+        found = workspaces(elsewhere)
+        assert found["a"] == found["stored"] != found["b"]
+    with opened(url, environment(tmp_path) | {"ONE": TOKEN}, ManualClock(START)) as here:
+        assert here.connections.recognise() == 1
+        assert len(set(workspaces(here).values())) == 1
+        (tmp_path / "console.key").unlink()
+        here.secrets.rotate(ADMIN, key_lost=True)
+        assert here.connections.recognise() == 2
+        found = workspaces(here)
+        assert found["a"] == found["b"]
 
 
 def test_the_digest_of_a_token_is_of_no_use_elsewhere(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def rotate(shown: Shown, *, key_lost: bool, yes: bool) -> int:
         if key_lost and not yes:
             require_meant("Remove the stored secrets that the present key does not open?", "Nothing was removed.")
         done, where = store.secrets.rotate(acting(), key_lost=key_lost), store.keys.shown
+        if key_lost:
+            store.connections.recognise()
     if shown.json:
         as_json({"status": "rotated", "key": where, "renewed": done.renewed, "lost": list(done.lost)})
         return COMPLETE

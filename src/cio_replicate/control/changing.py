@@ -14,13 +14,13 @@ from cio_replicate.control.audit import record
 from cio_replicate.control.checks import require_usable
 from cio_replicate.control.consistency import require_consistent
 from cio_replicate.control.difference import Change, FieldChange, Kind, What
-from cio_replicate.control.kept import as_text, documents_of, settings_from
+from cio_replicate.control.kept import as_text, documents_of, kept_connections, settings_from
 from cio_replicate.control.keys import Keys
 from cio_replicate.control.names import checked_name
 from cio_replicate.control.records import channels, connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.control.schedules import next_due
 from cio_replicate.control.secret_users import users_in
-from cio_replicate.control.workspace import workspace_of
+from cio_replicate.control.workspace import Known, workspace_of
 from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, TaskSettings
 
 _TABLES: dict[Kind, Table] = {Kind.CHANNEL: channels, Kind.CONNECTION: connections, Kind.TASK: tasks}
@@ -67,6 +67,20 @@ def _note(transaction: Connection, change: Change, means: Means) -> None:
     record(transaction, means.now, means.by, did, change.name, told(change.fields))
 
 
+def recognise(transaction: Connection, means: Means) -> int:
+    """Find out anew which connections reach the same workspace; how many are known otherwise now."""
+    changed = 0
+    for one in kept_connections(transaction):
+        known = Known(one.settings, one.workspace)
+        found = workspace_of(transaction, means.keys, means.environment, one.settings, means.now, known)
+        if found != one.workspace:
+            transaction.execute(update(connections).where(connections.c.id == one.id).values(workspace=found))
+            changed += 1
+    if changed:
+        _refresh_waiting(transaction)
+    return changed
+
+
 def told(fields: Sequence[FieldChange]) -> str | None:
     """Changes of fields in one text."""
     return "; ".join(f"{one.name}: {shown(one.old)} → {shown(one.new)}" for one in fields) or None
@@ -90,7 +104,9 @@ def _write(transaction: Connection, change: Change, means: Means) -> None:
 
 
 def _write_connection(transaction: Connection, change: Change, settings: ConnectionSettings, means: Means) -> None:
-    workspace = workspace_of(transaction, means.keys, means.environment, settings, means.now)
+    found = kept_connections(transaction, connections.c.name == change.name)
+    known = Known(found[0].settings, found[0].workspace) if found else None
+    workspace = workspace_of(transaction, means.keys, means.environment, settings, means.now, known)
     _put(transaction, change, means, {"gateway": settings.gateway, "workspace": workspace})
     _refresh_waiting(transaction)
 

@@ -17,6 +17,7 @@ from cio_replicate.control.database import Database
 from cio_replicate.control.difference import Change, FieldChange, Kind, What, changed_fields
 from cio_replicate.control.kept import KeptChannel, kept_channels
 from cio_replicate.control.keys import Keys
+from cio_replicate.control.names import checked_name
 from cio_replicate.control.records import channels
 from cio_replicate.settings.documents import ChannelSettings
 from cio_replicate.settings.references import is_reference, resolved, stored_variable
@@ -99,7 +100,7 @@ def _with_url(
     transaction: Connection, name: str, settings: ChannelSettings, url: Secret, means: Means
 ) -> ChannelSettings:
     """The settings with the address stored, and named in its place."""
-    stored = own_secret(Kind.CHANNEL, name)
+    stored = own_secret(Kind.CHANNEL, checked_name(name, Kind.CHANNEL))
     secrets.put(transaction, means.keys, stored, Secret(url.reveal().strip()), means.now, means.by)
     return replace(settings, url=f"{PREFIX}{stored}")
 

@@ -13,14 +13,15 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.secret import Secret
 from cio_replicate.control import secrets
-from cio_replicate.control.actor import Actor, Role
-from cio_replicate.control.changing import Means, not_there, own_secret, perform
+from cio_replicate.control.actor import LOCAL, Actor, Role
+from cio_replicate.control.changing import Means, not_there, own_secret, perform, recognise
 from cio_replicate.control.checks import require_usable
 from cio_replicate.control.database import Database
 from cio_replicate.control.difference import Change, FieldChange, Kind, What, changed_fields
 from cio_replicate.control.kept import KeptConnection, kept_connections
 from cio_replicate.control.keys import Keys
 from cio_replicate.control.metadata import Opened, keep, last_opened
+from cio_replicate.control.names import checked_name
 from cio_replicate.control.records import connections
 from cio_replicate.execution.assemble import connection_of
 from cio_replicate.execution.inquiry import About, Found, inquire, refused
@@ -82,6 +83,15 @@ class Connections:
         with self._database.writing() as transaction:
             perform(transaction, [Change(Kind.CONNECTION, name, What.DELETE, None)], self._means(by))
 
+    def recognise(self) -> int:
+        """Find out anew which connections reach the same workspace, by the tokens that can be found from here.
+
+        For a program that executes runs to do when it begins, since it may find tokens that who made a connection could
+        not, and after a key was lost. Returns how many are known otherwise now.
+        """
+        with self._database.writing() as transaction:
+            return recognise(transaction, self._means(LOCAL))
+
     def inquire(self, settings: ConnectionSettings, about: About, by: Actor, token: Secret | None = None) -> Found:
         """Ask the API by these settings, which need not be kept yet; what is wrong with them is in the answer.
 
@@ -134,7 +144,7 @@ class Connections:
                 "The token of a connection with a data gateway is kept where the gateway runs, not here.",
                 "Leave it out, and say by --access-token-from where it is there.",
             )
-        stored = own_secret(Kind.CONNECTION, name)
+        stored = own_secret(Kind.CONNECTION, checked_name(name, Kind.CONNECTION))
         secrets.put(transaction, means.keys, stored, _sound(token), means.now, means.by)
         return replace(settings, access_token_from=f"{PREFIX}{stored}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets as randomness
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import Connection, select
@@ -24,13 +25,26 @@ FINGERPRINTS = f"{OWN}fingerprints"  # the key of the digests: it outlives a rot
 CUSTOMER_IO = "customer.io"  # all of its regions: a token is known to one of them alone
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a connection from before: its settings, and its workspace by them."""
+
+    settings: ConnectionSettings
+    workspace: str
+
+
 def workspace_of(
-    connection: Connection, keys: Keys, environment: Mapping[str, str], settings: ConnectionSettings, now: int
+    connection: Connection,
+    keys: Keys,
+    environment: Mapping[str, str],
+    settings: ConnectionSettings,
+    now: int,
+    known: Known | None = None,
 ) -> str:
     """The same text for settings with the same access token at the same API; call it in a transaction that writes.
 
-    Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there. What is
-    returned tells nothing of a token to whoever has the database alone.
+    Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there, unless it
+    was found once at that place. What is returned tells nothing of a token to whoever has the database alone.
     """
     host = _host(settings)
     try:
@@ -38,10 +52,16 @@ def workspace_of(
     except SettingsError:
         token = None
     if token is None:
-        where = "\n".join((host, settings.gateway or "", settings.access_token_from or USUAL))
-        return f"reference:{sha256(where.encode()).hexdigest()[:40]}"
+        if known is not None and _place(known.settings) == _place(settings):
+            return known.workspace
+        return f"reference:{sha256(_place(settings).encode()).hexdigest()[:40]}"
     key = _key(connection, keys, now)
     return f"token:{hmac.new(key.encode(), (host + token).encode(), sha256).hexdigest()[:40]}"
+
+
+def _place(settings: ConnectionSettings) -> str:
+    """Where the token is, and for which API."""
+    return "\n".join((_host(settings), settings.gateway or "", settings.access_token_from or USUAL))
 
 
 def _host(settings: ConnectionSettings) -> str:

@@ -23,6 +23,7 @@ from tests.gateway.machines import GatewayProcess, until
 from tests.gateway.networks import Network, missing, networks
 from tests.gateway.served import Front, ServedConsole, served_console
 from tests.gateway.values import found_in, values_of
+from tests.load import servers
 
 pytestmark = [
     pytest.mark.gateway,
@@ -244,3 +245,33 @@ def test_a_machine_that_is_shut_out_stops(world: World) -> None:
     assert gateway.family() == []
     assert not (gateway.folder / "state" / "gateway.key").exists()
     assert not world.over(run)
+
+
+def test_what_a_database_says_of_rows_stays_inside(world: World) -> None:
+    """A destination whose errors quote rows fails the run; what it said is known on the gateway's machine at most."""
+    run = world.ask()
+    with world.serving(1) as machines:
+        until(lambda: world.over(run), "the run ends", 240)
+        server, database = servers.postgres(), urlsplit(world.copy.where.to).path[1:]
+        servers.postgres_run(
+            server,
+            database,
+            "CREATE FUNCTION customerio.no() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'no room for %', NEW USING DETAIL = NEW::text; END $$",
+            *(
+                f"CREATE TRIGGER no BEFORE INSERT ON customerio.{table} FOR EACH ROW EXECUTE FUNCTION customerio.no()"
+                for table in ("customers", "campaigns", "segments", "newsletters")
+            ),
+        )
+        world.simulator.evolve(7, edits=20)
+        second = world.console.stage.ask("nightly")
+        until(lambda: world.over(second), "the second run ends", 240)
+        (gateway,) = machines.values()
+        assert "no room for" not in world.console.traffic
+        assert gateway.status()["code"] == 0
+    shown = world.console.stage.runs.show(second)
+    assert shown.report is not None
+    failed = [one for one in shown.report.tables if one.status == "failed"]
+    assert len(failed) >= 3
+    assert all(one.error and one.error.endswith(".") for one in failed)
+    assert found_in(world.console.traffic, values_of(world.simulator, ALL)) == set()

@@ -8,15 +8,18 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection
 
 from cio_replicate.base.clock import Clock
-from cio_replicate.base.errors import CioReplicateError, defect
+from cio_replicate.base.errors import CioReplicateError, SettingsError, defect
 from cio_replicate.base.secret import Secret
+from cio_replicate.control.actor import LOCAL
 from cio_replicate.control.board import DatabaseBoard
+from cio_replicate.control.changing import Means, recognise
 from cio_replicate.control.channels import address_of
 from cio_replicate.control.database import Database
 from cio_replicate.control.keys import Keys
@@ -109,7 +112,14 @@ class Engine:
         if self._reaped is None or now - self._reaped >= REAP:
             with self._database.writing() as connection:
                 reap(connection, int(self._clock.now()))
+            self._recognise()
             self._reaped = now
+
+    def _recognise(self) -> None:
+        """Which connections share a workspace: tokens may be found here that who made a connection could not find."""
+        means = Means(LOCAL, int(self._clock.now()), self._keys, self._environment)
+        with suppress(SettingsError), self._database.writing() as connection:
+            recognise(connection, means)
 
     def _notify(self) -> None:
         send_due(self._database, self._address, self._send, int(self._clock.now()))

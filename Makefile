@@ -12,13 +12,16 @@ DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check lint test test-long test-destinations test-gateway bench format lock clean
+.PHONY: help demo console check lint test test-long test-destinations test-gateway test-web screenshots bench format lock clean
 
 help: ## List the jobs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 demo: $(RUNTIME) ## Replicate a made-up workspace into DuckDB and prove the copy. ARGS="..." goes to the command.
 	$(BIN)/cio-replicate demo $(ARGS)
+
+console: $(DEV) ## Serve the web console on this machine, with all that it needs; the link to begin with is printed. ARGS="...".
+	$(BIN)/cio-replicate console $(ARGS)
 
 check: lint test ## All that a change must pass: lint, then the tests.
 
@@ -50,6 +53,17 @@ test-gateway: $(DEV) ## The tests of gateways in network namespaces, which need 
 		apt-get -qq update && apt-get -qq install --yes --no-install-recommends iproute2 nftables >/dev/null; } \
 		|| echo "iproute2 or nftables is missing: these tests are left out."
 	$(BIN)/pytest -m gateway $(ARGS)
+
+CHROMIUM := command -v chromium >/dev/null || { echo "Installing Chromium, which the tests of the console drive."; \
+	apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
+test-web: $(DEV) ## The tests of the console in a real browser, and its API under a property-based tester; Chromium is installed.
+	@$(CHROMIUM)
+	$(BIN)/pytest -m web -n 2 --dist worksteal $(ARGS)
+
+screenshots: $(DEV) ## Pictures of every page of the console, light, dark and as wide as a phone, into build/screenshots.
+	@$(CHROMIUM)
+	$(BIN)/python -m tests.web.screenshots build/screenshots
 
 bench: $(DEV) ## Measure the speed, some 15 minutes; figures go to bench-results/. ARGS="--only limited --runs 1 --scale 0.1".
 	$(BIN)/python -m benchmarks $(ARGS)

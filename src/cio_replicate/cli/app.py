@@ -13,6 +13,7 @@ import typer
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.cli import (
     commands_connections,
+    commands_console,
     commands_control,
     commands_copy,
     commands_gateway,
@@ -29,6 +30,7 @@ __all__ = [
     "app",
     "command",
     "commands_connections",
+    "commands_console",
     "commands_control",
     "commands_copy",
     "commands_gateway",

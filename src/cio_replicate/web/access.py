@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from anyio import to_thread
 from litestar import Litestar, Request
+from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.exceptions import (
     ClientException,
@@ -101,7 +101,7 @@ async def _let_in_program(
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     actor = None
     if scheme.lower() == "bearer" and token:
-        actor = await to_thread.run_sync(services.tokens.actor, token.strip())
+        actor = await sync_to_thread(services.tokens.actor, token.strip())
     if actor is None:
         raise NotAuthorizedException("A token of the console is needed: Authorization: Bearer cio_…")
     connection.state.actor = actor
@@ -113,7 +113,7 @@ async def _let_in_visitor(
 ) -> None:
     visitor, cookie = None, connection.cookies.get(services.site.session_cookie)
     if cookie:
-        visitor = await to_thread.run_sync(services.sessions.visitor, cookie)
+        visitor = await sync_to_thread(services.sessions.visitor, cookie)
     connection.state.visitor = visitor
     changes = connection.scope.get("method") not in SAFE
     if changes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import to_thread
 from litestar import Response, Router, post
+from litestar.concurrency import sync_to_thread
 from litestar.enums import MediaType
 from litestar.params import FromPath
 
@@ -22,7 +22,7 @@ def gateway_router(desk: GatewayDesk) -> Router:
     async def answer(request: AnyRequest, path: FromPath[str]) -> Response[Any]:
         """Answer a gateway."""
         signed = Signed(path.strip("/"), request.headers.get("authorization"), await request.body())
-        status, body = await to_thread.run_sync(desk.respond, signed)
+        status, body = await sync_to_thread(desk.respond, signed)
         return Response(body, status_code=status, media_type=MediaType.JSON)
 
     return Router(ROOT, route_handlers=[answer])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from litestar.di import NamedDependency
@@ -11,6 +11,7 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.control.channels import Channels
 from cio_replicate.control.connections import Connections
 from cio_replicate.control.database import Database
+from cio_replicate.control.engine import Health
 from cio_replicate.control.keys import Keys
 from cio_replicate.control.people import People
 from cio_replicate.control.places import Places
@@ -49,6 +50,7 @@ class Services:
     places: Places
     by_name: Throttle
     by_address: Throttle
+    health: Callable[[], Health] | None  # of what runs tasks, where that is done beside the pages
 
     @property
     def now(self) -> int:
@@ -63,6 +65,7 @@ def services_over(
     site: Site,
     oidc: Oidc | None = None,
     environment: Mapping[str, str] | None = None,
+    health: Callable[[], Health] | None = None,
 ) -> Services:
     """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
     return Services(
@@ -83,6 +86,7 @@ def services_over(
         places=Places(database, keys, clock, environment),
         by_name=Throttle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
         by_address=Throttle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+        health=health,
     )
 
 

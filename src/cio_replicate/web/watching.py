@@ -19,9 +19,11 @@ SEEN = 120  # seconds since a machine of a gateway was heard of in which it coun
 
 @get("/healthz", include_in_schema=False, **ANYBODY)
 def healthz(services: With) -> Response[str]:
-    """Whether the console and its database work."""
+    """Whether the console, its database and its scheduler work."""
     with services.database.reading() as connection:
         connection.execute(text("SELECT 1"))
+    if services.health is not None and not services.health().well:
+        return Response("the scheduler is stuck\n", media_type=MediaType.TEXT, status_code=503)
     return Response("ok\n", media_type=MediaType.TEXT)
 
 

@@ -16,6 +16,7 @@ from cio_replicate.control.board import DatabaseBoard
 from cio_replicate.control.changing import Means, perform
 from cio_replicate.control.database import Database
 from cio_replicate.control.difference import Change, Kind, What
+from cio_replicate.control.kept import kept_tasks
 from cio_replicate.control.keys import keys_for
 from cio_replicate.control.records import missed, notices, runs
 from cio_replicate.control.runs import RunRow, Runs
@@ -67,6 +68,11 @@ class Stage:
         kinds = {ConnectionSettings: Kind.CONNECTION, TaskSettings: Kind.TASK, ChannelSettings: Kind.CHANNEL}
         made = [Change(kinds[type(one)], name, What.CREATE, one) for name, one in changes.items()]
         self._perform(made)
+
+    def settings(self, name: str) -> TaskSettings:
+        """The settings of a task."""
+        with self.database.reading() as connection:
+            return next(one.settings for one in kept_tasks(connection) if one.name == name)
 
     def edit(self, name: str, settings: TaskSettings) -> None:
         """Give a task other settings."""

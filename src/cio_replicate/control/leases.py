@@ -19,10 +19,14 @@ LEASE = 60  # seconds for which a run is its worker's, from each sign of life on
 MOST_CLAIMS = 5
 
 
-def renew_all(database: Database, now: int, lease: int) -> None:
-    """Let every run be its worker's for another lease: they could not be heard of while nobody listened."""
+def extend_unheard(database: Database, now: int, lease: int) -> None:
+    """Let runs be their workers' for another lease whose last one ran out while no scheduler was there.
+
+    For what is over and was not given up, none was: so these workers could not be heard of.
+    """
     with database.writing() as connection:
-        connection.execute(update(runs).where(runs.c.status == RUNNING).values(lease_until=now + lease))
+        over = (runs.c.status == RUNNING) & (runs.c.lease_until < now)
+        connection.execute(update(runs).where(over).values(lease_until=now + lease))
 
 
 def give_up_lost_runs(database: Database, now: int, lease: int) -> int:

@@ -12,7 +12,7 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.database import Database
 from cio_replicate.control.kept import settings_from
-from cio_replicate.control.leases import LEASE, give_up_lost_runs, renew_all
+from cio_replicate.control.leases import LEASE, give_up_lost_runs, extend_unheard
 from cio_replicate.control.queueing import Cause, Wish, queue
 from cio_replicate.control.records import missed, tasks
 from cio_replicate.control.schedules import Due, due, schedule
@@ -49,7 +49,7 @@ class Scheduler:
         """To be called about every second. Raises DatabaseError; what was not done then is done by the next tick."""
         now = int(self._clock.now())
         if self._ticked is None or self._clock.monotonic() - self._ticked > min(AWAY, self._lease):
-            renew_all(self._database, now, self._lease)
+            extend_unheard(self._database, now, self._lease)
         fired = self._fire_all(now)
         lost = give_up_lost_runs(self._database, now, self._lease)
         self._ticked = self._clock.monotonic()

@@ -17,6 +17,7 @@ from cio_replicate.cli import (
     commands_control,
     commands_copy,
     commands_gateway,
+    commands_runs,
     commands_tasks,
     failure,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "commands_control",
     "commands_copy",
     "commands_gateway",
+    "commands_runs",
     "commands_tasks",
     "main",
 ]

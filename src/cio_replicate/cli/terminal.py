@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 
+IN_A_FILE = 160  # columns
+
+
 class ProductConsole(Console):
     """Standard output: what the user asked for, so a reader who goes away ends the command."""
 
@@ -28,8 +31,11 @@ class MessageConsole(Console):
 
 
 def product() -> Console:
-    """The console of standard output."""
-    return ProductConsole(highlight=False)
+    """The console of standard output: as wide as the terminal, or wide enough for what a file or a program reads."""
+    console = ProductConsole(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = IN_A_FILE
+    return console
 
 
 def messages() -> Console:

@@ -1,0 +1,44 @@
+"""A run that was refused says whether what refused it may pass by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cio_replicate.execution.job import Job
+from cio_replicate.execution.launcher import ProcessLauncher
+from cio_replicate.execution.process import Message
+from cio_replicate.execution.task import folder_of
+from cio_replicate.landing.folder import StateFolder
+from cio_replicate.replication.report import Report, Status
+from cio_replicate.settings.address import destination
+from cio_replicate.simulator import Simulator, WorkspaceSpec
+from tests.execution.jobs import SECRET, job_of, until
+
+SMALL = WorkspaceSpec(messages=10, activities=10, people=5)
+
+
+def _report(job: Job, folder: Path) -> Report:
+    child = ProcessLauncher(folder / "state").start(job)
+    told: list[Message] = []
+    until(lambda: child.exit_code() is not None, lambda: told.extend(child.messages()))
+    told += child.messages()
+    child.close()
+    (report,) = [message.report for message in told if message.report is not None]
+    assert report.status is Status.REFUSED
+    return report
+
+
+def test_a_task_that_another_process_runs_may_be_free_in_a_while(tmp_path: Path) -> None:
+    """As when the run of a worker that was lost has not come to its end."""
+    with Simulator(SMALL, token=SECRET) as simulator:
+        job = job_of(simulator, tmp_path)
+        addresses = [destination(to) for to in job.task.to]
+        with StateFolder(folder_of(tmp_path / "state", addresses, job.task.dataset)):
+            assert _report(job, tmp_path).passing
+
+
+def test_wrong_settings_and_a_wrong_key_stay_wrong(tmp_path: Path) -> None:
+    """Nothing but a user mends them."""
+    with Simulator(SMALL, token="another") as simulator:
+        assert not _report(job_of(simulator, tmp_path), tmp_path).passing
+        assert not _report(job_of(simulator, tmp_path, tables="nope"), tmp_path).passing

@@ -149,6 +149,8 @@ runs = Table(
     Index("ix_runs_task_due", "task_id", "due_at"),
     Index("ix_runs_status", "status", "not_before"),
     Index("ix_runs_ended", "ended_at"),
+    Index("ix_runs_due", "due_at"),
+    Index("ix_runs_task_ended", "task_id", "status", "ended_at"),
 )
 
 run_lines = Table(  # the log of a run

@@ -194,10 +194,10 @@ class Runs:
                 _select()
                 .where(runs.c.task_id == _task(connection, task).id)
                 .where(runs.c.ended_at.is_not(None), runs.c.started_at.is_not(None))
-                .order_by(runs.c.ended_at.desc(), runs.c.id)
+                .order_by(runs.c.due_at.desc(), runs.c.id)
                 .limit(min(limit, MOST_LISTED))
             )
-            return [_row(run) for run in connection.execute(query)][::-1]
+            return sorted(map(_row, connection.execute(query)), key=lambda run: (run.ended_at or 0, run.started_at))
 
     def missed(self, task: str, limit: int = 20) -> list[Missed]:
         """The newest times at which a task was due and was not run."""
@@ -251,7 +251,9 @@ def _run(connection: Connection, run_id: str) -> Row[Any]:  # Any: of every colu
     """The run with this id, or the only one whose id begins so."""
     found: list[Row[Any]] = []
     if len(run_id) >= SHORTEST_PREFIX and run_id.isalnum():
-        found = list(connection.execute(_select().where(runs.c.id.startswith(run_id.lower())).limit(2)))
+        begin = run_id.lower()
+        near = runs.c.id.between(begin, f"{begin}g")  # which an index serves, as all of it are digits from 0 to f
+        found = list(connection.execute(_select().where(near, runs.c.id.startswith(begin)).limit(2)))
     if len(found) != 1:
         what = "Several runs begin" if found else "No run begins"
         raise SettingsError(f"{what} with {run_id[:40]!r}.", "`cio-replicate runs list` shows them.")

@@ -204,6 +204,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_runs_task_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index("ix_runs_due", "runs", ["due_at"], unique=False)
     op.create_index("ix_runs_ended", "runs", ["ended_at"], unique=False)
     op.create_index(
         "ix_runs_one_per_workspace",
@@ -231,6 +232,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_status", "runs", ["status", "not_before"], unique=False)
     op.create_index("ix_runs_task_due", "runs", ["task_id", "due_at"], unique=False)
+    op.create_index("ix_runs_task_ended", "runs", ["task_id", "status", "ended_at"], unique=False)
     op.create_table(
         "notices",
         sa.Column("id", sa.String(length=32), nullable=False),

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 TICK, STEP, SEND, REAP = 1.0, 0.2, 3.0, 3_600.0  # seconds between two of each
 LONGEST_PAUSE = 30.0  # seconds after something went wrong, before it is tried again
 LATE = 60.0  # seconds without a tick after which a scheduler counts as stuck
+SENDING = 20.0  # seconds that a notification under way is waited for at the end
 SLOTS = 4  # runs that are executed at a time, unless something else is said
 
 
@@ -97,7 +98,7 @@ class Engine:
         self._board.draining = True
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(SENDING if thread.name == "notifier" else None)
 
     def health(self) -> Health:
         """How it does; also while the database is away."""

@@ -231,6 +231,10 @@ def test_a_run_is_stopped_before_its_lease_runs_out(ends: bool) -> None:  # noqa
         stage.child("a").end(Status.INTERRUPTED)
         stage.later(LEASE)
         assert (stage.worker.idle, stage.ends) == (True, [])
+    else:
+        assert stage.child("a").killed == 0
+        stage.later(1)
+        assert stage.child("a").killed == 1
 
 
 def test_a_worker_that_is_stopped_gives_its_runs_back() -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def test_a_console_that_is_not_there_is_said(folder: Path) -> None:
     """To enrol is tried a few times, and then ends with a sentence."""
     ended = _gateway(folder, "start", "--console", "http://127.0.0.1:1", "--code", "AAAAA-AAAAA")
     assert (ended.code, "Nobody answers at http://127.0.0.1:1" in ended.err) == (1, True)
+
+
+def test_a_signal_is_heard_whatever_the_program_does_just_then(folder: Path) -> None:
+    """Also in the middle of a wait, of which there are many."""
+    program = (
+        "import os, signal, threading\n"
+        "from cio_replicate.cli.gateway import Stop\n"
+        "stop, pause = Stop(), threading.Event()\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "while not stop(): pause.wait(0.00001)\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program], cwd=folder) for _ in range(4)]
+    assert [one.wait(30) for one in started] == [0] * 4
 
 
 def _noted(**changes: object) -> Health:

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ def start(wanted: Start) -> int:
     with folder_at(wanted.state_dir) as folder:
         identity = _identity(folder, console, wanted)
         _log_to_stderr()
-        stop = _stopped_by_signals()
+        stop = Stop()
         agent = Agent(folder, identity, Limits(wanted.slots, wanted.away_minutes * 60), clock)
         try:
             agent.serve(stop)
@@ -125,16 +124,23 @@ def _log_to_stderr() -> None:
     log.setLevel(logging.INFO)
 
 
-def _stopped_by_signals() -> threading.Event:
-    """Set by the first signal; a second one ends the process at once, and its runs end in order by themselves."""
-    stop = threading.Event()
+class Stop:
+    """Asked for by the first signal; a second one ends the process at once, and its runs end in order by themselves.
 
-    def asked(number: int, frame: object) -> None:
+    A plain flag: a handler that takes a lock, as that of an event, can meet the thread that holds it.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, self._ask)
+
+    def __call__(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked
+
+    def _ask(self, number: int, frame: object) -> None:
         _ = number, frame
-        if stop.is_set():
+        if self._asked:
             os._exit(INTERRUPTED)
-        stop.set()
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, asked)
-    return stop
+        self._asked = True

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,8 @@ class Agent:
         self._started = int(clock.now())
         self._noted: float | None = None
 
-    def serve(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; then every run ends its page and batch in order and is given back.
+    def serve(self, stop: Callable[[], bool]) -> None:
+        """Work until `stop` says so; then every run ends its page and batch in order and is given back.
 
         Raises GatewayRefusedError when the console shuts this machine out, once its runs have ended.
         """
@@ -72,11 +73,12 @@ class Agent:
             if board.refusal is not None:
                 raise board.refusal
 
-    def _work(self, worker: Worker, board: GatewayBoard, link: Link, outbox: Outbox, stop: threading.Event) -> None:
+    def _work(self, worker: Worker, board: GatewayBoard, link: Link, outbox: Outbox, stop: Callable[[], bool]) -> None:
         pause = threading.Event()
-        while not (stop.wait(STEP) or board.is_refused()):
+        while not (stop() or board.is_refused()):
             worker.step()
             self._note(board, link, outbox)
+            pause.wait(STEP)
         if not worker.idle:
             log.info("Stopping: each run finishes its page and its batch first.")
         board.draining = True

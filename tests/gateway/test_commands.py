@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from cio_replicate.gateway import health
 from cio_replicate.gateway.health import AWAY, FRESH, Health, trouble_of
 from cio_replicate.gateway.identity import GatewayFolder, Identity
 from tests.cli.running import Ended, run, run_here
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -98,6 +101,21 @@ def test_a_signal_is_heard_whatever_the_program_does_just_then(folder: Path) -> 
     assert [one.wait(30) for one in started] == [0] * 4
 
 
+def test_a_gateway_needs_nothing_of_what_a_console_needs(folder: Path) -> None:
+    """It starts where only the extra for gateways is installed."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    names = {kind: {re.split(r"[\[<>=]", one)[0] for one in extras[kind]} for kind in ("console", "gateway")}
+    lacking = sorted({"psycopg", "dlt"} | names["console"] - names["gateway"])
+    program = (
+        "import sys\n"
+        f"for name in {lacking}: sys.modules[name] = None\n"
+        "from cio_replicate.cli.app import main\n"
+        "main(['gateway', 'start', '--state-dir', 'state'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, "This machine is not enrolled as a gateway." in done.stderr) == (2, True)
+
+
 def _noted(**changes: object) -> Health:
     known: dict[str, object] = {
         "at": 1_000,
@@ -174,7 +192,7 @@ def test_the_container_file_names_commands_that_there_are(folder: Path) -> None:
 
 def test_the_page_about_gateways_names_commands_that_there_are() -> None:
     """Each command in it is one of ours, with options that it has."""
-    text = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8").replace("\\\n", "")
+    text = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8").replace("\\\n", "")
     lines = [line.partition("  #")[0].partition(" > ")[0] for line in text.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("cio-replicate ")]
     assert len(commands) > 10

@@ -12,7 +12,7 @@ from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.database import Database
 from cio_replicate.control.kept import settings_from
-from cio_replicate.control.leases import LEASE, give_up_lost_runs, extend_unheard
+from cio_replicate.control.leases import LEASE, extend_unheard, give_up_lost_runs
 from cio_replicate.control.queueing import Cause, Wish, queue
 from cio_replicate.control.records import missed, tasks
 from cio_replicate.control.schedules import Due, due, schedule

@@ -30,7 +30,7 @@ LOOKS = {"light": (WIDE, "light"), "dark": (WIDE, "dark"), "phone": (PHONE, "lig
 def main(folder: Path) -> None:
     """Walk through a console once, then take all pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as made, served(Path(made), 12_000) as console, browser() as started:
+    with tempfile.TemporaryDirectory() as made, served(Path(made)) as console, browser() as started:
         run = _walk(console, started, folder)
         for look, (size, scheme) in LOOKS.items():
             window = context(started, size, scheme)

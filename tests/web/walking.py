@@ -36,7 +36,7 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, messages: int = 6_000) -> Iterator[Served]:
+def served(folder: Path, messages: int = 20_000) -> Iterator[Served]:
     """Start the command with an empty store; its first line is the link of the first user."""
     command = [str(Path(sys.executable).parent / "cio-replicate"), "console", "--port", "0"]
     command += ["--store", f"sqlite:///{folder / 'console.db'}", "--state-dir", str(folder / "state")]
@@ -85,8 +85,8 @@ def context(
 def log_in(page: Page, url: str) -> None:
     """Log in as the first user."""
     page.goto(f"{url}/login")
-    page.get_by_label("Name").fill(NAME)
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Name", exact=True).fill(NAME)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
@@ -94,7 +94,7 @@ def log_in(page: Page, url: str) -> None:
 def enter(page: Page, link: str) -> None:
     """Open the printed link, and become the first user."""
     page.goto(link)
-    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Name", exact=True).fill(NAME)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("The same password again").fill(PASSWORD)
     page.get_by_role("button", name="Begin").click()
@@ -104,9 +104,9 @@ def enter(page: Page, link: str) -> None:
 def make_connection(page: Page, api_url: str, name: str = "shop-eu") -> None:
     """From the first page to the metadata of a new connection, its key tested on the way."""
     page.get_by_role("link", name="Create the first connection").click()
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Earliest day to copy").fill("2024-01-31")
-    page.get_by_label("App API key").fill(TOKEN)
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Earliest day to copy", exact=True).fill("2024-01-31")
+    page.get_by_label("App API key", exact=True).fill(TOKEN)
     page.get_by_text("requests per second, another address of the API").click()
     page.get_by_label("API address").fill(api_url)
     page.get_by_role("button", name="Test it first").click()
@@ -118,9 +118,9 @@ def make_connection(page: Page, api_url: str, name: str = "shop-eu") -> None:
 def make_task(page: Page, file: Path, name: str = "shop-to-duckdb") -> None:
     """From the metadata to a task that copies every table, on a schedule."""
     page.get_by_role("link", name="Choose tables for a task").click()
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Kind").select_option(label="DuckDB")
-    page.get_by_label("Addresses").fill(f"duckdb:///{file}")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Kind", exact=True).select_option(label="DuckDB")
+    page.get_by_label("Addresses", exact=True).fill(f"duckdb:///{file}")
     page.get_by_role("button", name="Check that it can be written").click()
     expect(page.get_by_text("copy.duckdb can be written.")).to_be_visible(timeout=SLOW)
     page.get_by_label("Every so often").check()

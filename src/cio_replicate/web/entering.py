@@ -82,6 +82,7 @@ def log_in(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     if user_id is None:
         return _login_page(request, services, HTTP_401_UNAUTHORIZED, name=name, form=form, error=WRONG)
     services.by_name.forget(name.casefold())
+    services.by_address.give_back(address)
     return _entered(services, user_id, path_within(form.text("next", "/")))
 
 

@@ -37,7 +37,13 @@ class Throttle:
                 self._free_at.popitem(last=False)
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """The last try of this key does not count: it was the right one, of however many others."""
+        with self._lock:
+            if key in self._free_at:
+                self._free_at[key] -= self._pause
+
     def forget(self, key: str) -> None:
-        """The tries of this key no longer count: it was the right one."""
+        """No try of this key counts any more: it was the right one."""
         with self._lock:
             self._free_at.pop(key, None)

@@ -84,6 +84,12 @@
 
   const charts = () => each(document.body, "[data-table]", draw);
 
+  // what scrolls sideways can be reached by the keyboard, and nothing else stops it on its way
+  const reach = () => each(document.body, ".scroll", (part) => {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  });
+
   const prepare = (root) => {
     each(root, "input[data-zone], select[data-zone]", (field) => {
       if (!field.value || field.value === "UTC") {
@@ -115,8 +121,11 @@
   document.addEventListener("DOMContentLoaded", () => {
     prepare(document.body);
     charts();
+    reach();
+    document.addEventListener("toggle", reach, true);
+    document.addEventListener("htmx:after:swap", reach);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", charts);
     let waiting = 0;
-    addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(charts, 200); });
+    addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { charts(); reach(); }, 200); });
   });
 })();

@@ -58,11 +58,14 @@ class GatewayProcess:
         for one in self.family():
             one.kill()
         self.process.wait(PATIENCE)
+        sys.stdout.write(self.said)  # shown when the test fails
 
     def stop(self) -> int:
         """Ask it to end in order; its exit code."""
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        code = self.process.wait(PATIENCE)
+        sys.stdout.write(self.said)
+        return code
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command on the same machine."""

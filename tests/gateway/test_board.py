@@ -21,7 +21,8 @@ from cio_replicate.execution.board import Answer, End
 from cio_replicate.execution.gateway_wire import EndRequest
 from cio_replicate.execution.inquiry import About
 from cio_replicate.execution.progress import Line, Progress, TableProgress
-from cio_replicate.gateway.board import MOST_LINES
+from cio_replicate.gateway.allowed import allowed
+from cio_replicate.gateway.board import MOST_LINES, GatewayBoard
 from cio_replicate.gateway.inquirer import Inquirer
 from cio_replicate.gateway.leaving import MOST_NOTES
 from cio_replicate.replication.report import Report, Status, TableReport
@@ -118,6 +119,24 @@ def test_a_setting_that_this_version_does_not_know_is_not_passed_over(machine: M
     assert (shown.id, shown.status) == (run, "refused")
     assert "does not understand what the console asks for" in (shown.error or "")
     assert "encrypt_columns" in (shown.error or "")
+
+
+def test_rows_go_only_where_the_gateway_s_owner_lets_them(machine: Machine) -> None:
+    """Whatever a console asks for: another destination, or another address for the token, is refused in here."""
+    machine.board = GatewayBoard(
+        machine.link, machine.outbox, machine.clock, 60.0, allowed=allowed([], ["duckdb:////data"])
+    )
+    run = machine.stage.ask("nightly")  # into /tmp/copy.duckdb
+    assert machine.board.claim("w") is None
+    (shown,) = machine.stage.listed()
+    assert (shown.id, shown.status) == (run, "refused")
+    assert "This gateway does not write to duckdb:////tmp/copy.duckdb." in (shown.error or "")
+    settings = ConnectionSettings(start_date="2024-01-01", api_url="https://evil.example", gateway="vienna")
+    number = ask(machine.stage.database, settings, About.ACCESS, int(machine.clock.now()))
+    assert Inquirer("w", machine.link, machine.clock).step()
+    found = reply(machine.stage.database, number, int(machine.clock.now())).found
+    assert found is not None
+    assert "does not send its access token to https://evil.example" in found.cause
 
 
 def test_a_run_goes_on_while_the_console_is_away(machine: Machine) -> None:

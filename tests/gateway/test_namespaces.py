@@ -55,6 +55,8 @@ class World:
             f"--console={self.console.url}",
             f"--ca-file={self.console.authority.file}",
             f"--code={gateways.new_code(made.database, 'vienna', now, LOCAL).code}",
+            f"--allow-api={self.api}",
+            f"--allow-to={self.to}",
             *more,
         ]
         secrets = {

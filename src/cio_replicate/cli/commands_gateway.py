@@ -135,6 +135,24 @@ def start(
             "machine could take it.",
         ),
     ] = 60.0,
+    allow_api: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-api",
+            metavar="URL",
+            help="Besides Customer.io's own, an address to which the access token may be sent; may be given several "
+            "times.",
+        ),
+    ] = None,
+    allow_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-to",
+            metavar="URL",
+            help="A destination that may be written, or a folder in which it may lie, written as in --to; may be given "
+            "several times. Any, if not given.",
+        ),
+    ] = None,
 ) -> int:
     """Serve as a gateway until a signal: ask the console for runs, execute them here, tell how they go.
 
@@ -146,7 +164,14 @@ def start(
 
     return work.start(
         work.Start(
-            console=console, code=code, ca_file=ca_file, state_dir=state_dir, slots=slots, away_minutes=away_minutes
+            console=console,
+            code=code,
+            ca_file=ca_file,
+            state_dir=state_dir,
+            slots=slots,
+            away_minutes=away_minutes,
+            allow_api=allow_api or (),
+            allow_to=allow_to or (),
         )
     )
 

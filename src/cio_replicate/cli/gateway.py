@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cio_replicate.cli.gateway_files import container_file, systemd_unit
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.gateway.agent import Agent, Limits
+from cio_replicate.gateway.allowed import allowed
 from cio_replicate.gateway.enrolment import enrol
 from cio_replicate.gateway.health import noted, trouble_of
 from cio_replicate.gateway.identity import IDENTITY_FILE, GatewayFolder, Identity, folder_at, require_same_console
@@ -36,6 +38,8 @@ class Start:
     state_dir: Path | None
     slots: int
     away_minutes: float
+    allow_api: Sequence[str] = ()
+    allow_to: Sequence[str] = ()
 
 
 def start(wanted: Start) -> int:
@@ -44,12 +48,13 @@ def start(wanted: Start) -> int:
     Raises SettingsError, GatewayRefusedError, and BoardAwayError when the console cannot be reached to enrol.
     """
     console = console_url(wanted.console) if wanted.console is not None else None
+    limits = Limits(wanted.slots, wanted.away_minutes * 60, allowed(wanted.allow_api, wanted.allow_to))
     clock = SystemClock()
     with folder_at(wanted.state_dir) as folder:
         identity = _identity(folder, console, wanted)
         _log_to_stderr()
         stop = Stop()
-        agent = Agent(folder, identity, Limits(wanted.slots, wanted.away_minutes * 60), clock)
+        agent = Agent(folder, identity, limits, clock)
         try:
             agent.serve(stop)
         except GatewayRefusedError as error:

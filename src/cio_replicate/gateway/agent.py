@@ -18,6 +18,7 @@ from cio_replicate.execution.gateway_wire import STANDING, Standing, StandingReq
 from cio_replicate.execution.launcher import ProcessLauncher
 from cio_replicate.execution.worker import Worker
 from cio_replicate.gateway import health
+from cio_replicate.gateway.allowed import Allowed
 from cio_replicate.gateway.board import GatewayBoard
 from cio_replicate.gateway.identity import GatewayFolder, Identity
 from cio_replicate.gateway.inquirer import Inquirer
@@ -33,10 +34,11 @@ IDLE = 3.0  # seconds between two questions for a run, where there was none
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many runs at a time, and for how many seconds a run goes on while the console is away."""
+    """How many runs at a time, for how many seconds a run goes on while the console is away, and what may be asked."""
 
     slots: int
     alone: float
+    allowed: Allowed = Allowed()  # noqa: RUF009 - a constant
 
 
 class Agent:
@@ -59,10 +61,11 @@ class Agent:
         with self._linked() as link, self._linked() as second:
             self._greet(link)
             outbox = Outbox(self._folder.outbox)
-            board = GatewayBoard(link, outbox, self._clock, self._limits.alone, IDLE)
+            limits = self._limits
+            board = GatewayBoard(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
             worker = Worker(self._name, board, ProcessLauncher(self._folder.tasks), self._clock, self._limits.slots)
             done = threading.Event()
-            inquirer = Inquirer(self._name, second, self._clock)
+            inquirer = Inquirer(self._name, second, self._clock, limits.allowed)
             answering = threading.Thread(target=inquirer.work, args=(done,), daemon=True)
             answering.start()
             try:

@@ -17,6 +17,7 @@ from cio_replicate.execution import gateway_wire as wire
 from cio_replicate.execution.board import Answer, Claim, End
 from cio_replicate.execution.job import PROTOCOL
 from cio_replicate.execution.progress import WARNING, Line, Progress
+from cio_replicate.gateway.allowed import Allowed, require_allowed
 from cio_replicate.gateway.job import job_of
 from cio_replicate.gateway.leaving import end_to_tell, lines_to_tell, progress_to_tell
 from cio_replicate.gateway.link import Link
@@ -70,13 +71,23 @@ class GatewayBoard:
     `refusal` says why; every run is then lost, and nothing more is claimed.
     """
 
-    def __init__(self, link: Link, outbox: Outbox, clock: Clock, alone: float, idle: float = 0.0) -> None:
+    def __init__(
+        self,
+        link: Link,
+        outbox: Outbox,
+        clock: Clock,
+        alone: float,
+        *,
+        idle: float = 0.0,
+        allowed: Allowed | None = None,
+    ) -> None:
         self.refusal: GatewayRefusedError | None = None
         self.draining = False  # this machine is being stopped: runs that it interrupts are given back
         self._link = link
         self._outbox = outbox
         self._clock = clock
         self._alone = alone
+        self._allowed = allowed or Allowed()
         self._idle = idle
         self._nothing: float | None = None  # when the console last had no run
         self._kept: dict[str, Kept] = {}
@@ -103,7 +114,9 @@ class GatewayBoard:
             return None
         self._kept[answer.run_id] = Kept(self._clock.monotonic())
         try:
-            return Claim(job_of(answer.job), answer.lease)
+            job = job_of(answer.job)
+            require_allowed(job.connection, job.task.to, self._allowed)
+            return Claim(job, answer.lease)
         except SettingsError as error:
             self.end(worker, answer.run_id, End(status=Status.REFUSED, error=str(error)))
             return None

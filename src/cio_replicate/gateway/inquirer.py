@@ -11,6 +11,7 @@ from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Gateway
 from cio_replicate.execution import gateway_wire as wire
 from cio_replicate.execution.assemble import connection_of
 from cio_replicate.execution.inquiry import About, Found, inquire, refused
+from cio_replicate.gateway.allowed import Allowed, require_allowed
 from cio_replicate.gateway.job import connection_settings_of
 from cio_replicate.gateway.leaving import found_to_tell
 from cio_replicate.gateway.link import Link
@@ -23,10 +24,11 @@ PAUSE = 3.0  # seconds between two looks for a question
 class Inquirer:
     """Asks for questions and answers them, one at a time. `step` takes as long as a question does."""
 
-    def __init__(self, name: str, link: Link, clock: Clock) -> None:
+    def __init__(self, name: str, link: Link, clock: Clock, allowed: Allowed | None = None) -> None:
         self._name = name
         self._link = link
         self._clock = clock
+        self._allowed = allowed or Allowed()
 
     def step(self) -> bool:
         """Answer a question, if there is one; whether there was. Raises nothing: what fails is asked again."""
@@ -52,6 +54,7 @@ class Inquirer:
     def _found(self, asked: wire.InquiryAnswer) -> Found:
         try:
             settings = connection_settings_of(asked.connection)
+            require_allowed(settings, (), self._allowed)
             connection = connection_of(settings, self._clock, settings.start_date)
             found = asyncio.run(inquire(connection, About(asked.about), self._clock))
         except CioReplicateError as error:

@@ -183,7 +183,7 @@ def test_a_few_kills(kind: str, tmp_path: Path) -> None:
 def test_kills_for_minutes(kind: str, tmp_path: Path) -> None:
     """The same for minutes, while a task is due every minute: each time is a run, or is merged into one that waits."""
     every = ScheduleSettings(every="1m")
-    with Simulator(SPEC, latency=0.15) as simulator, _chaos(kind, tmp_path, simulator, every) as chaos:
+    with Simulator(SPEC, latency=0.5) as simulator, _chaos(kind, tmp_path, simulator, every) as chaos:
         runs, began = Runs(chaos.one.database, SystemClock()), int(chaos.one.clock.time)
         for name in NAMES[1:]:
             runs.ask(name, LOCAL)
@@ -202,4 +202,5 @@ def test_kills_for_minutes(kind: str, tmp_path: Path) -> None:
         assert sum((run.cause == "schedule") + run.merged for run in first) == due
         assert chaos.one.missed() == []
         assert chaos.killed > 5 * MINUTES
+        assert max(run.claims for run in ended) > 1
         _require_true(chaos, simulator, ended)

@@ -15,7 +15,8 @@ from cio_replicate.base.errors import GatewayRefusedError, NotAllowedError, Sett
 from cio_replicate.control import enrolment_codes, gateways
 from cio_replicate.control.actor import LOCAL, Actor, Role
 from cio_replicate.control.audit import entries
-from cio_replicate.control.records import gateway_codes
+from cio_replicate.control.records import gateway_codes, gateway_nonces
+from cio_replicate.execution.gateway_wire import STANDING, Standing, StandingRequest
 from cio_replicate.gateway.key import KEY_FILE, new_key, read_key
 from cio_replicate.settings.documents import ConnectionSettings
 from tests.control.stage import STORES, Stage, stage
@@ -96,6 +97,17 @@ def test_a_code_counts_for_an_hour(made: Stage, tmp_path: Path) -> None:
     Machine(made, tmp_path).enrol(fresh)
     with pytest.raises(GatewayRefusedError, match="does not know this code"):
         Machine(made, tmp_path).enrol("AAAAA-AAAAA-AAAAA-AAAAA-AAAAA")
+
+
+def test_who_has_no_code_leaves_no_trace(made: Stage, tmp_path: Path) -> None:
+    """Nothing is written for a stranger, so that many of them fill nothing."""
+    with pytest.raises(GatewayRefusedError):
+        Machine(made, tmp_path).enrol("AAAAA-AAAAA-AAAAA-AAAAA-AAAAA")
+    stranger = Machine(made, tmp_path)
+    with pytest.raises(GatewayRefusedError):
+        stranger.link.ask(STANDING, StandingRequest(), Standing)
+    with made.database.reading() as connection:
+        assert connection.execute(gateway_nonces.select()).all() == []
 
 
 def test_only_an_admin_makes_gateways(made: Stage) -> None:

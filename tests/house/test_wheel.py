@@ -92,6 +92,15 @@ def test_the_control_database_is_made_from_the_wheel(wheel: Path, tmp_path: Path
     assert Path(told.strip()).is_relative_to(tmp_path)
 
 
+def test_the_console_has_its_pages_and_files_in_the_wheel(wheel: Path) -> None:
+    """Templates, style and script come with the package, so that nothing is fetched or built when it is installed."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    source = ROOT / "src" / "cio_replicate" / "web"
+    kept = [file for folder in ("templates", "static") for file in (source / folder).iterdir()]
+    assert len(kept) > 30
+    assert {f"cio_replicate/web/{file.parent.name}/{file.name}" for file in kept} <= names
+
+
 def test_every_module_imports_without_development_tools(home: Path) -> None:
     """Each module of the installed package imports with the runtime packages alone, far from the source.
 

@@ -20,7 +20,6 @@ from tests.web.walking import (
     log_in,
     make_connection,
     make_task,
-    run_task,
     served,
 )
 
@@ -58,8 +57,8 @@ def _walk(console: Served, started: Browser, folder: Path) -> str:
     address = page.url.removeprefix(console.url)
     for _ in range(3):
         page.goto(f"{console.url}/tasks/shop-to-duckdb")
-        run_task(page)
-    page.goto(f"{console.url}/login")
+        page.get_by_role("button", name="Run now").first.click()
+        page.get_by_role("link", name="Proof").wait_for(timeout=SLOW)
     page.context.clear_cookies()
     page.goto(f"{console.url}/login")
     page.screenshot(path=folder / "login-light.png", full_page=True)

@@ -21,7 +21,7 @@ from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import With
 
 ROWS = 10
-LONGEST_VALUE = 300
+LONGEST_VALUE = 120
 
 
 @get("/connections/{name:str}/metadata", **VIEWER)

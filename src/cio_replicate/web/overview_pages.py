@@ -11,6 +11,7 @@ from cio_replicate.web.pages import page
 from cio_replicate.web.services import With
 from cio_replicate.web.tasks_pages import last_runs
 
+LATEST = 8  # runs that are shown
 TROUBLE = ("failed", "refused", "interrupted")
 
 
@@ -28,6 +29,7 @@ def overview(request: AnyRequest, services: With) -> Response[Any]:
         troubled=[one for one in last.values() if one.status in TROUBLE],
         running=services.runs.listed(status="running"),
         waiting=services.runs.listed(status="queued"),
+        latest=services.runs.listed(limit=LATEST),
     )
 
 

@@ -45,7 +45,7 @@
   };
 
   const spelled = (seconds) =>
-    seconds >= 3600 ? `${(seconds / 3600).toFixed(1)} h` : seconds >= 60 ? `${(seconds / 60).toFixed(1)} min` : `${seconds.toFixed(0)} s`;
+    seconds >= 3600 ? `${(seconds / 3600).toFixed(1)} h` : seconds >= 60 ? `${(seconds / 60).toFixed(1)} min` : `${seconds.toFixed(seconds < 10 && seconds % 1 ? 1 : 0)} s`;
   const units = { rows: (v) => v.toLocaleString("en"), seconds: spelled, percent: (v) => `${v.toFixed(0)} %` };
 
   // a chart of a table whose cells carry their values: the first column is time, each further one a line
@@ -62,20 +62,26 @@
     if (points.length < 2) return;
     const unit = units[holder.dataset.unit];
     const line = colour(holder.dataset.colour || "--accent");
+    const place = holder.dataset.zone;
+    const wide = points[points.length - 1][0] - points[0][0];
+    const spoken = (options) => (at) => new Intl.DateTimeFormat("en-GB", { timeZone: place, ...options }).format(at * 1000);
+    const near = { hour: "2-digit", minute: "2-digit", ...(wide < 600 ? { second: "2-digit" } : {}) };
+    const tick = spoken(wide < 2 * 86400 ? near : { day: "numeric", month: "short" });
+    const whole = spoken({ day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" });
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const width = Math.max(holder.clientWidth - 24, 200);
     new window.uPlot(
       {
         width,
         height: 190,
-        tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), holder.dataset.zone),
+        tzDate: (at) => window.uPlot.tzDate(new Date(at * 1000), place),
         cursor: { y: false },
         scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
         series: [
-          { label: "When" },
+          { label: "When", value: (_, at) => (at == null ? "–" : whole(at)) },
           { label: holder.dataset.label, stroke: line, width: 2, points: { show: true, size: 5, fill: line }, value: (_, v) => (v == null ? "–" : unit(v)) },
         ],
-        axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map(unit) }],
+        axes: [{ ...axis, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 70, values: (_, ticks) => ticks.map(unit) }],
       },
       [points.map((p) => p[0]), points.map((p) => p[1])],
       holder,

@@ -79,7 +79,14 @@ def test_a_mistake_is_answered_with_its_cause(admin: Any, settings: dict[str, An
 
 def test_a_body_of_another_shape_is_answered_with_its_place(admin: Any) -> None:
     """What cannot be read is a mistake of who sent it, with the place where it is wrong."""
-    for body in ({"name": "main"}, {"name": "Not A Name", "settings": CONNECTION}, [], "text", {"settings": 3}):
+    bodies: tuple[Any, ...] = (
+        {"name": "main"},
+        {"name": "Not A Name", "settings": CONNECTION},
+        [],
+        "text",
+        {"settings": 3},
+    )
+    for body in bodies:
         answer = admin.post("/api/v1/connections", json=body)
         assert (answer.status_code, bool(answer.json()["message"])) == (400, True)
     assert (

@@ -154,6 +154,21 @@ def test_a_run_goes_on_while_the_console_is_away(machine: Machine) -> None:
     assert _texts(machine, run) == ["one", "two", "three", "four"]
 
 
+def test_lines_that_a_worker_tells_again_are_told_once(machine: Machine, tmp_path: Path) -> None:
+    """Where a run does not go on alone, the worker keeps what it could not tell."""
+    strict = another_machine(machine.stage, tmp_path, "vienna", alone=0.0)
+    run = machine.stage.ask("nightly")
+    strict.board.claim("w")
+    strict.transport.away = True
+    for _ in range(2):
+        machine.stage.clock.time += 10
+        with pytest.raises(BoardAwayError):
+            strict.board.beat("w", run, None, _lines("one", "two"))
+    _back(strict)
+    assert strict.board.beat("w", run, None, _lines("one", "two", "three")) is Answer.GO_ON
+    assert _texts(machine, run) == ["one", "two", "three"]
+
+
 def test_it_does_not_go_on_for_ever(machine: Machine, tmp_path: Path) -> None:
     """After the time that was allowed the worker hears that the board is away, and stops the run."""
     lone = another_machine(machine.stage, tmp_path, "vienna", alone=300.0)

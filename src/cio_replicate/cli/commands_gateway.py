@@ -131,10 +131,10 @@ def start(
             metavar="MINUTES",
             min=0,
             max=1_440,
-            help="How long a run goes on while the console cannot be reached. With 0 it is stopped before another "
-            "machine could take it.",
+            help="How long a run goes on while the console cannot be reached. Usually it is stopped, in order, before "
+            "another machine could take it; with more, two may write for a moment when only one is cut off.",
         ),
-    ] = 60.0,
+    ] = 0.0,
     allow_api: Annotated[
         list[str] | None,
         typer.Option(

@@ -48,6 +48,10 @@ class Kept:
         self.left_out += max(0, len(self.lines) - MOST_LINES)
         self.lines = self.lines[-MOST_LINES:]
 
+    def forget(self, count: int) -> None:
+        """The newest lines are kept by who told them, and come again."""
+        self.lines = self.lines[: max(0, len(self.lines) - count)]
+
     def written(self) -> list[Line]:
         """The lines, and before them what is missing."""
         if not self.left_out or not self.lines:
@@ -136,6 +140,7 @@ class GatewayBoard:
                 return Answer.LOST
             if self._clock.monotonic() - kept.heard < self._alone:
                 return Answer.GO_ON
+            kept.forget(len(lines))
             raise
         kept.heard = self._clock.monotonic()
         if answer is Answer.LOST:

@@ -13,7 +13,7 @@ from cio_replicate.control.actor import LOCAL, Role
 from cio_replicate.execution.board import End
 from cio_replicate.execution.progress import Line, Progress, TableProgress
 from cio_replicate.replication.proof import Proof, Verdict
-from cio_replicate.replication.report import Status, TableReport
+from cio_replicate.replication.report import Report, Status, TableReport
 from cio_replicate.settings.documents import ScheduleSettings
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of

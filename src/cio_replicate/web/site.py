@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cio_replicate.base.errors import SettingsError
 
+_NAME = re.compile(r"[a-z0-9._:-]{1,253}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -55,9 +57,10 @@ def site(host: str, port: int, url: str | None, allowed: Sequence[str], *, tls: 
 def host_of(header: str) -> str:
     """The name in a `Host` header, without its port, in lower case; empty when it is none."""
     try:
-        return (urlsplit(f"//{header}").hostname or "").rstrip(".") if header.isprintable() else ""
+        name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
     except ValueError:
         return ""
+    return name if _NAME.fullmatch(name) else ""
 
 
 def _public(url: str) -> str:

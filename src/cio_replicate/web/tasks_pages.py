@@ -26,6 +26,7 @@ from cio_replicate.web.settings_form import shown_fields
 from cio_replicate.web.tasks_editing import upcoming
 
 RUNS_SHOWN, RUNS_DRAWN = 10, 100
+NEWEST = 6  # more than wait of a task at a time
 
 
 @get("/tasks", **VIEWER)
@@ -90,12 +91,13 @@ def resume(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 
 
 def last_runs(services: Services, found: list[KeptTask]) -> dict[str, RunRow]:
-    """The newest run of each task that has one."""
+    """Of each task the newest run that has ended, or while there is none the newest."""
     last: dict[str, RunRow] = {}
     for one in found:
-        newest = services.runs.listed(task=one.name, limit=1)
+        newest = services.runs.listed(task=one.name, limit=NEWEST)
+        ended = [run for run in newest if run.has_ended]
         if newest:
-            last[one.name] = newest[0]
+            last[one.name] = (ended or newest)[0]
     return last
 
 

@@ -22,7 +22,8 @@ def healthz(services: With) -> Response[str]:
     """Whether the console, its database and its scheduler work."""
     with services.database.reading() as connection:
         connection.execute(text("SELECT 1"))
-    if services.health is not None and not services.health().well:
+    health = services.health() if services.health is not None else None
+    if health is not None and not health.well and health.ticked is not None:  # which it is not while it begins
         return Response("the scheduler is stuck\n", media_type=MediaType.TEXT, status_code=503)
     return Response("ok\n", media_type=MediaType.TEXT)
 

@@ -1,0 +1,116 @@
+"""Users, in a database of each kind: one first user however many come at once, and no change without its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cio_replicate.base.errors import NotAllowedError, SettingsError
+from cio_replicate.control.actor import LOCAL, Role
+from cio_replicate.control.people import People
+from cio_replicate.control.reaper import reap
+from cio_replicate.control.sessions import Sessions
+from cio_replicate.control.store import Store
+from cio_replicate.control.tokens import Tokens
+from tests.control.stage import START, STORES
+from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told
+from tests.manual_clock import ManualClock
+
+PASSWORD = "four odd words here"
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store of each kind."""
+    with store_of(request.param, tmp_path) as made:
+        yield made
+
+
+def test_of_many_who_open_the_first_link_at_once_one_comes_in(store: Store) -> None:
+    """The link makes one admin, whoever races for it."""
+    people = People(store.database, ManualClock(START))
+    link = people.first_link()
+    assert link is not None
+
+    def come(name: str) -> str:
+        try:
+            people.accept(link, name, PASSWORD, "UTC")
+        except SettingsError as error:
+            return error.message
+        return "came in"
+
+    with ThreadPoolExecutor(4) as many:
+        came = list(many.map(come, ["ada", "bob", "cy", "dot"]))
+    assert sorted(came) == ["This link no longer counts."] * 3 + ["came in"]
+    assert [one.role for one in people.all()] == [Role.ADMIN]
+
+
+def test_names_differ_by_more_than_capitals(store: Store) -> None:
+    """Nobody can be invited under a name that looks like another's, and one logs in however one writes it."""
+    people = People(store.database, ManualClock(START))
+    people.accept(people.invite("Ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
+    with pytest.raises(SettingsError, match="There is a user 'ADA' already"):
+        people.invite("ADA", Role.VIEWER, LOCAL)
+    assert people.log_in(" ada ", PASSWORD) == people.all()[0].id
+    assert people.log_in("ada\x00", PASSWORD) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x00b"])
+def test_a_name_is_one_that_can_be_shown(store: Store, name: str) -> None:
+    """A name is some characters that can be read."""
+    with pytest.raises(SettingsError, match="A user's name has"):
+        People(store.database, ManualClock(START)).invite(name, Role.VIEWER, LOCAL)
+
+
+def test_only_admins_change_users(store: Store) -> None:
+    """The services themselves refuse who may not, whichever face they are called from."""
+    people = People(store.database, ManualClock(START))
+    people.invite("vera", Role.VIEWER, ADMIN)
+    user = people.all()[0].id
+    for actor in (OPERATOR, VIEWER):
+        for change in (
+            lambda by: people.invite("x", Role.VIEWER, by),
+            lambda by: people.invite_again(user, by),
+            lambda by: people.change_role(user, Role.ADMIN, by),
+            lambda by: people.disable(user, by),
+            lambda by: people.remove(user, by),
+        ):
+            with pytest.raises(NotAllowedError):
+                change(actor)
+    assert [one.role for one in people.all()] == [Role.VIEWER]
+
+
+def test_who_is_removed_leaves_nothing_that_opens(store: Store) -> None:
+    """Sessions, tokens and links go with their user; the audit log keeps what was done."""
+    clock = ManualClock(START)
+    people, sessions, tokens = (
+        People(store.database, clock),
+        Sessions(store.database, clock),
+        Tokens(store.database, clock),
+    )
+    people.accept(people.first_link() or "", "ada", PASSWORD, "UTC")
+    user = people.accept(people.invite("vera", Role.VIEWER, LOCAL), "", PASSWORD, "UTC")
+    session, token = sessions.begin(user), tokens.create(user, "script", Role.VIEWER, None, LOCAL)
+    link = people.invite_again(user, LOCAL)
+    people.remove(user, LOCAL)
+    assert (sessions.visitor(session), tokens.actor(token), people.invitation(link)) == (None, None, None)
+    assert [one.did for one in told(store)][-1] == "user.remove"
+
+
+def test_what_has_ended_is_tidied_away(store: Store) -> None:
+    """Sessions that are over and links that are too old do not stay for ever; a first link does, until it is used."""
+    clock = ManualClock(START)
+    people, sessions = People(store.database, clock), Sessions(store.database, clock)
+    first = people.first_link()
+    clock.time += 400 * 86_400
+    with store.database.writing() as connection:
+        reap(connection, int(clock.now()))
+    assert people.invitation(first or "") is not None
+    user = people.accept(first or "", "ada", PASSWORD, "UTC")
+    session = sessions.begin(user)
+    clock.time += 8 * 86_400
+    sessions.sweep()
+    assert sessions.visitor(session) is None

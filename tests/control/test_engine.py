@@ -49,6 +49,9 @@ class QuickChild:
         """How it ended."""
         return None if self._told else self._code
 
+    def keep(self) -> None:
+        """Nothing."""
+
     def stop(self) -> None:
         """End as interrupted."""
         self._end(Status.INTERRUPTED)

@@ -88,6 +88,9 @@ class PlayedRun:
         """How it ended."""
         return None if self._told else self._code
 
+    def keep(self) -> None:
+        """Nothing."""
+
     def stop(self) -> None:
         """The request under way is the last."""
         self.stopping = True

@@ -93,3 +93,25 @@ def test_a_run_ends_when_nobody_holds_it_any_more(tmp_path: Path) -> None:
         child._input.close()  # type: ignore[attr-defined] # what the end of this process would do
         assert _report(_ended(child)[0]).status is Status.INTERRUPTED
     assert not [one for one in psutil.Process().children() if "execution.process" in " ".join(one.cmdline())]
+
+
+def test_a_run_ends_when_whoever_holds_it_gives_no_sign_of_life(tmp_path: Path) -> None:
+    """Its lease is then not renewed, and another worker may begin it."""
+    with Simulator(SMALL, token=SECRET, latency=SLOW) as simulator:
+        child = ProcessLauncher(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
+        assert _report(_ended(child)[0]).status is Status.INTERRUPTED
+
+
+def test_a_run_goes_on_as_long_as_it_gets_signs_of_life(tmp_path: Path) -> None:
+    """However long it takes."""
+    with Simulator(SMALL, token=SECRET) as simulator:
+        child = ProcessLauncher(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
+        told: list[Message] = []
+
+        def listen() -> None:
+            child.keep()
+            told.extend(child.messages())
+
+        until(lambda: child.exit_code() is not None, listen)
+        child.close()
+        assert _report(told).status is Status.COMPLETE

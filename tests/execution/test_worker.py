@@ -39,6 +39,9 @@ class PlayedChild:
         """How it ended."""
         return self.code
 
+    def keep(self) -> None:
+        """Nothing."""
+
     def stop(self) -> None:
         """Count it."""
         self.stopped += 1

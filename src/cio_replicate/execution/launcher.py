@@ -16,7 +16,7 @@ from typing import IO, Protocol
 import msgspec
 
 from cio_replicate.execution.job import Job
-from cio_replicate.execution.process import Message, Ordered
+from cio_replicate.execution.process import SILENCE, Message, Ordered
 
 MOST_WAITING = 10_000  # messages that a process may have told and nobody has taken in; more make it wait
 
@@ -30,6 +30,10 @@ class Child(Protocol):
 
     def exit_code(self) -> int | None:
         """How it ended; None while it goes on, or while it has told what nobody has taken in."""
+        ...
+
+    def keep(self) -> None:
+        """Give it a sign of life; without one for long it ends in order."""
         ...
 
     def stop(self) -> None:
@@ -60,12 +64,13 @@ class Launcher(Protocol):
 class ProcessLauncher:
     """Starts each run as a process of its own, so that one that dies, or takes much memory, takes no other with it."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, silence: float = SILENCE) -> None:
         self._state_dir = state_dir
+        self._silence = silence
 
     def start(self, job: Job) -> Child:
         """Start one."""
-        return _Process(Ordered(job=job, state_dir=str(self._state_dir)))
+        return _Process(Ordered(job=job, state_dir=str(self._state_dir), silence=self._silence))
 
 
 class _Process:
@@ -101,6 +106,11 @@ class _Process:
     def exit_code(self) -> int | None:
         code = self._process.poll()
         return None if code is None or self._reader.is_alive() or not self._told.empty() else code
+
+    def keep(self) -> None:
+        with suppress(BrokenPipeError):  # it has ended
+            self._input.write(b"\n")
+            self._input.flush()
 
     def stop(self) -> None:
         self._process.terminate()

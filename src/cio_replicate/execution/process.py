@@ -1,11 +1,13 @@
 """The process of one run: a job comes in by standard input, what happens goes out by standard output, a line each.
 
-It ends by itself, and in order, when whoever started it is gone: its standard input ends then.
+It ends by itself, and in order, when whoever started it is gone, as its standard input ends then, and when it gets no
+sign of life for long, as its lease is not renewed then.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -28,12 +30,18 @@ from cio_replicate.execution.told import line_of
 from cio_replicate.replication.report import Report, Status, iso
 from cio_replicate.settings.references import stored_variable
 
+SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
+
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is given: a job, and the folder below which the state of tasks is kept."""
+    """What the process is given: a job, and the folder below which the state of tasks is kept.
+
+    `silence` is for how many seconds it goes on without a sign of life.
+    """
 
     job: Job
     state_dir: str
+    silence: float = SILENCE
 
 
 class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -99,7 +107,7 @@ def main() -> int:
     clock = SystemClock()
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Ordered)
     _take_secrets(job.job.stored, os.environ)
-    threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(),), daemon=True).start()
+    threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), job.silence), daemon=True).start()
     teller = Teller(sys.stdout.buffer, clock)
     report = _executed(job, clock, teller)
     teller.send(Message(report=report))
@@ -126,12 +134,12 @@ def _take_secrets(stored: Mapping[str, str], environment: MutableMapping[str, st
         environment[stored_variable(name)] = value
 
 
-def _stop_with_input(source: int) -> None:
-    """Stop the run, as a signal does, when whoever started it has gone.
+def _stop_with_input(source: int, silence: float) -> None:
+    """Stop the run, as a signal does, when whoever started it has gone or is held up.
 
     Read past the buffer, of which the lock would be held when the process ends.
     """
-    while os.read(source, 1):
+    while select.select([source], [], [], silence)[0] and os.read(source, 1_024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

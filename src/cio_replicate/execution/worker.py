@@ -129,6 +129,7 @@ class Worker:
         if (held.stopping is not None and now - held.stopping >= PATIENCE) or (held.lost and unheard >= lease):
             held.child.kill()
         if due:
+            held.child.keep()
             self._told(held, self._beat)
         if now - held.beaten >= lease - min(MARGIN, lease / 4):
             held.lost = True

@@ -94,6 +94,14 @@ def test_a_body_of_another_shape_is_answered_with_its_place(admin: Any) -> None:
     )
 
 
+def test_what_is_too_deep_or_too_large_is_refused_too(admin: Any) -> None:
+    """Nobody brings the console down by nesting or by weight."""
+    headers = {"content-type": "application/json"}
+    for deep in (b"[" * 100_000, b'{"settings":' * 50_000, b'{"name":"x","settings":{"to":' + b"[" * 90_000):
+        assert admin.post("/api/v1/tasks", content=deep, headers=headers).status_code in (400, 422)
+    assert admin.post("/api/v1/tasks", content=b" " * 1_000_001, headers=headers).status_code == 413
+
+
 def test_a_connection_is_tested_and_its_metadata_opened(admin: Any, simulator: Simulator) -> None:
     """The API finds out what the pages do: whether the key works, what the tables hold, their first rows."""
     reached = {"start_date": "2024-01-31", "api_url": simulator.url, "max_rps": 500.0}

@@ -16,6 +16,7 @@ from cio_replicate.control.actor import LOCAL, Role
 from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
 from cio_replicate.web.app import application
 from cio_replicate.web.shield import POLICY
+from tests.control.stage import STORES
 from tests.web.visiting import ORIGIN, Console, console_of
 
 PAGES = (
@@ -59,10 +60,10 @@ OTHERS = (
 )
 
 
-@pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """A console with a connection, a task and a run that waits."""
-    with console_of(tmp_path_factory.mktemp("console")) as made:
+@pytest.fixture(scope="module", params=STORES)
+def console(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A console with a connection, a task and a run that waits, over a database of each kind."""
+    with console_of(tmp_path_factory.mktemp("console"), kind=request.param) as made:
         made.stage.variables["TOKEN"] = "made-up"
         made.stage.keep({"main": ConnectionSettings(start_date="2024-01-01", access_token_from="env:TOKEN")})
         made.stage.keep({"nightly": TaskSettings(connection="main", to=["duckdb:////tmp/copy.duckdb"])})

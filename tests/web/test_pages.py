@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.control import gateways
+from cio_replicate.control import gateways, inquiries
 from cio_replicate.control.actor import LOCAL, Role
 from cio_replicate.execution.board import End
+from cio_replicate.execution.inquiry import Found, FoundTable
 from cio_replicate.execution.progress import Line, Progress, TableProgress
 from cio_replicate.replication.proof import Proof, Verdict
 from cio_replicate.replication.report import Report, Status, TableReport
@@ -152,6 +153,32 @@ def test_rows_behind_a_gateway_are_not_shown(console: Console) -> None:
     admin = console.visitor(Role.ADMIN)
     assert "Rows stay behind the gateway" in admin.get("/connections/inside/rows").text
     assert admin.get("/connections/inside/rows?table=campaigns").status_code == 422
+
+
+def test_a_gateways_connection_is_asked_about_there(console: Console) -> None:
+    """Metadata of a connection with a gateway comes from the gateway: the page waits for it, and then has it."""
+    database, clock = console.stage.database, console.stage.clock
+    gateways.create(database, "vienna", 0, LOCAL)
+    console.stage.connection("inside", gateway="vienna")
+    operator = console.visitor(Role.OPERATOR)
+    asked = operator.post("/connections/inside/metadata").headers["location"]
+    assert 'hx-trigger="every 2s"' in operator.get(asked).text
+    tested = operator.post("/connections/inside/test").headers["location"]
+    assert "Asking the gateway vienna" in operator.get(tested).text
+    found = Found(
+        api="https://api.example", requests=29, tables=[FoundTable(name="campaigns", readable=True, rows=1_234)]
+    )
+    with database.writing() as connection:
+        for _ in range(2):
+            inquiry = inquiries.take(connection, "vienna", "machine/1", int(clock.now()))
+            assert inquiry is not None
+            assert inquiries.answer(connection, inquiry.id, "machine/1", found, int(clock.now()))
+    assert operator.get(asked).headers["location"] == "/connections/inside/metadata"
+    assert "1,234" in operator.get("/connections/inside/metadata").text
+    assert "The key works" in operator.get(tested).text
+    late = operator.post("/connections/inside/metadata").headers["location"]
+    clock.time += inquiries.PATIENCE + 1
+    assert "did not answer" in operator.get(late).text
 
 
 def test_a_task_is_made_as_the_form_says(console: Console, admin: Browser) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request
+from litestar.exceptions import ClientException, SerializationException
 
-from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.kept import KeptConnection, KeptTask
 from cio_replicate.control.runs import RunRow, RunShown
 from cio_replicate.execution.job import Action
@@ -161,17 +161,17 @@ def run_detail(shown: RunShown) -> RunDetail:
 async def require_known(request: Request[Any, Any, Any]) -> None:
     """Raises SettingsError for a setting in a body that there is not, with the one that may be meant.
 
-    What else is wrong with a body is found where it is decoded. Handlers name the kind of settings that theirs hold.
+    Handlers name the kind of settings that theirs hold. One that is nested too deeply to be read is refused here, and
+    what else is wrong with a body is found where it is decoded.
     """
-    kind = request.route_handler.opt.get("settings")
-    if kind is None:
+    if request.method not in ("POST", "PUT"):
         return
     try:
         sent = await request.json()
-    except Exception:  # noqa: BLE001 - whatever is wrong with it is said where it is decoded
-        return
-    if isinstance(sent, dict) and isinstance(sent.get("settings"), dict):
-        try:
+        kind = request.route_handler.opt.get("settings")
+        if kind is not None and isinstance(sent, dict) and isinstance(sent.get("settings"), dict):
             decoded(sent["settings"], kind)
-        except RecursionError:
-            raise SettingsError("The settings are nested too deeply.", "Send less.") from None
+    except RecursionError:
+        raise ClientException("The request is nested too deeply.") from None
+    except SerializationException:
+        return

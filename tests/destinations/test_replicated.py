@@ -56,9 +56,8 @@ def test_an_empty_state_folder_goes_on_from_the_copy(copying: Copying) -> None:
         assert _verdicts(second.document) <= TRUE
 
 
-@pytest.mark.parametrize(
-    ("seconds", "forgets"), [pytest.param(1.6, False, marks=pytest.mark.destinations), (2.2, True)]
-)
+@pytest.mark.destinations
+@pytest.mark.parametrize(("seconds", "forgets"), [(1.6, False), (2.2, True)])
 def test_a_killed_run_is_started_again(seconds: float, *, forgets: bool, copying: Copying) -> None:
     """Killed with SIGKILL at some moment, the next run makes the copy whole, on the same machine or on a fresh one."""
     with Simulator(WorkspaceSpec(seed=7, messages=3_000, people=300, activities=600), latency=0.03) as simulator:

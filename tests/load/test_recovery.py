@@ -165,7 +165,7 @@ def test_the_first_commit_broken_off_anywhere(tmp_path: Path) -> None:
     assert lives == 6
 
 
-@pytest.mark.parametrize("treatment", ["changes", "history"])
+@pytest.mark.parametrize("treatment", ["changes", pytest.param("history", marks=pytest.mark.slow)])
 def test_a_drop_broken_off_anywhere(tmp_path: Path, treatment: str) -> None:
     """The table is read whole by the next run, and nothing is taken to be there that is not."""
     for lives in count():

@@ -66,7 +66,9 @@ class SmallCopy(RealCopy):
         return RemoteDestination(around(store), self._ledger, self._dataset, "a store")
 
 
-@pytest.mark.parametrize("mode", ["apply", "changes", "history"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("apply", marks=pytest.mark.slow), pytest.param("changes", marks=pytest.mark.slow), "history"]
+)
 def test_some_files_of_a_write(tmp_path: Path, mode: str) -> None:
     """Whichever files a kill leaves, the write again ends as it would have ended, and the copy is proved."""
     treatment = TREATMENTS[mode]

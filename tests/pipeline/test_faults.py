@@ -26,7 +26,7 @@ def _fault(kind: Any, **more: Any) -> Faults:
     return Faults((Fault(kind=kind, **more),))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> None:
     """Errors, resets, cut, garbled and stalled answers, odd pages and repeated rows change nothing in what arrives."""
     with Simulator(WorkspaceSpec(seed=seed), faults=Faults.everything(seed, rate=0.03)) as simulator:
@@ -39,7 +39,7 @@ def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> Non
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}
 
 
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_with_every_fault_on_what_is_read_side_by_side_is_exact(seed: int, tmp_path: Path) -> None:
     """Long spans are cut into slices, people asked for by many requests at once: nothing is lost or comes twice."""
     tables = (table("messages"), table("customers"), table("activities"))

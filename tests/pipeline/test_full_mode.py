@@ -114,7 +114,14 @@ def test_a_failed_read_leaves_the_table_as_it_was(tmp_path: Path) -> None:
         assert differences(simulator, tmp_path / "copy.duckdb", tuple(one.name for one in SOME)) == {}
 
 
-@pytest.mark.parametrize(("point", "number"), [("page on disk", 25), ("before commit", 9), ("after commit", 9)])
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        pytest.param("page on disk", 25, marks=pytest.mark.slow),
+        pytest.param("before commit", 9, marks=pytest.mark.slow),
+        ("after commit", 9),
+    ],
+)
 def test_killed_and_started_again_it_goes_on(point: str, number: int, tmp_path: Path) -> None:
     """What was replaced before is not read again, what had landed neither."""
     with Simulator(SPEC) as simulator:

@@ -41,8 +41,8 @@ def _killed(simulator: Simulator, folder: Path, point: str, number: int) -> bool
     ("point", "number"),
     [
         ("event", 5),
-        ("event", 60),
-        ("page on disk", 9),
+        pytest.param("event", 60, marks=pytest.mark.slow),
+        pytest.param("page on disk", 9, marks=pytest.mark.slow),
         ("before commit", 17),
         ("after commit", 18),
     ],

@@ -19,6 +19,7 @@ PAGES = {
     "run": "{run}",
     "proof": "{run}/proof",
     "log": "{run}/log",
+    "run-failed": "{failed}",
     "gateways": "/gateways",
     "channels": "/channels",
     "secrets": "/secrets",

@@ -17,6 +17,7 @@ from tests.web.walking import (
     browser,
     context,
     enter,
+    furnish,
     log_in,
     make_connection,
     make_task,
@@ -30,19 +31,19 @@ def main(folder: Path) -> None:
     """Walk through a console once, then take all pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, served(Path(made)) as console, browser() as started:
-        run = _walk(console, started, folder)
+        run, failed = _walk(console, started, folder)
         for look, (size, scheme) in LOOKS.items():
             window = context(started, size, scheme)
             page = window.new_page()
             log_in(page, console.url)
             for name, path in PAGES.items():
-                page.goto(console.url + path.format(run=run))
+                page.goto(console.url + path.format(run=run, failed=failed))
                 page.screenshot(path=folder / f"{name}-{look}.png", full_page=True)
             window.close()
 
 
-def _walk(console: Served, started: Browser, folder: Path) -> str:
-    """The way of a newcomer, with pictures of what is seen only once; the address of the first run."""
+def _walk(console: Served, started: Browser, folder: Path) -> tuple[str, str]:
+    """The way of a newcomer, with pictures of what is seen only once; the first run, and one that failed."""
     page = context(started).new_page()
     page.goto(console.link)
     page.screenshot(path=folder / "welcome-light.png", full_page=True)
@@ -59,11 +60,12 @@ def _walk(console: Served, started: Browser, folder: Path) -> str:
         page.goto(f"{console.url}/tasks/shop-to-duckdb")
         page.get_by_role("button", name="Run now").first.click()
         page.get_by_role("link", name="Proof").wait_for(timeout=SLOW)
+    failed = furnish(page, console.url, console.folder)
     page.context.clear_cookies()
     page.goto(f"{console.url}/login")
     page.screenshot(path=folder / "login-light.png", full_page=True)
     page.context.close()
-    return address
+    return address, failed
 
 
 if __name__ == "__main__":

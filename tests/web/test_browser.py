@@ -19,6 +19,7 @@ from tests.web.walking import (
     browser,
     context,
     enter,
+    furnish,
     log_in,
     make_connection,
     make_task,
@@ -49,7 +50,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def run(console: Served, chromium: Browser) -> str:
+def walked(console: Served, chromium: Browser) -> dict[str, str]:
     """The way of a newcomer, clicked: the printed link, a connection, its metadata, a task, a run, its proof."""
     page = context(chromium).new_page()
     complaints = _complaints(page)
@@ -61,8 +62,9 @@ def run(console: Served, chromium: Browser) -> str:
     address = run_task(page)
     page.get_by_role("link", name="Proof").click()
     expect(page.get_by_text("Every table of the copy holds what it must.")).to_be_visible()
+    failed = furnish(page, console.url, console.folder)
     assert complaints == []
-    return address.removeprefix(console.url)
+    return {"run": address.removeprefix(console.url), "failed": failed}
 
 
 def _complaints(page: Page) -> list[str]:
@@ -78,7 +80,7 @@ def _complaints(page: Page) -> list[str]:
     return found
 
 
-def test_a_newcomer_gets_from_the_link_to_a_proved_copy(console: Served, run: str) -> None:
+def test_a_newcomer_gets_from_the_link_to_a_proved_copy(console: Served, walked: dict[str, str]) -> None:
     """After the walk the copy is there, with what the workspace has, and neither log nor store hold the token."""
     with duckdb.connect(str(console.folder / "copy.duckdb"), read_only=True) as copy:
         rows = copy.execute("SELECT count(*) FROM customerio.customers").fetchone()
@@ -86,18 +88,18 @@ def test_a_newcomer_gets_from_the_link_to_a_proved_copy(console: Served, run: st
     kept = [file for file in console.folder.iterdir() if file.name.startswith("console.")]
     assert {file.name for file in kept} >= {"console.db", "console.key", "console.log"}
     assert [file.name for file in kept if TOKEN.encode() in file.read_bytes()] == []
-    assert run.startswith("/runs/")
+    assert walked["run"].startswith("/runs/")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(console: Served, chromium: Browser, run: str, name: str, scheme: str) -> None:
+def test_axe_finds_nothing(console: Served, chromium: Browser, walked: dict[str, str], name: str, scheme: str) -> None:
     """An automated check of accessibility finds nothing on any page, in neither look, and the browser nothing else."""
     window = context(chromium, WIDE, scheme)
     page = window.new_page()
     log_in(page, console.url)
     complaints = _complaints(page)
-    page.goto(console.url + PAGES[name].format(run=run))
+    page.goto(console.url + PAGES[name].format(**walked))
     page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
     found = Axe().run(page, options=RULES).response["violations"]
     window.close()
@@ -106,9 +108,11 @@ def test_axe_finds_nothing(console: Served, chromium: Browser, run: str, name: s
 
 
 @pytest.mark.parametrize("name", ["login", "welcome"])
-def test_axe_finds_nothing_before_a_login(console: Served, chromium: Browser, run: str, name: str) -> None:
+def test_axe_finds_nothing_before_a_login(
+    console: Served, chromium: Browser, walked: dict[str, str], name: str
+) -> None:
     """Nor on the pages that one sees before."""
-    assert run
+    assert walked
     window = context(chromium)
     page = window.new_page()
     page.goto(f"{console.url}/login" if name == "login" else console.link)
@@ -118,12 +122,12 @@ def test_axe_finds_nothing_before_a_login(console: Served, chromium: Browser, ru
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_is_wider_than_a_phone(console: Served, chromium: Browser, run: str, name: str) -> None:
+def test_no_page_is_wider_than_a_phone(console: Served, chromium: Browser, walked: dict[str, str], name: str) -> None:
     """On a phone nothing but a table within itself is scrolled sideways, and axe finds nothing there either."""
     window = context(chromium, PHONE)
     page = window.new_page()
     log_in(page, console.url)
-    page.goto(console.url + PAGES[name].format(run=run))
+    page.goto(console.url + PAGES[name].format(**walked))
     page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
     wide = page.evaluate("document.documentElement.scrollWidth")
     found = Axe().run(page, options=RULES).response["violations"]
@@ -132,12 +136,14 @@ def test_no_page_is_wider_than_a_phone(console: Served, chromium: Browser, run: 
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
 
 
-def test_the_keyboard_leads_past_the_menu_and_shows_where_it_is(console: Served, chromium: Browser, run: str) -> None:
+def test_the_keyboard_leads_past_the_menu_and_shows_where_it_is(
+    console: Served, chromium: Browser, walked: dict[str, str]
+) -> None:
     """The first key leads to a link past the menu, and whatever has the focus is outlined."""
     window = context(chromium)
     page = window.new_page()
     log_in(page, console.url)
-    page.goto(console.url + run)
+    page.goto(console.url + walked["run"])
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -146,9 +152,9 @@ def test_the_keyboard_leads_past_the_menu_and_shows_where_it_is(console: Served,
     window.close()
 
 
-def test_the_look_can_be_chosen_and_stays(console: Served, chromium: Browser, run: str) -> None:
+def test_the_look_can_be_chosen_and_stays(console: Served, chromium: Browser, walked: dict[str, str]) -> None:
     """A switch stands before what the machine says, and is remembered in this browser."""
-    assert run
+    assert walked
     window = context(chromium)
     page = window.new_page()
     log_in(page, console.url)
@@ -163,9 +169,9 @@ def test_the_look_can_be_chosen_and_stays(console: Served, chromium: Browser, ru
     window.close()
 
 
-def test_without_script_every_step_works_too(console: Served, chromium: Browser, run: str) -> None:
+def test_without_script_every_step_works_too(console: Served, chromium: Browser, walked: dict[str, str]) -> None:
     """Who has no script logs in, sees a run, tests a connection and starts a run by plain forms."""
-    assert run
+    assert walked
     window = context(chromium, script=False)
     page = window.new_page()
     log_in(page, console.url)

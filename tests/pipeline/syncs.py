@@ -28,6 +28,7 @@ from cio_replicate.tables.declare import Table
 ALL = tuple(table.name for table in TABLES)
 SETTLING = ("messages", "activities")  # of which a later run reads what is recent, unless it is to read all again
 QUICK = RetryPolicy(first_wait=0.01, longest_wait=0.05)
+PATIENCE = 3.0  # seconds that tables wait for those that have no answer
 IMPATIENT = Limits(connect=2.0, read=0.5, attempt=3.0)
 
 
@@ -75,7 +76,7 @@ def sync(
                 destination = DuckDBDestination(folder / "copy.duckdb", "customerio") if to is None else to()
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
-                    return await Run(wanted, client, destination, held, clock, tell).execute()
+                    return await Run(wanted, client, destination, held, clock, tell, patience=PATIENCE).execute()
                 finally:
                     destination.close()
 

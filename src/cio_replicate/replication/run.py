@@ -67,6 +67,7 @@ class Run:
         tell: events.Listener,
         *,
         destination_name: str = "",
+        patience: float = PATIENCE,
     ) -> None:
         self._order = order
         self._client = client
@@ -81,7 +82,7 @@ class Run:
         self._landing_thread = ThreadPoolExecutor(1, "landing")
         self._loading_thread = ThreadPoolExecutor(1, "loading")
         self._gate = AccessGate(
-            (table.name for table in order.tables), PATIENCE + len(order.tables) / client.requests_per_second
+            (table.name for table in order.tables), patience + len(order.tables) / client.requests_per_second
         )
         self._planner = Planner(order, destination, folder, clock, self._began)
         self._works: list[Work] = []

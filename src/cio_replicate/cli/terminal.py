@@ -9,7 +9,6 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-
 IN_A_FILE = 160  # columns
 
 

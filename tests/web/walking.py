@@ -43,7 +43,7 @@ def served(folder: Path, messages: int = 20_000) -> Iterator[Served]:
     environment = {**os.environ, "CIO_REPLICATE_KEY": f"file:{folder / 'console.key'}"}
     spec = WorkspaceSpec(seed=3, messages=messages, people=400)
     with (
-        Simulator(spec, token=TOKEN, rps=10) as simulator,
+        Simulator(spec, token=TOKEN, rps=10, others_rps=5.0) as simulator,
         (folder / "console.log").open("wb") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True) as process,
     ):

@@ -25,6 +25,7 @@ class Provider:
     def __init__(self) -> None:
         self.key = self.published = RSAKey.generate_key(2048, {"kid": "one"})
         self.url = ""
+        self.slash = ""  # what some providers end their name with, beyond the address
         self.claims: dict[str, Any] = {"sub": "4711", "email": "ada@example.com", "email_verified": True}
         self.spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
         self.asked: dict[str, str] = {}
@@ -40,7 +41,7 @@ class Provider:
         """A document of the provider; None for what is refused."""
         if path == "/.well-known/openid-configuration":
             places = {"authorization_endpoint": "auth", "token_endpoint": "token", "jwks_uri": "keys"}
-            return {"issuer": self.url} | {name: f"{self.url}/{place}" for name, place in places.items()}
+            return {"issuer": self.url + self.slash} | {name: f"{self.url}/{place}" for name, place in places.items()}
         if path == "/keys":
             return {"keys": [self.published.as_dict(private=False)]}
         login = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
@@ -53,7 +54,7 @@ class Provider:
             return None
         now = int(self.now())
         claims = {
-            "iss": self.url,
+            "iss": self.url + self.slash,
             "aud": CLIENT,
             "iat": now,
             "exp": now + 300,

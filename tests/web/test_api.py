@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from cio_replicate.control import inquiries
 from cio_replicate.control.actor import Role
+from cio_replicate.execution.inquiry import Found, FoundTable
 from cio_replicate.simulator import Simulator, WorkspaceSpec
 from cio_replicate.tables.catalogue import TABLES
 from tests.web.visiting import Console
@@ -125,6 +127,24 @@ def test_a_key_that_does_not_work_is_told_with_the_fix(admin: Any, simulator: Si
     assert tested.status_code == 200
     assert tested.json()["cause"]
     assert tested.json()["fix"]
+
+
+def test_a_gateways_connection_is_asked_about_there(console: Console, admin: Any) -> None:
+    """A question waits for the gateway; its answer is shown, and kept as metadata."""
+    database, clock = console.stage.database, console.stage.clock
+    admin.post("/api/v1/gateways/vienna")
+    console.stage.connection("inside", gateway="vienna")
+    assert "data gateway" in _said(admin.post("/api/v1/connections/inside/test"))[1]
+    number = admin.post("/api/v1/connections/inside/inquiries", json={"about": "tables"}).json()["inquiry"]
+    address = f"/api/v1/connections/inside/inquiries/{number}"
+    assert admin.get(address).json() == {"waiting": True, "found": None}
+    found = Found(requests=29, tables=[FoundTable(name="campaigns", readable=True, rows=12, basis="the list")])
+    with database.writing() as connection:
+        assert inquiries.take(connection, "vienna", "machine/1", int(clock.now())) is not None
+        assert inquiries.answer(connection, number, "machine/1", found, int(clock.now()))
+    assert admin.get(address).json()["found"]["tables"][0]["rows"] == 12
+    opened = admin.get("/api/v1/connections/inside/metadata").json()
+    assert next(one["rows"] for one in opened["tables"] if one["name"] == "campaigns") == 12
 
 
 def test_a_task_is_made_run_paused_and_deleted(console: Console, admin: Any) -> None:

@@ -63,6 +63,12 @@ def test_a_newcomer_becomes_a_user_and_stays_one(console: Console, login: Provid
     assert login.asked["code_challenge_method"] == "S256"
 
 
+def test_a_provider_may_end_its_name_with_a_slash(console: Console, login: Provider) -> None:
+    """As Auth0 does: it is the same provider, and its users come in."""
+    login.slash = "/"
+    assert _come(console.browser(), login).status_code == 303
+
+
 def test_who_was_invited_by_address_is_that_user(console: Console, login: Provider) -> None:
     """An invited user may come by the provider in the place of choosing a password, if the address is confirmed."""
     console.services.people.invite("ada@example.com", Role.OPERATOR, LOCAL)

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +129,11 @@ def make_task(page: Page, file: Path, name: str = "shop-to-duckdb") -> None:
     expect(page.get_by_role("heading", name=name)).to_be_visible()
 
 
-def run_task(page: Page) -> str:
-    """Let the task run, and wait for its proof; the address of the run."""
+def run_task(page: Page, watch: Callable[[Page], None]) -> str:
+    """Let the task run, watch it while it goes on, and wait for its proof; the address of the run."""
     page.get_by_role("button", name="Run now").first.click()
     expect(page.get_by_role("progressbar").first).to_be_visible(timeout=SLOW)
+    watch(page)
     expect(page.get_by_role("link", name="Proof")).to_be_visible(timeout=SLOW)
     return page.url
 

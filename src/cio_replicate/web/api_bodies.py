@@ -10,6 +10,7 @@ from litestar.exceptions import ClientException, SerializationException
 
 from cio_replicate.control.kept import KeptConnection, KeptTask
 from cio_replicate.control.runs import RunRow, RunShown
+from cio_replicate.execution.inquiry import About, Found
 from cio_replicate.execution.job import Action
 from cio_replicate.execution.progress import Progress
 from cio_replicate.replication.report import Report
@@ -121,6 +122,25 @@ class RunDetail(msgspec.Struct, kw_only=True):
     waits: str | None
     progress: Progress | None
     report: Report | None
+
+
+class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a gateway is asked about a connection: `access`, whether the key works; `tables`, also what they hold."""
+
+    about: About
+
+
+class Asking(msgspec.Struct, kw_only=True):
+    """A question to a gateway: its number, by which the answer is asked for."""
+
+    inquiry: str
+
+
+class Answered(msgspec.Struct, kw_only=True):
+    """What became of a question: while it waits there is no answer; with neither, no machine of the gateway came."""
+
+    waiting: bool
+    found: Found | None
 
 
 class Asked(msgspec.Struct, kw_only=True):

@@ -9,19 +9,28 @@ from litestar.params import JSONBody, QueryParameter
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.secret import Secret
+from cio_replicate.control import inquiries
 from cio_replicate.control.metadata import Opened
 from cio_replicate.execution.inquiry import Found
 from cio_replicate.settings.documents import ConnectionSettings
 from cio_replicate.web.access import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of, taking
-from cio_replicate.web.api_bodies import ConnectionShown, EditedConnection, NewConnection, connection_shown
+from cio_replicate.web.api_bodies import (
+    Answered,
+    Asking,
+    ConnectionShown,
+    EditedConnection,
+    NewConnection,
+    Question,
+    connection_shown,
+)
 from cio_replicate.web.finding import there
-from cio_replicate.web.naming import Name, TableName
+from cio_replicate.web.naming import Id, Name, TableName
 from cio_replicate.web.services import With
 
 TAGS = ["Connections"]
 ON_GATEWAY = SettingsError(
     "The connection is reached from its data gateway alone.",
-    "Ask on the connection's page, which waits for its answer.",
+    "Ask it: POST …/inquiries, then GET …/inquiries/NUMBER.",
 )
 
 
@@ -81,10 +90,27 @@ def show_metadata(services: With, name: Name) -> Opened:
 
 @post("/api/v1/connections/{name:str}/metadata", tags=TAGS, status_code=200, **OPERATOR)
 def open_metadata(request: AnyRequest, services: With, name: Name) -> Opened:
-    """Find out anew what the tables hold and what a full read costs: some forty requests."""
+    """Find out anew what the tables hold and what a full read costs: some thirty requests."""
     if there(services.connections.named, name).settings.gateway is not None:
         raise ON_GATEWAY
     return services.connections.open_metadata(name, actor_of(request))
+
+
+@post("/api/v1/connections/{name:str}/inquiries", tags=TAGS, **OPERATOR)
+def ask_gateway(services: With, name: Name, data: JSONBody[Question]) -> Asking:
+    """Ask the data gateway of a connection whether its key works, or what its tables hold."""
+    kept = there(services.connections.named, name)
+    return Asking(inquiry=inquiries.ask(services.database, kept.settings, data.about, services.now))
+
+
+@get("/api/v1/connections/{name:str}/inquiries/{number:str}", tags=TAGS, **OPERATOR)
+def show_answer(services: With, name: Name, number: Id) -> Answered:
+    """Show what a data gateway has answered; what it told of tables is kept as the connection's metadata."""
+    kept = there(services.connections.named, name)
+    reply = inquiries.reply(services.database, number, services.now)
+    if reply.found is not None and any(one.basis for one in reply.found.tables):
+        services.connections.keep_metadata(kept.id, reply.found)
+    return Answered(waiting=reply.waiting, found=reply.found)
 
 
 @get("/api/v1/connections/{name:str}/rows/{table:str}", tags=TAGS, **OPERATOR)
@@ -110,5 +136,7 @@ HANDLERS = (
     test_connection,
     show_metadata,
     open_metadata,
+    ask_gateway,
+    show_answer,
     preview_rows,
 )

@@ -99,7 +99,8 @@ class Oidc:
                 tokens = session.fetch_token(
                     about["token_endpoint"], code=code, code_verifier=waiting.verifier, timeout=SECONDS
                 )
-            claims = self._claims(str(tokens["id_token"]), self._fetched(about["jwks_uri"]), waiting.nonce)
+            keys = self._fetched(about["jwks_uri"])
+            claims = self._claims(str(tokens["id_token"]), keys, str(about["issuer"]), waiting.nonce)
         except AccessError:
             raise
         except Exception as error:  # noqa: BLE001 - the libraries' errors are of many kinds, and their words may quote tokens
@@ -108,13 +109,20 @@ class Oidc:
         verified = bool(claims.get("email")) and claims.get("email_verified") is True
         return Known(f"{self.issuer} {claims['sub']}", name, verified)
 
-    def _claims(self, token: str, keys: Any, nonce: str) -> Mapping[str, Any]:  # noqa: ANN401 - a document of keys
+    def _claims(
+        self,
+        token: str,
+        keys: Any,  # noqa: ANN401 - a document of keys
+        issuer: str,
+        nonce: str,
+    ) -> Mapping[str, Any]:
+        """What a token says. `issuer` is the provider as it writes itself: some end with a slash."""
         try:
             claims = jwt.decode(token, KeySet.import_key_set(keys), algorithms=ALGORITHMS).claims
             registry = jwt.JWTClaimsRegistry(
                 leeway=LEEWAY,
                 now=lambda: int(self._clock.now()),
-                iss={"essential": True, "value": self.issuer},
+                iss={"essential": True, "value": issuer},
                 aud={"essential": True, "value": self._client},
                 sub={"essential": True},
                 exp={"essential": True},

@@ -58,6 +58,32 @@ def test_names_differ_by_more_than_capitals(store: Store) -> None:
     assert people.log_in("ada\x00", PASSWORD) is None
 
 
+def test_capitals_of_any_alphabet_make_no_difference(store: Store) -> None:
+    """A name of other letters than those of English logs in, and is not given twice."""
+    people = People(store.database, ManualClock(START))
+    user = people.accept(people.invite("Özgür Éa", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
+    assert people.log_in("Özgür Éa", PASSWORD) == people.log_in("özgür éa", PASSWORD) == user
+    with pytest.raises(SettingsError, match="There is a user 'ÖZGÜR ÉA' already"):
+        people.invite("ÖZGÜR ÉA", Role.VIEWER, LOCAL)
+
+
+def test_an_admin_who_has_never_come_is_not_the_last(store: Store) -> None:
+    """Whoever can manage the console stays until another one can: a link that was not used may be lost."""
+    people = People(store.database, ManualClock(START))
+    ada = people.accept(people.invite("ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
+    link = people.invite("bob", Role.ADMIN, LOCAL)
+    no_admin = "No admin would be left"
+    with pytest.raises(SettingsError, match=no_admin):
+        people.remove(ada, ADMIN)
+    with pytest.raises(SettingsError, match=no_admin):
+        people.disable(ada, ADMIN)
+    with pytest.raises(SettingsError, match=no_admin):
+        people.change_role(ada, Role.VIEWER, ADMIN)
+    people.accept(link, "", PASSWORD, "UTC")
+    people.remove(ada, ADMIN)
+    assert [one.name for one in people.all()] == ["bob"]
+
+
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x00b"])
 def test_a_name_is_one_that_can_be_shown(store: Store, name: str) -> None:
     """A name is some characters that can be read."""

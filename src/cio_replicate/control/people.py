@@ -252,8 +252,13 @@ def _count(connection: Connection) -> int:
 
 
 def _named(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
-    """The user of that name; capitals make no difference, so that no two names look alike."""
-    return connection.execute(select(users).where(func.lower(users.c.name) == name.lower())).one_or_none()
+    """The user of that name; capitals make no difference, so that no two names look alike.
+
+    Compared here, as SQLite knows the capitals of English alone, and PostgreSQL those of its own locale.
+    """
+    rows = connection.execute(select(users.c.id, users.c.name)).all()
+    found = next((row.id for row in rows if row.name.casefold() == name.casefold()), None)
+    return None if found is None else connection.execute(select(users).where(users.c.id == found)).one_or_none()
 
 
 def _required(connection: Connection, user_id: str) -> Row[tuple[object, ...]]:
@@ -297,12 +302,17 @@ def _invitation(connection: Connection, value: str, now: int) -> Row[tuple[objec
 
 
 def _require_an_admin(connection: Connection) -> None:
-    """Raises SettingsError, which takes the change back, when nobody could manage the console any more."""
-    admins = (
-        select(func.count()).select_from(users).where(users.c.role == Role.ADMIN.value, users.c.disabled.is_(False))
-    )
-    if connection.execute(admins).scalar_one() == 0:
-        raise SettingsError("No admin would be left.", "Give somebody else the role admin first.")
+    """Raises SettingsError, which takes the change back, when nobody could manage the console any more.
+
+    Who was invited and has never come does not count: the link may be lost.
+    """
+    may_come = users.c.password.is_not(None) | users.c.subject.is_not(None)
+    admins = users.c.role == Role.ADMIN.value, users.c.disabled.is_(False), may_come
+    if connection.execute(select(func.count()).select_from(users).where(*admins)).scalar_one() == 0:
+        raise SettingsError(
+            "No admin would be left.",
+            "Make somebody else an admin first, who chooses a password by their link.",
+        )
 
 
 def _user(row: Row[tuple[object, ...]]) -> User:

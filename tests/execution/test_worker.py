@@ -249,3 +249,13 @@ def test_a_worker_that_is_stopped_gives_its_runs_back() -> None:
     stage.later(5)
     assert stage.ends == [("a", "interrupted"), ("b", "interrupted")]
     assert (stage.worker.idle, set(stage.launcher.children)) == (True, {"a", "b"})
+
+
+@pytest.mark.parametrize("code", [-15, -9])
+def test_a_run_that_is_stopped_before_it_could_tell_is_given_back_too(code: int) -> None:
+    """One that had just begun does not watch for signals yet, and one may take too long; neither has failed."""
+    stage = Stage("a")
+    stage.worker.stop_all()
+    stage.child("a").code = code
+    stage.later(5)
+    assert (stage.ends, stage.worker.idle) == ([("a", "interrupted")], True)

@@ -174,7 +174,8 @@ class Worker:
             if said:
                 lines.append(Line(int(self._clock.now()), ERROR, quoted(said, LONGEST)))
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            status = CANCELLED if held.cancelled else Status.FAILED
+            stopped = held.stopping is not None and code < 0  # before it watched for signals, or it took too long
+            status = CANCELLED if held.cancelled else Status.INTERRUPTED if stopped else Status.FAILED
             error = f"The process of the run ended without a report ({how}). What has landed is kept."
             return End(status=status, error=None if held.cancelled else error, lines=lines)
         stopped = held.report.status is Status.INTERRUPTED

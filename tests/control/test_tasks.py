@@ -106,6 +106,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two schedules in one": ({"schedule": ScheduleSettings(cron="0 3 * * *", every="1h")}, "--cron"),
     "a cron line that is none": ({"schedule": ScheduleSettings(cron="at three")}, "five fields"),
     "a time zone that is none": ({"schedule": ScheduleSettings(every="1h", zone="Berlin")}, "time zone"),
+    "no way with what was missed": ({"schedule": ScheduleSettings(every="1h", missed="never")}, "once or skip"),
     "after no task": ({"after": "nothing"}, "nothing"),
     "after itself": ({"after": "daily"}, "waits"),
     "no such channel": ({"notify": ["nobody"]}, "nobody"),

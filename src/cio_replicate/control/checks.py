@@ -16,6 +16,7 @@ from cio_replicate.settings.references import is_reference, require_reference
 
 DAY = 86_400
 MOST_RETRIES = 20
+MISSED = ("once", "skip")
 _PLAIN_HOOK = re.compile(r"(json|form|xml)s?://[^\s@?#]+")
 _PLAIN_MAIL = re.compile(r"mailtos?://[^\s@:/?#]+(:\d+)?/?\?to=[^\s&#]+(&from=[^\s&#]+)?")
 #: Stands for a secret that is not looked for: what is checked does not depend on its value.
@@ -70,6 +71,11 @@ def _require_task(kept: TaskSettings) -> None:
     erases(kept, _ANY)
     if kept.schedule is not None:
         schedule(kept.schedule)
+        if kept.schedule.missed not in MISSED:
+            raise SettingsError(
+                f"There is no way {kept.schedule.missed[:60]!r} to treat missed runs (--missed).",
+                f"Choose {' or '.join(MISSED)}.",
+            )
     if not 0 <= kept.retries <= MOST_RETRIES:
         raise SettingsError(
             f"The number of retries, {kept.retries}, is out of range.", f"Choose from 0 to {MOST_RETRIES}."

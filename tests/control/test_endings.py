@@ -83,6 +83,17 @@ def test_a_failed_run_is_tried_again_after_its_pause(one: Stage) -> None:
     assert {run.action.tables for run in found} == {("topics",)}
 
 
+def test_a_run_that_fails_while_it_is_cancelled_is_not_tried_again(one: Stage) -> None:
+    """Whoever cancels it wants no more of it, however it ends."""
+    one.task("a", "main", retries=2)
+    run = one.ask("a")
+    board = one.board()
+    board.claim("w")
+    one.runs.cancel(run, LOCAL)
+    board.end("w", run, ended("failed", error="It failed."))
+    assert one.states() == [("a", "failed")]
+
+
 def test_tries_go_on_when_a_run_waits_already(one: Stage) -> None:
     """A run that was asked for while the failed one went on takes its next try over, and begins at once."""
     one.task("a", "main", retries=1, retry_pause=DAY)

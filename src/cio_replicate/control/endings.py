@@ -62,7 +62,8 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
     if settings is None:
         return True
     passing = end.report is not None and end.report.passing
-    again = again_after(status, run.attempt, settings.retries, settings.retry_pause, passing=passing)
+    retries = 0 if run.cancelling else settings.retries  # somebody wants no more of it
+    again = again_after(status, run.attempt, retries, settings.retry_pause, passing=passing)
     if again is not None:
         queue(
             connection,

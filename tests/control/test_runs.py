@@ -132,6 +132,19 @@ def test_runs_are_listed_newest_first_by_task_status_and_time(one: Stage) -> Non
     assert [run.id for run in one.runs.listed(before=first.due_at + 1)] == [first.id]
 
 
+def test_a_list_goes_on_past_its_last_run_when_several_were_due_at_once(one: Stage) -> None:
+    """Tasks that share a time are all listed, wherever a sheet of the list ends."""
+    for name in "bcdef":
+        one.task(name, "main")
+    for name in "abcdef":
+        one.ask(name)
+    seen: list[str] = []
+    while sheet := one.runs.listed(limit=2, past=seen[-1] if seen else None):
+        seen += [run.id for run in sheet]
+    assert seen == [run.id for run in one.runs.listed()]
+    assert len(seen) == 6
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(one: Stage) -> None:
     """As long as no other begins so."""
     run = one.ask("a")
@@ -160,6 +173,15 @@ def test_a_log_has_an_end(one: Stage) -> None:
         board.beat("w", run, None, [Line(start + number, "info", str(start + number)) for number in range(900)])
     lines = one.runs.lines(run, limit=MOST_LINES + 1)
     assert (len(lines), lines[-2].line.text, lines[-1].line.text) == (MOST_LINES, str(MOST_LINES - 2), LEFT_OUT)
+
+
+def test_the_newest_lines_of_a_long_log_are_known(one: Stage) -> None:
+    """Not those of a first part of it."""
+    run = one.ask("a")
+    board = one.board()
+    board.claim("w")
+    board.beat("w", run, None, [Line(number, "info", str(number)) for number in range(1_100)])
+    assert [line.line.text for line in one.runs.last_lines(run, 3)] == ["1097", "1098", "1099"]
 
 
 def test_lines_that_are_told_again_are_known() -> None:

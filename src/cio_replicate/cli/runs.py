@@ -90,7 +90,7 @@ def show(run_id: str, shown: Shown) -> int:
     """Show one run; the exit code. Raises SettingsError."""
     with _runs(shown) as runs:
         found = runs.show(run_id)
-        lines = [one.line for one in runs.lines(run_id, limit=100_000)][-LINES:]
+        lines = [one.line for one in runs.last_lines(run_id, LINES)]
     if shown.json:
         document = {**_document(found), "lines": [{**msgspec.to_builtins(one), "at": iso(one.at)} for one in lines]}
         as_json(document)

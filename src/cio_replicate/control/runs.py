@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import SettingsError
@@ -151,9 +151,18 @@ class Runs:
             return new
 
     def listed(
-        self, *, task: str | None = None, status: str | None = None, limit: int = 50, before: int | None = None
+        self,
+        *,
+        task: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        past: str | None = None,
     ) -> list[RunRow]:
-        """The newest first: perhaps of one task, of one status, or due before a moment."""
+        """The newest first: perhaps of one task, of one status, due before a moment, or what is listed past a run.
+
+        Several may be due at the same moment, so a list goes on `past` the last run of the one before.
+        """
         query = _select().order_by(runs.c.due_at.desc(), runs.c.id).limit(min(limit, MOST_LISTED))
         with self._database.reading() as connection:
             if task is not None:
@@ -162,6 +171,10 @@ class Runs:
                 query = query.where(runs.c.status == status)
             if before is not None:
                 query = query.where(runs.c.due_at < before)
+            if past is not None:
+                last = _run(connection, past)
+                at_once = (runs.c.due_at == last.due_at) & (runs.c.id > last.id)
+                query = query.where(or_(runs.c.due_at < last.due_at, at_once))
             return [_row(run) for run in connection.execute(query)]
 
     def show(self, run_id: str) -> RunShown:
@@ -186,6 +199,14 @@ class Runs:
                 .limit(limit)
             )
             return [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+
+    def last_lines(self, run_id: str, count: int) -> list[LogLine]:
+        """The newest lines of a run's log, the oldest of them first."""
+        with self._database.reading() as connection:
+            here = run_lines.c.run_id == _run(connection, run_id).id
+            query = select(run_lines).where(here).order_by(run_lines.c.number.desc()).limit(count)
+            found = [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+        return found[::-1]
 
     def history(self, task: str, limit: int = 100) -> list[RunRow]:
         """The last runs of a task that have ended and were begun, the oldest first, as charts draw them."""

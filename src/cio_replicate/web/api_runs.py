@@ -11,7 +11,7 @@ from cio_replicate.control.runs import LogLine
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.api_bodies import Asked, RunDetail, RunSummary, run_detail, run_summary
 from cio_replicate.web.finding import there
-from cio_replicate.web.naming import LATEST, NAME, RunId
+from cio_replicate.web.naming import ID, LATEST, NAME, RunId
 from cio_replicate.web.services import With
 
 TAGS = ["Runs"]
@@ -25,10 +25,14 @@ def list_runs(
     task: Annotated[str | None, QueryParameter(pattern=NAME, description="Only runs of this task.")] = None,
     status: FromQuery[Status | None] = None,
     before: Annotated[int | None, QueryParameter(ge=0, le=LATEST, description="Only runs due before then.")] = None,
+    past: Annotated[str | None, QueryParameter(pattern=ID, description="Only what is listed past this run.")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
 ) -> list[RunSummary]:
-    """List runs, the newest first: perhaps of one task, of one status, or due before a moment."""
-    found = there(services.runs.listed, task=task, status=status, limit=limit, before=before)
+    """List runs, the newest first: perhaps of one task, of one status, or due before a moment.
+
+    Several may be due at the same moment: the next sheet is what is listed past the last run of this one.
+    """
+    found = there(services.runs.listed, task=task, status=status, limit=limit, before=before, past=past)
     return [run_summary(one) for one in found]
 
 

@@ -13,11 +13,11 @@ from cio_replicate.replication.report import TableReport
 from cio_replicate.web.access import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
 from cio_replicate.web.finding import there
-from cio_replicate.web.naming import LATEST, RunId
+from cio_replicate.web.naming import ID, RunId
 from cio_replicate.web.pages import go, page, said
 from cio_replicate.web.services import Services, With
 
-ON_A_PAGE = 50
+ON_A_PAGE, LAST_LINES = 50, 8
 LINES, MOST_LINES = 1_000, 1_000_000
 STATUSES = ("queued", "running", "complete", "failed", "refused", "interrupted", "cancelled")
 
@@ -28,24 +28,24 @@ def runs(
     services: With,
     task: FromQuery[str] = "",
     status: FromQuery[str] = "",
-    before: Annotated[int | None, QueryParameter(ge=0, le=LATEST)] = None,
+    past: Annotated[str | None, QueryParameter(pattern=ID)] = None,
 ) -> Response[Any]:
     """The newest runs, perhaps of one task or of one status."""
     names = [one.name for one in services.tasks.all()]
     chosen = task if task in names else ""
-    found = services.runs.listed(
-        task=chosen or None, status=status if status in STATUSES else None, limit=ON_A_PAGE, before=before
-    )
+    status = status if status in STATUSES else ""
+    listed = there(services.runs.listed, task=chosen or None, status=status or None, limit=ON_A_PAGE + 1, past=past)
+    found = listed[:ON_A_PAGE]
     return page(
         request,
         "runs.html",
         runs=found,
         tasks=names,
         task=chosen,
-        chosen_status=status if status in STATUSES else "",
+        chosen_status=status,
         statuses=STATUSES,
-        older=found[-1].due_at if len(found) == ON_A_PAGE else None,
-        before=before,
+        older=found[-1].id if len(listed) > ON_A_PAGE else None,
+        past=past,
     )
 
 
@@ -119,7 +119,7 @@ def _shown(
         shown=shown,
         run=shown.run,
         took=duration(shown.run, services.clock.now()),
-        last_lines=services.runs.lines(shown.run.id)[-8:],
+        last_lines=services.runs.last_lines(shown.run.id, LAST_LINES),
         verdicts=verdicts(shown.report.tables) if shown.report is not None else {},
         error=error,
     )

@@ -149,7 +149,7 @@ class _Away:
 
     def reading(self) -> Any:
         """Is away."""
-        raise DatabaseError("The control database cannot be used (it is away).", "Start it.")
+        raise DatabaseError("The control database at marked-host cannot be used (it is away).", "Start it.")
 
     writing = reading
 
@@ -176,7 +176,10 @@ def test_a_defect_is_answered_with_a_number_and_nothing_else(
     assert "marked-secret" not in caplog.text
 
 
-def test_a_database_that_is_away_is_said_so(console: Console) -> None:
-    """While the database is away the console says so and what to do, and does not call it a defect."""
+def test_a_database_that_is_away_is_said_so(console: Console, caplog: pytest.LogCaptureFixture) -> None:
+    """While the database is away the console says so, and leaves where it is and why to its log: anybody may ask."""
     answer = _over(console, _Away()).get("/healthz")
-    assert (answer.status_code, "it is away" in answer.text) == (503, True)
+    assert answer.status_code == 503
+    assert "database is away" in answer.text.replace("&#39;", "'")
+    assert "marked-host" not in answer.text
+    assert "marked-host" in caplog.text

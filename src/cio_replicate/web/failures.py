@@ -75,6 +75,12 @@ def status_of(error: CioReplicateError) -> int:
 
 
 def _explained(error: Exception) -> Failure:
+    if isinstance(error, DatabaseError):  # nobody is known while it is away, and its words name hosts and users
+        return (
+            HTTP_503_SERVICE_UNAVAILABLE,
+            "The console's database is away, or cannot be used.",
+            "Try again in a while; the console's log has the cause, by this number.",
+        )
     if isinstance(error, CioReplicateError):
         return status_of(error), error.message, error.fix
     if isinstance(error, ValidationException):

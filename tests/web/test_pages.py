@@ -176,6 +176,10 @@ def test_a_gateways_connection_is_asked_about_there(console: Console) -> None:
     assert operator.get(asked).headers["location"] == "/connections/inside/metadata"
     assert "1,234" in operator.get("/connections/inside/metadata").text
     assert "The key works" in operator.get(tested).text
+    console.stage.connection("beside", gateway="vienna")
+    for number in (asked.rpartition("/")[2], tested.rpartition("=")[2]):
+        assert "did not answer" in operator.get(f"/connections/beside/metadata/{number}").text
+        assert operator.get("/connections/beside/metadata").text.count("1,234") == 0
     late = operator.post("/connections/inside/metadata").headers["location"]
     clock.time += inquiries.PATIENCE + 1
     assert "did not answer" in operator.get(late).text

@@ -47,7 +47,7 @@ def ask(database: Database, connection: ConnectionSettings, about: About, now: i
     if connection.gateway is None:
         raise SettingsError("The connection has no gateway.", "Ask on the console's own machine.")
     require_own_secrets(connection)
-    settings = msgspec.json.encode(connection, order="sorted").decode()
+    settings = _as_text(connection)
     with database.writing() as transaction:
         require_gateway(transaction, connection.gateway)
         transaction.execute(inquiries.delete().where(inquiries.c.asked_at < now - KEPT))
@@ -72,15 +72,27 @@ def ask(database: Database, connection: ConnectionSettings, about: About, now: i
         return number
 
 
-def reply(database: Database, number: str, now: int) -> Reply:
-    """What became of a question."""
+def reply(
+    database: Database, number: str, now: int, of: ConnectionSettings | None = None, about: About | None = None
+) -> Reply:
+    """What became of a question; of one about another connection than `of`, or about something else, nothing."""
+    query = select(inquiries).where(inquiries.c.id == number)
+    if of is not None:
+        query = query.where(inquiries.c.settings == _as_text(of))
+    if about is not None:
+        query = query.where(inquiries.c.about == about.value)
     with database.reading() as connection:
-        row = connection.execute(select(inquiries).where(inquiries.c.id == number)).one_or_none()
+        row = connection.execute(query).one_or_none()
     if row is None:
         return Reply(None, waiting=False, taken=False)
     found = msgspec.json.decode(row.found, type=Found) if row.found is not None else None
     taken = row.worker is not None
     return Reply(found, waiting=found is None and row.asked_at > now - PATIENCE, taken=taken)
+
+
+def _as_text(connection: ConnectionSettings) -> str:
+    """Settings as they stand in a question: the same for the same."""
+    return msgspec.json.encode(connection, order="sorted").decode()
 
 
 def take(connection: Connection, gateway: str, worker: str, now: int) -> Inquiry | None:

@@ -107,7 +107,7 @@ def ask_gateway(services: With, name: Name, data: JSONBody[Question]) -> Asking:
 def show_answer(services: With, name: Name, number: Id) -> Answered:
     """Show what a data gateway has answered; what it told of tables is kept as the connection's metadata."""
     kept = there(services.connections.named, name)
-    reply = inquiries.reply(services.database, number, services.now)
+    reply = inquiries.reply(services.database, number, services.now, kept.settings)
     if reply.found is not None and any(one.basis for one in reply.found.tables):
         services.connections.keep_metadata(kept.id, reply.found)
     return Answered(waiting=reply.waiting, found=reply.found)

@@ -186,7 +186,7 @@ def _shown(
 ) -> Response[Any]:
     kept = there(services.connections.named, name)
     number = request.query_params.get("asked", "")
-    reply = inquiries.reply(services.database, number, services.now) if number else None
+    reply = inquiries.reply(services.database, number, services.now, kept.settings) if number else None
     tasks = [task for task in services.tasks.all() if task.settings.connection == name]
     return page(
         request,

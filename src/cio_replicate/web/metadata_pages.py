@@ -36,7 +36,7 @@ def metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 def metadata_of_gateway(request: AnyRequest, services: With, name: Name, number: Id) -> Response[Any]:
     """The same, while a gateway is asked, and with its answer."""
     kept = there(services.connections.named, name)
-    reply = inquiries.reply(services.database, number, services.now)
+    reply = inquiries.reply(services.database, number, services.now, kept.settings, About.TABLES)
     if reply.found is not None:
         opened = services.connections.keep_metadata(kept.id, reply.found)
         if reply.found.works:

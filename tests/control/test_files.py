@@ -157,6 +157,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a token": ("[connections.a]\nstart_date = '2024-01-31'\naccess_token_from = 'hunter2'\n", "connections.a"),
     "a password": ("[tasks.a]\nconnection = 'x'\nto = ['postgresql://u:hunter2@h/d']\n", "tasks.a"),
     "a relative path": ("[tasks.a]\nconnection = 'x'\nto = ['duckdb:///copy.duckdb']\n", "whole path"),
+    "one that is nested too deeply": ("x = " + "[" * 100_000, "nested too deeply"),
     "a wrong quote": ("access_token_from = 'hunter2", "no TOML"),
     "a bare word": ("access_token_from = hunter2", "no TOML"),
 }

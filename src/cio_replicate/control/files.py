@@ -80,6 +80,8 @@ def _read_one(file: Path, now: float) -> Documents:
         raise SettingsError(f"The file {file} is no text in UTF-8.", "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The file {file} is no TOML: {_place(error)}.", "Correct it there.") from None
+    except RecursionError:
+        raise SettingsError(f"The file {file} is nested too deeply.", "Write it as the documentation shows.") from None
     except SettingsError as error:
         raise SettingsError(f"The file {file} cannot be used: {error.message}", error.fix) from None
     return found

@@ -6,6 +6,7 @@ import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.web import words
+from cio_replicate.web.serving import listening
 from cio_replicate.web.site import host_of, site
 from cio_replicate.web.throttle import MOST_KEPT, Throttle
 from tests.manual_clock import ManualClock
@@ -23,6 +24,14 @@ def test_behind_a_proxy_it_answers_to_the_name_for_people() -> None:
     here = site("0.0.0.0", 8765, "https://console.example.com/", ("second.example.com",), tls=False)
     assert (here.url, here.secure, here.session_cookie) == ("https://console.example.com", True, "__Host-cio-session")
     assert here.hosts == {"console.example.com", "second.example.com"}
+
+
+@pytest.mark.parametrize("proxy", ["proxy.internal", "*", "", "10.0.0.5/8"])
+def test_a_proxy_is_known_by_its_address(proxy: str) -> None:
+    """A name would never be recognised, and anybody could say who they are if all were believed."""
+    with pytest.raises(SettingsError, match="is no address"):
+        listening("127.0.0.1", 0, None, None, proxy)
+    listening("127.0.0.1", 0, None, None, "10.0.0.5, fd00::/8").server.close()
 
 
 @pytest.mark.parametrize(

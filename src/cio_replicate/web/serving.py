@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
     for file in (certificate, key):
         if file is not None and not file.is_file():
             raise SettingsError(f"There is no file {file}.", "Name the certificate and its key, in PEM.")
+    _require_addresses(proxy)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         server = socket.socket(family, kind, protocol)
@@ -63,6 +65,18 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
             "Choose another --port, or 0 for a free one.",
         ) from None
     return Listening(server, certificate, key, proxy)
+
+
+def _require_addresses(proxy: str | None) -> None:
+    """Raises SettingsError for a proxy that could not be told from others by its address, or would be anybody."""
+    for one in proxy.split(",") if proxy is not None else ():
+        try:
+            ipaddress.ip_network(one.strip())
+        except ValueError:
+            raise SettingsError(
+                f"The proxy {one.strip()[:80]!r} is no address.",
+                "Write its IP address, such as 10.0.0.5, or its network.",
+            ) from None
 
 
 def serve(

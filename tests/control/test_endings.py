@@ -156,6 +156,14 @@ def test_numbers_for_lists_and_charts_come_from_the_report(one: Stage) -> None:
     assert [table.name for table in report.tables] == ["topics", "types"]
 
 
+def test_numbers_that_nobody_can_have_counted_end_a_run_all_the_same(one: Stage) -> None:
+    """What a gateway reports of itself may be false; the run has ended."""
+    one.task("a", "main")
+    one.ask("a")
+    _execute(one, ended("complete", requests=10**30, tables=[TableReport(name="topics", inserted=10**30)]))
+    assert one.states() == [("a", "complete")]
+
+
 def test_a_run_without_a_report_has_ended_all_the_same(one: Stage) -> None:
     """When the process of a run dies, its end is recorded with the words of its worker, and the next try follows."""
     one.task("a", "main")

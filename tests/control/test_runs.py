@@ -14,7 +14,7 @@ from cio_replicate.control.audit import entries
 from cio_replicate.control.board import REST
 from cio_replicate.control.reaper import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.control.records import run_lines, sessions
-from cio_replicate.control.run_log import LEFT_OUT, MOST_LINES, unseen
+from cio_replicate.control.run_log import LATEST, LEFT_OUT, MOST_LINES, unseen
 from cio_replicate.execution.job import Action, Kind
 from cio_replicate.execution.progress import Line
 from tests.control.stage import Stage, ended, run_of, stage
@@ -97,6 +97,7 @@ def test_different_things_to_do_wait_side_by_side(one: Stage) -> None:
         (Action(kind=Kind.RESYNC), "No table was named"),
         (Action(kind=Kind.RESYNC, tables=("topics", "campaigns")), "The task has no table 'campaigns'"),
         (Action(kind=Kind.BACKFILL, tables=("segments",), first="2024-01-01"), "cannot be read by time"),
+        (Action(kind=Kind.BACKFILL, tables=("messages", "topics"), first="2024-01-01"), "reads one table"),
         (Action(kind=Kind.BACKFILL, tables=("messages",), first="soon"), "--from"),
         (Action(kind=Kind.BACKFILL, tables=("messages",)), "--from"),
     ],
@@ -182,6 +183,16 @@ def test_the_newest_lines_of_a_long_log_are_known(one: Stage) -> None:
     board.claim("w")
     board.beat("w", run, None, [Line(number, "info", str(number)) for number in range(1_100)])
     assert [line.line.text for line in one.runs.last_lines(run, 3)] == ["1097", "1098", "1099"]
+
+
+@pytest.mark.parametrize("at", [10**17, -(10**17)])
+def test_a_line_has_a_time_that_can_be_shown(one: Stage, at: int) -> None:
+    """Also one that a gateway makes up, so that the run's page is still there to cancel it."""
+    run = one.ask("a")
+    board = one.board()
+    board.claim("w")
+    board.beat("w", run, None, [Line(at, "info", "told")])
+    assert 0 <= one.runs.lines(run)[0].line.at <= LATEST
 
 
 def test_lines_that_are_told_again_are_known() -> None:

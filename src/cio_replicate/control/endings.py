@@ -19,6 +19,7 @@ from cio_replicate.replication.report import Report, Status
 from cio_replicate.settings.documents import TaskSettings
 
 LONGEST_PAUSE = 86_400
+MOST = 2**63 - 1  # that a database can hold; what a gateway tells is not counted here
 ENDS = (*map(str, Status), CANCELLED)
 
 
@@ -98,9 +99,9 @@ def _measured(report: Report | None) -> dict[str, object]:
         return {}
     return {
         "report": msgspec.json.encode(report).decode(),
-        "rows": sum(one.inserted + one.updated + one.deleted for one in report.tables),
-        "requests": report.requests,
-        "budget_used": round(report.budget.used * 1_000) if report.budget is not None else None,
+        "rows": min(sum(one.inserted + one.updated + one.deleted for one in report.tables), MOST),
+        "requests": min(report.requests, MOST),
+        "budget_used": round(min(max(report.budget.used, 0.0), 1_000.0) * 1_000) if report.budget is not None else None,
     }
 
 

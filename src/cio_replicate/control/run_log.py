@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, select
 from cio_replicate.control.records import run_lines
 from cio_replicate.execution.progress import LONGEST, WARNING, Line
 
+LATEST = 32_503_680_000  # the year 3000
 MOST_LINES = 5_000  # of a run; what comes after is left out
 LEFT_OUT = "More lines are not kept."
 
@@ -21,7 +22,7 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[Line]) -> Non
     last = connection.scalar(select(func.max(run_lines.c.number)).where(here)) or 0
     newest = connection.execute(select(run_lines).where(here, run_lines.c.number > last - len(lines)))
     tail = [Line(row.at, row.level, row.text) for row in newest.all()]
-    fresh = unseen(tail, [Line(line.at, line.level[:10], line.text[:LONGEST]) for line in lines])
+    fresh = unseen(tail, [_kept(line) for line in lines])
     fresh = fresh[: max(0, MOST_LINES - last)]
     if fresh and last + len(fresh) >= MOST_LINES:
         fresh[-1] = Line(fresh[-1].at, WARNING, LEFT_OUT)
@@ -31,6 +32,11 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[Line]) -> Non
             for number, line in enumerate(fresh, last + 1)
         ]
         connection.execute(insert(run_lines), rows)
+
+
+def _kept(line: Line) -> Line:
+    """A line as it is kept: whoever tells it, its time is one that can be shown."""
+    return Line(min(max(line.at, 0), LATEST), line.level[:10], line.text[:LONGEST])
 
 
 def unseen(tail: Sequence[Line], lines: Sequence[Line]) -> list[Line]:

@@ -247,6 +247,8 @@ def _checked(action: Action, task: TaskSettings, now: int) -> Action:
         raise SettingsError(said, f"It has: {', '.join(chosen)}.")
     if action.kind is Kind.RESYNC:
         return Action(kind=Kind.RESYNC, tables=tuple(name for name in chosen if name in action.tables))
+    if len(action.tables) > 1:
+        raise SettingsError("A backfill reads one table.", "Ask for one run for each table.")
     table = action.tables[0]
     stretch(table, action.first or "", action.until, now)
     return Action(kind=Kind.BACKFILL, tables=(table,), first=action.first, until=action.until)

@@ -20,6 +20,7 @@ COMMANDS = (
     *("demo", "sync", "check", "plan", "status", "tables", "simulate"),
     *("verify", "resync", "backfill", "load", "preview", "drop", "destinations"),
     *("connection", "task", "channel", "secret", "apply", "export", "gateway"),
+    *("runs", "scheduler", "console"),
 )
 
 

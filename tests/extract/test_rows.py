@@ -46,7 +46,25 @@ def test_every_record_comes_back_whole(name: str, data: st.DataObject) -> None:
 
 
 def _sorted(made: list[Any]) -> list[str]:
-    return sorted(json.dumps(one, sort_keys=True) for one in made)
+    return sorted(json.dumps(_by_value(one), sort_keys=True) for one in made)
+
+
+def _by_value(value: Any) -> Any:
+    """The value with whole numbers written one way: a column of numbers holds 1 as 1.0, which is the same number."""
+    if isinstance(value, dict):
+        return {name: _by_value(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_by_value(one) for one in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+        return float(value)
+    return value
+
+
+def test_a_whole_number_in_a_column_of_others_is_the_same_number() -> None:
+    """Its column was found with a fraction; nothing has to be kept beside it."""
+    fields = Fields(table("broadcasts"))
+    rows = RowEncoder(fields).encode([b'{"0":0.5}', b'{"0":0}', b'{"0":9007199254740993}'], read_at=1).table.to_pylist()
+    assert [row["_cio_extra"] for row in rows] == [None, None, '{"0":9007199254740993}']
 
 
 @pytest.mark.parametrize("name", [one.name for one in OBJECT_TABLES])

@@ -153,6 +153,16 @@ def test_a_worker_that_comes_back_goes_on_unless_another_has_its_run(hall: Hall)
     assert hall.board.claim("other") is None
 
 
+def test_what_others_said_is_kept_whatever_characters_it_has(hall: Hall) -> None:
+    """PostgreSQL keeps no NUL: a run whose error quotes one is told of and ends all the same."""
+    hall.tasks("a")
+    hall.stage.ask("a")
+    run = run_of(hall.board.claim("w"))
+    assert hall.board.beat("w", run, None, [Line(1, "error", "“a\x00b”")]) is Answer.GO_ON
+    assert hall.board.end("w", run, ended("failed", Line(2, "error", "c\x00d"), error="“a\x00b”")) is Answer.GO_ON
+    assert hall.stage.states()[0] == ("a", "failed")
+
+
 def test_a_worker_that_comes_back_late_may_claim_its_run_anew(hall: Hall) -> None:
     """A run whose only worker has forgotten it does not wait for ever."""
     hall.tasks("a")

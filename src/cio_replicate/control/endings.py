@@ -14,6 +14,7 @@ from cio_replicate.control.kept import settings_from
 from cio_replicate.control.notice_texts import Ended
 from cio_replicate.control.queueing import QUEUED, RUNNING, SYNC, Cause, Wish, action_of, queue
 from cio_replicate.control.records import runs, tasks
+from cio_replicate.control.run_log import storable
 from cio_replicate.execution.board import CANCELLED, End
 from cio_replicate.replication.report import Report, Status
 from cio_replicate.settings.documents import TaskSettings
@@ -51,10 +52,11 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
     status = end.status if end.status in ENDS else str(Status.FAILED)
     if run.cancelling and status == Status.INTERRUPTED:
         status = CANCELLED
+    error = None if end.error is None else storable(end.error)
     ended = connection.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.status.in_((QUEUED, RUNNING)))
-        .values(status=status, ended_at=now, error=end.error, lease_until=None, **_measured(end.report))
+        .values(status=status, ended_at=now, error=error, lease_until=None, **_measured(end.report))
     )
     if not ended.rowcount:
         return False
@@ -80,7 +82,7 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
         )
     elif status == Status.COMPLETE and action_of(run.action) == SYNC:
         _start_followers(connection, task.name, now)
-    told = Ended(run.id, task.name, status, run.attempt, end.error, end.report, will_retry=again is not None)
+    told = Ended(run.id, task.name, status, run.attempt, error, end.report, will_retry=again is not None)
     notices.note(connection, task, settings.notify, told, now)
     return True
 

@@ -13,6 +13,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.control.kept import settings_from
 from cio_replicate.control.notice_texts import Ended, text_of
 from cio_replicate.control.records import channels, notices, runs
+from cio_replicate.control.run_log import storable
 from cio_replicate.replication.report import Status
 from cio_replicate.settings.documents import ChannelSettings
 
@@ -90,7 +91,7 @@ def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: En
                     run_id=ended.run_id,
                     event=event,
                     title=title,
-                    body=body,
+                    body=storable(body),
                     tries=0,
                     not_before=now,
                 )

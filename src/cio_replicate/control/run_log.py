@@ -34,9 +34,14 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[Line]) -> Non
         connection.execute(insert(run_lines), rows)
 
 
+def storable(text: str) -> str:
+    """What others said, as every database keeps it: PostgreSQL takes no NUL."""
+    return text.replace("\0", "�")
+
+
 def _kept(line: Line) -> Line:
     """A line as it is kept: whoever tells it, its time is one that can be shown."""
-    return Line(min(max(line.at, 0), LATEST), line.level[:10], line.text[:LONGEST])
+    return Line(min(max(line.at, 0), LATEST), line.level[:10], storable(line.text[:LONGEST]))
 
 
 def unseen(tail: Sequence[Line], lines: Sequence[Line]) -> list[Line]:

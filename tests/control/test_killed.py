@@ -161,7 +161,7 @@ def _require_true(chaos: Chaos, simulator: Simulator, ended: list[RunRow]) -> No
 @pytest.mark.parametrize("kind", STORES)
 def test_a_few_kills(kind: str, tmp_path: Path) -> None:
     """Runs of three tasks of one workspace get to their ends, though one is under way when all engines die."""
-    with Simulator(SPEC, latency=0.15) as simulator, _chaos(kind, tmp_path, simulator, None) as chaos:
+    with Simulator(SPEC, latency=0.6) as simulator, _chaos(kind, tmp_path, simulator, None) as chaos:
         runs = Runs(chaos.one.database, SystemClock())
         asked = {runs.ask(name, LOCAL) for name in NAMES}
         _wait_for(lambda: any(run.status == "running" and _has_begun(runs, run) for run in runs.listed()))

@@ -138,6 +138,16 @@ def test_what_a_run_tells_reaches_the_board() -> None:
     assert stage.ends == [("a", "failed")]
 
 
+def test_the_last_numbers_of_a_short_run_are_told() -> None:
+    """It may have ended before the first beat."""
+    stage = Stage("a")
+    stage.child("a").told.append(Message(progress=Progress(requests=7)))
+    stage.child("a").end(Status.COMPLETE)
+    stage.later(1)
+    assert [one.requests for one in stage.board.told if one] == [7]
+    assert stage.ends == [("a", "complete")]
+
+
 def test_a_run_that_a_user_cancels_is_stopped_and_ends_as_cancelled() -> None:
     """It ends in order, and is not taken for one that was broken off."""
     stage = Stage("a")

@@ -26,7 +26,7 @@ ALL = tuple(table.name for table in TABLES)
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """A small, hostile workspace."""
-    with Simulator(WorkspaceSpec(seed=3), token=TOKEN) as running:
+    with Simulator(WorkspaceSpec(seed=3), token=TOKEN, latency=0.4) as running:  # so that it is seen on its way
         yield running
 
 

@@ -33,6 +33,7 @@ class Held:
     beaten: float  # when the board last heard of it
     tried: float  # when it was last tried to tell
     progress: Progress | None = None
+    untold: bool = False  # whether there is progress that the board has not heard of
     lines: list[Line] = field(default_factory=list)
     report: Report | None = None
     stopping: float | None = None
@@ -113,7 +114,8 @@ class Worker:
     def _tend(self, held: Held) -> None:
         now = self._clock.monotonic()
         for message in held.child.messages():
-            held.progress = message.progress or held.progress
+            if message.progress is not None:
+                held.progress, held.untold = message.progress, True
             held.report = message.report or held.report
             if message.line is not None:
                 held.lines = [*held.lines, message.line][-MOST_LINES:]
@@ -148,7 +150,7 @@ class Worker:
     def _beat(self, held: Held) -> None:
         lines = list(held.lines)
         answer = self._board.beat(self.name, held.run_id, held.progress, lines)
-        held.lines = held.lines[len(lines) :]
+        held.lines, held.untold = held.lines[len(lines) :], False
         if answer is Answer.LOST:
             held.lost = True
             self._stop(held)
@@ -160,6 +162,9 @@ class Worker:
 
     def _end(self, held: Held) -> None:
         if held.ended is not None and not held.lost:
+            if held.untold:  # the last numbers, of a short run the only ones
+                self._board.beat(self.name, held.run_id, held.progress, ())
+                held.untold = False
             self._board.end(self.name, held.run_id, held.ended)
 
     def _stop(self, held: Held) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError
+from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
 from cio_replicate.control import gateways
 from cio_replicate.control.actor import LOCAL
 from cio_replicate.control.gateway_requests import AHEAD, Signed
@@ -208,3 +208,15 @@ def test_a_database_that_is_away_is_no_refusal(machine: Machine, tmp_path: Path)
         file.write_bytes(b"no database " * 1_000)
     with pytest.raises(BoardAwayError, match="cannot reach its database"):
         _standing(machine)
+
+
+def test_a_machine_is_shut_out_of_its_own_gateway_only(machine: Machine) -> None:
+    """Whoever names another gateway by mistake shuts nobody out."""
+    now = int(machine.clock.now())
+    gateways.create(machine.stage.database, "graz", now, LOCAL)
+    with pytest.raises(SettingsError):
+        gateways.revoke(machine.stage.database, machine.member, now, LOCAL, of="graz")
+    with pytest.raises(SettingsError):
+        gateways.revoke(machine.stage.database, "vienna", now, LOCAL, of="vienna")
+    (out,) = gateways.revoke(machine.stage.database, machine.member, now, LOCAL, of="vienna")
+    assert out.id == machine.member

@@ -210,6 +210,15 @@ def test_an_admin_is_always_left(console: Console) -> None:
     assert [(one.role, one.disabled) for one in console.services.people.all()] == [(Role.ADMIN, False)]
 
 
+def test_nothing_is_done_with_a_user_that_has_no_name(console: Console) -> None:
+    """An address that nothing stands behind shuts nobody out."""
+    admin = console.visitor(Role.ADMIN)
+    viewer = console.visitor(Role.VIEWER)
+    user = next(one.id for one in console.services.people.all() if one.role is Role.VIEWER)
+    assert admin.post(f"/users/{user}/anything").status_code == 404
+    assert viewer.get("/").status_code == 200
+
+
 def test_with_tls_the_cookie_is_bound_to_this_host(behind_tls: Console) -> None:
     """Behind TLS the cookie has the prefix that keeps other hosts from setting it, and never travels unprotected."""
     link = behind_tls.services.people.first_link()

@@ -131,19 +131,21 @@ def require_code(database: Database, code: str, now: int) -> None:
             raise _no_code()
 
 
-def revoke(database: Database, target: str, now: int, by: Actor) -> list[Member]:
+def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | None = None) -> list[Member]:
     """Shut out a member, by its id or the first letters of it, or all machines and codes of a gateway, by its name.
 
-    Holds from the next request on. Returns who was shut out. Raises SettingsError when the target is nobody.
+    With `of`, only a member of that gateway. Holds from the next request on. Returns who was shut out. Raises
+    SettingsError when the target is nobody.
     """
     by.require(Role.ADMIN)
     with database.writing() as connection:
-        name = connection.scalar(select(gateways.c.name).where(gateways.c.name == target))
+        named = select(gateways.c.name).where(gateways.c.name == target)
+        name = connection.scalar(named) if of is None else None
         if name is not None:
             chosen = gateway_members.c.gateway == name
             connection.execute(gateway_codes.delete().where(gateway_codes.c.gateway == name))
         else:
-            chosen = gateway_members.c.id == _member_named(connection, target)
+            chosen = gateway_members.c.id == _member_named(connection, target, of)
         found = select(gateway_members).where(chosen, gateway_members.c.revoked_at.is_(None))
         members = [_member(row) for row in connection.execute(found)]
         connection.execute(
@@ -249,10 +251,9 @@ def _no_code() -> GatewayRefusedError:
     )
 
 
-def _member_named(connection: Connection, target: str) -> str:
-    ids = connection.scalars(
-        select(gateway_members.c.id).where(gateway_members.c.id.startswith(target, autoescape=True))
-    ).all()
+def _member_named(connection: Connection, target: str, gateway: str | None) -> str:
+    named = select(gateway_members.c.id).where(gateway_members.c.id.startswith(target, autoescape=True))
+    ids = connection.scalars(named if gateway is None else named.where(gateway_members.c.gateway == gateway)).all()
     if len(target) < 6 or len(ids) != 1:
         raise SettingsError(
             f"There is no gateway and no single machine {target!r}.", "`cio-replicate gateway list` shows both."

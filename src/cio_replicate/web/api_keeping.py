@@ -99,8 +99,7 @@ def remove_gateway(request: AnyRequest, services: With, name: Name) -> None:
 @delete("/api/v1/gateways/{name:str}/machines/{member:str}", tags=["Gateways"], **ADMIN)
 def revoke_machine(request: AnyRequest, services: With, name: Name, member: Id) -> None:
     """Shut out a machine of a gateway at once."""
-    _ = name
-    gateways.revoke(services.database, member, services.now, actor_of(request))
+    gateways.revoke(services.database, member, services.now, actor_of(request), of=name)
 
 
 @get("/api/v1/audit", tags=["Audit"], **ADMIN)

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.params import FromPath
 
-from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.base.errors import CioReplicateError, NotThereError
 from cio_replicate.control.actor import Role
 from cio_replicate.web.access import ADMIN, AnyRequest, actor_of
 from cio_replicate.web.failures import status_of
@@ -61,6 +61,8 @@ def change_role(request: AnyRequest, services: With, user_id: Id, form: Sent) ->
 def shut_out(request: AnyRequest, services: With, user_id: Id, what: FromPath[str]) -> Response[Any]:
     """Shut a user out, let them in again, or remove them."""
     actor = actor_of(request)
+    if what not in ("remove", "shut-out", "let-in"):
+        raise NotThereError("Nothing of that name can be done with a user.", "Go back to the list of users.")
     try:
         if what == "remove":
             services.people.remove(user_id, actor)

@@ -158,7 +158,7 @@ def _require_true(chaos: Chaos, simulator: Simulator, ended: list[RunRow]) -> No
     assert sum(run.merged + (run.cause == "after") for run in followers) == wells
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_a_few_kills(kind: str, tmp_path: Path) -> None:
     """Runs of three tasks of one workspace get to their ends, though one is under way when all engines die."""
     with Simulator(SPEC, latency=0.6) as simulator, _chaos(kind, tmp_path, simulator, None) as chaos:

@@ -90,6 +90,7 @@ def test_a_task_runs_on_the_gateway_and_nothing_of_it_passes_by(
     assert shown.run.requests
 
 
+@pytest.mark.slow
 def test_when_a_machine_dies_another_goes_on(console: ServedConsole, simulator: Simulator, tmp_path: Path) -> None:
     """Nothing is lost and nothing comes twice; the run is the same one."""
     file = tmp_path / "copy.duckdb"

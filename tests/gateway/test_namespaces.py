@@ -69,10 +69,10 @@ class World:
         return GatewayProcess(folder, arguments, secrets, self.networks[number].inside)
 
     @contextmanager
-    def serving(self, count: int) -> Iterator[dict[str, GatewayProcess]]:
+    def serving(self, count: int, *more: str) -> Iterator[dict[str, GatewayProcess]]:
         """So many gateways by their member ids, all of which are there; stopped in order at the end."""
         machines: dict[str, GatewayProcess] = {}
-        started = [self.start(number) for number in range(count)]
+        started = [self.start(number, *more) for number in range(count)]
         try:
             for one in started:
                 until(lambda one=one: "Serving as" in one.said, "a machine is there")  # type: ignore[misc] # bound now
@@ -205,8 +205,8 @@ def test_a_connection_is_looked_at_from_inside(world: World) -> None:
 
 
 def test_a_cut_cable_costs_nothing(world: World) -> None:
-    """A run goes on while the console cannot be reached, and what it has to tell is told afterwards."""
-    with world.serving(1) as machines:
+    """A run may go on while the console cannot be reached, and what it has to tell is told afterwards."""
+    with world.serving(1, "--away-minutes=60") as machines:
         (gateway,) = machines.values()
         run = world.ask()
         until(lambda: world.rows(run) > 100, "the run is on its way")
@@ -216,6 +216,22 @@ def test_a_cut_cable_costs_nothing(world: World) -> None:
         world.console.front.cut_off(cut=False)
         until(lambda: world.over(run), "its end is told", 120)
     assert (world.state(run), world.console.stage.runs.show(run).run.claims) == ("complete", 1)
+    assert world.copy.differences(world.simulator, *ALL) == {}
+
+
+def test_a_machine_that_is_cut_off_stops_its_run_and_goes_on_later(world: World) -> None:
+    """Usually it stops before another machine may have the run; when the console is back, the run goes on."""
+    with world.serving(1) as machines:
+        (gateway,) = machines.values()
+        run = world.ask()
+        until(lambda: world.rows(run) > 100, "the run is on its way")
+        world.console.front.cut_off(cut=True)
+        until(lambda: "ended, interrupted" in gateway.said or "ended, complete" in gateway.said, "the run stops", 240)
+        assert not world.over(run)
+        world.console.front.cut_off(cut=False)
+        until(lambda: world.state(run) == "complete" or len(world.console.stage.listed()) > 1, "it goes on", 240)
+        until(lambda: all(one.has_ended for one in world.console.stage.listed()), "it ends", 240)
+    assert world.console.stage.listed()[0].status == "complete"
     assert world.copy.differences(world.simulator, *ALL) == {}
 
 

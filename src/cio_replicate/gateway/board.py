@@ -41,6 +41,7 @@ class Kept:
     heard: float
     lines: list[Line] = field(default_factory=list)
     left_out: int = 0
+    again: int = 0  # how many of the next lines were told here before
 
     def add(self, lines: Sequence[Line]) -> None:
         """Keep lines; of too many, the newest."""
@@ -50,6 +51,7 @@ class Kept:
 
     def forget(self, count: int) -> None:
         """The newest lines are kept by who told them, and come again."""
+        self.again = count
         self.lines = self.lines[: max(0, len(self.lines) - count)]
 
     def written(self) -> list[Line]:
@@ -127,9 +129,10 @@ class GatewayBoard:
 
     def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[Line]) -> Answer:
         """Tell how a run goes on, with all that is kept of it."""
-        for line in lines:
-            log.info("%s: %s", run_id[:8], line.text)
         kept = self._kept.get(run_id) or Kept(self._clock.monotonic())
+        for line in lines[kept.again :]:
+            log.info("%s: %s", run_id[:8], line.text)
+        kept.again = 0
         kept.add(lines_to_tell(lines))
         if self.is_refused():
             return Answer.LOST
@@ -149,10 +152,10 @@ class GatewayBoard:
 
     def end(self, worker: str, run_id: str, end: End) -> Answer:
         """Tell how a run ended; what cannot be told now is kept on disk, and told before anything is claimed again."""
-        for line in end.lines:
+        kept = self._kept.pop(run_id, Kept(0.0))
+        for line in end.lines[kept.again :]:
             log.info("%s: %s", run_id[:8], line.text)
         log.info("%s: ended, %s%s", run_id[:8], end.status, f": {end.error}" if end.error else "")
-        kept = self._kept.pop(run_id, Kept(0.0))
         told = end_to_tell(end)
         given_back = self.draining and told.status == Status.INTERRUPTED
         kept.add(told.lines)

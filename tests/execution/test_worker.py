@@ -233,6 +233,16 @@ def test_the_end_of_a_run_waits_for_a_board_that_is_away() -> None:
     assert stage.ends == [("a", "complete")]
 
 
+def test_a_board_that_takes_ends_while_it_is_away_gets_them() -> None:
+    """A gateway's board keeps them on disk; that the last numbers cannot be told is no reason to keep the end back."""
+    stage = Stage("a")
+    stage.board.away, stage.board.takes_ends = True, True
+    stage.child("a").told.append(Message(progress=Progress(requests=7)))
+    stage.child("a").end(Status.COMPLETE)
+    stage.later(1)
+    assert stage.ends == [("a", "complete")]
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_run_is_stopped_before_its_lease_runs_out(ends: bool) -> None:  # noqa: FBT001
     """Nobody else may begin it while this one still writes; a run of which nothing can be told is left to the lease."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cio_replicate.base.clock import Clock
@@ -163,7 +164,8 @@ class Worker:
     def _end(self, held: Held) -> None:
         if held.ended is not None and not held.lost:
             if held.untold:  # the last numbers, of a short run the only ones
-                self._board.beat(self.name, held.run_id, held.progress, ())
+                with suppress(BoardAwayError):  # a board that is away may still take the end in
+                    self._board.beat(self.name, held.run_id, held.progress, ())
                 held.untold = False
             self._board.end(self.name, held.run_id, held.ended)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -114,17 +113,15 @@ class Worker:
 
     def _tend(self, held: Held) -> None:
         now = self._clock.monotonic()
-        for message in held.child.messages():
-            if message.progress is not None:
-                held.progress, held.untold = message.progress, True
-            held.report = message.report or held.report
-            if message.line is not None:
-                held.lines = [*held.lines, message.line][-MOST_LINES:]
+        _take_in(held)
         if held.ended is None and (code := held.child.exit_code()) is not None:
             held.ended, held.tried = self._end_of(held, code), now - BEAT
         due = now - held.tried >= BEAT
         if held.ended is not None:
-            if (due and self._told(held, self._end)) or now - held.beaten >= held.claim.lease:
+            told = due and self._told(held, self._end)
+            if told or now - held.beaten >= held.claim.lease:
+                if not told:
+                    log.error("%s: its end could not be told; it is handed out again.", held.claim.job.task_name)
                 held.child.close()
                 self._held.remove(held)
             return
@@ -190,12 +187,11 @@ class Worker:
         return End(status=status, report=held.report, error=held.report.error, lines=lines)
 
 
-def work(worker: Worker, stop: threading.Event, pause: float = 0.2) -> None:
-    """Let a worker work until it is told to stop; then until its runs have ended in order."""
-    while not stop.wait(pause):
-        worker.step()
-    worker.stop_all()
-    ended = threading.Event()
-    while not worker.idle:
-        worker.step()
-        ended.wait(pause)
+def _take_in(held: Held) -> None:
+    """What a run has told since."""
+    for message in held.child.messages():
+        if message.progress is not None:
+            held.progress, held.untold = message.progress, True
+        held.report = message.report or held.report
+        if message.line is not None:
+            held.lines = [*held.lines, message.line][-MOST_LINES:]

@@ -30,9 +30,9 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m cio_replicate.tables.describe --check docs/tables.md
-	$(BIN)/python -m cio_replicate.settings.describe_destinations --check docs/destinations.md
-	$(BIN)/python -m cio_replicate.settings.describe_documents --check docs/cio-replicate.schema.json
+	$(BIN)/python -m cio_replicate.cli.describe_tables --check docs/tables.md
+	$(BIN)/python -m cio_replicate.cli.describe_destinations --check docs/destinations.md
+	$(BIN)/python -m cio_replicate.cli.describe_documents --check docs/cio-replicate.schema.json
 	$(BIN)/python -m cio_replicate.cli.error_page --check docs/errors.md
 	$(BIN)/pytest -q tests/house
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from cio_replicate.tables.catalogue import names
+from cio_replicate.source.catalog import names
 
 SCHEMA = "customerio"
 

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 
 from benchmarks.own_loads import OWN
 from benchmarks.places import fresh, missing
-from cio_replicate.extract.rows import RowEncoder
-from cio_replicate.landing.position import Position
-from cio_replicate.load.destination import Batch, Close
-from cio_replicate.load.open import destination_at
-from cio_replicate.settings.address import destination
-from cio_replicate.simulator import WorkspaceSpec
-from cio_replicate.simulator.workspace import Workspace
-from cio_replicate.tables.catalogue import table
-from cio_replicate.tables.fields import Fields
+from cio_replicate.config.addresses import destination
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.position import Position
+from cio_replicate.sinks.port import Batch, Close
+from cio_replicate.sinks.registry import destination_at
+from cio_replicate.source.catalog import table
+from cio_replicate.source.decode import RowEncoder
+from customerio_simulator import WorkspaceSpec
+from customerio_simulator.workspace import Workspace
 
 ROWS = 100_000
 PAGE = 1_000

@@ -6,7 +6,7 @@ import msgspec
 
 from benchmarks.fewest import Counts
 from benchmarks.workloads import DAYS, Workload
-from cio_replicate.simulator import WorkspaceSpec
+from customerio_simulator import WorkspaceSpec
 
 DAY = 86_400
 SEED = 1

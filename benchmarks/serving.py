@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from cio_replicate.simulator import WorkspaceSpec, serve
+from customerio_simulator import WorkspaceSpec, serve
 
 KEPT_REQUESTS = 100_000
 

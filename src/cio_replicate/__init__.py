@@ -1,3 +1,1 @@
 """Copy a Customer.io workspace into your own database, keep the copy true, and prove it."""
-
-__version__ = "0.1.0"

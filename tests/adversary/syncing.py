@@ -8,19 +8,19 @@ from typing import Any
 
 import duckdb
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client, Limits
-from cio_replicate.api.retry import RetryPolicy
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.base.events import Event
-from cio_replicate.base.secret import Secret
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.report import Report, TableReport
-from cio_replicate.replication.run import Run
-from cio_replicate.tables.catalogue import names, table
-from cio_replicate.tables.declare import Table
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.pipeline.base_events import Event
+from cio_replicate.pipeline.replication_report import Report, TableReport
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.source.catalog import names, table
+from cio_replicate.source.client import Client, Limits
+from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.retry import RetryPolicy
 
 TOKEN = "marked-7f3a9c51-token"
 START = 1_577_836_800  # 2020-01-01

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client
-from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.base.secret import Secret
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.source.client import Client
+from cio_replicate.source.rate_limiter import Budget
 from tests.adversary.standin import StandIn
 from tests.adversary.syncing import of, sync
 

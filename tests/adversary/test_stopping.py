@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.base.secret import Secret
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Batch, Changes, Identity
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.replication.run import Run
-from cio_replicate.tables.catalogue import table
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Batch, Changes, Identity
+from cio_replicate.source.catalog import table
+from cio_replicate.source.client import Client
+from cio_replicate.source.rate_limiter import Budget
 from tests.adversary.standin import Asked, StandIn, paged
 from tests.adversary.syncing import QUICK, START, TOKEN, ask, of, sync
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.api.account import Account
+from cio_replicate.source.account import Account
 
 
 def test_even_turns_use_the_whole_budget() -> None:

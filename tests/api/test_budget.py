@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.api.budget import SLACK, Budget, Turn
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.simulator.gate import SlidingWindow
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.source.rate_limiter import SLACK, Budget, Turn
+from customerio_simulator.gate import SlidingWindow
 from tests.manual_clock import ManualClock
 
 

@@ -9,13 +9,6 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from cio_replicate.api.budget import Budget, Turn
-from cio_replicate.api.client import Client, UnreachableError
-from cio_replicate.api.paging import Page, read_page
-from cio_replicate.api.region import find_region
-from cio_replicate.api.request import Meter, Request
-from cio_replicate.api.retry import RetryPolicy
-from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
@@ -28,8 +21,15 @@ from cio_replicate.base.errors import (
     RequestRejectedError,
     UnauthorizedError,
 )
-from cio_replicate.base.secret import Secret
-from cio_replicate.simulator import Simulator
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.source.client import Client, UnreachableError
+from cio_replicate.source.pages import Page, read_page
+from cio_replicate.source.rate_limiter import Budget, Turn
+from cio_replicate.source.region import find_region
+from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.retry import RetryPolicy
+from customerio_simulator import Simulator
 from tests.manual_clock import ManualClock
 
 TOKEN = "marked-9f2c-secret"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.api.paging import MOST_EMPTY_PAGES, Page, Place, after, read_page
 from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
+from cio_replicate.source.pages import MOST_EMPTY_PAGES, Page, Place, after, read_page
 
 
 def _page(body: object) -> Page:

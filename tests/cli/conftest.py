@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, run, sync
 
 

@@ -17,9 +17,9 @@ import pytest
 import typer
 
 from cio_replicate.cli.app import app
-from cio_replicate.control import inquiries
-from cio_replicate.control.database import Database
-from cio_replicate.execution.inquiry import Found, FoundTable
+from cio_replicate.console import inquiries
+from cio_replicate.database.connection import Database
+from cio_replicate.jobs.ports import Found, FoundTable
 from tests.cli.running import TOKEN, Ended, run, run_here
 
 GROUPS = ("connection", "task", "channel", "secret")

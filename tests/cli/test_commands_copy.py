@@ -12,8 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from cio_replicate.settings.kinds import KINDS
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
+from cio_replicate.sinks.kinds import KINDS
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import COMMAND, START, TOKEN, Ended, environment, run, run_here, sync
 from tests.cli.test_refusals import OTHERS, refused
 

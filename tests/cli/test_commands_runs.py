@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, Ended, run, start
 from tests.pipeline.copies import differences
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.control import files
+from cio_replicate.console import settings_files as files
 from tests.cli.running import TOKEN, run_here
 
 TEXT = (Path(__file__).parents[2] / "docs" / "connections.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from cio_replicate.tables import catalogue
+from cio_replicate.source import catalog as catalogue
 from tests.cli.running import run, start, sync
 
 

@@ -9,7 +9,7 @@ import typer
 
 from cio_replicate.cli.editing import edited, edited_task
 from cio_replicate.cli.taking import Edits, taking
-from cio_replicate.settings.documents import ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
 
 MAIN = ConnectionSettings(start_date="2024-01-31", api_url="https://h", max_rps=5)
 DAILY = TaskSettings(

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, run, run_here, sync
 
 ONLY = "--tables=customers,messages,activities"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from cio_replicate.api.paging import Page
-from cio_replicate.extract.slices import WINDOW
-from cio_replicate.landing.read import Part
-from cio_replicate.replication.estimate import of_first_pages, of_people, stretched, total
-from cio_replicate.replication.predict import Estimate, last_complete
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.tables.catalogue import table
+from cio_replicate.app.plan import of_first_pages, of_people, stretched, total
+from cio_replicate.pipeline.predict import Estimate, last_complete
+from cio_replicate.pipeline.read import Part
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.source.catalog import table
+from cio_replicate.source.pages import Page
+from cio_replicate.source.strategies.windows import WINDOW
 
 MESSAGES, CUSTOMERS, SENDERS = table("messages"), table("customers"), table("sender_identities")
 NEWSLETTERS, LOG, SUPPRESSIONS = table("newsletters"), table("activities"), table("eps_suppression")

@@ -9,11 +9,11 @@ import duckdb
 import pytest
 import typer
 
-from cio_replicate import __version__
+from cio_replicate.base.version import __version__
 from cio_replicate.cli.app import app
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables import catalogue
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog import TABLES
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import START, TOKEN, run
 
 COMMANDS = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cio_replicate.cli.summary import remarks, sentence
-from cio_replicate.replication.proof import Proof, Verdict
-from cio_replicate.replication.report import BudgetReport, Report, Status, TableReport
+from cio_replicate.pipeline.replication_report import BudgetReport, Report, Status, TableReport
+from cio_replicate.pipeline.report import Proof, Verdict
 
 
 def _report(budget: BudgetReport | None) -> Report:

@@ -10,8 +10,8 @@ from typing import IO
 
 import pytest
 
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables import catalogue
+from cio_replicate.source import catalog as catalogue
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, run, start, sync
 
 PROMISED = {"run_id", "status", "started", "ended", "seconds", "requests", "throttled", "tables"}

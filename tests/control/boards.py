@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cio_replicate.execution.board import Board
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.jobs.board import Board
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import machine_of
 

@@ -8,11 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.control.database import Database
-from cio_replicate.control.engine import Engine
-from cio_replicate.control.keys import keys_for
-from cio_replicate.execution.launcher import ProcessLauncher
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.console.background import Engine
+from cio_replicate.console.keys import keys_for
+from cio_replicate.database.connection import Database
+from cio_replicate.jobs.launcher import ProcessLauncher
 
 
 def _main(store: str, folder: Path, lease: int) -> None:

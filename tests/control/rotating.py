@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.database import Database
-from cio_replicate.control.keys import KeyFile
-from cio_replicate.control.secrets import Secrets
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.console.keys import KeyFile
+from cio_replicate.console.secrets import Secrets
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.connection import Database
 
 
 class FatalKeys(KeyFile):

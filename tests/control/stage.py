@@ -11,21 +11,21 @@ from urllib.parse import quote
 
 from sqlalchemy import select
 
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.board import DatabaseBoard
-from cio_replicate.control.changing import Means, perform
-from cio_replicate.control.database import Database
-from cio_replicate.control.difference import Change, Kind, What
-from cio_replicate.control.kept import kept_tasks
-from cio_replicate.control.keys import keys_for
-from cio_replicate.control.records import missed, notices, runs
-from cio_replicate.control.runs import RunRow, Runs
-from cio_replicate.control.scheduler import Scheduler
-from cio_replicate.control.secrets import revealed
-from cio_replicate.execution.board import Claim, End
-from cio_replicate.execution.progress import Line
-from cio_replicate.replication.report import Report
-from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, TaskSettings
+from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
+from cio_replicate.console.apply_settings import Means, perform
+from cio_replicate.console.difference import Change, Kind, What
+from cio_replicate.console.keys import keys_for
+from cio_replicate.console.secrets import revealed
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import kept_tasks
+from cio_replicate.database.tables import missed, notices, runs
+from cio_replicate.jobs.board import Claim, End
+from cio_replicate.jobs.control_scheduler import Scheduler
+from cio_replicate.jobs.local_engine import DatabaseBoard
+from cio_replicate.jobs.runs import RunRow, Runs
+from cio_replicate.pipeline.progress import Line
+from cio_replicate.pipeline.replication_report import Report
 from tests.load.servers import PASSWORD, postgres, postgres_database
 from tests.manual_clock import ManualClock
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from cio_replicate.control.actor import Actor, Role
-from cio_replicate.control.audit import Entry, entries
-from cio_replicate.control.records import metadata
-from cio_replicate.control.store import Store, opened
+from cio_replicate.console.installation import Store, opened
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import Entry, entries
+from cio_replicate.database.tables import metadata
 from tests.control.stage import START, environment, store_url
 from tests.manual_clock import ManualClock
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.board import REST
-from cio_replicate.control.leases import LEASE, MOST_CLAIMS
-from cio_replicate.execution.board import Answer, End
-from cio_replicate.execution.job import Action, Kind
-from cio_replicate.execution.progress import Line, Progress, TableProgress
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs.board import Answer, End
+from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.leases import LEASE, MOST_CLAIMS
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.pipeline.progress import Line, Progress, TableProgress
 from tests.control.boards import BOARDS, Hall
 from tests.control.stage import ended, run_of
 

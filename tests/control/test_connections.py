@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.control.actor import Actor
-from cio_replicate.control.gateways import create as create_gateway
-from cio_replicate.control.records import runs
-from cio_replicate.control.store import Store, opened
-from cio_replicate.execution.inquiry import About
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import names
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.console.gateways import create as create_gateway
+from cio_replicate.console.installation import Store, opened
+from cio_replicate.database.actor import Actor
+from cio_replicate.database.tables import runs
+from cio_replicate.jobs.ports import About
+from cio_replicate.source.catalog import names
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import START, STORES, environment, store_url
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, everything, store_of, told
 from tests.manual_clock import ManualClock

@@ -17,8 +17,8 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from cio_replicate.base.errors import DatabaseError, SettingsError
-from cio_replicate.control.database import Database
-from cio_replicate.control.records import audit, metadata, tasks
+from cio_replicate.database.connection import Database
+from cio_replicate.database.tables import audit, metadata, tasks
 from tests.control.stage import STORES, environment, store_url
 from tests.load.servers import PASSWORD, postgres, postgres_run
 

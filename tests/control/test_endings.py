@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.board import REST
-from cio_replicate.control.endings import Again, again_after
-from cio_replicate.control.records import tasks
-from cio_replicate.execution.board import End
-from cio_replicate.execution.job import Action, Kind
-from cio_replicate.replication.report import BudgetReport, TableReport
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.tables import tasks
+from cio_replicate.jobs.board import End
+from cio_replicate.jobs.endings import Again, again_after
+from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.pipeline.replication_report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
 
 MINUTE, DAY = 60, 86_400

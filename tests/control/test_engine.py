@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.base.secret import Secret
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.engine import Engine, worker_name
-from cio_replicate.control.runs import Runs
-from cio_replicate.execution.job import Job
-from cio_replicate.execution.process import Message
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings.documents import ChannelSettings
+from cio_replicate.app.run_process import Message
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import ChannelSettings
+from cio_replicate.console.background import Engine, worker_name
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.runs import Runs
+from cio_replicate.pipeline.replication_report import Report, Status
 from tests.control.stage import Stage, stage
 from tests.manual_clock import ManualClock
 

@@ -18,18 +18,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.base.clock import Clock
-from cio_replicate.control.board import DatabaseBoard
-from cio_replicate.control.kept import KeptTask, kept_connections, kept_tasks
-from cio_replicate.control.records import runs, tasks
-from cio_replicate.control.scheduler import Scheduler
-from cio_replicate.control.schedules import schedule
-from cio_replicate.execution.job import Job
-from cio_replicate.execution.process import Message
-from cio_replicate.execution.worker import Worker
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.app.run_process import Message
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.database.rows import KeptTask, kept_connections, kept_tasks
+from cio_replicate.database.tables import runs, tasks
+from cio_replicate.jobs.control_scheduler import Scheduler
+from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.local_engine import DatabaseBoard
+from cio_replicate.jobs.scheduler import schedule
+from cio_replicate.jobs.worker import Worker
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.source.rate_limiter import Budget
 from tests.control.stage import START, Stage, stage, task
 from tests.control.virtual_time import VirtualClock, run_virtual
 

@@ -13,14 +13,9 @@ import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.control import files
-from cio_replicate.control.changing import Means
-from cio_replicate.control.difference import Change, difference
-from cio_replicate.control.kept import documents_of
-from cio_replicate.control.store import Store
-from cio_replicate.settings.describe_documents import main, page
-from cio_replicate.settings.documents import (
+from cio_replicate.base.text import Secret
+from cio_replicate.cli.describe_documents import main, page
+from cio_replicate.config.documents import (
     ChannelSettings,
     ConnectionSettings,
     Documents,
@@ -29,6 +24,11 @@ from cio_replicate.settings.documents import (
     documents,
     plain,
 )
+from cio_replicate.console import settings_files as files
+from cio_replicate.console.apply_settings import Means
+from cio_replicate.console.difference import Change, difference
+from cio_replicate.console.installation import Store
+from cio_replicate.database.rows import documents_of
 from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, store_of, told
 from tests.settings.refused import refusal

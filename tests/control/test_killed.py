@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.runs import RunRow, Runs
-from cio_replicate.settings.documents import ConnectionSettings, ScheduleSettings, TaskSettings
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs.runs import RunRow, Runs
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import STORES, Stage, stage
 from tests.load.servers import postgres, postgres_run
 from tests.manual_clock import ManualClock

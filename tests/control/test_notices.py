@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.channels import address_of
-from cio_replicate.control.leases import LEASE
-from cio_replicate.control.notice_texts import Ended
-from cio_replicate.control.notices import REMINDED, Before, events_of, told_to
-from cio_replicate.control.notifier import MOST_TRIES, PAUSES, Send, scrubbed, send_by_apprise, send_due
-from cio_replicate.control.secrets import Secrets
-from cio_replicate.execution.board import End
-from cio_replicate.replication.proof import Proof, Verdict
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.documents import EVENTS, ChannelSettings, ScheduleSettings
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import EVENTS, ChannelSettings, ScheduleSettings
+from cio_replicate.console.channels import address_of
+from cio_replicate.console.notices import REMINDED, Before, events_of, told_to
+from cio_replicate.console.notifications import Ended
+from cio_replicate.console.notifier import MOST_TRIES, PAUSES, Send, scrubbed, send_by_apprise, send_due
+from cio_replicate.console.secrets import Secrets
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs.board import End
+from cio_replicate.jobs.leases import LEASE
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Proof, Verdict
 from tests.adversary.standin import Reply, StandIn
 from tests.control.receivers import PASSWORD, USER, mail_server
 from tests.control.stage import Stage, ended, run_of, stage

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.base.errors import NotAllowedError, SettingsError
-from cio_replicate.control.actor import LOCAL, Role
-from cio_replicate.control.people import People
-from cio_replicate.control.reaper import reap
-from cio_replicate.control.sessions import Sessions
-from cio_replicate.control.store import Store
-from cio_replicate.control.tokens import Tokens
+from cio_replicate.console.control_sessions import Sessions
+from cio_replicate.console.installation import Store
+from cio_replicate.console.reaper import reap
+from cio_replicate.console.sessions import Tokens
+from cio_replicate.console.users import People
+from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import START, STORES
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told
 from tests.manual_clock import ManualClock

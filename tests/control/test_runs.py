@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import select
 
 from cio_replicate.base.errors import CioReplicateError, NotAllowedError, SettingsError
-from cio_replicate.control.actor import LOCAL, Actor, Role
-from cio_replicate.control.audit import entries
-from cio_replicate.control.board import REST
-from cio_replicate.control.reaper import LOGS_KEPT, RUNS_KEPT, reap
-from cio_replicate.control.records import run_lines, sessions
-from cio_replicate.control.run_log import LATEST, LEFT_OUT, MOST_LINES, unseen
-from cio_replicate.execution.job import Action, Kind
-from cio_replicate.execution.progress import Line
+from cio_replicate.console.reaper import LOGS_KEPT, RUNS_KEPT, reap
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.audit_log import entries
+from cio_replicate.database.tables import run_lines, sessions
+from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.jobs.run_log import LATEST, LEFT_OUT, MOST_LINES, unseen
+from cio_replicate.pipeline.progress import Line
 from tests.control.stage import Stage, ended, run_of, stage
 
 BACKFILL = Action(kind=Kind.BACKFILL, tables=("messages",), first="2024-03-01", until="2024-04-01")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from cio_replicate.control.board import REST
-from cio_replicate.control.leases import LEASE
-from cio_replicate.control.queueing import Cause
-from cio_replicate.control.records import tasks
-from cio_replicate.control.scheduler import REASON, Scheduler
-from cio_replicate.execution.board import Answer
-from cio_replicate.settings.documents import ScheduleSettings
+from cio_replicate.config.documents import ScheduleSettings
+from cio_replicate.database.tables import tasks
+from cio_replicate.jobs.board import Answer
+from cio_replicate.jobs.control_scheduler import REASON, Scheduler
+from cio_replicate.jobs.leases import LEASE
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.jobs.queueing import Cause
 from tests.control.stage import START, STORES, Stage, ended, run_of, stage, task
 
 MINUTE, HOUR = 60, 3_600

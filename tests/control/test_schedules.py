@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.control.crontab import weekdays
-from cio_replicate.control.schedules import MOST_COUNTED, Due, due, next_due, schedule
-from cio_replicate.settings.documents import ScheduleSettings
+from cio_replicate.config.documents import ScheduleSettings
+from cio_replicate.jobs.crontab import weekdays
+from cio_replicate.jobs.scheduler import MOST_COUNTED, Due, due, next_due, schedule
 
 BERLIN = "Europe/Berlin"
 #: Zones whose clocks change in several ways: at two, at midnight, by half an hour, southern, and never.

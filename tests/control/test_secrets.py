@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.control.actor import Actor
-from cio_replicate.control.keys import KeyFile, KeysElsewhere, keys_for
-from cio_replicate.control.place import default_file, key_file, store_address, store_url
-from cio_replicate.control.secrets import Secrets, revealed
-from cio_replicate.control.store import Store
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.console.installation import Store
+from cio_replicate.console.keys import KeyFile, KeysElsewhere, keys_for
+from cio_replicate.console.secrets import Secrets, revealed
+from cio_replicate.database.actor import Actor
+from cio_replicate.database.place import default_file, key_file, store_address, store_url
 from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, everything, store_of, told
 from tests.manual_clock import ManualClock

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.control.actor import Actor
-from cio_replicate.control.records import missed, run_lines, runs
-from cio_replicate.control.store import Store
-from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.console.installation import Store
+from cio_replicate.database.actor import Actor
+from cio_replicate.database.tables import missed, run_lines, runs
 from tests.control.stage import START, STORES
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told
 from tests.manual_clock import ManualClock

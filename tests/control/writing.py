@@ -8,8 +8,8 @@ import uuid
 
 from sqlalchemy import func, insert, select
 
-from cio_replicate.control.database import Database
-from cio_replicate.control.records import audit
+from cio_replicate.database.connection import Database
+from cio_replicate.database.tables import audit
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_replicate.load.open import destination_at
-from cio_replicate.settings.address import destination
-from cio_replicate.simulator import Simulator
-from cio_replicate.tables.catalogue import table as declared
+from cio_replicate.config.addresses import destination
+from cio_replicate.sinks.registry import destination_at
+from cio_replicate.source.catalog import table as declared
+from customerio_simulator import Simulator
 from tests.destinations.kinds import Where
 from tests.pipeline.copies import records, truth
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.settings.kinds import KINDS
+from cio_replicate.sinks.kinds import KINDS
 from tests.destinations import kinds
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.extract.due import DAY, LOOKBACK
-from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.simulator import Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from customerio_simulator import Faults, Simulator, WorkspaceSpec
 from tests.destinations.copying import Copying
 
 ALL = tuple(table.name for table in TABLES)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cio_replicate.base.errors import BoardAwayError
-from cio_replicate.execution.board import Answer, Claim, End
-from cio_replicate.execution.job import Action, Job
-from cio_replicate.execution.progress import Line, Progress
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
-from cio_replicate.simulator import Simulator
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.jobs.board import Answer, Claim, End
+from cio_replicate.jobs.job import Action, Job
+from cio_replicate.pipeline.progress import Line, Progress
+from customerio_simulator import Simulator
 
 SYNC = Action()
 SECRET = "marked-secret-of-the-workspace"

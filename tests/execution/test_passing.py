@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_replicate.execution.job import Job
-from cio_replicate.execution.launcher import ProcessLauncher
-from cio_replicate.execution.process import Message
-from cio_replicate.execution.task import folder_of
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings.address import destination
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.app.run_process import Message
+from cio_replicate.app.task import folder_of
+from cio_replicate.config.addresses import destination
+from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.staging import StateFolder
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 
 SMALL = WorkspaceSpec(messages=10, activities=10, people=5)

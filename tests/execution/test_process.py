@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cio_replicate.execution.job import Action, Kind
-from cio_replicate.execution.launcher import Child, ProcessLauncher
-from cio_replicate.execution.process import Message
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.app.run_process import Message
+from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.launcher import Child, ProcessLauncher
+from cio_replicate.pipeline.replication_report import Report, Status
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL

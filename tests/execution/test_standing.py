@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cio_replicate.base import events
 from cio_replicate.base.words import counted, duration
 from cio_replicate.cli.show import brief_changes, picture, totals, visible
 from cio_replicate.cli.terminal import ProductConsole
-from cio_replicate.execution.standing import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
-from cio_replicate.execution.told import changes, line_of, problem
+from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline.events import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.pipeline.told import changes, line_of, problem
 
 
 def told(*happened: tuple[float, events.Event]) -> Standing:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from cio_replicate.execution.board import Answer
-from cio_replicate.execution.job import Job
-from cio_replicate.execution.process import Message
-from cio_replicate.execution.progress import Line, Progress
-from cio_replicate.execution.worker import CLAIM, PATIENCE, Worker
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
+from cio_replicate.app.run_process import Message
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.jobs.board import Answer
+from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.worker import CLAIM, PATIENCE, Worker
+from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.pipeline.replication_report import Report, Status
 from tests.execution.jobs import MemoryBoard
 from tests.manual_clock import ManualClock
 

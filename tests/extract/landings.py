@@ -9,18 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_replicate.api.paging import Place
-from cio_replicate.base.secret import Secret
-from cio_replicate.extract.lander import Landed, Lander
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.landing.read import Part, Read, Tally
-from cio_replicate.settings.columns import ColumnRules, column_rules
-from cio_replicate.settings.naming import AS_IS, Naming
-from cio_replicate.settings.schema_changes import SchemaChanges
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.choose import chosen
-from cio_replicate.tables.declare import Table
-from cio_replicate.tables.fields import Fields
+from cio_replicate.base.text import Secret
+from cio_replicate.config.column_rules import ColumnRules, column_rules
+from cio_replicate.config.naming import AS_IS, Naming
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.pipeline.read import Part, Read, Tally
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.table import Table
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.catalog.selection import chosen
+from cio_replicate.source.lander import Landed, Lander
+from cio_replicate.source.pages import Place
 
 SALT = Secret("a salt of more than sixteen characters")
 BEGAN = 1_760_000_000

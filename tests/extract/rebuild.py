@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

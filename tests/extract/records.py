@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cio_replicate.simulator.schemas import record_schema
+from customerio_simulator.schemas import record_schema
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 INTEGER = st.integers(-(2**70), 2**70) | st.integers(0, 2_000_000_000)

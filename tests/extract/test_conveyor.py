@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from cio_replicate.extract.conveyor import Conveyor
-from cio_replicate.extract.together import tasks
+from cio_replicate.base.together import tasks
+from cio_replicate.source.conveyor import Conveyor
 
 
 def test_pages_land_in_order_whatever_gets_ready_first() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.extract.due import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
-from cio_replicate.landing.position import Position
-from cio_replicate.settings.again import PeopleMode, Rules
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Reading
+from cio_replicate.config.again import PeopleMode, Rules
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Reading
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.strategies.due import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
 
 NOW = 1_790_000_000
 START = NOW - 900 * DAY

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.api.paging import Place
-from cio_replicate.extract.due import DAY
-from cio_replicate.extract.parts import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
-from cio_replicate.extract.slices import WINDOW
-from cio_replicate.landing.read import Part
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Paging, Reading
+from cio_replicate.pipeline.read import Part
+from cio_replicate.schema.table import Paging, Reading
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.pages import Place
+from cio_replicate.source.strategies.base import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
+from cio_replicate.source.strategies.due import DAY
+from cio_replicate.source.strategies.windows import WINDOW
 
 MESSAGES = table("messages")
 SECOND = st.integers(1_325_376_000, 1_900_000_000)

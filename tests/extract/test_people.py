@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
-from cio_replicate.extract import people
+from cio_replicate.source.strategies import people
 
 ADA = {"email": "ada@example.com", "id": "1", "cio_id": "a1"}
 ATTRIBUTES = {"cio_id": "a1", "email": "ada@example.com", "plan": "free"}

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
-from cio_replicate.extract.rows import RowEncoder, Rows
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.fields import MOST_DISCOVERED, Fields
+from cio_replicate.schema.fields import MOST_DISCOVERED, Fields
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.decode import RowEncoder, Rows
 from tests.extract.rebuild import record_of, without_nothing
 from tests.extract.records import drifted, records, text_of
 

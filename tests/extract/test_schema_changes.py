@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from cio_replicate.base.errors import SchemaChangedError
-from cio_replicate.extract.lander import MOST_NAMED, OTHERS
-from cio_replicate.extract.rows import RowEncoder
-from cio_replicate.landing.read import Tally
-from cio_replicate.settings.schema_changes import SchemaChanges
-from cio_replicate.tables.declare import Column, ColumnType
-from cio_replicate.tables.fields import Fields
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.pipeline.read import Tally
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.source.decode import RowEncoder
+from cio_replicate.source.lander import MOST_NAMED, OTHERS
 from tests.extract.landings import holding, landed, wanted
 from tests.extract.records import text_of
 

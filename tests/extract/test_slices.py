@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.extract.slices import (
+from cio_replicate.source.strategies.windows import (
     LEAST_PAGES,
     MOST_PAGES,
     WINDOW,

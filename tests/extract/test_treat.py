@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
-from cio_replicate.base.secret import Secret
-from cio_replicate.extract.rows import key_text
-from cio_replicate.extract.treat import Redactor, hash_with, hashed, masked
-from cio_replicate.settings.naming import naming
+from cio_replicate.base.text import Secret
+from cio_replicate.config.naming import naming
+from cio_replicate.source.decode import key_text
+from cio_replicate.source.redact import Redactor, hash_with, hashed, masked
 from tests.extract.landings import SALT, holding, landed, wanted
 from tests.extract.records import ANY, text_of
 

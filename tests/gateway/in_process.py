@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from cio_replicate.base.clock import Clock
-from cio_replicate.control import gateways
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.gateway_desk import GatewayDesk
-from cio_replicate.control.gateway_requests import Signed
-from cio_replicate.execution import gateway_wire as wire
-from cio_replicate.execution.job import PROTOCOL
-from cio_replicate.gateway.board import GatewayBoard
+from cio_replicate.base.runtime import Clock
+from cio_replicate.console import gateways
+from cio_replicate.console.api.gateway_api import Signed
+from cio_replicate.console.api.gateway_desk import GatewayDesk
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.gateway.gateway_client import GatewayBoard
 from cio_replicate.gateway.key import Key, new_key
 from cio_replicate.gateway.link import Link
 from cio_replicate.gateway.outbox import Outbox
+from cio_replicate.jobs import gateway_protocol as wire
+from cio_replicate.jobs.job import PROTOCOL
 from tests.control.stage import Stage, stage
 
 HOST = "console.example"

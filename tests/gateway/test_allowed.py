@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.gateway.allowed import allowed, require_allowed
-from cio_replicate.settings.documents import ConnectionSettings
 
 DATABASE = "postgresql://copy@db.internal/warehouse?password=env:P"
 

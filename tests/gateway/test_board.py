@@ -11,22 +11,22 @@ import pytest
 from sqlalchemy import select
 
 from cio_replicate.base.errors import BoardAwayError
-from cio_replicate.control import gateways
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.board import REST
-from cio_replicate.control.inquiries import ask, reply
-from cio_replicate.control.leases import LEASE
-from cio_replicate.control.records import connections, run_lines, tasks
-from cio_replicate.execution.board import Answer, End
-from cio_replicate.execution.gateway_wire import EndRequest
-from cio_replicate.execution.inquiry import About
-from cio_replicate.execution.progress import Line, Progress, TableProgress
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.console import gateways
+from cio_replicate.console.inquiries import ask, reply
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.tables import connections, run_lines, tasks
 from cio_replicate.gateway.allowed import allowed
-from cio_replicate.gateway.board import MOST_LINES, GatewayBoard
+from cio_replicate.gateway.gateway_client import MOST_LINES, GatewayBoard
 from cio_replicate.gateway.inquirer import Inquirer
-from cio_replicate.gateway.leaving import MOST_NOTES
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.gateway.policy import MOST_NOTES
+from cio_replicate.jobs.board import Answer, End
+from cio_replicate.jobs.gateway_protocol import EndRequest
+from cio_replicate.jobs.leases import LEASE
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.jobs.ports import About
+from cio_replicate.pipeline.progress import Line, Progress, TableProgress
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
 from tests.control.stage import ended, run_of
 from tests.gateway.in_process import Machine, another_machine, machine_of
 

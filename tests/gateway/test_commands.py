@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from cio_replicate.base.clock import SystemClock
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.app import app
 from cio_replicate.gateway import health
 from cio_replicate.gateway.health import AWAY, FRESH, Health, trouble_of

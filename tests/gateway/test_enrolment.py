@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.base.errors import GatewayRefusedError, NotAllowedError, SettingsError, StateFolderError
-from cio_replicate.control import enrolment_codes, gateways
-from cio_replicate.control.actor import LOCAL, Actor, Role
-from cio_replicate.control.audit import entries
-from cio_replicate.control.records import gateway_codes, gateway_nonces
-from cio_replicate.execution.gateway_wire import STANDING, Standing, StandingRequest
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.console import enrolment_codes, gateways
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.audit_log import entries
+from cio_replicate.database.tables import gateway_codes, gateway_nonces
 from cio_replicate.gateway.key import KEY_FILE, new_key, read_key
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.jobs.gateway_protocol import STANDING, Standing, StandingRequest
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import Machine
 

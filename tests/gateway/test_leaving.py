@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.quoting import LEFT_OUT, quoted, without_quotes
-from cio_replicate.execution.board import End
-from cio_replicate.execution.inquiry import Found, FoundTable
-from cio_replicate.gateway.leaving import end_to_tell, found_to_tell
-from cio_replicate.replication.proof import Proof, Verdict
-from cio_replicate.replication.report import Report, TableReport
+from cio_replicate.gateway.policy import end_to_tell, found_to_tell
+from cio_replicate.jobs.board import End
+from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.pipeline.replication_report import Report, TableReport
+from cio_replicate.pipeline.report import Proof, Verdict
 
 SOURCES = Path(__file__).parents[2] / "src" / "cio_replicate"
 #: Where errors are made that may reach a run's report; the settings' own are about what a user wrote.

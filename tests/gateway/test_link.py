@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.errors import BoardAwayError, SettingsError
-from cio_replicate.execution import gateway_wire as wire
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.config.console import console_url
 from cio_replicate.gateway.identity import GatewayFolder, Identity, require_same_console
 from cio_replicate.gateway.key import new_key
 from cio_replicate.gateway.link import Link
-from cio_replicate.settings.console import console_url
+from cio_replicate.jobs import gateway_protocol as wire
 from tests.gateway.certificates import Authority
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.control import gateways
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.console import gateways
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.source.catalog import TABLES
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.gateway.machines import GatewayProcess, until
 from tests.gateway.served import ServedConsole, served_console
 from tests.gateway.values import found_in, values_of

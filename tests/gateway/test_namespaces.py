@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cio_replicate.control import gateways, inquiries
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.execution.inquiry import About
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings
-from cio_replicate.simulator import Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.console import gateways, inquiries
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs.ports import About
+from cio_replicate.source.catalog import TABLES
+from customerio_simulator import Faults, Simulator, WorkspaceSpec
 from tests.destinations.copying import Copying
 from tests.destinations.kinds import KINDS
 from tests.gateway.machines import GatewayProcess, until

@@ -14,11 +14,11 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
-from cio_replicate.control import gateways
-from cio_replicate.control.actor import LOCAL
-from cio_replicate.control.gateway_requests import AHEAD, Signed
-from cio_replicate.execution import gateway_wire as wire
-from cio_replicate.execution.job import PROTOCOL
+from cio_replicate.console import gateways
+from cio_replicate.console.api.gateway_api import AHEAD, Signed
+from cio_replicate.database.actor import LOCAL
+from cio_replicate.jobs import gateway_protocol as wire
+from cio_replicate.jobs.job import PROTOCOL
 from tests.gateway.in_process import HOST, Machine, another_machine, machine_of
 from tests.manual_clock import ManualClock
 

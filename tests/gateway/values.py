@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cio_replicate.simulator import Simulator
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.source.catalog import TABLES
+from customerio_simulator import Simulator
 
 SHORTEST = 6
 OWN_WORDS = {

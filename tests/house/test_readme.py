@@ -12,9 +12,9 @@ import typer
 
 from cio_replicate.cli import failure
 from cio_replicate.cli.app import app
-from cio_replicate.replication.report import EXIT_CODES, Report, TableReport
-from cio_replicate.tables.catalogue import TABLES
-from cio_replicate.tables.declare import Table
+from cio_replicate.pipeline.replication_report import EXIT_CODES, Report, TableReport
+from cio_replicate.schema.table import Table
+from cio_replicate.source.catalog import TABLES
 
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```\s*$", re.MULTILINE | re.DOTALL)

@@ -36,8 +36,8 @@ MIGRATE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import cio_replicate
-from cio_replicate.control.database import Database
-from cio_replicate.control.records import metadata
+from cio_replicate.database.connection import Database
+from cio_replicate.database.tables import metadata
 from sqlalchemy import inspect
 database = Database(f"sqlite:///{sys.argv[1]}/console.db")
 database.migrate()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Part, Read
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.pipeline.read import Part, Read
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Column, ColumnType
 
 BEGAN = 1_760_000_000
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
-from cio_replicate.landing.folder import StateFolder, default_root, task_folder
+from cio_replicate.pipeline.staging import StateFolder, default_root, task_folder
 from tests.landing.reads import BEGAN, read_of, rows
 
 HOLD = (
     "import sys, pathlib\n"
-    "from cio_replicate.landing.folder import StateFolder\n"
+    "from cio_replicate.pipeline.staging import StateFolder\n"
     "with StateFolder(pathlib.Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.read()\n"

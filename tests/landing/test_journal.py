@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.api.paging import Place
 from cio_replicate.base.errors import LandingError, StateFolderError
-from cio_replicate.landing.journal import VERSION, Journal
-from cio_replicate.landing.position import Position, from_text, to_text
-from cio_replicate.landing.read import Tally
-from cio_replicate.tables.declare import ColumnType
+from cio_replicate.pipeline.journal import VERSION, Journal
+from cio_replicate.pipeline.read import Tally
+from cio_replicate.schema.position import Position, from_text, to_text
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.source.pages import Place
 from tests.landing.reads import BEGAN, column, read_of
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +85,8 @@ def test_a_killed_process_leaves_whole_landings(file: Path) -> None:
     """What a process had been told is landed is there after a SIGKILL, and what it was at is there whole or not."""
     script = (
         "import sys, pathlib\n"
-        "from cio_replicate.api.paging import Place\n"
-        "from cio_replicate.landing.journal import Journal\n"
+        "from cio_replicate.source.pages import Place\n"
+        "from cio_replicate.pipeline.journal import Journal\n"
         "from tests.landing.reads import read_of\n"
         "journal, read = Journal(pathlib.Path(sys.argv[1])), read_of()\n"
         "journal.begin(read)\n"

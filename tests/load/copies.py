@@ -11,10 +11,10 @@ import duckdb
 import pytest
 from _pytest.mark import ParameterSet
 
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.load.remote import RemoteDestination
-from cio_replicate.load.store import Store
+from cio_replicate.sinks.backend import Store
+from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Batch, Changes, Destination
 from tests.destinations.kinds import ALWAYS
 from tests.destinations.kinds import KINDS as REAL
 from tests.load.copying import alone, by_key, query, write

@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.load.store import Store
+from cio_replicate.sinks.backend import Store
+from cio_replicate.sinks.port import Batch, Changes, Destination
 from tests.load.pages import AT
 
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from cio_replicate.load.store import Condition, Edit, Shape, Store
-from cio_replicate.tables.declare import ColumnType
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.backend import Condition, Edit, Shape, Store
 
 
 class Killed(BaseException):

@@ -13,18 +13,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.load.delta import DeltaStore
-from cio_replicate.load.file_store import file_store
-from cio_replicate.load.files import open_files
-from cio_replicate.load.iceberg import IcebergStore
-from cio_replicate.load.iceberg_folder import FolderTables
-from cio_replicate.load.parquet import ParquetStore
-from cio_replicate.load.store import Edit, Shape, Store
-from cio_replicate.settings.destinations import Address, Kind
-from cio_replicate.settings.kinds import KINDS
-from cio_replicate.tables.arrow import arrow_type, schema_for
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address, Kind
+from cio_replicate.schema.arrow import arrow_type, schema_for
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Edit, Shape, Store
+from cio_replicate.sinks.kinds import KINDS
+from cio_replicate.sinks.lake.delta import DeltaStore
+from cio_replicate.sinks.lake.file_store import file_store
+from cio_replicate.sinks.lake.iceberg import IcebergStore
+from cio_replicate.sinks.lake.iceberg_folder import FolderTables
+from cio_replicate.sinks.lake.object_files import open_files
+from cio_replicate.sinks.lake.parquet import ParquetStore
 from tests.load import s3
 
 DATASET = "customerio"

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from cio_replicate.load.destination import Changes
-from cio_replicate.load.expected import Keys
-from cio_replicate.settings.modes import Deletes, Mode, Treatment
+from cio_replicate.config.table_options import Deletes, Mode, Treatment
+from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.port import Changes
 
 TREATMENTS = {
     "full": Treatment(Mode.FULL),

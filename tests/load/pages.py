@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_replicate.extract.rows import RowEncoder
-from cio_replicate.landing.position import Position
-from cio_replicate.load.destination import Batch, Close
-from cio_replicate.tables.catalogue import table
-from cio_replicate.tables.declare import Table
-from cio_replicate.tables.fields import Fields
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.port import Batch, Close
+from cio_replicate.source.catalog import table
+from cio_replicate.source.decode import RowEncoder
 
 AT = 1_760_000_000
 

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.load.store import Edit, Shape
-from cio_replicate.load.warehouse import WarehouseStore
-from cio_replicate.load.warehouses import package_store, warehouse_store
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.kinds import schemes
-from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.kinds import schemes
+from cio_replicate.sinks.sql.warehouse import WarehouseStore
+from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 
 AT = datetime(2026, 1, 31, 12, 30, 15, 123456, UTC)

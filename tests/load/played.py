@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.tables.catalogue import table
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.source.catalog import table
 from tests.load.copies import Copy
 from tests.load.mode_model import Content, Model, Note, Refused, Row, Step
 from tests.load.pages import AT, Pages, close

@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.load.open import store_at
-from cio_replicate.load.remote import RemoteDestination
-from cio_replicate.load.store import Edit, Shape, Store
-from cio_replicate.settings.address import destination
-from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import Column
+from cio_replicate.config.addresses import destination
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import Column
+from cio_replicate.sinks.backend import Edit, Shape, Store
+from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.sinks.registry import store_at
 from tests.destinations.kinds import KINDS
 from tests.load.copying import alone, by_key, write
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.kinds import schemes
+from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.sinks.kinds import schemes
 
 USER, PASSWORD = "loader", "p@ss:w/rd%+"
 _NUMBERS = count(1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.load.destination import Changes, Identity
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.port import Changes, Identity
+from cio_replicate.source.catalog import TABLES, table
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close, position
 

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.load.destination import Changes
-from cio_replicate.load.duckdb import DuckDBDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Changes
 from tests.load.copying import query, write
 from tests.load.pages import AT, Pages, close
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.load.destination import About, Batch, Changes, Destination
-from cio_replicate.load.expected import Keys
-from cio_replicate.load.shapes import record_shape
-from cio_replicate.settings.columns import column_rules
-from cio_replicate.settings.modes import Deletes, Mode, Treatment
-from cio_replicate.tables.catalogue import table
-from cio_replicate.tables.choose import chosen
-from cio_replicate.tables.system import ERASURES
+from cio_replicate.config.column_rules import column_rules
+from cio_replicate.config.table_options import Deletes, Mode, Treatment
+from cio_replicate.schema.system_tables import ERASURES
+from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.merge.shapes import record_shape
+from cio_replicate.sinks.port import About, Batch, Changes, Destination
+from cio_replicate.source.catalog import table
+from cio_replicate.source.catalog.selection import chosen
 from tests.load.copies import COPIES, STORES, Copy, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.pages import AT, Pages, close

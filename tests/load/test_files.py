@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.load.files import LocalFiles
-from cio_replicate.load.iceberg import IcebergStore
-from cio_replicate.load.iceberg_catalog import CatalogTables
-from cio_replicate.load.iceberg_folder import FolderTables
-from cio_replicate.load.store import Condition, Edit, Is, Shape
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Condition, Edit, Is, Shape
+from cio_replicate.sinks.lake.iceberg import IcebergStore
+from cio_replicate.sinks.lake.iceberg_catalog import CatalogTables
+from cio_replicate.sinks.lake.iceberg_folder import FolderTables
+from cio_replicate.sinks.lake.object_files import LocalFiles
 from tests.load import s3
 from tests.load.lakes import NOTHING, SHAPE, Lake, edit, folder, moment, rows, thing
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from cio_replicate.load.store import Shape
+from cio_replicate.sinks.backend import Shape
 from tests.load.lakes import SHAPE, Lake, edit, folder, moment, rows, thing
 
 MONTHLY = Shape("things", SHAPE.columns, "key", "at")
@@ -26,7 +26,7 @@ GONE = [str(row["key"]) for row in BEFORE[1::3]]
 WRITER = """
 import os, signal, sys
 import pyarrow as pa
-from cio_replicate.load.store import Edit
+from cio_replicate.sinks.backend import Edit
 from tests.load.lakes import Lake, edit
 from tests.load.test_files_kill import AFTER, GONE, MONTHLY
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.load.destination import Changes
+from cio_replicate.sinks.port import Changes
 from tests.load.copies import COPIES, Copy, tried
 from tests.load.pages import Pages
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.tables.catalogue import table
+from cio_replicate.source.catalog import table
 from tests.load.copies import DuckDBCopy
 
 TABLE = table("campaigns")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from cio_replicate.load.destination import Destination
+from cio_replicate.sinks.port import Destination
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.load.destination import Changes
+from cio_replicate.sinks.port import Changes
 from tests.load.copies import COPIES, tried
 from tests.load.pages import AT, Pages, close
 

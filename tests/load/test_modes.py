@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.load.destination import Changes, Destination
-from cio_replicate.load.merge import COMPARED_AT_ONCE
-from cio_replicate.load.store import Condition, Shape, Store
+from cio_replicate.sinks.backend import Condition, Shape, Store
+from cio_replicate.sinks.merge.merge import COMPARED_AT_ONCE
+from cio_replicate.sinks.port import Changes, Destination
 from tests.load.copies import COPIES, Copy, TwinCopy, tried
 from tests.load.copying import alone
 from tests.load.mode_model import TREATMENTS, Page, Step, Value

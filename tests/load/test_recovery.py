@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.load.store import Store
-from cio_replicate.settings.modes import Treatment
+from cio_replicate.config.table_options import Treatment
+from cio_replicate.sinks.backend import Store
+from cio_replicate.sinks.port import Batch, Changes, Destination
 from tests.load.copies import COPIES, STORES, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.mode_model import TREATMENTS, Page, Step

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.files import LocalFiles, NewFile
-from cio_replicate.load.parquet import ParquetStore
-from cio_replicate.load.remote import RemoteDestination
-from cio_replicate.load.store import Store
+from cio_replicate.sinks.backend import Store
+from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.lake.object_files import LocalFiles, NewFile
+from cio_replicate.sinks.lake.parquet import ParquetStore
+from cio_replicate.sinks.port import Destination
 from tests.load.copying import alone
 from tests.load.fragile import Killed
 from tests.load.mode_model import TREATMENTS, Page, Step

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.load.store import Condition, Edit, Is, Store
-from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import ColumnType
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.backend import Condition, Edit, Is, Store
 from tests.load import servers
 from tests.load.places import AT, COLUMNS, Place, edit, missing_ducklake, row, rows_of, shape
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError
-from cio_replicate.base.secret import Secret
-from cio_replicate.load.dlt_context import alone
-from cio_replicate.load.packages import PackagePlace
-from cio_replicate.load.warehouse import WarehouseStore
-from cio_replicate.load.warehouses import warehouse_store
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.kinds import schemes
+from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.sinks.kinds import schemes
+from cio_replicate.sinks.sql.warehouse import WarehouseStore
+from cio_replicate.sinks.warehouse.dlt_backend import PackagePlace
+from cio_replicate.sinks.warehouse.dlt_context import alone
+from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
 KEY_FILE = (
     '{"type": "service_account", "project_id": "other", "client_email": "a@b.c", "token_uri": "https://t",'
@@ -247,9 +247,9 @@ def test_importing_costs_nothing() -> None:
     program = """
 import sys
 from pathlib import Path
-from cio_replicate.load.warehouses import warehouse_store
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.kinds import schemes
+from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.sinks.kinds import schemes
 for kind in ("postgresql", "mysql", "snowflake", "sqlite"):
     warehouse_store(Address(kind=schemes()[kind], path="x", host="h", user="u"), "d", Path("f"))
 print([name for name in ("dlt", "pymysql", "adbc_driver_manager", "sqlalchemy") if name in sys.modules])

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
-from cio_replicate.base.secret import Secret
-from cio_replicate.load.sqlite import SqlitePlace
-from cio_replicate.load.warehouse import WarehouseStore
-from cio_replicate.load.warehouses import package_store, warehouse_store
-from cio_replicate.settings.destinations import Address
-from cio_replicate.tables.declare import ColumnType
+from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.sql.sqlite import SqlitePlace
+from cio_replicate.sinks.sql.warehouse import WarehouseStore
+from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 from tests.load.places import Place, address, edit, row, shape
 

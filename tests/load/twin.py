@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.load.sql import KINDS, TYPES, quoted
-from cio_replicate.load.store import Condition, Edit, Is, Shape
-from cio_replicate.tables.arrow import schema_for
-from cio_replicate.tables.declare import ColumnType
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.backend import Condition, Edit, Is, Shape
+from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
 
 TESTS = {Is.AT_LEAST: "{0} >= ?", Is.AT_MOST: "{0} <= ?", Is.NULL: "{0} IS NULL", Is.TRUE: "{0}"}
 

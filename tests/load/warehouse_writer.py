@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.load.store import Edit
-from cio_replicate.load.warehouses import package_store, warehouse_store
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.kinds import schemes
+from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.sinks.backend import Edit
+from cio_replicate.sinks.kinds import schemes
+from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 from tests.load.places import edit, row, shape
 

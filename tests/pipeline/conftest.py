@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 
 
 @pytest.fixture

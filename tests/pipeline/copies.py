@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from cio_replicate.simulator import Simulator
-from cio_replicate.tables.catalogue import table as declared
-from cio_replicate.tables.declare import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.source.catalog import table as declared
+from customerio_simulator import Simulator
 from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 MASKED = {"reporting_webhooks"}

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.base.secret import Secret
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Batch, Changes
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.run import Run
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Batch, Changes
+from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.client import Client
+from cio_replicate.source.rate_limiter import Budget
 
 POINTS = ("event", "page on disk", "before commit", "after commit")
 START = 1_577_836_800

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client, Limits
-from cio_replicate.api.retry import RetryPolicy
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.base.events import Event
-from cio_replicate.base.secret import Secret
-from cio_replicate.extract.parts import USUAL
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.report import Report
-from cio_replicate.replication.run import Run
-from cio_replicate.settings.again import Rules
-from cio_replicate.simulator import Simulator
-from cio_replicate.tables.catalogue import TABLES
-from cio_replicate.tables.declare import Table
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import Secret
+from cio_replicate.config.again import Rules
+from cio_replicate.pipeline.base_events import Event
+from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Destination
+from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.client import Client, Limits
+from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.retry import RetryPolicy
+from cio_replicate.source.strategies.base import USUAL
+from customerio_simulator import Simulator
 
 ALL = tuple(table.name for table in TABLES)
 SETTLING = ("messages", "activities")  # of which a later run reads what is recent, unless it is to read all again

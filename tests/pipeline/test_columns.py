@@ -10,14 +10,14 @@ import duckdb
 import pytest
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.open import destination_at
-from cio_replicate.replication.report import Status
-from cio_replicate.settings.address import destination as address
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.settings.naming import naming
-from cio_replicate.settings.schema_changes import SchemaChanges
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
+from cio_replicate.config.addresses import destination as address
+from cio_replicate.config.naming import naming
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.registry import destination_at
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.extract.landings import wanted
 from tests.pipeline.syncs import sync
 

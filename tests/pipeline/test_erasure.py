@@ -13,24 +13,24 @@ import duckdb
 import msgspec
 import pytest
 
-from cio_replicate.api.budget import Budget
-from cio_replicate.api.client import Client
-from cio_replicate.base.secret import Secret
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.load.open import destination_at
-from cio_replicate.load.remote import RemoteDestination
-from cio_replicate.load.several import SeveralDestinations
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.replication.run import Run
-from cio_replicate.settings.address import destination as address
-from cio_replicate.settings.modes import USUAL, Deletes, Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Table
+from cio_replicate.base.text import Secret
+from cio_replicate.config.addresses import destination as address
+from cio_replicate.config.table_options import USUAL, Deletes, Mode, Treatment
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.fan_out import SeveralDestinations
+from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.registry import destination_at
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.client import Client
+from cio_replicate.source.rate_limiter import Budget
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline.syncs import IMPATIENT, QUICK, ShiftedClock
 

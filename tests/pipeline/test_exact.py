@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from cio_replicate.base.events import Event, Noted
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
+from cio_replicate.pipeline.base_events import Event, Noted
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.source.catalog import TABLES, table
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 

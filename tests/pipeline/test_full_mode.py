@@ -12,14 +12,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.load.destination import Batch, Changes
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
+from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.port import Batch, Changes
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, sync
 

@@ -14,19 +14,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.base.clock import SystemClock
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.reload import reload
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Table
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.replay import reload
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences
 

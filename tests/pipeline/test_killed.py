@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.extract.due import DAY, LOOKBACK
-from cio_replicate.replication.report import Status
-from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, SETTLING, sync
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.simulator.spec import DAY, NOW
+from customerio_simulator import Simulator, WorkspaceSpec
+from customerio_simulator.spec import DAY, NOW
 from tests.pipeline.copies import differences
 
 MEASURE = (

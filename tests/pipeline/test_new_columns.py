@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cio_replicate.replication.report import Status
-from cio_replicate.settings.schema_changes import SchemaChanges
-from cio_replicate.tables.catalogue import table
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.source.catalog import table
 from tests.adversary.standin import StandIn
 from tests.adversary.syncing import of, sync
 

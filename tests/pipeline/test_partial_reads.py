@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 import pytest
 
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import PeopleMode, Rules
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.declare import Table
+from cio_replicate.config.again import PeopleMode, Rules
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.schema.table import Table
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.syncs import sync
 
 DAY = 86_400

@@ -13,15 +13,15 @@ import duckdb
 import msgspec
 import pytest
 
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.prove import Prover
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.settings.modes import Deletes, Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES, table
+from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.config.table_options import Deletes, Mode, Treatment
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.verification import Prover
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, sync
 

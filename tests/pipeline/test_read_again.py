@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cio_replicate.base.events import Event, Noted
-from cio_replicate.extract.due import DAY, LOOKBACK
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import table
+from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.pipeline.base_events import Event, Noted
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.source.catalog import table
+from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.extract.due import DAY, LOOKBACK
-from cio_replicate.replication.report import Report
-from cio_replicate.settings.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import table
+from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.source.catalog import table
+from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import sync
 

@@ -12,21 +12,21 @@ import duckdb
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.load.destination import Batch, Changes, Destination
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.load.nowhere import Nowhere
-from cio_replicate.load.remote import RemoteDestination
-from cio_replicate.load.several import SeveralDestinations, members_of, missing_in
-from cio_replicate.load.store import Edit
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.settings.columns import column_rules
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import table
-from cio_replicate.tables.choose import chosen
+from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.config.column_rules import column_rules
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.sinks.backend import Edit
+from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.fan_out import SeveralDestinations, members_of, missing_in
+from cio_replicate.sinks.nowhere import Nowhere
+from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.source.catalog import table
+from cio_replicate.source.catalog.selection import chosen
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences, truth

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Tally
-from cio_replicate.replication.gap import DAY, gap
+from cio_replicate.pipeline.read import Tally
+from cio_replicate.schema.position import Position
+from cio_replicate.source.strategies.log import DAY, gap
 
 BEGAN = 1_760_000_000
 SURE = BEGAN - 30 * DAY

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.landing.read import LandedPage
-from cio_replicate.load.duckdb import BATCH_ROWS
-from cio_replicate.replication.loader import LONGEST_WAIT, batch_of, is_due
+from cio_replicate.pipeline.batches import LONGEST_WAIT, batch_of, is_due
+from cio_replicate.pipeline.read import LandedPage
+from cio_replicate.sinks.duckdb.duckdb_backend import BATCH_ROWS
 
 PAGES = st.lists(st.tuples(st.integers(0, 120), st.booleans()), max_size=12).map(
     lambda made: [LandedPage(number, f"{number}.parquet", rows, done) for number, (rows, done) in enumerate(made)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.load.expected import Keys
-from cio_replicate.replication.proof import Count, Evidence, Proof, Verdict, judge
+from cio_replicate.pipeline.report import Count, Evidence, Proof, Verdict, judge
+from cio_replicate.sinks.expected import Keys
 
 TEN = Keys(10, 77)
 LIST, SPACES = "the length of the list", "the list of workspaces"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.api.paging import Place
-from cio_replicate.landing.position import Position
-from cio_replicate.landing.read import Part, Read
-from cio_replicate.load.destination import Identity
-from cio_replicate.replication.recover import (
+from cio_replicate.pipeline.read import Part, Read
+from cio_replicate.pipeline.recover import (
     FINISHED_IS_FRESH,
     RESUME_WITHIN,
     SAME_RUN_WITHIN,
@@ -17,6 +14,9 @@ from cio_replicate.replication.recover import (
     starting_positions,
     still_done,
 )
+from cio_replicate.schema.position import Position
+from cio_replicate.sinks.port import Identity
+from cio_replicate.source.pages import Place
 
 BEGAN = 1_760_000_000
 START = BEGAN - 1_000_000

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.settings import connection
-from cio_replicate.settings.address import destination
+from cio_replicate.config import connection_options as connection
+from cio_replicate.config.addresses import destination
 from tests.settings.refused import refusal
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.settings.columns import Action, ColumnRules, Spot, column_rules
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.base.text import Secret
+from cio_replicate.config.column_rules import Action, ColumnRules, Spot, column_rules
+from cio_replicate.source.catalog import TABLES
 from tests.settings.refused import refusal
 
 COLUMNS = {table.name: [column.name for column in table.columns] for table in TABLES}

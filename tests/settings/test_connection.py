@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.settings import connection
+from cio_replicate.config import connection_options as connection
 from tests.settings.refused import refusal
 
 NOW = datetime(2026, 10, 15, 12, tzinfo=UTC).timestamp()

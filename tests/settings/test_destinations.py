@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.settings.address import destination, duckdb_file
-from cio_replicate.settings.describe_destinations import facts_of, main, page, section
-from cio_replicate.settings.destinations import S3_OPTIONS, Engine, Kind, Place
-from cio_replicate.settings.kinds import KINDS, schemes
+from cio_replicate.cli.describe_destinations import facts_of, main, page, section
+from cio_replicate.config.addresses import destination, duckdb_file
+from cio_replicate.config.destination_kind import S3_OPTIONS, Engine, Kind, Place
+from cio_replicate.sinks.kinds import KINDS, schemes
 from tests.settings.refused import refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "destinations.md"

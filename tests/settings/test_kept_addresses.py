@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.settings.address import described, destination, is_relative, made_absolute
-from cio_replicate.settings.destinations import Kind
-from cio_replicate.settings.documents import ChannelSettings, ConnectionSettings, TaskSettings
-from cio_replicate.settings.kinds import KINDS
-from cio_replicate.settings.stored import stored_names
+from cio_replicate.config.addresses import described, destination, is_relative, made_absolute
+from cio_replicate.config.destination_kind import Kind
+from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
+from cio_replicate.config.stored import stored_names
+from cio_replicate.sinks.kinds import KINDS
 from tests.settings.refused import refusal
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.settings.modes import USUAL, Deletes, Mode, Treatment, treatments
+from cio_replicate.config.table_options import USUAL, Deletes, Mode, Treatment, treatments
 from tests.settings.refused import refusal
 
 NAMES = ("customers", "segments", "activities")

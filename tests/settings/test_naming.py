@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.settings.naming import Case, Naming, naming
-from cio_replicate.settings.schema_changes import SchemaChanges, schema_changes
+from cio_replicate.config.naming import Case, Naming, naming
+from cio_replicate.config.schema_changes import SchemaChanges, schema_changes
 from tests.settings.refused import refusal
 
 TABLES = ("customers", "messages")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.settings import connection
-from cio_replicate.tables.catalogue import names
+from cio_replicate.config import connection_options as connection
+from cio_replicate.source.catalog import names
 from tests.settings.refused import refusal
 
 ALL = names()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 
 TOKEN = "key-of-the-test"
 Simulate = Callable[..., tuple[Simulator, httpx2.Client]]

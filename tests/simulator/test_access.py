@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator
-from cio_replicate.simulator.gate import SlidingWindow
-from cio_replicate.simulator.server import SimulatorBugError
+from customerio_simulator import Simulator
+from customerio_simulator.gate import SlidingWindow
+from customerio_simulator.server import SimulatorBugError
 from tests.simulator.conftest import TOKEN, Simulate, client_of
 
 UNAUTHORIZED = {"errors": [{"detail": "unauthorized", "status": "401"}]}

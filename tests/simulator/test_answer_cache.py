@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.simulator.answer_cache import AnswerCache
+from customerio_simulator.answer_cache import AnswerCache
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import EVERYBODY
 

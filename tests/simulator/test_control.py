@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.simulator.conftest import Simulate
 
 SERVE = """
-from cio_replicate.simulator import WorkspaceSpec, serve
+from customerio_simulator import WorkspaceSpec, serve
 serve(WorkspaceSpec(messages=50), token="abc", on_listening=lambda url: print(url, flush=True))
 """
 

@@ -7,9 +7,9 @@ import json
 import httpx2
 import pytest
 
-from cio_replicate.simulator import WorkspaceSpec
-from cio_replicate.simulator.evolution import evolve
-from cio_replicate.simulator.workspace import UnknownRecordError, Workspace
+from customerio_simulator import WorkspaceSpec
+from customerio_simulator.evolution import evolve
+from customerio_simulator.workspace import UnknownRecordError, Workspace
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import read_table
 

@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Fault, Faults, Simulator, WorkspaceSpec
-from cio_replicate.simulator.faults import KINDS, Asked
+from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from customerio_simulator.faults import KINDS, Asked
 from tests.simulator.conftest import TOKEN, Simulate, client_of
 from tests.simulator.walking import EVERYBODY, flat, read_table, walk
 

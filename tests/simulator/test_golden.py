@@ -7,8 +7,8 @@ import hashlib
 import httpx2
 import pytest
 
-from cio_replicate.simulator import WorkspaceSpec
-from cio_replicate.simulator.workspace import Workspace
+from customerio_simulator import WorkspaceSpec
+from customerio_simulator.workspace import Workspace
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import EVERYBODY
 

@@ -7,7 +7,7 @@ import json
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import flat, parts, read_table, records, walk
 

@@ -7,8 +7,8 @@ import json
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.simulator.windows import delivery_window, six_months_before
+from customerio_simulator import Simulator, WorkspaceSpec
+from customerio_simulator.windows import delivery_window, six_months_before
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import flat, walk
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from cio_replicate.simulator import Simulator
+from customerio_simulator import Simulator
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import EVERYBODY
 

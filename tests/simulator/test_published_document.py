@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.simulator.endpoints import ENDPOINTS
-from cio_replicate.simulator.inventory import TABLES
-from cio_replicate.simulator.openapi import document, modern
-from cio_replicate.simulator.schemas import record_schema
+from customerio_simulator import Simulator, WorkspaceSpec
+from customerio_simulator.endpoints import ENDPOINTS
+from customerio_simulator.inventory import TABLES
+from customerio_simulator.openapi import document, modern
+from customerio_simulator.schemas import record_schema
 from tests.simulator.conftest import TOKEN
 
 published = schemathesis.openapi.from_dict(document())

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.simulator import WorkspaceSpec
-from cio_replicate.simulator.evolution import evolve
-from cio_replicate.simulator.inventory import TABLES
-from cio_replicate.simulator.ledger import Entry, Ledger, Range
-from cio_replicate.simulator.randomness import draw, draws
-from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
-from cio_replicate.simulator.workspace import Workspace
+from customerio_simulator import WorkspaceSpec
+from customerio_simulator.evolution import evolve
+from customerio_simulator.inventory import TABLES
+from customerio_simulator.ledger import Entry, Ledger, Range
+from customerio_simulator.randomness import draw, draws
+from customerio_simulator.schemas import extra_fields_seen, record_schema
+from customerio_simulator.workspace import Workspace
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import read_table
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.simulator.schemas import extra_fields_seen, record_schema
-from cio_replicate.tables.catalogue import TABLES, names, table
-from cio_replicate.tables.declare import Column, ColumnType, Paging, Reading, Table
-from cio_replicate.tables.system import SYSTEM_COLUMNS
+from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
+from cio_replicate.schema.table import Column, ColumnType, Paging, Reading, Table
+from cio_replicate.source.catalog import TABLES, names, table
+from customerio_simulator.schemas import extra_fields_seen, record_schema
 
 # integers that are moments, though their schema does not say so
 MOMENTS = {"metrics", "scheduled_start", "scheduled_stop"}

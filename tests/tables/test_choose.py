@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.base.secret import Secret
-from cio_replicate.settings.columns import column_rules
-from cio_replicate.settings.naming import AS_IS, Naming, naming
-from cio_replicate.settings.schema_changes import SchemaChanges
-from cio_replicate.tables.catalogue import TABLES, table
-from cio_replicate.tables.choose import chosen, kept_besides, named, require_erasable, require_readable_changes
-from cio_replicate.tables.declare import Column, ColumnType, Table
-from cio_replicate.tables.fields import Fields
+from cio_replicate.base.text import Secret
+from cio_replicate.config.column_rules import column_rules
+from cio_replicate.config.naming import AS_IS, Naming, naming
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.table import Column, ColumnType, Table
+from cio_replicate.source.catalog import TABLES, table
+from cio_replicate.source.catalog.selection import (
+    chosen,
+    kept_besides,
+    named,
+    require_erasable,
+    require_readable_changes,
+)
 from tests.settings.refused import refusal
 
 COLUMNS = {one.name: [column.name for column in one.columns] for one in TABLES}

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from cio_replicate.tables import shapes
-from cio_replicate.tables.declare import Shape, Slice
+from cio_replicate.schema.table import Shape, Slice
+from cio_replicate.source.catalog import shared_columns as shapes
 
 ALL = Slice()
 BOUNCES = Slice("bounces", path={"suppression_type": "bounces"})

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.control import inquiries
-from cio_replicate.control.actor import Role
-from cio_replicate.execution.inquiry import Found, FoundTable
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.console import inquiries
+from cio_replicate.database.actor import Role
+from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.source.catalog import TABLES
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.web.visiting import Console
 
 TOKEN = "marked-7f3a9c51-token"

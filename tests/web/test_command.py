@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cio_replicate.base.clock import SystemClock
-from cio_replicate.control.actor import LOCAL, Role
-from cio_replicate.control.people import People
-from cio_replicate.control.store import opened
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.console.installation import opened
+from cio_replicate.console.users import People
+from cio_replicate.database.actor import LOCAL, Role
 from tests.gateway.certificates import Authority
 
 COMMAND = [str(Path(sys.executable).parent / "cio-replicate"), "console"]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.control import gateways, inquiries
-from cio_replicate.control.actor import LOCAL, Role
-from cio_replicate.execution.board import End
-from cio_replicate.execution.inquiry import Found, FoundTable
-from cio_replicate.execution.progress import Line, Progress, TableProgress
-from cio_replicate.replication.proof import Proof, Verdict
-from cio_replicate.replication.report import Report, Status, TableReport
-from cio_replicate.settings.documents import ScheduleSettings
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from cio_replicate.config.documents import ScheduleSettings
+from cio_replicate.console import gateways, inquiries
+from cio_replicate.database.actor import LOCAL, Role
+from cio_replicate.jobs.board import End
+from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.pipeline.progress import Line, Progress, TableProgress
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Proof, Verdict
+from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of
 

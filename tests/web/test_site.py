@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.web import words
-from cio_replicate.web.serving import listening
-from cio_replicate.web.site import host_of, site
-from cio_replicate.web.throttle import MOST_KEPT, Throttle
+from cio_replicate.console.web import words
+from cio_replicate.console.web.application import listening
+from cio_replicate.console.web.http_security import host_of, site
+from cio_replicate.console.web.throttle import MOST_KEPT, Throttle
 from tests.manual_clock import ManualClock
 
 

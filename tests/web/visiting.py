@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 from litestar.testing import TestClient
 
-from cio_replicate.control.actor import LOCAL, Role
-from cio_replicate.web.app import application
-from cio_replicate.web.oidc import Oidc
-from cio_replicate.web.services import Services, services_over
-from cio_replicate.web.site import site
+from cio_replicate.console.oidc import Oidc
+from cio_replicate.console.web.app import application
+from cio_replicate.console.web.http_security import site
+from cio_replicate.console.web.services import Services, services_over
+from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import Stage, stage
 
 ORIGIN = "http://127.0.0.1:8765"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from cio_replicate.simulator import Simulator, WorkspaceSpec
+from customerio_simulator import Simulator, WorkspaceSpec
 
 TOKEN = "marked-7f3a9c51-token"
 NAME, PASSWORD = "ann@example.com", "four odd words here"

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.base.secret import Secret
+from cio_replicate.base.text import Secret
 from cio_replicate.cli.terminal import messages, say
 
 

@@ -10,10 +10,10 @@ from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.listing import as_json, grid_of
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
-from cio_replicate.control.kept import KeptChannel
-from cio_replicate.control.notifier import scrubbed, send_by_apprise
-from cio_replicate.control.store import opened
-from cio_replicate.settings.documents import ChannelSettings, plain
+from cio_replicate.config.documents import ChannelSettings, plain
+from cio_replicate.console.installation import opened
+from cio_replicate.console.notifier import scrubbed, send_by_apprise
+from cio_replicate.database.rows import KeptChannel
 
 TITLE = "cio-replicate can reach this channel"
 BODY = "This was sent to try it out: notifications of tasks will come here."

@@ -11,21 +11,21 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.api.region import HOSTS
-from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.app.check import Finding, check
+from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.base.errors import LoadError, SettingsError
+from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.execution.assemble import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
-from cio_replicate.load.open import destination_at
-from cio_replicate.replication.check import Finding, check
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.connection import Connection
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.groups import MaybeCopy, Source
-from cio_replicate.tables.declare import Table
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.options import MaybeCopy, Source
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.registry import destination_at
+from cio_replicate.source.region import HOSTS
 
 
 class Checked(msgspec.Struct, kw_only=True):

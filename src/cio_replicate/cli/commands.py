@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from cio_replicate import __version__
+from cio_replicate.base.version import __version__
 from cio_replicate.cli.options import AsJson, Output
 from cio_replicate.cli.taking import taking
-from cio_replicate.settings.groups import (
+from cio_replicate.config.options import (
     Again,
     Copy,
     Filling,
@@ -26,7 +26,7 @@ from cio_replicate.settings.groups import (
     Source,
     Wanted,
 )
-from cio_replicate.settings.setting import AGAIN
+from cio_replicate.config.setting import AGAIN
 
 app = typer.Typer(
     name="cio-replicate",

@@ -10,7 +10,7 @@ import typer
 from cio_replicate.cli.commands import app, examples
 from cio_replicate.cli.stored import Shown
 from cio_replicate.cli.taking import Edits, taking
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.config.documents import ConnectionSettings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, by its name.")]
 TokenGiven = Annotated[

@@ -11,7 +11,7 @@ from cio_replicate.cli.commands import app, examples
 from cio_replicate.cli.commands_connections import Yes
 from cio_replicate.cli.stored import At, Shown
 from cio_replicate.cli.taking import taking
-from cio_replicate.settings.documents import EVENTS, ChannelUrl, Events
+from cio_replicate.config.documents import EVENTS, ChannelUrl, Events
 
 ChannelName = Annotated[str, typer.Argument(metavar="NAME", help="The channel, by its name.")]
 MaybeUrl = Annotated[str | None, get_args(ChannelUrl)[1]]

@@ -9,7 +9,7 @@ import typer
 from cio_replicate.cli.commands import app, examples
 from cio_replicate.cli.options import AsJson, Output
 from cio_replicate.cli.taking import taking
-from cio_replicate.settings.groups import (
+from cio_replicate.config.options import (
     Access,
     Again,
     Copy,
@@ -77,8 +77,8 @@ def resync(
     Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
     where they differ, and rows that a list does not have are deleted.
     """
+    from cio_replicate.app.settings import names_among  # noqa: PLC0415 - see above
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
-    from cio_replicate.execution.assemble import names_among  # noqa: PLC0415 - see above
 
     source = Source.of(access, names_among(names))
     wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=Again())

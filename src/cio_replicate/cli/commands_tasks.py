@@ -11,7 +11,7 @@ from cio_replicate.cli.commands import app, examples
 from cio_replicate.cli.commands_connections import Yes
 from cio_replicate.cli.stored import Shown
 from cio_replicate.cli.taking import Edits, taking
-from cio_replicate.settings.documents import TaskSettings
+from cio_replicate.config.documents import TaskSettings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The task, by its name.")]
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from cio_replicate.base.clock import Clock, SystemClock
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.words import counted, number
 from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.editing import edited
@@ -18,13 +18,13 @@ from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
-from cio_replicate.control import inquiries
-from cio_replicate.control.kept import KeptConnection
-from cio_replicate.control.metadata import Opened, OpenedTable
-from cio_replicate.control.store import Store, opened
-from cio_replicate.execution.inquiry import About, Found
-from cio_replicate.replication.report import iso
-from cio_replicate.settings.documents import ConnectionSettings, plain
+from cio_replicate.config.documents import ConnectionSettings, plain
+from cio_replicate.console import inquiries
+from cio_replicate.console.installation import Store, opened
+from cio_replicate.console.metadata import Opened, OpenedTable
+from cio_replicate.database.rows import KeptConnection
+from cio_replicate.jobs.ports import About, Found
+from cio_replicate.pipeline.replication_report import iso
 
 TOKEN = "The access token"  # noqa: S105 - what is asked for
 

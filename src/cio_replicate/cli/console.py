@@ -8,13 +8,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_replicate.base.clock import SystemClock
+from cio_replicate.app.settings import state_root
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
-from cio_replicate.control.store import opened
-from cio_replicate.execution.assemble import state_root
-from cio_replicate.web.serving import listening, serve
-from cio_replicate.web.site import Site, site
+from cio_replicate.console.installation import opened
+from cio_replicate.console.web.application import listening, serve
+from cio_replicate.console.web.http_security import Site, site
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.app.sync import execute
+from cio_replicate.app.task import Task
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.base.secret import Secret
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.text import Secret
 from cio_replicate.base.words import counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
 from cio_replicate.cli.past import JOURNAL
@@ -21,18 +23,16 @@ from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
-from cio_replicate.execution.execute import execute
-from cio_replicate.execution.task import Task
-from cio_replicate.extract.due import LOOKBACK
-from cio_replicate.landing.folder import default_root
-from cio_replicate.load.duckdb import DuckDBDestination
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings.address import duckdb_file
-from cio_replicate.settings.again import RECENT_DAYS
-from cio_replicate.settings.connection import Connection
-from cio_replicate.simulator import Simulator, WorkspaceSpec
-from cio_replicate.tables.catalogue import TABLES
+from cio_replicate.config.addresses import duckdb_file
+from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import default_root
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.strategies.due import LOOKBACK
+from customerio_simulator import Simulator, WorkspaceSpec
 
 DAY = 86_400
 DATASET = "customerio"

@@ -10,8 +10,8 @@ from rich.text import Text
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, say_as_is, write_json
-from cio_replicate.settings.destinations import Kind
-from cio_replicate.settings.kinds import KINDS, schemes
+from cio_replicate.config.destination_kind import Kind
+from cio_replicate.sinks.kinds import KINDS, schemes
 
 
 class Listed(msgspec.Struct, kw_only=True):

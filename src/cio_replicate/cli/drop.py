@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Sequence
 
+from cio_replicate.app.settings import addresses_of, names_among, state_root, tables_of
+from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.terminal import product, say
-from cio_replicate.execution.assemble import addresses_of, names_among, state_root, tables_of
-from cio_replicate.execution.task import folder_of
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.open import destinations_at
-from cio_replicate.load.several import members_of, missing_in
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.groups import Copy, Looks
-from cio_replicate.tables.declare import Table
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.options import Copy, Looks
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.fan_out import members_of, missing_in
+from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.registry import destinations_at
 
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from cio_replicate.settings.documents import TaskSettings
+from cio_replicate.config.documents import TaskSettings
 
 T = TypeVar("T")
 _EITHER = ("cron", "every")  # a schedule has one of them: to give one takes the place of the other

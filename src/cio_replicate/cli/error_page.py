@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from cio_replicate.api.client import UnreachableError
-from cio_replicate.api.retry import RetryPolicy
+from cio_replicate.app.settings import IMPATIENT
 from cio_replicate.base.errors import CioReplicateError, Next
-from cio_replicate.base.written_page import write_or_check
 from cio_replicate.cli import failure
-from cio_replicate.execution.assemble import IMPATIENT
-from cio_replicate.extract.reader import MOST_RESTARTS
+from cio_replicate.cli.written_page import write_or_check
+from cio_replicate.source.client import UnreachableError
+from cio_replicate.source.retry import RetryPolicy
+from cio_replicate.source.stream import MOST_RESTARTS
 
 COMMAND = "python -m cio_replicate.cli.error_page"
 PACKAGE = "cio_replicate."

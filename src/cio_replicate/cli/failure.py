@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from cio_replicate.base.errors import CioReplicateError, Next
-from cio_replicate.base.secret import Secret
-from cio_replicate.settings.connection import TOKEN_VARIABLE
+from cio_replicate.base.text import Secret
+from cio_replicate.config.connection_options import TOKEN_VARIABLE
 
 COMPLETE, FAILED, REFUSED, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 DEBUG_VARIABLE = "CIO_REPLICATE_DEBUG"
@@ -58,7 +58,7 @@ def document(sentence: str, code: int, asked: Sequence[str]) -> str:
     status = "refused" if code == REFUSED else "failed"
     if next((one for one in asked if not one.startswith("-")), "") not in WITH_REPORT:
         return json.dumps({"status": status, "error": sentence}, indent=2)
-    from cio_replicate.replication.report import Report, Status, iso  # noqa: PLC0415 - so that --help is quick
+    from cio_replicate.pipeline.replication_report import Report, Status, iso  # noqa: PLC0415 - so that --help is quick
 
     now = iso(time.time())
     report = Report(run_id=uuid.uuid4().hex[:12], status=Status(status), started=now, ended=now, error=sentence)

@@ -10,16 +10,16 @@ from typing import Any
 
 from cio_replicate.base.words import counted
 from cio_replicate.cli.asking import require_meant
+from cio_replicate.cli.describe_documents import page
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json
 from cio_replicate.cli.stored import At, Shown, acting
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.control import files
-from cio_replicate.control.changing import Means, shown
-from cio_replicate.control.difference import Change, What
-from cio_replicate.control.kept import documents_of
-from cio_replicate.control.store import opened
-from cio_replicate.settings.describe_documents import page
+from cio_replicate.console import settings_files as files
+from cio_replicate.console.apply_settings import Means, shown
+from cio_replicate.console.difference import Change, What
+from cio_replicate.console.installation import opened
+from cio_replicate.database.rows import documents_of
 
 _COLORS = {What.CREATE: "green", What.EDIT: "yellow", What.DELETE: "red"}
 

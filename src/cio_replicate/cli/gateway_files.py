@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from cio_replicate import __version__
+from cio_replicate.base.version import __version__
 
 CODE_VARIABLE = "CIO_GATEWAY_CODE"
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from cio_replicate.base.clock import SystemClock
+from cio_replicate.app.settings import addresses_of, names_of, state_root, tables_of, treatments_of
+from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.options import Output
 from cio_replicate.cli.sync import tell_end
-from cio_replicate.execution.assemble import addresses_of, names_of, state_root, tables_of, treatments_of
-from cio_replicate.execution.task import folder_of
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.open import destinations_at
-from cio_replicate.replication.reload import reload
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.groups import Copy, Shaping, Source
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.options import Copy, Shaping, Source
+from cio_replicate.pipeline.replay import reload
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.sinks.registry import destinations_at
 
 
 def load(

@@ -13,13 +13,8 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.base.words import counted, duration, number
-from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.past import past_runs
-from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.execution.assemble import (
+from cio_replicate.app.plan import Modes, estimate, modes, total
+from cio_replicate.app.settings import (
     IMPATIENT,
     addresses_of,
     connected,
@@ -30,19 +25,24 @@ from cio_replicate.execution.assemble import (
     tables_of,
     treatments_of,
 )
-from cio_replicate.execution.task import folder_of
-from cio_replicate.load.open import destinations_at
-from cio_replicate.replication.estimate import Modes, estimate, modes, total
-from cio_replicate.replication.planner import LOG
-from cio_replicate.replication.predict import Estimate, Past, Speed, last_complete
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.again import Rules
-from cio_replicate.settings.connection import Connection
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.groups import MaybeCopy, Wanted
-from cio_replicate.settings.modes import Mode, Treatment
-from cio_replicate.tables.catalogue import table as table_named
-from cio_replicate.tables.declare import Table
+from cio_replicate.app.task import folder_of
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.words import counted, duration, number
+from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
+from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.past import past_runs
+from cio_replicate.cli.terminal import product, say, write_json
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.again import Rules
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.options import MaybeCopy, Wanted
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.predict import Estimate, Past, Speed, last_complete
+from cio_replicate.pipeline.run_plan import LOG
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.source.catalog import table as table_named
 
 
 class Plan(msgspec.Struct, kw_only=True):

@@ -10,16 +10,16 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.clock import SystemClock
+from cio_replicate.app.replication_preview import preview as first_rows
+from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.execution.assemble import IMPATIENT, connected, connection_of, names_among, tables_of
-from cio_replicate.replication.preview import preview as first_rows
-from cio_replicate.settings.connection import Connection
-from cio_replicate.settings.groups import Access, Looks
-from cio_replicate.tables.declare import Table
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.options import Access, Looks
+from cio_replicate.schema.table import Table
 
 LONGEST = 60  # characters of a value
 

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.words import number
-from cio_replicate.replication.report import TableReport
+from cio_replicate.pipeline.replication_report import TableReport
 
 
 @dataclass(frozen=True, slots=True)

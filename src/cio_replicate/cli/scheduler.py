@@ -9,14 +9,14 @@ import sys
 import threading
 from pathlib import Path
 
-from cio_replicate.base.clock import SystemClock
+from cio_replicate.app.settings import state_root
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
 from cio_replicate.cli.terminal import messages, say
-from cio_replicate.control.engine import Engine
-from cio_replicate.control.store import opened
-from cio_replicate.execution.assemble import state_root
-from cio_replicate.execution.launcher import ProcessLauncher
+from cio_replicate.console.background import Engine
+from cio_replicate.console.installation import opened
+from cio_replicate.jobs.launcher import ProcessLauncher
 
 
 def scheduler(store: str | None, slots: int, state_dir: Path | None) -> int:

@@ -10,10 +10,10 @@ from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json, grid_of
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import messages, product, say
-from cio_replicate.control.place import KEY_VARIABLE
-from cio_replicate.control.store import opened
-from cio_replicate.replication.report import iso
-from cio_replicate.settings.references import caution
+from cio_replicate.config.secret_references import caution
+from cio_replicate.console.installation import opened
+from cio_replicate.database.place import KEY_VARIABLE
+from cio_replicate.pipeline.replication_report import iso
 
 
 def put(name: str, shown: Shown) -> int:

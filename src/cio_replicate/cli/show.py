@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base import events
-from cio_replicate.base.clock import Clock
+from cio_replicate.base.runtime import Clock
 from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.terminal import say
-from cio_replicate.execution.standing import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
-from cio_replicate.execution.told import line_of, problem
+from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline.events import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.pipeline.told import line_of, problem
 
 STYLES = {
     WAITING: "dim",

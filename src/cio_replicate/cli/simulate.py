@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.terminal import messages as message_console
 from cio_replicate.cli.terminal import say_as_is
-from cio_replicate.settings.connection import TOKEN_VARIABLE
-from cio_replicate.simulator import Faults, WorkspaceSpec, serve
+from cio_replicate.config.connection_options import TOKEN_VARIABLE
+from customerio_simulator import Faults, WorkspaceSpec, serve
 
 DAY = 86_400
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from cio_replicate.app.settings import addresses_of, state_root, tables_of
+from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.options import AsJson
@@ -18,17 +20,15 @@ from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.execution.assemble import addresses_of, state_root, tables_of
-from cio_replicate.execution.task import folder_of
-from cio_replicate.load.open import destinations_at
-from cio_replicate.replication.names import other_name
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.report import Report, iso
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.destinations import Address
-from cio_replicate.settings.groups import Copy, Looks
-from cio_replicate.tables import catalogue
-from cio_replicate.tables.declare import Table
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.options import Copy, Looks
+from cio_replicate.pipeline.names import other_name
+from cio_replicate.pipeline.replication_report import Report, iso
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.source import catalog as catalogue
 
 NEWEST_RUNS, LOOKED_AT = 5, 20
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."

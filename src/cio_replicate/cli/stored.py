@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cio_replicate.cli.options import AsJson
-from cio_replicate.control.actor import LOCAL, Actor, Role
-from cio_replicate.settings.setting import Setting
+from cio_replicate.config.setting import Setting
+from cio_replicate.database.actor import LOCAL, Actor, Role
 
 StoreUrl = Annotated[
     str | None,

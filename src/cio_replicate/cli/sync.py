@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from cio_replicate.base.clock import Clock, SystemClock
+from cio_replicate.app.settings import (
+    names_of,
+)
+from cio_replicate.app.sync import execute
+from cio_replicate.app.task import Task, backfilling, forgetting, stretch, task_of
+from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.cli.options import Output
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
-from cio_replicate.execution.assemble import (
-    names_of,
-)
-from cio_replicate.execution.execute import execute
-from cio_replicate.execution.show import Show
-from cio_replicate.execution.task import Task, backfilling, forgetting, stretch, task_of
-from cio_replicate.replication.report import Report, Status
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.groups import Wanted
-from cio_replicate.tables import catalogue
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.options import Wanted
+from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.show import Show
+from cio_replicate.source import catalog as catalogue
 
 
 def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_landed: bool) -> int:

@@ -13,12 +13,12 @@ from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
-from cio_replicate.control.kept import KeptTask
-from cio_replicate.control.schedules import schedule
-from cio_replicate.control.store import Store, opened
-from cio_replicate.replication.report import iso
-from cio_replicate.settings.address import made_absolute
-from cio_replicate.settings.documents import ScheduleSettings, TaskSettings, plain
+from cio_replicate.config.addresses import made_absolute
+from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
+from cio_replicate.console.installation import Store, opened
+from cio_replicate.database.rows import KeptTask
+from cio_replicate.jobs.scheduler import schedule
+from cio_replicate.pipeline.replication_report import iso
 
 TIMES = 3  # that are shown of a schedule
 

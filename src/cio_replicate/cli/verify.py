@@ -12,14 +12,8 @@ from pathlib import Path
 import msgspec
 from rich.table import Table as Grid
 
-from cio_replicate.base.clock import Clock, SystemClock
-from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
-from cio_replicate.base.words import counted, number
-from cio_replicate.cli.failure import COMPLETE, FAILED
-from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.summary import PROOF_STYLES, outcome
-from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.execution.assemble import (
+from cio_replicate.app.plan import people_by_workspace
+from cio_replicate.app.settings import (
     IMPATIENT,
     addresses_of,
     connected,
@@ -28,22 +22,28 @@ from cio_replicate.execution.assemble import (
     state_root,
     tables_of,
 )
-from cio_replicate.execution.task import folder_of
-from cio_replicate.landing.folder import StateFolder
-from cio_replicate.load.destination import Destination
-from cio_replicate.load.nowhere import Nowhere
-from cio_replicate.load.open import destinations_at
-from cio_replicate.load.several import missing_in
-from cio_replicate.replication.estimate import people_by_workspace
-from cio_replicate.replication.names import require_same_names
-from cio_replicate.replication.planner import Order
-from cio_replicate.replication.proof import Verdict
-from cio_replicate.replication.prove import Prover
-from cio_replicate.replication.report import Status, TableReport, iso
-from cio_replicate.replication.run import Run
-from cio_replicate.settings import connection as settings
-from cio_replicate.settings.groups import Copy, Looks, Source
-from cio_replicate.tables.declare import Reading, Table
+from cio_replicate.app.task import folder_of
+from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.words import counted, number
+from cio_replicate.cli.failure import COMPLETE, FAILED
+from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.summary import PROOF_STYLES, outcome
+from cio_replicate.cli.terminal import product, say, write_json
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.options import Copy, Looks, Source
+from cio_replicate.pipeline.names import require_same_names
+from cio_replicate.pipeline.replication_report import Status, TableReport, iso
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.run import Run
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.verification import Prover
+from cio_replicate.schema.table import Reading, Table
+from cio_replicate.sinks.fan_out import missing_in
+from cio_replicate.sinks.nowhere import Nowhere
+from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.registry import destinations_at
 
 
 class Verified(msgspec.Struct, kw_only=True):

@@ -10,21 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_replicate import __version__
-from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.version import __version__
 from cio_replicate.base.words import counted
-from cio_replicate.execution.gateway_wire import STANDING, Standing, StandingRequest
-from cio_replicate.execution.launcher import ProcessLauncher
-from cio_replicate.execution.worker import Worker
 from cio_replicate.gateway import health
 from cio_replicate.gateway.allowed import Allowed
-from cio_replicate.gateway.board import GatewayBoard
+from cio_replicate.gateway.gateway_client import GatewayBoard
 from cio_replicate.gateway.identity import GatewayFolder, Identity
 from cio_replicate.gateway.inquirer import Inquirer
 from cio_replicate.gateway.key import read_key
 from cio_replicate.gateway.link import Link
 from cio_replicate.gateway.outbox import Outbox
+from cio_replicate.jobs.gateway_protocol import STANDING, Standing, StandingRequest
+from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from cio_replicate.api.region import HOSTS
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.settings.address import described
-from cio_replicate.settings.connection import api_url
-from cio_replicate.settings.console import LOOPBACK, host_of
-from cio_replicate.settings.destinations import Address, Place
-from cio_replicate.settings.documents import ConnectionSettings
+from cio_replicate.config.addresses import described
+from cio_replicate.config.connection_options import api_url
+from cio_replicate.config.console import LOOPBACK, host_of
+from cio_replicate.config.destination_kind import Address, Place
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.source.region import HOSTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import tenacity
 
-from cio_replicate import __version__
-from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError, StateFolderError
-from cio_replicate.execution import gateway_wire as wire
-from cio_replicate.execution.job import PROTOCOL
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.version import __version__
 from cio_replicate.gateway.identity import GatewayFolder, Identity
 from cio_replicate.gateway.key import Key, new_key, read_key
 from cio_replicate.gateway.link import Link
+from cio_replicate.jobs import gateway_protocol as wire
+from cio_replicate.jobs.job import PROTOCOL
 
 ATTEMPTS = 4
 

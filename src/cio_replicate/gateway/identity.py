@@ -11,7 +11,7 @@ import msgspec
 
 from cio_replicate.base.errors import SettingsError, StateFolderError, TaskBusyError
 from cio_replicate.gateway.key import KEY_FILE
-from cio_replicate.landing.folder import PRIVATE, default_root
+from cio_replicate.pipeline.staging import PRIVATE, default_root
 
 IDENTITY_FILE = "gateway.json"
 PATIENCE = 2.0  # seconds

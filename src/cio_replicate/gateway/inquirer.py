@@ -6,15 +6,15 @@ import asyncio
 import logging
 import threading
 
-from cio_replicate.base.clock import Clock
+from cio_replicate.app.settings import connection_of
 from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError, defect
-from cio_replicate.execution import gateway_wire as wire
-from cio_replicate.execution.assemble import connection_of
-from cio_replicate.execution.inquiry import About, Found, inquire, refused
+from cio_replicate.base.runtime import Clock
 from cio_replicate.gateway.allowed import Allowed, require_allowed
 from cio_replicate.gateway.job import connection_settings_of
-from cio_replicate.gateway.leaving import found_to_tell
 from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.policy import found_to_tell
+from cio_replicate.jobs import gateway_protocol as wire
+from cio_replicate.jobs.ports import About, Found, inquire, refused
 
 log = logging.getLogger(__name__)
 

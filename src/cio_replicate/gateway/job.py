@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate import __version__
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.execution.job import Action, Job
-from cio_replicate.settings.documents import ConnectionSettings, TaskSettings, decoded
+from cio_replicate.base.version import __version__
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings, decoded
+from cio_replicate.jobs.job import Action, Job
 
 
 def job_of(document: msgspec.Raw) -> Job:

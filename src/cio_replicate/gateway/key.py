@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from cio_replicate.base.errors import StateFolderError
-from cio_replicate.execution.gateway_wire import ALGORITHM, claims_of
+from cio_replicate.jobs.gateway_protocol import ALGORITHM, claims_of
 
 KEY_FILE = "gateway.key"
 

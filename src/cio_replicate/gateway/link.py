@@ -12,14 +12,14 @@ from typing import Self, TypeVar
 import httpx2
 import msgspec
 
-from cio_replicate import __version__
-from cio_replicate.api.retry import RetryPolicy
-from cio_replicate.base.clock import Clock
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
 from cio_replicate.base.quoting import quoted
-from cio_replicate.execution.gateway_wire import MOST_BYTES, MOST_SKEW, ROOT, SCHEME, Refusal, decoded, encoded
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.version import __version__
+from cio_replicate.config.console import host_of
 from cio_replicate.gateway.key import Key
-from cio_replicate.settings.console import host_of
+from cio_replicate.jobs.gateway_protocol import MOST_BYTES, MOST_SKEW, ROOT, SCHEME, Refusal, decoded, encoded
+from cio_replicate.source.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 

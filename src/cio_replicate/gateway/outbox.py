@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cio_replicate.execution.gateway_wire import EndRequest
+from cio_replicate.jobs.gateway_protocol import EndRequest
 
 MOST = 1_000  # files; of more the oldest go, whose leases have run out long ago
 

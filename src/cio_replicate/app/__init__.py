@@ -1,0 +1,1 @@
+"""Use cases, without printing, HTTP or a command line framework."""

@@ -1,0 +1,148 @@
+"""The process of one run: a job comes in by standard input, what happens goes out by standard output, a line each.
+
+It ends by itself, and in order, when whoever started it is gone, as its standard input ends then, and when it gets no
+sign of life for long, as its lease is not renewed then.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from cio_replicate.app.job_task import task_for
+from cio_replicate.app.sync import execute
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.config.secret_references import stored_variable
+from cio_replicate.jobs.job import Job
+from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline.events import Standing, after, new_standing
+from cio_replicate.pipeline.progress import ERROR, INFO, WARNING, Line, Progress, progress_of
+from cio_replicate.pipeline.replication_report import Report, Status, iso
+from cio_replicate.pipeline.told import line_of
+
+SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
+
+
+class Ordered(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is given: a job, and the folder below which the state of tasks is kept.
+
+    `silence` is for how many seconds it goes on without a sign of life.
+    """
+
+    job: Job
+    state_dir: str
+    silence: float = SILENCE
+
+
+class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
+
+    progress: Progress | None = None
+    line: Line | None = None
+    report: Report | None = None
+
+
+class Teller:
+    """Shows a run by telling messages. The progress is told with each beat, so that events never block the run."""
+
+    seconds = 1.0
+
+    def __init__(self, out: IO[bytes], clock: Clock) -> None:
+        self._out = out
+        self._clock = clock
+        self._standing: Standing = new_standing([], clock.monotonic())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.beat()
+
+    def begin(self, tables: list[str]) -> None:
+        """Only these tables are there."""
+        self._standing = new_standing(tables, self._clock.monotonic())
+
+    def tell(self, event: events.Event) -> None:
+        """Take an event in; tell it if it is worth a line."""
+        self._standing = after(self._standing, event, self._clock.monotonic())
+        text = line_of(event, self._standing)
+        if text is not None:
+            failed = isinstance(event, events.TableEnded) and event.error is not None
+            self._line(ERROR if failed else WARNING if isinstance(event, events.Noted) else INFO, text)
+
+    def beat(self) -> None:
+        """Tell how the run stands."""
+        self.send(Message(progress=progress_of(self._standing, self._clock.monotonic())))
+
+    def say(self, text: str) -> None:
+        """Tell a sentence."""
+        self._line(INFO, text)
+
+    def send(self, message: Message) -> None:
+        """Write a message; if nobody reads any more, the run is stopped by the end of its input."""
+        try:
+            self._out.write(msgspec.json.encode(message) + b"\n")
+            self._out.flush()
+        except (BrokenPipeError, ValueError):
+            self._out = open(os.devnull, "wb")  # noqa: SIM115, PTH123 - until the process ends
+
+    def _line(self, level: str, text: str) -> None:
+        self.send(Message(line=Line(int(self._clock.now()), level, text)))
+
+
+def main() -> int:
+    """Execute the job that comes in by standard input; the exit code of its end."""
+    clock = SystemClock()
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Ordered)
+    _take_secrets(job.job.stored, os.environ)
+    threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), job.silence), daemon=True).start()
+    teller = Teller(sys.stdout.buffer, clock)
+    report = _executed(job, clock, teller)
+    teller.send(Message(report=report))
+    return report.exit_code
+
+
+def _executed(ordered: Ordered, clock: Clock, teller: Teller) -> Report:
+    job = ordered.job
+    state_dir = Path(ordered.state_dir)
+    try:
+        task = task_for(job.connection, job.task, job.action, clock, state_dir)
+    except CioReplicateError as error:
+        now = iso(clock.now())
+        return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=str(error))
+    teller.begin([table.name for table in task.order.tables])
+    for caution in task.cautions:
+        teller.say(caution)
+    return execute(task, clock, teller)
+
+
+def _take_secrets(stored: Mapping[str, str], environment: MutableMapping[str, str]) -> None:
+    """Put secrets where references find them: in this process alone, since they came by its input."""
+    for name, value in stored.items():
+        environment[stored_variable(name)] = value
+
+
+def _stop_with_input(source: int, silence: float) -> None:
+    """Stop the run, as a signal does, when whoever started it has gone or is held up.
+
+    Read past the buffer, of which the lock would be held when the process ends.
+    """
+    while select.select([source], [], [], silence)[0] and os.read(source, 1_024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

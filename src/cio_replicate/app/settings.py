@@ -1,0 +1,153 @@
+"""From the texts of the options to an open connection: settings checked, region found, client made."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config import again as settings_again
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.access import access_token_from
+from cio_replicate.config.addresses import destination
+from cio_replicate.config.again import PeopleMode, Rules
+from cio_replicate.config.column_rules import ColumnRules, column_rules
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.naming import naming
+from cio_replicate.config.options import Access, Again, Filling, Looks, Shaping, Source
+from cio_replicate.config.schema_changes import schema_changes
+from cio_replicate.config.secret_references import resolved
+from cio_replicate.config.table_options import Treatment, treatments
+from cio_replicate.pipeline.staging import default_root
+from cio_replicate.schema.table import Table
+from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes
+from cio_replicate.source.client import Client
+from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.region import AUTO, HOSTS, find_region
+from cio_replicate.source.retry import RetryPolicy
+
+#: For commands that a person waits for: a fault is told rather than waited out.
+IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
+
+
+def connection_of(
+    source: Access, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
+) -> settings.Connection:
+    """The connection that the options and the environment name. Raises SettingsError."""
+    return settings.Connection(
+        start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
+        region=settings.region(source.region),
+        api_url=settings.api_url(source.api_url) if source.api_url is not None else None,
+        max_rps=round(settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share), 6),
+        token=access_token_from(source.access_token_from, environment),
+    )
+
+
+def names_of(source: Source) -> tuple[str, ...]:
+    """The names of the tables that the options select. Raises SettingsError."""
+    return settings.selected(catalogue.names(), source.tables, source.exclude)
+
+
+def names_among(given: Iterable[str]) -> tuple[str, ...]:
+    """The names of tables that were given one by one, each once; all of them if none was. Raises SettingsError.
+
+    An empty name, such as that of a variable which is not set, is refused: it does not mean all tables.
+    """
+    names, every = dict.fromkeys(one.strip() for text in given for one in text.split(",")), catalogue.names()
+    for name in names:
+        if name not in every:
+            near = difflib.get_close_matches(name, every, 1)
+            fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(every)}."
+            raise SettingsError(f"There is no table {name!r}.", fix)
+    return tuple(name for name in every if name in names) or every
+
+
+def tables_of(
+    names: Iterable[str], looks: Looks | None = None, environment: Mapping[str, str] = os.environ
+) -> tuple[Table, ...]:
+    """These tables, as the copy is to have them. Raises SettingsError."""
+    if looks is None:
+        return tuple(catalogue.table(name) for name in names)
+    rules = column_rules_of(looks, environment)
+    names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
+    given = looks.schema_changes if isinstance(looks, Shaping) else None
+    policies = schema_changes(_listed(given), catalogue.names())
+    return tuple(
+        chosen(catalogue.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
+    )
+
+
+def column_rules_of(looks: Looks, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
+    """The rules for columns, by table. Raises SettingsError."""
+    columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
+    salt = resolved(looks.salt, environment, "--salt") if looks.salt is not None else None
+    return column_rules(looks.columns or [], salt, columns)
+
+
+def erases(shaping: Shaping, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether people who are gone are to be erased. Raises SettingsError when they could not be."""
+    wanted = isinstance(shaping, Filling) and shaping.erase
+    if wanted:
+        require_erasable(catalogue.TABLES, column_rules_of(shaping, environment))
+    return wanted
+
+
+def treatments_of(shaping: Shaping, names: Collection[str]) -> dict[str, Treatment]:
+    """How changes reach each table. Raises SettingsError."""
+    forgetting = {table.name for table in catalogue.TABLES if table.retention_days is not None}
+    return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
+
+
+def rules_of(
+    again: Again, tables: Collection[Table], shaping: Shaping, environment: Mapping[str, str] = os.environ
+) -> Rules:
+    """The rules of reading again that the options name. Raises SettingsError."""
+    names = [table.name for table in tables]
+    rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
+    if rules.people is PeopleMode.CHANGES and "customers" in names:
+        require_readable_changes(catalogue.TABLES, column_rules_of(shaping, environment))
+    return rules
+
+
+def addresses_of(urls: Sequence[str]) -> tuple[Address, ...]:
+    """The destinations that `--to` names, each once. Raises SettingsError."""
+    return tuple({str(one): one for one in map(destination, urls)}.values())
+
+
+def _listed(texts: list[str] | None) -> list[str]:
+    return texts or []
+
+
+def state_root(state_dir: Path | None) -> Path:
+    """The folder that holds the state of all tasks."""
+    return state_dir.expanduser().absolute() if state_dir is not None else default_root()
+
+
+@asynccontextmanager
+async def connected(
+    connection: settings.Connection, clock: Clock, policy: RetryPolicy | None = None
+) -> AsyncIterator[Client]:
+    """A client for the workspace; when the region is to be found out, the requests for that are in its totals too.
+
+    Raises AccessError when no region knows the key.
+    """
+    budget = Budget(connection.max_rps, clock)
+    clients: list[Client] = []
+
+    def connect(url: str) -> Client:
+        clients.append(Client(url, connection.token, budget, clock, policy=policy))
+        return clients[-1]
+
+    url = connection.api_url
+    if url is None:
+        name = await find_region(connect) if connection.region == AUTO else connection.region
+        url = HOSTS[name]
+    asked = sum(client.totals.requests for client in clients)
+    async with connect(url) as client:
+        client.totals.requests += asked
+        yield client

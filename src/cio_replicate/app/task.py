@@ -1,0 +1,122 @@
+"""What is replicated, from where and to where: settings as the user wrote them, checked, for one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cio_replicate.app.settings import (
+    addresses_of,
+    connection_of,
+    erases,
+    names_of,
+    rules_of,
+    state_root,
+    tables_of,
+    treatments_of,
+)
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.options import Copy, Wanted
+from cio_replicate.config.secret_references import caution
+from cio_replicate.config.table_options import Mode
+from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.staging import task_folder
+from cio_replicate.schema.table import Reading
+from cio_replicate.source import catalog as catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is replicated, from where and to where; `cautions` are sentences to show beforehand."""
+
+    connection: Connection
+    destinations: tuple[Address, ...]
+    dataset: str
+    order: Order
+    state_root: Path
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The task's own folder of landed pages and runs."""
+        return folder_of(self.state_root, self.destinations, self.dataset)
+
+
+def folder_of(state_root: Path, destinations: Sequence[Address], dataset: str) -> Path:
+    """The folder of the task that fills these destinations."""
+    return task_folder(state_root, " ".join(sorted(map(str, destinations))), dataset)
+
+
+def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep_landed: bool = False) -> Task:
+    """What the options ask for. Raises SettingsError."""
+    copy = wanted.copy
+    connection = connection_of(wanted.source, clock, wanted.since.start_date)
+    names = names_of(wanted.source)
+    chosen = tables_of(names, wanted.shaping)
+    addresses = addresses_of(copy.to if isinstance(copy, Copy) else [])
+    references = (one for one in (wanted.source.access_token_from, wanted.shaping.salt) if one is not None)
+    said = [
+        *(one for address in addresses for one in address.cautions),
+        *(caution(one, os.environ) for one in references),
+    ]
+    return Task(
+        connection=connection,
+        destinations=addresses,
+        dataset=settings.dataset(copy.dataset),
+        order=Order(
+            chosen,
+            connection.start,
+            refresh,
+            rules_of(wanted.again, chosen, wanted.shaping),
+            treatments_of(wanted.shaping, names),
+            keep_landed=keep_landed,
+            erase=erases(wanted.shaping),
+            others=tables_of((name for name in catalogue.names() if name not in names), wanted.shaping),
+        ),
+        state_root=state_root(copy.state_dir),
+        cautions=tuple(dict.fromkeys(one for one in said if one)),
+    )
+
+
+def forgetting(task: Task) -> Task:
+    """The same, with what is known of its tables forgotten first."""
+    return replace(task, order=replace(task.order, forget=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time of a table, in unix seconds."""
+
+    table: str
+    begin: int
+    end: int
+
+
+def stretch(table: str, first: str, until: str | None, now: float) -> Stretch:
+    """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
+    windowed = [one.name for one in catalogue.TABLES if one.reading is Reading.WINDOWS]
+    if table not in windowed:
+        raise SettingsError(
+            f"{table!r} cannot be read by time.",
+            f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
+        )
+    begin = settings.start_date(first, now, "--from")
+    end = int(now) if until is None else settings.start_date(until, now, "--until")
+    if end < begin:
+        raise SettingsError("--until lies before --from.", "Turn them round.")
+    return Stretch(table, begin, end)
+
+
+def backfilling(task: Task, wanted: Stretch) -> Task:
+    """The same for one stretch of time of a table. Raises SettingsError where the copy could not keep it."""
+    if task.order.treatment(wanted.table).mode is Mode.FULL:
+        raise SettingsError(
+            "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
+        )
+    return replace(task, order=replace(task.order, backfill=(wanted.begin, wanted.end)))

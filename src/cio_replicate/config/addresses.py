@@ -1,0 +1,236 @@
+"""From the text of `--to` to an address, with one sentence for what is wrong and one for what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import quote
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.config.address_options import decoded, taken
+from cio_replicate.config.destination_kind import S3, Address, Kind, Place, User, options_of
+from cio_replicate.config.secret_references import FORMS
+from cio_replicate.sinks.kinds import KINDS, schemes
+from cio_replicate.sinks.lake.file_kinds import DUCKDB
+
+_SERVER = re.compile(r"(?:\[(?P<six>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<port>.*))?", re.DOTALL)
+_NOT_IN_A_HOST = re.compile(r"[\s/@,;\\?#\[\]:]")
+_FILE = re.compile(r"/(?!:memory:)[^\0]*[^\0/]")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+
+
+def destination(text: str, environment: Mapping[str, str] | None = None) -> Address:
+    """The destination that `--to` names, its secrets found. `environment` is the process's own unless given.
+
+    Raises SettingsError for every text that names none; it never shows a secret that the text may hold.
+    """
+    return _destination(text, os.environ if environment is None else environment)
+
+
+def described(text: str) -> Address:
+    """The same without its secrets, for who only keeps the text: they may be found on another machine alone."""
+    return _destination(text, None)
+
+
+def is_relative(text: str) -> bool:
+    """Whether a text that names a destination names a file or a folder of whatever folder it is read in."""
+    kind, rest = _on_this_machine(text)
+    return kind is not None and not decoded(rest).startswith(("/", "~"))
+
+
+def made_absolute(text: str, folder: Path) -> str:
+    """A text that names a destination, its file or folder in that folder if it is relative."""
+    kind, rest = _on_this_machine(text)
+    if kind is None or not is_relative(text):
+        return text
+    place = str(folder) if _is_verbatim(kind) else quote(str(folder))
+    return f"{text.partition('://')[0]}:///{place}/{rest}"
+
+
+def _on_this_machine(text: str) -> tuple[Kind | None, str]:
+    """The kind and the path of a destination whose place is a file or a folder of this machine."""
+    scheme, _, rest = text.partition("://")
+    kind = schemes().get(scheme.lower())
+    if kind is None or kind.place not in (Place.FILE, Place.FOLDER):
+        return None, ""
+    return kind, rest.removeprefix("/")
+
+
+def _is_verbatim(kind: Kind) -> bool:
+    return kind.place is Place.FILE and not kind.options
+
+
+def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
+    scheme, separator, rest = text.partition("://")
+    name, plus, storage = scheme.lower().partition("+")
+    kind = schemes().get(name) if separator else None
+    if kind is None:
+        raise _unknown(text, name)
+    if plus and (kind.place is not Place.FOLDER or storage != S3):
+        others = f", or {kind.scheme}+s3://BUCKET/PREFIX for S3" if kind.place is Place.FOLDER else ""
+        raise SettingsError(
+            f"The destination {kind.scheme} knows no storage of the name behind the plus sign.",
+            f"Write it as {kind.form}{others}.",
+        )
+    if _is_verbatim(kind):
+        return _file(kind, text, rest)
+    place, _, query = rest.partition("?")
+    address = _placed(kind, text, place, in_a_bucket=bool(plus))
+    options = taken(kind, options_of(kind, storage), query, environment)
+    return replace(address, options=options.values, secrets=options.secrets, cautions=options.cautions)
+
+
+def duckdb_file(file: Path) -> Address:
+    """The address of the DuckDB file at an absolute path."""
+    return Address(DUCKDB, str(file))
+
+
+def _unknown(text: str, scheme: str) -> SettingsError:
+    near = get_close_matches(scheme, schemes(), n=1)
+    return SettingsError(
+        f"The destination {_shown(text)!r} is not known.",
+        f"Write {schemes()[near[0]].form} if that is meant, or duckdb:///file.duckdb (a DuckDB file)."
+        if near
+        else "Write it as duckdb:///file.duckdb (a DuckDB file), or begin it with one of: "
+        f"{', '.join(kind.scheme for kind in KINDS)}.",
+    )
+
+
+def _shown(text: str) -> str:
+    """`text` where nothing in it can be a secret; else what it begins with, as far as that is a scheme."""
+    if not re.search(r"[@?;=]|://[^/]*:", text):
+        return text
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,29}://", text)
+    return f"{scheme[0] if scheme else ''}***"
+
+
+def _placed(kind: Kind, text: str, place: str, *, in_a_bucket: bool) -> Address:
+    _refuse_password(kind, place)
+    if kind.place is Place.FILE:
+        return _file(kind, text, decoded(place))
+    if kind.place is Place.FOLDER:
+        return _bucket(kind, place) if in_a_bucket else _folder(kind, place)
+    return _named(kind, place) if kind.place is Place.NAME else _server(kind, place)
+
+
+def _refuse_password(kind: Kind, place: str) -> None:
+    """A password before the host may hold anything, so everything before the last @ is taken for the login."""
+    login, at, _ = place.rpartition("@")
+    if kind.place in (Place.FILE, Place.FOLDER) and place.startswith("/"):
+        return  # a path on this machine may hold an @
+    if at and (kind.user is User.NONE or re.search(r"[:/]|%3a|%2f", login, re.IGNORECASE)):
+        secret = next((option.name for option in options_of(kind, S3) if option.secret), "")
+        raise SettingsError(
+            f"The destination {kind.scheme} holds credentials before its {kind.host_is}.",
+            f"Leave them out and write behind a question mark where they are kept: {secret}= and {FORMS}.",
+        )
+
+
+# --- places on this machine, and buckets -----------------------------------------------------------------------------
+
+
+def _file(kind: Kind, text: str, place: str) -> Address:
+    if not _FILE.fullmatch(place):
+        ending = kind.example.partition("?")[0].rpartition(".")[2]
+        raise SettingsError(
+            f"The destination {_shown(text)!r} names no file.",
+            f"Write {kind.scheme}:///file.{ending} for one in this folder, {kind.scheme}:////path/file.{ending} "
+            "for another.",
+        )
+    file = _absolute(place[1:])
+    if os.path.isdir(file):  # noqa: PTH112 - Path's own fails where one may not look
+        raise SettingsError(f"The destination {file} is a folder.", "Name a file in it.")
+    return Address(kind, str(file))
+
+
+def _folder(kind: Kind, place: str) -> Address:
+    path = decoded(place)
+    if not path.startswith("/") or path == "/":
+        raise SettingsError(
+            f"The destination {kind.scheme} names no folder.",
+            f"Write {kind.scheme}:///folder for one in this folder, {kind.scheme}:////path/folder for another, "
+            f"{kind.scheme}+s3://bucket/prefix for S3.",
+        )
+    folder = _absolute(path[1:])
+    if os.path.isfile(folder):  # noqa: PTH113 - Path's own fails where one may not look
+        raise SettingsError(f"The destination {folder} is a file.", "Name a folder.")
+    return Address(kind, str(folder))
+
+
+def _bucket(kind: Kind, place: str) -> Address:
+    bucket, _, prefix = (decoded(part) for part in place.partition("/"))
+    if not _BUCKET.fullmatch(bucket):
+        raise SettingsError(
+            f"The destination {kind.scheme}+s3 names no bucket.", f"Write it as {kind.scheme}+s3://bucket/prefix."
+        )
+    return Address(kind, prefix.strip("/"), bucket)
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - Path's own fails for an unknown user
+
+
+# --- servers and services --------------------------------------------------------------------------------------------
+
+
+def _named(kind: Kind, place: str) -> Address:
+    name = decoded(place.removesuffix("/"))
+    if not name or "/" in name:
+        raise SettingsError(f"The destination {kind.scheme} names no {kind.path_is}.", f"Write it as {kind.form}.")
+    return Address(kind, name)
+
+
+def _server(kind: Kind, place: str) -> Address:
+    login, _, rest = place.rpartition("@")
+    server, _, path = rest.partition("/")
+    user = decoded(login) or kind.user_default
+    host, port = _host_and_port(kind, server)
+    name = path.removesuffix("/")
+    missing = "user" if kind.user is User.NEEDED and not user else ""
+    missing = kind.host_is if not host else missing
+    if not name or "/" in name:
+        missing = missing or (kind.path_is if name or kind.path_default is None else "")
+    if missing:
+        raise SettingsError(f"The destination {kind.scheme} names no {missing}.", f"Write it as {kind.form}.")
+    return Address(kind, decoded(name) or kind.path_default or "", host, port, user)
+
+
+def _host_and_port(kind: Kind, server: str) -> tuple[str, int | None]:
+    """The host in lower case, since its name is the same in upper case, and the port, which may be the usual one."""
+    parts = _SERVER.fullmatch(server)
+    host = decoded((parts["six"] or parts["name"] or "") if parts else "[")
+    if parts and parts["six"] is not None:
+        sound = _is_ipv6(host)
+    else:
+        sound = not _NOT_IN_A_HOST.search(host) or (kind.socket and host.startswith("/"))
+    if not parts or not sound:
+        raise SettingsError(
+            f"The destination {kind.scheme} has a {kind.host_is} that cannot be.",
+            f"Write it as {kind.form}, an IPv6 address in brackets.",
+        )
+    if parts["port"] is None:
+        return _lowered(kind, host), kind.port
+    if kind.port is None:
+        raise SettingsError(f"The destination {kind.scheme} takes no port.", f"Write it as {kind.form}.")
+    if not re.fullmatch(r"[0-9]{1,5}", parts["port"]) or not 1 <= int(parts["port"]) <= 65535:
+        raise SettingsError(  # what stands there may be a password whose @ is missing
+            f"The destination {kind.scheme} has a port that is no number from 1 to 65535.",
+            f"Write it as {kind.form}, usually with port {kind.port}.",
+        )
+    return _lowered(kind, host), int(parts["port"])
+
+
+def _lowered(kind: Kind, host: str) -> str:
+    return host.lower() if kind.host_is in ("host", "account", "region") and not host.startswith("/") else host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.IPv6Address(host) is not None
+    except ValueError:
+        return False

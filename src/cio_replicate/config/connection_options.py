@@ -1,0 +1,165 @@
+"""A connection and what a run is told, each setting checked once, with one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import SplitResult, urlsplit
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.text import Secret
+
+TOKEN_VARIABLE = "CIO_ACCESS_TOKEN"  # noqa: S105 - a variable's name
+EARLIEST = datetime(2012, 1, 1, tzinfo=UTC)  # Customer.io's first year
+REGIONS = ("us", "eu", "auto")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The settings that reach a workspace. `api_url` stands before `region`. `start` is unix seconds.
+
+    `max_rps` is the most requests a second that may be sent, a share of the budget already taken.
+    """
+
+    token: Secret
+    region: str
+    start: int
+    api_url: str | None = None
+    max_rps: float = 10.0
+
+
+def access_token(value: str | None) -> Secret:
+    """The access token. Raises SettingsError when there is none, or when it cannot be one."""
+    text = (value or "").strip()
+    if not text:
+        raise SettingsError(
+            f"There is no access token: the environment variable {TOKEN_VARIABLE} is not set.",
+            f"Make an App API key in Customer.io (Account settings, API credentials) and export {TOKEN_VARIABLE}=….",
+        )
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise SettingsError(
+            f"The access token in {TOKEN_VARIABLE} has characters that no App API key has.", "Copy it again, whole."
+        )
+    return Secret(text)
+
+
+def start_date(text: str, now: float, called: str = "The start date") -> int:
+    """Unix seconds of a start date, or of another that is `called` so; it is midnight UTC unless it says a time.
+
+    Taken are `2024-01-31`, `2024-01-31T00:00:00Z` (or with an offset) and `01/31/2024`.
+    """
+    moment = _parsed(text.strip())
+    if moment is None:
+        raise SettingsError(
+            f"{called} {text!r} is not a date.", "Write it as 2024-01-31, 2024-01-31T00:00:00Z or 01/31/2024."
+        )
+    if moment.timestamp() > now:
+        raise SettingsError(f"{called} {text!r} lies in the future.", "Choose a day that has come.")
+    if moment < EARLIEST:
+        raise SettingsError(
+            f"{called} {text!r} lies before {EARLIEST.date()}, when Customer.io began.",
+            "Each half year since the start date costs a request, so choose a later one.",
+        )
+    return int(moment.timestamp())
+
+
+def _parsed(text: str) -> datetime | None:
+    american = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text)
+    try:
+        if american:
+            month, day, year = map(int, american.groups())
+            return datetime(year, month, day, tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def region(text: str) -> str:
+    """A region's name in lower case."""
+    if text.lower() not in REGIONS:
+        raise SettingsError(f"The region {text!r} does not exist.", f"Choose {', '.join(REGIONS[:-1])} or auto.")
+    return text.lower()
+
+
+def api_url(text: str) -> str:
+    """The address of an App API. A secret must not travel unprotected, so plain HTTP is for this machine only."""
+    text = text.strip()
+    parts = _address(text)
+    host = parts.hostname if parts else None
+    if "@" in text:
+        raise SettingsError("The API address holds credentials.", f"Put the access token into {TOKEN_VARIABLE}.")
+    if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
+        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a key
+        raise SettingsError(
+            f"The API address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
+        )
+    if parts.scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
+        raise SettingsError(
+            f"The API address {text!r} would send the access token unprotected.", "Use https:// for another machine."
+        )
+    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def _address(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # looked at only now, and may be none
+    except ValueError:
+        return None
+    return parts if text.isprintable() else None
+
+
+def requests_per_second(value: float) -> float:
+    """The request budget; more than the API's 10 only makes it answer 429."""
+    if not 0.01 <= value <= 1_000:
+        raise SettingsError(f"The request budget {value} is out of range.", "Choose from 0.01 to 10 requests a second.")
+    return value
+
+
+def budget_share(text: str) -> float:
+    """The part of the request budget that may be taken, above 0 and up to 1: `50%` and `50` are a half."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 1 <= percent <= 100:
+        raise SettingsError(f"The budget share {text!r} is no share.", "Choose from 1% to 100%.")
+    return percent / 100
+
+
+def dataset(text: str) -> str:
+    """The name of the schema that holds the tables."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", text):
+        raise SettingsError(f"The dataset {text!r} cannot name a schema.", "Use letters, digits and underscores.")
+    return text
+
+
+def selected(names: tuple[str, ...], only: str | None, without: str | None) -> tuple[str, ...]:
+    """The tables to replicate, in their order: all, only those named, or all but those named."""
+    if only is not None and without is not None:
+        raise SettingsError("--tables and --exclude were both given.", "Use one of them.")
+    chosen = _names(names, only, "--tables") if only is not None else names
+    left_out = _names(names, without, "--exclude") if without is not None else ()
+    result = tuple(name for name in names if name in chosen and name not in left_out)
+    if not result:
+        raise SettingsError("No table is left to replicate.", "Name at least one with --tables.")
+    return result
+
+
+def refreshed(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:
+    """The tables that `--full-refresh` names; `all` names all of them."""
+    if text is None:
+        return ()
+    return names if text.strip() == "all" else _names(names, text, "--full-refresh")
+
+
+def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
+    given = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not given:
+        raise SettingsError(f"{option} names no table.", f"Choose from: {', '.join(names)}.")
+    for name in given:
+        if name not in names:
+            raise SettingsError(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
+    return given

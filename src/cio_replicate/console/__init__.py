@@ -1,0 +1,1 @@
+"""The web console: users, secrets, notifications, pages and API."""

@@ -1,0 +1,197 @@
+"""What the API is sent and what it answers, where that is not what the services have already."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import ClientException, SerializationException
+
+from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, decoded
+from cio_replicate.database.rows import KeptConnection, KeptTask
+from cio_replicate.jobs.job import Action
+from cio_replicate.jobs.ports import About, Found
+from cio_replicate.jobs.runs import RunRow, RunShown
+from cio_replicate.pipeline.progress import Progress
+from cio_replicate.pipeline.replication_report import Report
+
+SECRET = 1_000_000  # characters at most
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+_Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=SECRET)]
+
+
+class NewConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A connection to be made. `access_token` is stored, encrypted, and named in the settings by itself."""
+
+    name: _Name
+    settings: ConnectionSettings
+    access_token: _Secret | None = None
+
+
+class EditedConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a connection. `access_token` takes the place of the one that is stored for it."""
+
+    settings: ConnectionSettings
+    access_token: _Secret | None = None
+
+
+class NewTask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A task to be made."""
+
+    name: _Name
+    settings: TaskSettings
+
+
+class EditedTask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a task."""
+
+    settings: TaskSettings
+
+
+class NewChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A channel to be made. `address` is stored, encrypted, and named in the settings by itself."""
+
+    name: _Name
+    settings: ChannelSettings
+    address: _Secret | None = None
+
+
+class EditedChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a channel. `address` takes the place of the one that is stored for it."""
+
+    settings: ChannelSettings
+    address: _Secret | None = None
+
+
+class Value(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A secret to be stored."""
+
+    value: _Secret
+
+
+class ConnectionShown(msgspec.Struct, kw_only=True):
+    """A connection. Moments are unix seconds."""
+
+    name: str
+    settings: ConnectionSettings
+    created_at: int
+    changed_at: int
+
+
+class TaskShown(msgspec.Struct, kw_only=True):
+    """A task. `next_at` is when its schedule lets it run next, in unix seconds; null when nothing does."""
+
+    name: str
+    settings: TaskSettings
+    paused: bool
+    next_at: int | None
+    created_at: int
+    changed_at: int
+
+
+class RunSummary(msgspec.Struct, kw_only=True):
+    """A run, as lists show it. Moments are unix seconds, `budget_used` is a share from 0 to 1."""
+
+    id: str
+    task: str
+    cause: str
+    action: Action
+    status: str
+    attempt: int
+    merged: int
+    asked_by: str | None
+    due_at: int
+    started_at: int | None
+    ended_at: int | None
+    seconds: int | None
+    worker: str | None
+    gateway: str | None
+    cancelling: bool
+    error: str | None
+    rows: int | None
+    requests: int | None
+    budget_used: float | None
+
+
+class RunDetail(msgspec.Struct, kw_only=True):
+    """One run: `progress` while it goes on, `report` with the proof of each table when it has ended."""
+
+    run: RunSummary
+    waits: str | None
+    progress: Progress | None
+    report: Report | None
+
+
+class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a gateway is asked about a connection: `access`, whether the key works; `tables`, also what they hold."""
+
+    about: About
+
+
+class Asking(msgspec.Struct, kw_only=True):
+    """A question to a gateway: its number, by which the answer is asked for."""
+
+    inquiry: str
+
+
+class Answered(msgspec.Struct, kw_only=True):
+    """What became of a question: while it waits there is no answer; with neither, no machine of the gateway came."""
+
+    waiting: bool
+    found: Found | None
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """A run that waits for its turn; it may be one that waited already."""
+
+    run: str
+
+
+def connection_shown(kept: KeptConnection) -> ConnectionShown:
+    """A connection, as the API shows it."""
+    return ConnectionShown(
+        name=kept.name, settings=kept.settings, created_at=kept.created_at, changed_at=kept.changed_at
+    )
+
+
+def task_shown(kept: KeptTask) -> TaskShown:
+    """A task, as the API shows it."""
+    return TaskShown(
+        name=kept.name,
+        settings=kept.settings,
+        paused=kept.paused,
+        next_at=kept.next_at,
+        created_at=kept.created_at,
+        changed_at=kept.changed_at,
+    )
+
+
+def run_summary(row: RunRow) -> RunSummary:
+    """A run, as the API lists it."""
+    return RunSummary(**{name: getattr(row, name) for name in RunSummary.__struct_fields__})
+
+
+def run_detail(shown: RunShown) -> RunDetail:
+    """A run, as the API shows it."""
+    return RunDetail(run=run_summary(shown.run), waits=shown.waits, progress=shown.progress, report=shown.report)
+
+
+async def require_known(request: Request[Any, Any, Any]) -> None:
+    """Raises SettingsError for a setting in a body that there is not, with the one that may be meant.
+
+    Handlers name the kind of settings that theirs hold. One that is nested too deeply to be read is refused here, and
+    what else is wrong with a body is found where it is decoded.
+    """
+    if request.method not in ("POST", "PUT"):
+        return
+    try:
+        sent = await request.json()
+        kind = request.route_handler.opt.get("settings")
+        if kind is not None and isinstance(sent, dict) and isinstance(sent.get("settings"), dict):
+            decoded(sent["settings"], kind)
+    except RecursionError:
+        raise ClientException("The request is nested too deeply.") from None
+    except SerializationException:
+        return

@@ -1,0 +1,54 @@
+"""The control database opened, with everything that is kept in it at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.console.channels import Channels
+from cio_replicate.console.keys import Keys, keys_for
+from cio_replicate.console.secrets import Secrets
+from cio_replicate.console.stored_settings import Connections
+from cio_replicate.console.tasks import Tasks
+from cio_replicate.database.connection import Database
+from cio_replicate.database.place import store_url
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What is kept, each kind with what may be done with it."""
+
+    database: Database
+    keys: Keys
+    connections: Connections
+    tasks: Tasks
+    channels: Channels
+    secrets: Secrets
+
+
+@contextmanager
+def opened(
+    url: str | None, environment: Mapping[str, str] | None = None, clock: Clock | None = None
+) -> Iterator[Store]:
+    """The store at this address, or at the usual place; its tables are made or brought up to date first.
+
+    Raises SettingsError and DatabaseError.
+    """
+    environment, clock = os.environ if environment is None else environment, clock or SystemClock()
+    database = Database(store_url(url, environment), environment)
+    try:
+        database.migrate()
+        keys = keys_for(database.address, environment)
+        yield Store(
+            database,
+            keys,
+            Connections(database, keys, clock, environment),
+            Tasks(database, keys, clock, environment),
+            Channels(database, keys, clock, environment),
+            Secrets(database, keys, clock),
+        )
+    finally:
+        database.close()

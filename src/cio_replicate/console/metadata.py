@@ -1,0 +1,133 @@
+"""The metadata of a connection: what is known of every table, joined with what was found out with its key."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from cio_replicate.cli.describe_tables import facts_of
+from cio_replicate.database.tables import connections
+from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
+from cio_replicate.schema.table import Column, Table
+from cio_replicate.source.catalog import TABLES
+
+
+class OpenedColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a table."""
+
+    name: str
+    type: str
+    about: str
+    key: bool
+    personal: bool
+
+
+class OpenedTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table: how it is read, what it holds, and whether this key may read it; None where that was not asked yet.
+
+    `rows` are approximate. `least` and `most` are the requests of a whole read; `most` is null where there is no
+    telling.
+    """
+
+    name: str
+    about: str
+    method: str
+    key: list[str]
+    replication_key: str | None
+    reads: str
+    reference: str
+    notes: list[str]
+    columns: list[OpenedColumn]
+    readable: bool | None = None
+    cause: str = ""
+    fix: str = ""
+    rows: int | None = None
+    least: int | None = None
+    most: int | None = None
+    basis: str = ""
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """Metadata of a connection as it was opened `at` a moment, in unix seconds; None: nothing was asked yet.
+
+    `cause` and `fix` say why nothing was found out.
+    """
+
+    at: int | None
+    api: str
+    region: str | None
+    requests: int
+    cause: str
+    fix: str
+    tables: list[OpenedTable]
+
+    def table(self, name: str) -> OpenedTable | None:
+        """The table of that name."""
+        return next((one for one in self.tables if one.name == name), None)
+
+
+class _Kept(msgspec.Struct):
+    at: int
+    found: Found
+
+
+def joined(found: Found | None, at: int | None) -> Opened:
+    """What is known of all tables, and of each what was found out."""
+    found = found or Found()
+    by_name = {one.name: one for one in found.tables}
+    return Opened(
+        at=at,
+        api=found.api,
+        region=found.region,
+        requests=found.requests,
+        cause=found.cause,
+        fix=found.fix,
+        tables=[_table(one, by_name.get(one.name)) for one in TABLES],
+    )
+
+
+def keep(transaction: Connection, connection_id: str, found: Found, now: int) -> Opened:
+    """Keep what was found out; where nothing could be, what is kept from before stays."""
+    if found.works:
+        text = msgspec.json.encode(_Kept(now, found)).decode()
+        transaction.execute(update(connections).where(connections.c.id == connection_id).values(metadata=text))
+    return joined(found, now)
+
+
+def last_opened(transaction: Connection, connection_id: str) -> Opened:
+    """What was found out last."""
+    text = transaction.scalar(select(connections.c.metadata).where(connections.c.id == connection_id))
+    kept = msgspec.json.decode(text, type=_Kept) if text is not None else None
+    return joined(kept.found, kept.at) if kept is not None else joined(None, None)
+
+
+def _table(table: Table, found: FoundTable | None) -> OpenedTable:
+    return OpenedTable(
+        name=table.name,
+        about=table.about,
+        method=table.method,
+        key=list(table.key),
+        replication_key=table.replication_key,
+        reads=f"{table.http_method} {table.path}",
+        reference=table.reference,
+        notes=[*table.notes, *facts_of(table)],
+        columns=[_column(column, table.key) for column in (*table.columns, *SYSTEM_COLUMNS)],
+        readable=None if found is None else found.readable,
+        cause="" if found is None else found.cause,
+        fix="" if found is None else found.fix,
+        rows=None if found is None else found.rows,
+        least=None if found is None else found.least,
+        most=None if found is None else found.most,
+        basis="" if found is None else found.basis,
+    )
+
+
+def _column(column: Column, key: tuple[str, ...]) -> OpenedColumn:
+    return OpenedColumn(
+        name=column.name,
+        type=column.type,
+        about=column.about,
+        key=column.name in key,
+        personal=column.personal,
+    )

@@ -1,0 +1,127 @@
+"""Tokens for programs that use the API: only digests are kept, and none may do more than its user."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.console.control_sessions import digest
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
+from cio_replicate.database.connection import Database
+from cio_replicate.database.tables import tokens, users
+
+PREFIX = "cio_"  # so that one that was published is recognised
+DAY = 86_400
+MOST_DAYS = 3_650
+NOTED = 60  # seconds between two notes that a token is used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What is known of a token; not the token itself."""
+
+    id: str
+    name: str
+    user: str
+    role: Role
+    created_at: int
+    expires_at: int | None
+    seen_at: int | None
+
+
+class Tokens:
+    """Makes, finds and revokes tokens."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, user_id: str, name: str, role: Role, days: int | None, by: Actor) -> str:
+        """A new token of that user, shown this once. Raises SettingsError and NotAllowedError."""
+        name = name.strip()
+        if not 1 <= len(name) <= 100 or not name.isprintable():
+            raise SettingsError("The token needs a name of 1 to 100 characters.", "Say what will use it.")
+        if days is not None and not 1 <= days <= MOST_DAYS:
+            raise SettingsError(f"A token cannot last {days} days.", f"Choose 1 to {MOST_DAYS}, or no end.")
+        value, now = PREFIX + secrets.token_urlsafe(32), int(self._clock.now())
+        with self._database.writing() as connection:
+            owner = connection.execute(select(users.c.name, users.c.role).where(users.c.id == user_id)).one()
+            Actor(owner.name, Role(owner.role)).require(role)
+            connection.execute(
+                insert(tokens).values(
+                    id=uuid.uuid4().hex,
+                    name=name,
+                    digest=digest(value),
+                    user_id=user_id,
+                    role=role.value,
+                    created_at=now,
+                    expires_at=None if days is None else now + days * DAY,
+                )
+            )
+            record(connection, now, by, "token.create", name, f"role {role}")
+        return value
+
+    def actor(self, value: str) -> Actor | None:
+        """Who a token speaks for, with the lesser of its role and its user's; None when it does not count."""
+        now = int(self._clock.now())
+        query = (
+            select(tokens, users.c.name.label("owner"), users.c.role.label("owner_role"))
+            .join(users, users.c.id == tokens.c.user_id)
+            .where(tokens.c.digest == digest(value), tokens.c.revoked_at.is_(None), users.c.disabled.is_(False))
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or (row.expires_at is not None and row.expires_at <= now):
+            return None
+        if row.seen_at is None or row.seen_at <= now - NOTED:
+            with self._database.writing() as connection:
+                connection.execute(update(tokens).where(tokens.c.id == row.id).values(seen_at=now))
+        role, limit = Role(row.role), Role(row.owner_role)
+        return Actor(f"{row.owner} (token {row.name})", role if limit.covers(role) else limit)
+
+    def all(self, user_id: str | None = None) -> list[Token]:
+        """The tokens that count, the newest first; only those of one user when it is named."""
+        now = int(self._clock.now())
+        query = (
+            select(tokens, users.c.name.label("owner"))
+            .join(users, users.c.id == tokens.c.user_id)
+            .where(tokens.c.revoked_at.is_(None))
+            .order_by(tokens.c.created_at.desc(), tokens.c.id)
+        )
+        if user_id is not None:
+            query = query.where(tokens.c.user_id == user_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Token(
+                id=row.id,
+                name=row.name,
+                user=row.owner,
+                role=Role(row.role),
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                seen_at=row.seen_at,
+            )
+            for row in rows
+            if row.expires_at is None or row.expires_at > now
+        ]
+
+    def revoke(self, token_id: str, by: Actor, user_id: str | None = None) -> bool:
+        """End a token at once, if it is that user's where one is named; whether there was one."""
+        now = int(self._clock.now())
+        where = [tokens.c.id == token_id, tokens.c.revoked_at.is_(None)]
+        if user_id is not None:
+            where.append(tokens.c.user_id == user_id)
+        with self._database.writing() as connection:
+            name = connection.execute(select(tokens.c.name).where(*where)).scalar_one_or_none()
+            if name is None:
+                return False
+            connection.execute(update(tokens).where(tokens.c.id == token_id).values(revoked_at=now))
+            record(connection, now, by, "token.revoke", name)
+        return True

@@ -1,0 +1,179 @@
+"""Connections: made, looked at, tested, edited and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from cio_replicate.app.settings import connection_of
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.text import Secret
+from cio_replicate.config.connection_options import access_token
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.config.secret_references import stored_variable
+from cio_replicate.config.stored import PREFIX, stored_names
+from cio_replicate.console import secrets
+from cio_replicate.console.apply_settings import Means, not_there, own_secret, perform, recognise
+from cio_replicate.console.checks import require_usable
+from cio_replicate.console.difference import Change, FieldChange, Kind, What, changed_fields
+from cio_replicate.console.keys import Keys
+from cio_replicate.console.metadata import Opened, keep, last_opened
+from cio_replicate.console.names import checked_name
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import KeptConnection, kept_connections
+from cio_replicate.database.tables import connections
+from cio_replicate.jobs.ports import About, Found, inquire, refused
+
+
+class Connections:
+    """The connections. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+
+    def __init__(
+        self, database: Database, keys: Keys, clock: Clock, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._environment = os.environ if environment is None else environment
+
+    def all(self) -> list[KeptConnection]:
+        """Every connection, by name."""
+        with self._database.reading() as transaction:
+            return kept_connections(transaction)
+
+    def named(self, name: str) -> KeptConnection:
+        """One connection."""
+        with self._database.reading() as transaction:
+            return _named(transaction, name)
+
+    def create(self, name: str, settings: ConnectionSettings, by: Actor, token: Secret | None = None) -> KeptConnection:
+        """Make a connection. A `token` is stored for it, encrypted, and goes when the connection does."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            means = self._means(by)
+            if token is not None:
+                settings = self._with_token(transaction, name, settings, token, means)
+            changes = [Change(Kind.CONNECTION, name, What.CREATE, settings, changed_fields(None, settings))]
+            perform(transaction, changes, means)
+            return _named(transaction, name)
+
+    def edit(
+        self, name: str, settings: ConnectionSettings, by: Actor, token: Secret | None = None
+    ) -> tuple[FieldChange, ...]:
+        """Give a connection these settings; the fields that are others now. A `token` takes the place of its own."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            means, kept = self._means(by), _named(transaction, name)
+            if token is not None:
+                settings = self._with_token(transaction, name, settings, token, means)
+            fields = changed_fields(kept.settings, settings)
+            if fields or token is not None:
+                perform(transaction, [Change(Kind.CONNECTION, name, What.EDIT, settings, fields)], means)
+            return fields
+
+    def delete(self, name: str, by: Actor) -> None:
+        """Delete a connection that no task uses; what was copied stays where it is."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            perform(transaction, [Change(Kind.CONNECTION, name, What.DELETE, None)], self._means(by))
+
+    def recognise(self) -> int:
+        """Find out anew which connections reach the same workspace, by the tokens that can be found from here.
+
+        For a program that executes runs to do when it begins, since it may find tokens that who made a connection could
+        not, and after a key was lost. Returns how many are known otherwise now.
+        """
+        with self._database.writing() as transaction:
+            return recognise(transaction, self._means(LOCAL))
+
+    def inquire(self, settings: ConnectionSettings, about: About, by: Actor, token: Secret | None = None) -> Found:
+        """Ask the API by these settings, which need not be kept yet; what is wrong with them is in the answer.
+
+        A connection with a data gateway is asked about there: SettingsError says so.
+        """
+        by.require(Role.OPERATOR if token is None else Role.ADMIN)
+        if settings.gateway is not None:
+            raise SettingsError(
+                f"The connection is reached from the data gateway {settings.gateway} alone.", "Ask there."
+            )
+        try:
+            require_usable(settings, self._clock.now())
+            environment = self._with_stored(settings, token)
+            if token is not None:
+                settings = replace(settings, access_token_from=f"{PREFIX}{_GIVEN}")
+            connection = connection_of(settings, self._clock, settings.start_date, environment)
+        except SettingsError as error:
+            return refused(error)
+        return asyncio.run(inquire(connection, about, self._clock))
+
+    def test(self, name: str, by: Actor) -> Found:
+        """Find out whether a connection's key works, and which tables it may read."""
+        return self.inquire(self.named(name).settings, About.ACCESS, by)
+
+    def open_metadata(self, name: str, by: Actor) -> Opened:
+        """Find out what the tables of a connection hold and cost, and keep the answer."""
+        kept = self.named(name)
+        found = self.inquire(kept.settings, About.TABLES, by)
+        return self.keep_metadata(kept.id, found)
+
+    def keep_metadata(self, connection_id: str, found: Found) -> Opened:
+        """Keep what was found out of a connection, by a gateway perhaps."""
+        with self._database.writing() as transaction:
+            return keep(transaction, connection_id, found, int(self._clock.now()))
+
+    def last_metadata(self, name: str) -> Opened:
+        """What was found out last; before that, what is known of the tables without asking."""
+        with self._database.reading() as transaction:
+            return last_opened(transaction, _named(transaction, name).id)
+
+    def _means(self, by: Actor) -> Means:
+        return Means(by, int(self._clock.now()), self._keys, self._environment)
+
+    def _with_token(
+        self, transaction: Connection, name: str, settings: ConnectionSettings, token: Secret, means: Means
+    ) -> ConnectionSettings:
+        """The settings with the token stored, and named in its place."""
+        if settings.gateway is not None:
+            raise SettingsError(
+                "The token of a connection with a data gateway is kept where the gateway runs, not here.",
+                "Leave it out, and say by --access-token-from where it is there.",
+            )
+        stored = own_secret(Kind.CONNECTION, checked_name(name, Kind.CONNECTION))
+        secrets.put(transaction, means.keys, stored, _sound(token), means.now, means.by)
+        return replace(settings, access_token_from=f"{PREFIX}{stored}")
+
+    def _with_stored(self, settings: ConnectionSettings, token: Secret | None) -> Mapping[str, str]:
+        """The environment, and in it the stored secrets that these settings name, or the token that was given."""
+        if token is not None:
+            return {stored_variable(_GIVEN): _sound(token).reveal()}
+        names = stored_names(settings)
+        if not names:
+            return self._environment
+        with self._database.writing() as transaction:
+            found = secrets.revealed(transaction, self._keys, names)
+        return {**self._environment, **{stored_variable(name): value for name, value in found.items()}}
+
+
+_GIVEN = "given"  # stands for a token that is not stored yet
+
+
+def _sound(token: Secret) -> Secret:
+    try:
+        return access_token(token.reveal())
+    except SettingsError:
+        raise SettingsError(
+            "The access token is empty, or has characters that no App API key has.", "Copy it again, whole."
+        ) from None
+
+
+def _named(transaction: Connection, name: str) -> KeptConnection:
+    found = kept_connections(transaction, connections.c.name == name)
+    if not found:
+        raise not_there(Kind.CONNECTION, name)
+    return found[0]

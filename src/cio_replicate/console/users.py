@@ -1,0 +1,328 @@
+"""Users of the console: how the first comes in, how others are invited, what each may do, who logs in."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from zoneinfo import available_timezones
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.console import passwords
+from cio_replicate.console.control_sessions import BYTES, Visitor, digest
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.audit_log import record
+from cio_replicate.database.connection import Database
+from cio_replicate.database.tables import invitations, sessions, tokens, users
+
+DAY = 86_400
+INVITED_DAYS = 7
+NEVER = 253_402_300_799  # the end of the year 9999: the first link counts until somebody has used it
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """What is known of a user; never the password's hash."""
+
+    id: str
+    name: str
+    role: Role
+    zone: str
+    disabled: bool
+    has_password: bool
+    created_at: int
+    seen_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link that still counts: for whom, or nobody yet for the first user, who chooses a name."""
+
+    user: User | None
+
+
+class People:
+    """The users. Whoever does something is named in the audit log with it."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    # --- how one comes in ---
+
+    def first_link(self) -> str | None:
+        """What the link for the first user holds, anew with each call; None once there is a user."""
+        value, now = secrets.token_urlsafe(BYTES), int(self._clock.now())
+        with self._database.writing() as connection:
+            if _count(connection):
+                return None
+            connection.execute(delete(invitations).where(invitations.c.user_id.is_(None)))
+            connection.execute(insert(invitations).values(digest=digest(value), user_id=None, expires_at=NEVER))
+            record(connection, now, LOCAL, "user.first link", "the first admin")
+        return value
+
+    def invite(self, name: str, role: Role, by: Actor) -> str:
+        """A new user, who chooses a password by the link that holds what is returned. Raises SettingsError."""
+        by.require(Role.ADMIN)
+        name, now = required_name(name), int(self._clock.now())
+        with self._database.writing() as connection:
+            if _named(connection, name) is not None:
+                raise SettingsError(f"There is a user {name!r} already.", "Choose another name.")
+            user_id = _add(connection, name, role, now)
+            record(connection, now, by, "user.invite", name, f"role {role}")
+            return _link(connection, user_id, now)
+
+    def invite_again(self, user_id: str, by: Actor) -> str:
+        """A link by which a user chooses a new password; links made before no longer count. Raises SettingsError."""
+        by.require(Role.ADMIN)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = _required(connection, user_id)
+            record(connection, now, by, "user.link", row.name)
+            return _link(connection, user_id, now)
+
+    def invitation(self, value: str) -> Invitation | None:
+        """What a link is for, if it still counts."""
+        with self._database.reading() as connection:
+            found = _invitation(connection, value, int(self._clock.now()))
+            if found is None:
+                return None
+            if found.user_id is None:
+                return None if _count(connection) else Invitation(None)
+            return Invitation(_user(_required(connection, found.user_id)))
+
+    def accept(self, value: str, name: str, password: str, zone: str) -> str:
+        """Use a link up: the password is set, sessions of before end. The user's id. Raises SettingsError."""
+        now, zone = int(self._clock.now()), zone if zone in available_timezones() else "UTC"
+        with self._database.reading() as connection:
+            found = _invitation(connection, value, now)
+            named = name if found is None or found.user_id is None else _required(connection, found.user_id).name
+        kept = passwords.hashed(password, named)  # takes its time, so outside of the transaction
+        with self._database.writing() as connection:
+            found = _invitation(connection, value, now)
+            if found is None or (found.user_id is None and _count(connection)):
+                raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
+            user_id = found.user_id or _add(connection, required_name(name), Role.ADMIN, now)
+            unused = (invitations.c.digest == found.digest, invitations.c.used_at.is_(None))
+            if connection.execute(update(invitations).where(*unused).values(used_at=now)).rowcount != 1:
+                raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
+            connection.execute(update(users).where(users.c.id == user_id).values(password=kept, zone=zone))
+            connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            row = _required(connection, user_id)
+            record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name, "by a one-time link")
+        return str(user_id)
+
+    def log_in(self, name: str, password: str) -> str | None:
+        """The id of the user of this name and password; None takes as long for a name that there is not."""
+        now, name = int(self._clock.now()), name.strip() if name.isprintable() else ""
+        with self._database.reading() as connection:
+            row = _named(connection, name[:LONGEST_NAME])
+        right = passwords.matches(password, None if row is None else row.password)
+        allowed = right and row is not None and not row.disabled
+        with self._database.writing() as connection:
+            who = Actor(row.name if row is not None else "somebody", Role.VIEWER)
+            record(connection, now, who, "login" if allowed else "login.refused", who.name)
+            if allowed and row is not None and passwords.is_dated(row.password):
+                again = passwords.hashed_again(password)
+                connection.execute(update(users).where(users.c.id == row.id).values(password=again))
+        return str(row.id) if allowed and row is not None else None
+
+    def log_in_as(self, subject: str, name: str, newcomers: Role | None, *, verified: bool) -> str | None:
+        """The id of the user whom an identity provider names.
+
+        A user who has come that way before is known by the subject. Who was invited by an address that the provider
+        has `verified`, and has not chosen a password yet, is that user from now on. Somebody new becomes a user of the
+        role for `newcomers`, if there is one. Any other name that is taken lets nobody in.
+        """
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = connection.execute(select(users).where(users.c.subject == subject)).one_or_none()
+            named = _named(connection, name) if row is None else None
+            if named is not None and verified and named.password is None and named.subject is None:
+                connection.execute(update(users).where(users.c.id == named.id).values(subject=subject))
+                row = named
+            if row is None and named is None and newcomers is not None:
+                user_id = _add(connection, required_name(name), newcomers, now, subject=subject)
+                row = _required(connection, user_id)
+            allowed = row is not None and not row.disabled
+            who = row.name if row is not None else name[:LONGEST_NAME]
+            record(
+                connection,
+                now,
+                Actor(who, Role.VIEWER),
+                "login" if allowed else "login.refused",
+                who,
+                "by the identity provider",
+            )
+        return str(row.id) if allowed and row is not None else None
+
+    def log_out(self, visitor: Visitor) -> None:
+        """End a session."""
+        with self._database.writing() as connection:
+            connection.execute(delete(sessions).where(sessions.c.digest == visitor.session))
+            record(connection, int(self._clock.now()), visitor.actor, "logout", visitor.name)
+
+    # --- what is done with those who are there ---
+
+    def all(self) -> list[User]:
+        """Every user, by name."""
+        with self._database.reading() as connection:
+            return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
+
+    def user(self, user_id: str) -> User:
+        """One user. Raises SettingsError."""
+        with self._database.reading() as connection:
+            return _user(_required(connection, user_id))
+
+    def count(self) -> int:
+        """How many users there are."""
+        with self._database.reading() as connection:
+            return _count(connection)
+
+    def change_role(self, user_id: str, role: Role, by: Actor) -> None:
+        """Give a user another role, from the next page on. Raises SettingsError when no admin would be left."""
+        by.require(Role.ADMIN)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = _required(connection, user_id)
+            connection.execute(update(users).where(users.c.id == user_id).values(role=role.value))
+            _require_an_admin(connection)
+            record(connection, now, by, "user.role", row.name, f"{row.role} to {role}")
+
+    def disable(self, user_id: str, by: Actor, *, disabled: bool = True) -> None:
+        """Shut a user out at once, or let them in again. Raises SettingsError when no admin would be left."""
+        by.require(Role.ADMIN)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = _required(connection, user_id)
+            connection.execute(update(users).where(users.c.id == user_id).values(disabled=disabled))
+            _require_an_admin(connection)
+            if disabled:
+                connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            record(connection, now, by, "user.disable" if disabled else "user.enable", row.name)
+
+    def remove(self, user_id: str, by: Actor) -> None:
+        """Remove a user with sessions and tokens; the audit log keeps the name. Raises SettingsError."""
+        by.require(Role.ADMIN)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = _required(connection, user_id)
+            for table in (sessions, tokens, invitations):
+                connection.execute(delete(table).where(table.c.user_id == user_id))
+            connection.execute(delete(users).where(users.c.id == user_id))
+            _require_an_admin(connection)
+            record(connection, now, by, "user.remove", row.name)
+
+    def change_password(self, user_id: str, old: str, new: str, session: str) -> None:
+        """A user's own new password; all other sessions end. Raises SettingsError."""
+        now = int(self._clock.now())
+        with self._database.reading() as connection:
+            row = _required(connection, user_id)
+        if row.password is None or not passwords.matches(old, row.password):
+            raise SettingsError("The present password is not right.", "Type it again, or ask an admin for a link.")
+        kept = passwords.hashed(new, row.name)
+        with self._database.writing() as connection:
+            connection.execute(update(users).where(users.c.id == user_id).values(password=kept))
+            ended = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.digest != session)
+            connection.execute(ended)
+            record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name)
+
+    def change_zone(self, user_id: str, zone: str) -> None:
+        """The time zone in which dates are shown to a user. Raises SettingsError."""
+        if zone not in available_timezones():
+            raise SettingsError(f"There is no time zone {zone[:60]!r}.", "Write it as Europe/Berlin.")
+        with self._database.writing() as connection:
+            connection.execute(update(users).where(users.c.id == user_id).values(zone=zone))
+
+
+def required_name(name: str) -> str:
+    """The name of a new user. Raises SettingsError."""
+    name = name.strip()
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise SettingsError(f"A user's name has 1 to {LONGEST_NAME} characters.", "Write a name or an e-mail address.")
+    return name
+
+
+def _count(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(users)).scalar_one())
+
+
+def _named(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
+    """The user of that name; capitals make no difference, so that no two names look alike.
+
+    Compared here, as SQLite knows the capitals of English alone, and PostgreSQL those of its own locale.
+    """
+    rows = connection.execute(select(users.c.id, users.c.name)).all()
+    found = next((row.id for row in rows if row.name.casefold() == name.casefold()), None)
+    return None if found is None else connection.execute(select(users).where(users.c.id == found)).one_or_none()
+
+
+def _required(connection: Connection, user_id: str) -> Row[tuple[object, ...]]:
+    row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
+    if row is None:
+        raise SettingsError("There is no such user.", "Somebody may have removed them; open the list again.")
+    return row
+
+
+def _add(connection: Connection, name: str, role: Role, now: int, subject: str | None = None) -> str:
+    user_id = uuid.uuid4().hex
+    connection.execute(
+        insert(users).values(
+            id=user_id,
+            name=name,
+            password=None,
+            subject=subject,
+            role=role.value,
+            zone="UTC",
+            disabled=False,
+            created_at=now,
+        )
+    )
+    return user_id
+
+
+def _link(connection: Connection, user_id: str, now: int) -> str:
+    value = secrets.token_urlsafe(BYTES)
+    connection.execute(delete(invitations).where(invitations.c.user_id == user_id))
+    connection.execute(
+        insert(invitations).values(digest=digest(value), user_id=user_id, expires_at=now + INVITED_DAYS * DAY)
+    )
+    return value
+
+
+def _invitation(connection: Connection, value: str, now: int) -> Row[tuple[object, ...]] | None:
+    query = select(invitations).where(
+        invitations.c.digest == digest(value), invitations.c.used_at.is_(None), invitations.c.expires_at > now
+    )
+    return connection.execute(query).one_or_none()
+
+
+def _require_an_admin(connection: Connection) -> None:
+    """Raises SettingsError, which takes the change back, when nobody could manage the console any more.
+
+    Who was invited and has never come does not count: the link may be lost.
+    """
+    may_come = users.c.password.is_not(None) | users.c.subject.is_not(None)
+    admins = users.c.role == Role.ADMIN.value, users.c.disabled.is_(False), may_come
+    if connection.execute(select(func.count()).select_from(users).where(*admins)).scalar_one() == 0:
+        raise SettingsError(
+            "No admin would be left.",
+            "Make somebody else an admin first, who chooses a password by their link.",
+        )
+
+
+def _user(row: Row[tuple[object, ...]]) -> User:
+    return User(
+        id=row.id,
+        name=row.name,
+        role=Role(row.role),
+        zone=row.zone,
+        disabled=row.disabled,
+        has_password=row.password is not None,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+    )

@@ -1,0 +1,155 @@
+"""Who may use what: each handler declares the role it needs, and one guard holds everybody to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from litestar import Litestar, Request
+from litestar.concurrency import sync_to_thread
+from litestar.connection import ASGIConnection
+from litestar.exceptions import (
+    ClientException,
+    ImproperlyConfiguredException,
+    NotAuthorizedException,
+    PermissionDeniedException,
+)
+from litestar.handlers import BaseRouteHandler
+
+from cio_replicate.console.control_sessions import Visitor, is_theirs
+from cio_replicate.console.web.problem import PROBLEMS
+from cio_replicate.console.web.services import Services
+from cio_replicate.database.actor import Actor, Role
+
+AnyRequest = Request[Any, Any, Any]
+
+#: What a handler that anybody may call declares, and one that only data gateways may, which sign their requests.
+OPEN: Final[Mapping[str, Any]] = {"needs": "nobody"}
+GATEWAY: Final[Mapping[str, Any]] = {"needs": "gateway"}
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+FORM = "application/x-www-form-urlencoded"
+CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
+API = "/api/"
+
+
+def needs(role: Role) -> Mapping[str, Any]:
+    """What a handler declares that only this role, and those that may do more, may call."""
+    return {"needs": role}
+
+
+#: How the handlers of pages and of the API are declared: in a thread, as the database is asked, and for whom.
+ANYBODY: Final[dict[str, Any]] = {"opt": OPEN, "sync_to_thread": True}
+VIEWER: Final[dict[str, Any]] = {"opt": needs(Role.VIEWER), "sync_to_thread": True, "responses": PROBLEMS}
+OPERATOR: Final[dict[str, Any]] = {"opt": needs(Role.OPERATOR), "sync_to_thread": True, "responses": PROBLEMS}
+ADMIN: Final[dict[str, Any]] = {"opt": needs(Role.ADMIN), "sync_to_thread": True, "responses": PROBLEMS}
+
+
+def taking(kind: type, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a handler of the API whose body holds settings of that kind: no name in them may be unknown."""
+    return {**declared, "opt": {**declared["opt"], "settings": kind}}
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let in whoever may call the handler. Raises NotAuthorizedException and PermissionDeniedException.
+
+    A handler that declares nothing is for admins. The API takes bearer tokens and no cookies, so that no page of
+    others can use it; pages take the session's cookie, and everything that changes something also the session's token,
+    from this site alone.
+    """
+    needed, services = handler.opt.get("needs", Role.ADMIN), services_of(connection.app)
+    if needed == GATEWAY["needs"]:
+        return
+    if connection.url.path.startswith(API) or handler.opt.get("bearer"):
+        await _let_in_program(connection, needed, services)
+    else:
+        await _let_in_visitor(connection, needed, services)
+
+
+def services_of(app: Litestar) -> Services:
+    """What the handlers of this application work with."""
+    services: Services = app.state.services
+    return services
+
+
+def actor_of(request: AnyRequest) -> Actor:
+    """Who calls, once the guard has let them in."""
+    actor: Actor = request.state.actor
+    return actor
+
+
+def visitor_of(request: AnyRequest) -> Visitor | None:
+    """Who looks at a page, if they are logged in."""
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    return visitor
+
+
+def require_declared(app: Litestar) -> None:
+    """Raises ImproperlyConfiguredException for a handler that does not say who may call it."""
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if "needs" not in handler.opt and getattr(handler, "http_methods", set()) != {"OPTIONS"}:
+                raise ImproperlyConfiguredException(f"{route.path} does not say who may call it")
+
+
+async def _let_in_program(
+    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: Services
+) -> None:
+    if needed == OPEN["needs"]:
+        return
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    actor = None
+    if scheme.lower() == "bearer" and token:
+        actor = await sync_to_thread(services.tokens.actor, token.strip())
+    if actor is None:
+        raise NotAuthorizedException("A token of the console is needed: Authorization: Bearer cio_…")
+    connection.state.actor = actor
+    _require(actor, Role(needed))
+
+
+async def _let_in_visitor(
+    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: Services
+) -> None:
+    visitor, cookie = None, connection.cookies.get(services.site.session_cookie)
+    if cookie:
+        visitor = await sync_to_thread(services.sessions.visitor, cookie)
+    connection.state.visitor = visitor
+    changes = connection.scope.get("method") not in SAFE
+    if changes:
+        _require_from_here(connection, services)
+    if needed == OPEN["needs"]:
+        return
+    if visitor is None:
+        raise NotAuthorizedException("Log in first.")
+    connection.state.actor = visitor.actor
+    if changes:
+        await _require_token(connection, visitor)
+    _require(visitor.actor, Role(needed))
+
+
+def _require(actor: Actor, role: Role) -> None:
+    if not actor.role.covers(role):
+        raise PermissionDeniedException(f"Only the role {role} may do that; yours is {actor.role}. Ask an admin.")
+
+
+def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
+    """Raises PermissionDeniedException for a form that another site sent, as the browser says."""
+    if connection.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise ClientException("A form is sent as the browser sends it.")
+    origin, fetched = connection.headers.get("origin"), connection.headers.get("sec-fetch-site")
+    own = f"{urlsplit(services.site.url).scheme}://{connection.headers.get('host', '')}"
+    from_here = origin.lower() == own.lower() if origin is not None else fetched == "same-origin"
+    if not from_here or fetched not in (None, "same-origin"):
+        raise PermissionDeniedException("This form was not sent by the console. Open its page here, and send it again.")
+
+
+async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor: Visitor) -> None:
+    """Raises PermissionDeniedException for a form that was not made for this session."""
+    token = connection.headers.get(CSRF_HEADER, "")
+    if not token and isinstance(connection, Request):
+        token = str((await connection.form()).get(CSRF_FIELD) or "")
+    if not is_theirs(visitor, token):
+        raise PermissionDeniedException(
+            "This form was made before you logged in. Open its page again, and send it anew."
+        )

@@ -1,0 +1,214 @@
+"""Pages of connections: all of them, making one in steps, testing it, editing and deleting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get, post
+
+from cio_replicate.base.errors import CioReplicateError, SettingsError
+from cio_replicate.base.text import Secret
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.console import gateways, inquiries
+from cio_replicate.console.web.authorization import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of
+from cio_replicate.console.web.finding import there
+from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.http_errors import status_of
+from cio_replicate.console.web.naming import Name
+from cio_replicate.console.web.rendering import go, page, said
+from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.settings_form import said_by, settings_of, shown_fields
+from cio_replicate.database.rows import KeptConnection
+from cio_replicate.jobs.ports import About, Found
+
+TYPED, REFERENCE = "typed", "reference"
+
+
+@get("/connections", **VIEWER)
+def connections(request: AnyRequest, services: With) -> Response[Any]:
+    """All connections."""
+    found = services.connections.all()
+    used: dict[str, int] = {}
+    for task in services.tasks.all():
+        used[task.settings.connection] = used.get(task.settings.connection, 0) + 1
+    return page(request, "connections.html", connections=found, used=used)
+
+
+@get("/new-connection", **ADMIN)
+def new_connection(request: AnyRequest, services: With) -> Response[Any]:
+    """The form that makes a connection."""
+    return _form(request, services, None, {"access_from": TYPED, "open_metadata": True})
+
+
+@post("/new-connection", **ADMIN)
+def create_connection(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
+    """Make a connection, or test what the form says."""
+    if form.has("test"):
+        return _tested(request, services, form, None)
+    name = form.text("name")
+    try:
+        settings, token = _said(form, None)
+        services.connections.create(name, settings, actor_of(request), token)
+    except CioReplicateError as error:
+        return _form(request, services, None, _written(form), status=status_of(error), error=said(error))
+    if form.has("open_metadata"):
+        return _opened(request, services, name)
+    return go(f"/connections/{name}", "created")
+
+
+@get("/connections/{name:str}", **VIEWER)
+def connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """One connection: what it is, what uses it, whether it works."""
+    return _shown(request, services, name)
+
+
+@post("/connections/{name:str}/test", **OPERATOR)
+def test_connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """Find out whether the key works."""
+    kept = there(services.connections.named, name)
+    if kept.settings.gateway is not None:
+        number = inquiries.ask(services.database, kept.settings, About.ACCESS, services.now)
+        return go(f"/connections/{name}?asked={number}")
+    return _shown(request, services, name, found=services.connections.test(name, actor_of(request)))
+
+
+@get("/connections/{name:str}/edit", **ADMIN)
+def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """The form that edits a connection."""
+    kept = there(services.connections.named, name)
+    return _form(request, services, kept, {"access_from": REFERENCE})
+
+
+@post("/connections/{name:str}/edit", **ADMIN)
+def edit_connection(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
+    """Give a connection other settings, or test them."""
+    kept = there(services.connections.named, name)
+    if form.has("test"):
+        return _tested(request, services, form, kept)
+    try:
+        settings, token = _said(form, kept)
+        services.connections.edit(name, settings, actor_of(request), token)
+    except CioReplicateError as error:
+        return _form(request, services, kept, _written(form), status=status_of(error), error=said(error))
+    return go(f"/connections/{name}", "saved")
+
+
+@post("/connections/{name:str}/delete", **ADMIN)
+def delete_connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """Delete a connection that no task uses."""
+    try:
+        services.connections.delete(name, actor_of(request))
+    except CioReplicateError as error:
+        return _shown(request, services, name, status=status_of(error), error=said(error))
+    return go("/connections", "deleted")
+
+
+def _said(form: Form, kept: KeptConnection | None) -> tuple[ConnectionSettings, Secret | None]:
+    """The settings that a form brings, and the token that was typed into it. Raises SettingsError."""
+    typed = form.text("access_from") == TYPED
+    token = Secret(form.text("token")) if typed and form.text("token") else None
+    if typed and token is None and kept is None:
+        raise SettingsError("The access token is missing.", "Paste the App API key, or say where it is kept.")
+    if not typed and not form.text("access_token_from"):
+        raise SettingsError("It is not said where the access token is kept.", "Write env:NAME or file:/path.")
+    without = {"access_token_from"} if typed else set()
+    more = {"access_token_from": kept.settings.access_token_from} if typed and kept is not None else {}
+    return settings_of(form, ConnectionSettings, more, without), token
+
+
+def _written(form: Form) -> dict[str, Any]:
+    return {
+        **said_by(form, ConnectionSettings),
+        "name": form.text("name"),
+        "access_from": form.text("access_from"),
+        "open_metadata": form.has("open_metadata"),
+    }
+
+
+def _form(
+    request: AnyRequest,
+    services: Services,
+    kept: KeptConnection | None,
+    written: dict[str, Any],
+    *,
+    status: int = 200,
+    **more: Any,  # noqa: ANN401 - what else the template shows
+) -> Response[Any]:
+    values = written if "start_date" in written else kept.settings if kept is not None else None
+    return page(
+        request,
+        "connection_form.html",
+        status,
+        kept=kept,
+        written=written,
+        fields=shown_fields(ConnectionSettings, values),
+        gateways=_gateways(services),
+        **{"tested": None, **more},
+    )
+
+
+def _gateways(services: Services) -> list[tuple[str, str]]:
+    """What a connection may be reached by, as a form offers it; nothing where there is only this machine."""
+    names = [one.name for one in gateways.listed(services.database, services.now)]
+    return [("", "None: on this machine"), *((name, f"Gateway {name}") for name in names)] if names else []
+
+
+def _tested(request: AnyRequest, services: Services, form: Form, kept: KeptConnection | None) -> Response[Any]:
+    """What came of trying the settings of a form, which are not kept."""
+    try:
+        settings, token = _said(form, kept)
+        found = services.connections.inquire(settings, About.ACCESS, actor_of(request), token)
+    except CioReplicateError as error:
+        found = Found(cause=error.message, fix=error.fix)
+    if request.headers.get("hx-request"):
+        return page(request, "tested.html", found=found)
+    return _form(request, services, kept, _written(form), tested=found)
+
+
+def _opened(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+    """To the metadata of a connection that was just made; when that fails, the connection is there all the same."""
+    kept = there(services.connections.named, name)
+    if kept.settings.gateway is not None:
+        number = inquiries.ask(services.database, kept.settings, About.TABLES, services.now)
+        return go(f"/connections/{name}/metadata/{number}", "created")
+    services.connections.open_metadata(name, actor_of(request))
+    return go(f"/connections/{name}/metadata", "created")
+
+
+def _shown(
+    request: AnyRequest,
+    services: Services,
+    name: Name,
+    *,
+    status: int = 200,
+    found: Found | None = None,
+    error: dict[str, str] | None = None,
+) -> Response[Any]:
+    kept = there(services.connections.named, name)
+    number = request.query_params.get("asked", "")
+    reply = inquiries.reply(services.database, number, services.now, kept.settings) if number else None
+    tasks = [task for task in services.tasks.all() if task.settings.connection == name]
+    return page(
+        request,
+        "connection.html",
+        status,
+        kept=kept,
+        fields=shown_fields(ConnectionSettings, kept.settings),
+        tasks=tasks,
+        found=found if reply is None else reply.found,
+        asked=number if reply is not None and reply.waiting else "",
+        unanswered=reply is not None and reply.found is None and not reply.waiting,
+        error=error,
+    )
+
+
+HANDLERS = (
+    connections,
+    new_connection,
+    create_connection,
+    connection,
+    test_connection,
+    edit_form,
+    edit_connection,
+    delete_connection,
+)

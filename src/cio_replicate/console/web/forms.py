@@ -1,0 +1,151 @@
+"""The form of a task: what it shows of settings, and the settings that it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.config.documents import ScheduleSettings, TaskSettings
+from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.config.table_options import Deletes, Mode
+from cio_replicate.console.metadata import Opened
+from cio_replicate.console.web.form import Form
+from cio_replicate.console.web.settings_form import settings_of
+from cio_replicate.source.catalog import TABLES
+
+ALL, ONLY, BUT = "all", "only", "but"
+BY_HAND, EVERY, CRON, AFTER = "hand", "every", "cron", "after"
+#: Settings that the form asks for in ways of its own.
+OWN = ("connection", "tables", "exclude", "mode", "deletes", "schema_changes", "after", "notify")
+WAYS: Mapping[str, tuple[str, ...]] = {
+    "mode": tuple(map(str, (Mode.APPLY, Mode.FULL, Mode.CHANGES, Mode.HISTORY))),
+    "deletes": tuple(map(str, Deletes)),
+    "schema_changes": tuple(map(str, SchemaChanges)),
+}
+
+
+def task_of(form: Form) -> TaskSettings:
+    """The settings that a form brings. Raises SettingsError."""
+    more: dict[str, Any] = {"connection": form.text("connection"), "notify": form.texts("notify")}
+    more |= {"schedule": schedule_said(form), "after": _after(form)}
+    more |= _chosen_tables(form)
+    for name in WAYS:
+        more[name] = _ways(form, name)
+    return settings_of(form, TaskSettings, more)
+
+
+def schedule_said(form: Form) -> dict[str, Any] | None:
+    """The schedule that a form brings, as a document; None for a task that runs by hand or after another."""
+    when = form.text("when", BY_HAND)
+    if when not in (EVERY, CRON):
+        return None
+    if not form.text(when):
+        raise SettingsError("It is not said when the task runs.", "Write an interval such as 6h, or a cron line.")
+    names = (when, "zone", "begin", "end", "missed")
+    return {name: form.text(name) for name in names if form.text(name)}
+
+
+def shown(settings: TaskSettings | None, form: Form | None, zone: str) -> dict[str, Any]:
+    """What the form's own parts show: of a form that was sent, of settings, or of a new task."""
+    if form is not None:
+        return {
+            "connection": form.text("connection"),
+            "which": form.text("which", ALL),
+            "ticked": set(form.texts("table")),
+            "when": form.text("when", BY_HAND),
+            "after": form.text("after"),
+            "notify": set(form.texts("notify")),
+            "schedule": {name: form.text(name) for name in ("every", "cron", "zone", "begin", "end", "missed")},
+            "ways": {name: _ways_of(_ways(form, name)) for name in WAYS},
+        }
+    if settings is None:
+        schedule, after = None, None
+    else:
+        schedule, after = settings.schedule, settings.after
+    return {
+        "connection": settings.connection if settings is not None else "",
+        "which": _which(settings),
+        "ticked": _ticked(settings),
+        "when": _when(schedule, after),
+        "after": after or "",
+        "notify": set(settings.notify) if settings is not None else set(),
+        "schedule": _schedule(schedule, zone),
+        "ways": {name: _ways_of(getattr(settings, name, None) or []) for name in WAYS},
+    }
+
+
+def tables_to_choose(opened: Opened | None) -> list[dict[str, Any]]:
+    """Every table, with what is known of it in the connection that is read."""
+    known = {one.name: one for one in opened.tables} if opened is not None else {}
+    return [
+        {
+            "name": table.name,
+            "about": table.about,
+            "retention": table.retention_days,
+            "readable": known[table.name].readable if table.name in known else None,
+            "rows": known[table.name].rows if table.name in known else None,
+            "least": known[table.name].least if table.name in known else None,
+        }
+        for table in TABLES
+    ]
+
+
+def _chosen_tables(form: Form) -> dict[str, str | None]:
+    which, ticked = form.text("which", ALL), form.texts("table")
+    if which == ALL:
+        return {"tables": None, "exclude": None}
+    if not ticked:
+        if which == ONLY:
+            raise SettingsError("No table is chosen.", "Tick at least one, or choose all tables.")
+        return {"tables": None, "exclude": None}
+    names = ",".join(ticked)
+    return {"tables": names, "exclude": None} if which == ONLY else {"tables": None, "exclude": names}
+
+
+def _ways(form: Form, name: str) -> list[str] | None:
+    """What a form says of all tables, and of some; None where all is as usual."""
+    usual, for_all = WAYS[name][0], form.text(name)
+    said = [for_all] if for_all and for_all != usual else []
+    for table in TABLES:
+        way = form.text(f"{name}:{table.name}")
+        if way:
+            said.append(f"{table.name}={way}")
+    return said or None
+
+
+def _ways_of(texts: Sequence[str] | None) -> dict[str, str]:
+    """The way of each table that has one of its own, and under an empty name that of all others."""
+    found: dict[str, str] = {}
+    for text in (one.strip() for many in texts or () for one in many.split(",")):
+        table, separator, way = text.partition("=")
+        found[table.strip() if separator else ""] = way.strip() if separator else table.strip()
+    return found
+
+
+def _after(form: Form) -> str | None:
+    return form.text("after") or None if form.text("when") == AFTER else None
+
+
+def _which(settings: TaskSettings | None) -> str:
+    if settings is None or (settings.tables is None and settings.exclude is None):
+        return ALL
+    return ONLY if settings.tables is not None else BUT
+
+
+def _ticked(settings: TaskSettings | None) -> set[str]:
+    text = (settings.tables or settings.exclude or "") if settings is not None else ""
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _when(schedule: ScheduleSettings | None, after: str | None) -> str:
+    if schedule is not None:
+        return CRON if schedule.cron is not None else EVERY
+    return AFTER if after is not None else BY_HAND
+
+
+def _schedule(schedule: ScheduleSettings | None, zone: str) -> dict[str, str]:
+    if schedule is None:
+        return {"every": "6h", "cron": "0 3 * * *", "zone": zone, "begin": "", "end": "", "missed": "once"}
+    names = ("every", "cron", "zone", "begin", "end", "missed")
+    return {name: getattr(schedule, name) or "" for name in names}

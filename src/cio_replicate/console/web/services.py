@@ -1,0 +1,94 @@
+"""What the pages and the API work with, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from litestar.di import NamedDependency
+
+from cio_replicate.app.preview import Previews
+from cio_replicate.app.probe import Places
+from cio_replicate.base.runtime import Clock
+from cio_replicate.console.background import Health
+from cio_replicate.console.channels import Channels
+from cio_replicate.console.control_sessions import Sessions
+from cio_replicate.console.keys import Keys
+from cio_replicate.console.oidc import Oidc
+from cio_replicate.console.secrets import Secrets
+from cio_replicate.console.sessions import Tokens
+from cio_replicate.console.stored_settings import Connections
+from cio_replicate.console.tasks import Tasks
+from cio_replicate.console.users import People
+from cio_replicate.console.web.http_security import Site
+from cio_replicate.console.web.throttle import Throttle
+from cio_replicate.database.connection import Database
+from cio_replicate.jobs.runs import Runs
+
+TRIES_OF_A_NAME, PAUSE_OF_A_NAME = 10, 30.0  # at once, and then one per so many seconds
+TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS = 30, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the handlers work with."""
+
+    site: Site
+    clock: Clock
+    database: Database
+    keys: Keys
+    oidc: Oidc | None
+    people: People
+    sessions: Sessions
+    tokens: Tokens
+    connections: Connections
+    tasks: Tasks
+    runs: Runs
+    channels: Channels
+    secrets: Secrets
+    previews: Previews
+    places: Places
+    by_name: Throttle
+    by_address: Throttle
+    health: Callable[[], Health] | None  # of what runs tasks, where that is done beside the pages
+
+    @property
+    def now(self) -> int:
+        """Unix time."""
+        return int(self.clock.now())
+
+
+def services_over(
+    database: Database,
+    keys: Keys,
+    clock: Clock,
+    site: Site,
+    oidc: Oidc | None = None,
+    environment: Mapping[str, str] | None = None,
+    health: Callable[[], Health] | None = None,
+) -> Services:
+    """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
+    return Services(
+        site=site,
+        clock=clock,
+        database=database,
+        keys=keys,
+        oidc=oidc,
+        people=People(database, clock),
+        sessions=Sessions(database, clock),
+        tokens=Tokens(database, clock),
+        connections=Connections(database, keys, clock, environment),
+        tasks=Tasks(database, keys, clock, environment),
+        runs=Runs(database, clock),
+        channels=Channels(database, keys, clock, environment),
+        secrets=Secrets(database, keys, clock),
+        previews=Previews(database, keys, clock, environment),
+        places=Places(database, keys, clock, environment),
+        by_name=Throttle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
+        by_address=Throttle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+        health=health,
+    )
+
+
+#: How a handler asks for them.
+With = NamedDependency[Services]

@@ -1,0 +1,178 @@
+"""Coming in and going out: the first user's link, invitations, logging in by password or provider, logging out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+from litestar.status_codes import (
+    HTTP_302_FOUND,
+    HTTP_303_SEE_OTHER,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_410_GONE,
+    HTTP_422_UNPROCESSABLE_ENTITY,
+    HTTP_429_TOO_MANY_REQUESTS,
+)
+
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.console.control_sessions import ABSOLUTE
+from cio_replicate.console.oidc import PATH as OIDC_PATH
+from cio_replicate.console.oidc import PATIENCE
+from cio_replicate.console.web.authorization import ANYBODY, VIEWER, AnyRequest, visitor_of
+from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.rendering import go, page, path_within, said
+from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.words import span
+
+HELD = "cio-oidc"  # the cookie of a login that has begun at a provider
+WRONG = {"message": "Name and password do not belong together.", "fix": "Type both again, or ask an admin for a link."}
+
+
+@get("/welcome/{link:str}", **ANYBODY)
+def welcome(request: AnyRequest, link: FromPath[str], services: With) -> Response[Any]:
+    """Where somebody who was invited chooses a password; the first user also a name."""
+    invitation = services.people.invitation(link)
+    if invitation is None:
+        return _no_longer(request)
+    return page(request, "welcome.html", user=invitation.user, name="", link=link)
+
+
+@post("/welcome/{link:str}", **ANYBODY)
+def accept(request: AnyRequest, link: FromPath[str], services: With, form: Sent) -> Response[Any]:
+    """Take the password, and begin a session."""
+    invitation = services.people.invitation(link)
+    if invitation is None:
+        return _no_longer(request)
+    name, password = form.text("name"), form.raw("password")
+    if password != form.raw("again"):
+        error = {"message": "The two passwords differ.", "fix": "Type the same one twice."}
+    else:
+        try:
+            user_id = services.people.accept(link, name, password, form.text("zone"))
+        except CioReplicateError as refused:
+            error = said(refused)
+        else:
+            return _entered(services, user_id, "/")
+    return page(
+        request, "welcome.html", HTTP_422_UNPROCESSABLE_ENTITY, user=invitation.user, name=name, link=link, error=error
+    )
+
+
+@get("/login", **ANYBODY)
+def login_page(request: AnyRequest, services: With) -> Response[Any]:
+    """Where one logs in."""
+    if visitor_of(request) is not None:
+        return go("/")
+    return _login_page(request, services, 200)
+
+
+@post("/login", **ANYBODY)
+def log_in(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
+    """Begin a session for a name and a password, or say that they are wrong, and nothing else."""
+    name, address = form.text("name"), request.client.host if request.client else ""
+    wait = max(services.by_address.wait(address), services.by_name.wait(name.casefold()))
+    if wait > 0:
+        error = {"message": "Too many tries.", "fix": f"Wait {span(wait)} and try again; nobody is shut out for good."}
+        response = _login_page(request, services, HTTP_429_TOO_MANY_REQUESTS, name=name, form=form, error=error)
+        response.headers["retry-after"] = str(int(wait) + 1)
+        return response
+    user_id = services.people.log_in(name, form.raw("password"))
+    if user_id is None:
+        return _login_page(request, services, HTTP_401_UNAUTHORIZED, name=name, form=form, error=WRONG)
+    services.by_name.forget(name.casefold())
+    services.by_address.give_back(address)
+    return _entered(services, user_id, path_within(form.text("next", "/")))
+
+
+@get("/login/oidc", **ANYBODY)
+def begin_oidc(request: AnyRequest, services: With) -> Response[Any]:
+    """Send the browser to the identity provider."""
+    if services.oidc is None:
+        return go("/login")
+    try:
+        url, holder = services.oidc.begin(services.site.url)
+    except CioReplicateError as error:
+        return _login_page(request, services, HTTP_422_UNPROCESSABLE_ENTITY, error=said(error))
+    response = Redirect(url, status_code=HTTP_302_FOUND)
+    secure = services.site.secure
+    response.set_cookie(
+        key=HELD, value=holder, max_age=int(PATIENCE), path="/login", httponly=True, secure=secure, samesite="lax"
+    )
+    return response
+
+
+@get(OIDC_PATH, **ANYBODY)
+def end_oidc(request: AnyRequest, services: With) -> Response[Any]:
+    """Begin a session for whoever the identity provider says it is."""
+    if services.oidc is None:
+        return go("/login")
+    try:
+        asked, held = request.query_params, request.cookies.get(HELD, "")
+        known = services.oidc.end(services.site.url, asked.get("state", ""), held, asked.get("code", ""))
+        user_id = services.people.log_in_as(known.subject, known.name, services.oidc.newcomers, verified=known.verified)
+    except CioReplicateError as error:
+        return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=said(error))
+    if user_id is None:
+        unknown = {"message": f"{services.oidc.title} knows you, but you are no user here.", "fix": "Ask an admin."}
+        return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=unknown)
+    response = _entered(services, user_id, "/")
+    response.delete_cookie(HELD, path="/login")
+    return response
+
+
+@post("/logout", **VIEWER)
+def log_out(request: AnyRequest, services: With) -> Response[Any]:
+    """End the session."""
+    visitor = visitor_of(request)
+    if visitor is not None:
+        services.people.log_out(visitor)
+    response = Redirect("/login", status_code=HTTP_303_SEE_OTHER)
+    response.delete_cookie(services.site.session_cookie)
+    return response
+
+
+def _login_page(
+    request: AnyRequest,
+    services: Services,
+    status: int,
+    *,
+    name: str = "",
+    form: Form | None = None,
+    error: dict[str, str] | None = None,
+) -> Response[Any]:
+    wanted = path_within(form.text("next", "/")) if form is not None else "/"
+    oidc = services.oidc
+    return page(request, "login.html", status, next=wanted, name=name, oidc=oidc and oidc.title, error=error)
+
+
+def _entered(services: Services, user_id: str, path: str) -> Redirect:
+    """To that page, in a session of its own: whatever cookie the browser brought is not gone on with."""
+    response = Redirect(path, status_code=HTTP_303_SEE_OTHER)
+    response.set_cookie(
+        key=services.site.session_cookie,
+        value=services.sessions.begin(user_id),
+        max_age=ABSOLUTE,
+        path="/",
+        httponly=True,
+        secure=services.site.secure,
+        samesite="lax",
+    )
+    return response
+
+
+def _no_longer(request: AnyRequest) -> Response[Any]:
+    return page(
+        request,
+        "failure.html",
+        HTTP_410_GONE,
+        title="This link no longer counts",
+        message="It was used, is too old, or a newer one was made.",
+        fix="Log in if you have a password; else ask an admin for a new link. The first user's link stands where the "
+        "console was started.",
+        number=None,
+    )
+
+
+HANDLERS = (welcome, accept, login_page, log_in, begin_oidc, end_oidc, log_out)

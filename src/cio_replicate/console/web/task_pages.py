@@ -1,0 +1,147 @@
+"""Pages that make and edit tasks, and what their form asks for on the way: when it runs next, whether a place works."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.params import FromQuery
+
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.config.documents import ScheduleSettings, TaskSettings, decoded
+from cio_replicate.console.web import forms as task_form
+from cio_replicate.console.web.authorization import ADMIN, AnyRequest, actor_of, visitor_of
+from cio_replicate.console.web.finding import there
+from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.http_errors import status_of
+from cio_replicate.console.web.naming import Name
+from cio_replicate.console.web.rendering import go, page, said
+from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.settings_form import said_by, shown_fields
+from cio_replicate.database.rows import KeptTask
+from cio_replicate.jobs.scheduler import schedule
+from cio_replicate.sinks.kinds import KINDS
+
+TIMES = 5  # of a schedule that are shown
+
+
+@get("/new-task", **ADMIN)
+def new_task(request: AnyRequest, services: With, connection: FromQuery[str] = "") -> Response[Any]:
+    """The form that makes a task."""
+    return _form(request, services, None, connection=connection)
+
+
+@post("/new-task", **ADMIN)
+def create_task(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
+    """Make a task, or try its destination out."""
+    name = form.text("name")
+    if form.has("check"):
+        return _checked(request, services, None, form)
+    try:
+        services.tasks.create(name, task_form.task_of(form), actor_of(request))
+        if form.has("run"):
+            services.runs.ask(name, actor_of(request))
+    except CioReplicateError as error:
+        return _form(request, services, None, form, status=status_of(error), error=said(error))
+    return go(f"/tasks/{name}", "created")
+
+
+@get("/tasks/{name:str}/edit", **ADMIN)
+def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """The form that edits a task."""
+    return _form(request, services, there(services.tasks.named, name))
+
+
+@post("/tasks/{name:str}/edit", **ADMIN)
+def edit_task(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
+    """Give a task other settings, or try its destination out."""
+    kept = there(services.tasks.named, name)
+    if form.has("check"):
+        return _checked(request, services, kept, form)
+    try:
+        settings = replace(task_form.task_of(form), paused=kept.paused)
+        services.tasks.edit(name, settings, actor_of(request))
+    except CioReplicateError as error:
+        return _form(request, services, kept, form, status=status_of(error), error=said(error))
+    return go(f"/tasks/{name}", "saved")
+
+
+@post("/tasks/{name:str}/delete", **ADMIN)
+def delete_task(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """Delete a task with its history."""
+    services.tasks.delete(name, actor_of(request))
+    return go("/tasks", "deleted")
+
+
+@post("/next-times", **ADMIN)
+def next_times(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
+    """A part of a page: when a task with the schedule of a form runs next."""
+    try:
+        found = task_form.schedule_said(form)
+        times = upcoming(decoded(found, ScheduleSettings), services.now) if found is not None else []
+    except CioReplicateError as error:
+        return page(request, "next_times.html", times=[], error=said(error))
+    return page(request, "next_times.html", times=times)
+
+
+def upcoming(settings: ScheduleSettings, now: int) -> list[int]:
+    """The next times of a schedule. Raises SettingsError."""
+    times: list[int] = []
+    moment, planned = now, schedule(settings)
+    while len(times) < TIMES:
+        following = planned.next_after(moment)
+        if following is None:
+            break
+        times.append(following)
+        moment = following
+    return times
+
+
+def _checked(request: AnyRequest, services: Services, kept: KeptTask | None, form: Form) -> Response[Any]:
+    """What came of trying the destinations of a form out."""
+    tried = services.places.try_out(form.lines("to"), form.text("dataset"), actor_of(request))
+    if request.headers.get("hx-request"):
+        return page(request, "tried.html", tried=tried)
+    return _form(request, services, kept, form, tried=tried)
+
+
+def _form(
+    request: AnyRequest,
+    services: Services,
+    kept: KeptTask | None,
+    form: Form | None = None,
+    *,
+    status: int = 200,
+    connection: str = "",
+    **more: Any,  # noqa: ANN401 - what else the template shows
+) -> Response[Any]:
+    visitor = visitor_of(request)
+    settings = kept.settings if kept is not None else None
+    shown = task_form.shown(settings, form, visitor.zone if visitor is not None else "UTC")
+    connections = services.connections.all()
+    names = [one.name for one in connections]
+    shown["connection"] = shown["connection"] or connection or (names[0] if names else "")
+    opened = services.connections.last_metadata(shown["connection"]) if shown["connection"] in names else None
+    return page(
+        request,
+        "task_form.html",
+        status,
+        kept=kept,
+        name=form.text("name") if form is not None else "",
+        own=shown,
+        fields=shown_fields(TaskSettings, said_by(form, TaskSettings) if form is not None else settings),
+        tables=task_form.tables_to_choose(opened),
+        opened=opened is not None and opened.at is not None,
+        ways=task_form.WAYS,
+        kinds=KINDS,
+        connections=connections,
+        connections_choice=[(one, one) for one in names],
+        tasks=[one.name for one in services.tasks.all() if kept is None or one.name != kept.name],
+        channels=[one.name for one in services.channels.all()],
+        run=form.has("run") if form is not None else False,
+        **{"tried": None, **more},
+    )
+
+
+HANDLERS = (new_task, create_task, edit_form, edit_task, delete_task, next_times)

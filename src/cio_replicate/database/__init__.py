@@ -1,0 +1,1 @@
+"""The control database: tables, migrations, audit log."""

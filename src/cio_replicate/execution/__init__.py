@@ -1,1 +1,0 @@
-"""From settings as users write them to a run that is executed and watched, on whatever machine that is."""

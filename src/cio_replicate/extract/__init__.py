@@ -1,1 +1,0 @@
-"""From the App API to landed pages."""

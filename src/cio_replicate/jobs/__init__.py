@@ -1,0 +1,1 @@
+"""The job queue: ports, local engine, worker and scheduler."""

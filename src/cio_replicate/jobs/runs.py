@@ -1,0 +1,294 @@
+"""Runs, for the pages, the API and the commands: asking for one, cancelling and retrying it, and looking at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, or_, select, update
+
+from cio_replicate.app.task import stretch
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config import connection_options as settings
+from cio_replicate.config.documents import TaskSettings
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
+from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import settings_from
+from cio_replicate.database.tables import missed, run_lines, runs, tasks
+from cio_replicate.jobs.board import CANCELLED, End
+from cio_replicate.jobs.endings import conclude
+from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, Cause, Wish, action_of, queue
+from cio_replicate.jobs.run_waits import why_it_waits
+from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.pipeline.replication_report import Report, Status, read_report
+from cio_replicate.source import catalog as catalogue
+
+MOST_LISTED = 500
+SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run, as lists show it. Moments are unix seconds, `budget_used` is a share from 0 to 1.
+
+    `rows` counts rows that changed in the copy; `merged` how often it was asked for besides.
+    """
+
+    id: str
+    task: str
+    cause: str
+    action: Action
+    status: str
+    attempt: int
+    claims: int
+    merged: int
+    asked_by: str | None
+    due_at: int
+    not_before: int
+    started_at: int | None
+    ended_at: int | None
+    worker: str | None
+    gateway: str | None
+    cancelling: bool
+    error: str | None
+    rows: int | None
+    requests: int | None
+    budget_used: float | None
+
+    @property
+    def seconds(self) -> int | None:
+        """How long it took from its first start to its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.status not in (QUEUED, RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunShown:
+    """One run with all that is known of it. `waits` says in a sentence what it waits for."""
+
+    run: RunRow
+    progress: Progress | None
+    report: Report | None
+    waits: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a run's log, and its number, from 1."""
+
+    number: int
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Times at which a task was due and was not run: the last of them, how many, and why."""
+
+    due_at: int
+    count: int
+    reason: str
+
+
+class Runs:
+    """What may be done with runs. All raise SettingsError for what is not there, DatabaseError when the store is away.
+
+    What changes something needs an operator, and stands in the audit log.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def ask(self, task: str, by: Actor, action: Action = SYNC) -> str:
+        """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
+        by.require(Role.OPERATOR)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            row = _task(connection, task)
+            action = _checked(action, settings_from(row.settings, TaskSettings), now)
+            run_id = queue(connection, _wish(row.id, action, by, now))
+            record(connection, now, by, "run.ask", task, f"{_shown(action)}, run {run_id[:12]}")
+            return run_id
+
+    def cancel(self, run_id: str, by: Actor) -> RunRow:
+        """End a run that waits; ask one that is executed to end in order. One that has ended stays as it ended."""
+        by.require(Role.OPERATOR)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            run = _run(connection, run_id)
+            if run.status == QUEUED:
+                conclude(connection, run, End(status=CANCELLED), now)
+            elif run.status == RUNNING:
+                connection.execute(update(runs).where(runs.c.id == run.id).values(cancelling=True))
+            else:
+                return _row(run)
+            record(connection, now, by, "run.cancel", run.task_name, f"run {run.id[:12]}")
+            return _row(_run(connection, run.id))
+
+    def retry(self, run_id: str, by: Actor) -> str:
+        """Do once more what a run that did not end well was to do; the id of the run that waits for a worker."""
+        by.require(Role.OPERATOR)
+        now = int(self._clock.now())
+        with self._database.writing() as connection:
+            run = _run(connection, run_id)
+            if run.status in (QUEUED, RUNNING, Status.COMPLETE):
+                raise SettingsError(
+                    f"The run {run.id[:12]} is {run.status}: there is nothing to retry.",
+                    f"cio-replicate task run {run.task_name} asks for another.",
+                )
+            new = queue(connection, _wish(run.task_id, action_of(run.action), by, now))
+            record(connection, now, by, "run.retry", run.task_name, f"run {run.id[:12]} as {new[:12]}")
+            return new
+
+    def listed(
+        self,
+        *,
+        task: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        past: str | None = None,
+    ) -> list[RunRow]:
+        """The newest first: perhaps of one task, of one status, due before a moment, or what is listed past a run.
+
+        Several may be due at the same moment, so a list goes on `past` the last run of the one before.
+        """
+        query = _select().order_by(runs.c.due_at.desc(), runs.c.id).limit(min(limit, MOST_LISTED))
+        with self._database.reading() as connection:
+            if task is not None:
+                query = query.where(runs.c.task_id == _task(connection, task).id)
+            if status is not None:
+                query = query.where(runs.c.status == status)
+            if before is not None:
+                query = query.where(runs.c.due_at < before)
+            if past is not None:
+                last = _run(connection, past)
+                at_once = (runs.c.due_at == last.due_at) & (runs.c.id > last.id)
+                query = query.where(or_(runs.c.due_at < last.due_at, at_once))
+            return [_row(run) for run in connection.execute(query)]
+
+    def show(self, run_id: str) -> RunShown:
+        """One run; its id may be shortened as long as it is the only one."""
+        with self._database.reading() as connection:
+            run = _run(connection, run_id)
+            return RunShown(
+                run=_row(run),
+                progress=msgspec.json.decode(run.progress, type=Progress) if run.progress else None,
+                report=read_report(run.report) if run.report else None,
+                waits=why_it_waits(connection, run, int(self._clock.now())) if run.status == QUEUED else None,
+            )
+
+    def lines(self, run_id: str, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+        """The log of a run, from the line after this number on."""
+        with self._database.reading() as connection:
+            run = _run(connection, run_id)
+            query = (
+                select(run_lines)
+                .where(run_lines.c.run_id == run.id, run_lines.c.number > after)
+                .order_by(run_lines.c.number)
+                .limit(limit)
+            )
+            return [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+
+    def last_lines(self, run_id: str, count: int) -> list[LogLine]:
+        """The newest lines of a run's log, the oldest of them first."""
+        with self._database.reading() as connection:
+            here = run_lines.c.run_id == _run(connection, run_id).id
+            query = select(run_lines).where(here).order_by(run_lines.c.number.desc()).limit(count)
+            found = [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+        return found[::-1]
+
+    def history(self, task: str, limit: int = 100) -> list[RunRow]:
+        """The last runs of a task that have ended and were begun, the oldest first, as charts draw them."""
+        with self._database.reading() as connection:
+            query = (
+                _select()
+                .where(runs.c.task_id == _task(connection, task).id)
+                .where(runs.c.ended_at.is_not(None), runs.c.started_at.is_not(None))
+                .order_by(runs.c.due_at.desc(), runs.c.id)
+                .limit(min(limit, MOST_LISTED))
+            )
+            return sorted(map(_row, connection.execute(query)), key=lambda run: (run.ended_at or 0, run.started_at))
+
+    def missed(self, task: str, limit: int = 20) -> list[Missed]:
+        """The newest times at which a task was due and was not run."""
+        with self._database.reading() as connection:
+            query = (
+                select(missed.c.due_at, missed.c.count.label("times"), missed.c.reason)
+                .where(missed.c.task_id == _task(connection, task).id)
+                .order_by(missed.c.due_at.desc())
+                .limit(limit)
+            )
+            return [Missed(row.due_at, row.times, row.reason) for row in connection.execute(query)]
+
+
+def _wish(task_id: str, action: Action, by: Actor, now: int) -> Wish:
+    return Wish(task_id=task_id, cause=Cause.USER, due_at=now, not_before=now, action=action, asked_by=by.name[:100])
+
+
+def _checked(action: Action, task: TaskSettings, now: int) -> Action:
+    """The action as it is kept: its tables those of the task, in the order of the list. Raises SettingsError."""
+    if action.kind is Kind.SYNC:
+        return SYNC
+    chosen = settings.selected(catalogue.names(), task.tables, task.exclude)
+    unknown = [name for name in action.tables if name not in chosen]
+    if unknown or not action.tables:
+        said = f"The task has no table {unknown[0][:60]!r}." if unknown else "No table was named."
+        raise SettingsError(said, f"It has: {', '.join(chosen)}.")
+    if action.kind is Kind.RESYNC:
+        return Action(kind=Kind.RESYNC, tables=tuple(name for name in chosen if name in action.tables))
+    if len(action.tables) > 1:
+        raise SettingsError("A backfill reads one table.", "Ask for one run for each table.")
+    table = action.tables[0]
+    stretch(table, action.first or "", action.until, now)
+    return Action(kind=Kind.BACKFILL, tables=(table,), first=action.first, until=action.until)
+
+
+def _shown(action: Action) -> str:
+    return " ".join([action.kind, *action.tables, *filter(None, (action.first, action.until))])
+
+
+def _select() -> Select[Any]:  # Any: of every column
+    task_name = tasks.c.name.label("task_name")
+    return select(runs, task_name).join(tasks, tasks.c.id == runs.c.task_id)
+
+
+def _task(connection: Connection, name: str) -> Row[Any]:  # Any: of every column
+    row = connection.execute(select(tasks).where(tasks.c.name == name)).one_or_none()
+    if row is None:
+        raise SettingsError(f"There is no task {name[:80]!r}.", "`cio-replicate task list` shows them.")
+    return row
+
+
+def _run(connection: Connection, run_id: str) -> Row[Any]:  # Any: of every column
+    """The run with this id, or the only one whose id begins so."""
+    found: list[Row[Any]] = []
+    if len(run_id) >= SHORTEST_PREFIX and run_id.isalnum():
+        begin = run_id.lower()
+        near = runs.c.id.between(begin, f"{begin}g")  # which an index serves, as all of it are digits from 0 to f
+        found = list(connection.execute(_select().where(near, runs.c.id.startswith(begin)).limit(2)))
+    if len(found) != 1:
+        what = "Several runs begin" if found else "No run begins"
+        raise SettingsError(f"{what} with {run_id[:40]!r}.", "`cio-replicate runs list` shows them.")
+    return found[0]
+
+
+def _row(run: Row[Any]) -> RunRow:  # Any: of every column
+    same = {one: getattr(run, one) for one in RunRow.__dataclass_fields__ if one in runs.c and one != "action"}
+    used = same.pop("budget_used")
+    return RunRow(
+        **same,
+        task=run.task_name,
+        action=action_of(run.action),
+        budget_used=used / 1_000 if used is not None else None,
+    )

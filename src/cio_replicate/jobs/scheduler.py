@@ -1,0 +1,167 @@
+"""When a task is due by its schedule; pure, all arithmetic of clocks and calendars is APScheduler's and zoneinfo's.
+
+On the nights when clocks change, a cron schedule that names its hours runs once per time on the clock: a time that is
+left out is run by so much later as the clocks jumped (02:30 becomes 03:30), and one that comes twice is run the first
+time. One with `*` among its hours runs in every hour that passes. An interval is elapsed time, whatever clocks do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.config.documents import ScheduleSettings
+from cio_replicate.jobs.crontab import FIX, cron_lines
+
+#: Intervals without a first day are counted from here, a Monday, so that `6h` is at 0, 6, 12 and 18 o'clock.
+ANCHOR = datetime(2024, 1, 1)  # noqa: DTZ001 - in the zone of the schedule
+DAY = timedelta(days=1)
+SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+#: Times that are counted one by one when many were missed; of more it is only known that they are more.
+MOST_COUNTED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a task is due: what its settings say, checked. `begin` and `end` are unix seconds and belong to it."""
+
+    trigger: BaseTrigger
+    zone: ZoneInfo
+    begin: int | None
+    end: int | None
+    by_clock: bool  # the trigger reckons in times on the clock, which are not told from each other when it changes
+
+    def next_after(self, moment: float) -> int | None:
+        """The first time that is due after a moment, in unix seconds; None if there is none."""
+        if self.begin is not None:
+            moment = max(moment, self.begin - 1)
+        after = datetime.fromtimestamp(int(moment), self.zone)
+        found = self._by_clock(after) if self.by_clock else self._by_time(after)
+        return found if found is None or self.end is None or found <= self.end else None
+
+    def _by_time(self, after: datetime) -> int | None:
+        found = self.trigger.get_next_fire_time(None, datetime.fromtimestamp(after.timestamp() + 1, self.zone))
+        return int(found.timestamp()) if found is not None else None
+
+    def _by_clock(self, after: datetime) -> int | None:
+        jumped = (after.utcoffset() or timedelta()) - ((after - DAY).utcoffset() or timedelta())
+        clock = after.replace(tzinfo=UTC) - max(jumped, timedelta())  # times that were left out are still to come
+        while True:
+            clock = self.trigger.get_next_fire_time(None, clock + timedelta(seconds=1))
+            if clock is None:
+                return None
+            moment = int(clock.replace(tzinfo=self.zone, fold=0).timestamp())
+            if moment > after.timestamp():
+                return moment
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What of a schedule has come: `on_time` is the newest time that is not late, `late` counts those that are.
+
+    `newest_late` is the last of the late ones, and `next` the first that is still to come.
+    """
+
+    on_time: int | None
+    times_on_time: int
+    late: int
+    newest_late: int | None
+    next: int | None
+
+
+def schedule(settings: ScheduleSettings) -> Schedule:
+    """The schedule that settings describe. Raises SettingsError."""
+    zone = _zone(settings.zone)
+    begin, end = _moment(settings.begin, zone, "first day"), _moment(settings.end, zone, "last day", ends=True)
+    if begin is not None and end is not None and end < begin:
+        raise SettingsError("The schedule ends before it begins.", "Set the last day after the first day.")
+    if (settings.cron is None) == (settings.every is None):
+        raise SettingsError("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
+    if settings.every is not None:
+        start = datetime.fromtimestamp(begin, zone) if begin is not None else ANCHOR.replace(tzinfo=zone)
+        trigger = IntervalTrigger(
+            seconds=int(_interval(settings.every).total_seconds()), start_date=start, timezone=UTC
+        )
+        return Schedule(trigger, zone, begin, end, by_clock=False)
+    cron = settings.cron or ""
+    lines = cron_lines(cron)
+    by_clock = "*" not in lines[0].split()[1]
+    made = Schedule(_cron(lines, cron, UTC if by_clock else zone), zone, begin, end, by_clock=by_clock)
+    if made.trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC)) is None:
+        raise SettingsError(f"The cron line {cron!r} names a day that no year has.", "Correct it.")
+    return made
+
+
+def next_due(settings: ScheduleSettings | None, now: float) -> int | None:
+    """When a task with this schedule, or none, is due next. Raises SettingsError."""
+    return schedule(settings).next_after(now) if settings is not None else None
+
+
+def due(times: Schedule, first: int, now: float, grace: float) -> Due:
+    """What has come of a schedule since `first`, which was due; a time is late when `grace` seconds have passed."""
+    punctual = int(now - grace)
+    late, newest_late, on_time, count = 0, None, None, 0
+    moment: int | None = first
+    while moment is not None and moment < punctual and late < MOST_COUNTED:
+        late, newest_late = late + 1, moment
+        moment = times.next_after(moment)
+    if moment is not None and moment < punctual:
+        moment = times.next_after(punctual - 1)
+    while moment is not None and moment <= now:
+        on_time, count = moment, count + 1
+        moment = times.next_after(moment)
+    return Due(on_time, count, late, newest_late, moment)
+
+
+def _cron(lines: list[str], written: str, zone: tzinfo) -> BaseTrigger:
+    try:
+        triggers = [CronTrigger.from_crontab(line, timezone=zone) for line in lines]
+    except ValueError as error:
+        said = " ".join(str(error).split())[:200]
+        raise SettingsError(f"The cron line {written!r} cannot be read: {said}.", FIX) from None
+    return triggers[0] if len(triggers) == 1 else OrTrigger(triggers)
+
+
+def _interval(text: str) -> timedelta:
+    found = re.fullmatch(r"\s*(\d{1,6})\s*([mhdw])\s*", text.lower())
+    if found is None:
+        raise SettingsError(f"{text!r} is no interval.", "Write a number and m, h, d or w, such as 15m, 6h or 1d.")
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if not SHORTEST <= length <= LONGEST:
+        raise SettingsError(f"The interval {text!r} is too short or too long.", "Write one from 1m to 366d.")
+    return length
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = difflib.get_close_matches(name, available_timezones(), 1)
+        fix = f"Perhaps {near[0]} is meant." if near else "Write one such as Europe/Berlin or UTC."
+        raise SettingsError(f"There is no time zone {name[:60]!r}.", fix) from None
+
+
+def _moment(text: str | None, zone: ZoneInfo, called: str, *, ends: bool = False) -> int | None:
+    """Unix seconds of a moment in the zone of the schedule; a day alone is its beginning, or its end if it `ends`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if re.fullmatch(r"\s*\d{4}-?\d{2}-?\d{2}\s*", text) and ends:
+            moment += DAY - timedelta(seconds=1)
+        if FIRST_YEAR <= moment.year <= LAST_YEAR:
+            return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).timestamp())
+    except ValueError:
+        pass
+    raise SettingsError(f"{text[:60]!r} is no moment ({called}).", "Write it like 2026-01-31 or 2026-01-31T06:00.")

@@ -1,1 +1,0 @@
-"""Durable pages and the journal of what was read."""

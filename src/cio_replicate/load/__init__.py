@@ -1,1 +1,0 @@
-"""From landed pages into a destination."""

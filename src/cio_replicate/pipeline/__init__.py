@@ -1,0 +1,1 @@
+"""Plan, staging, run, verification and report: where source and sinks meet."""

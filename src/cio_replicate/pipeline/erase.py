@@ -1,0 +1,203 @@
+"""What a run does about people who are gone once all is loaded: by the activity log's word, and by erasing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from cio_replicate.config.column_rules import Action
+from cio_replicate.config.table_options import Treatment
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.merge.shapes import record_shape
+from cio_replicate.sinks.port import About, Batch, Destination
+from cio_replicate.source.redact import hashed_text
+from cio_replicate.source.strategies.people_log import DELETED, MERGED, PREFIX, Departure, Entry, alive_after, departure
+
+_NAMED = ("customer_identifiers", "cio_id")  # where an entry of the log names a person
+_MERGES, _ERASURES = record_shape(MERGES), record_shape(ERASURES)
+
+
+@dataclass(frozen=True, slots=True)
+class GonePeople:
+    """People in one destination, at the end of a run. `people`, `log` and `others` are tables as the copy has them.
+
+    `others` are all tables with rows about people, but for the first. `treatment` is how changes reach the people;
+    None where this run was not told.
+    """
+
+    copy: Destination
+    people: Table
+    log: Table
+    others: Sequence[Table]
+    run_id: str
+    now: int
+    treatment: Treatment | None
+
+    def note_merges(self, since: int) -> int:
+        """Record who was merged into whom, by what has come into the log since a moment (unix seconds); how many."""
+        gone = [one for one in self._departures(synced_since=since) if one.into is not None]
+        if gone:
+            self.copy.record(
+                _MERGES,
+                [
+                    {
+                        "cio_id": one.cio_id,
+                        "into_cio_id": one.into,
+                        "merged_at": _moment(one.at),
+                        "activity_id": one.entry,
+                        "run_id": self.run_id,
+                    }
+                    for one in {one.cio_id: one for one in sorted(gone, key=lambda one: one.at)}.values()
+                ],
+            )
+        return len({one.cio_id for one in gone})
+
+    def mark_logged(self, *, marking: bool) -> int:
+        """Mark those as deleted, or remove them, who are gone by the log since people were last listed; how many.
+
+        Not those whom the copy or the log shows as there at a later moment. With `marking` nobody is removed.
+        """
+        position = self.copy.positions().get(self.people.name)
+        since = position.through if position is not None else 0
+        last = {one.cio_id: one.at for one in sorted(self._departures(after=since), key=lambda one: one.at)}
+        rows = self.copy.find(self.people, ["_cio_key", "_cio_synced_at"], keys=list(last)) if last else []
+        gone = {key: last[key] for key, synced_at in rows if synced_at.timestamp() <= last[key]}
+        if gone:
+            shown = alive_after(self._entries_of(list(gone), min(gone.values())))
+            gone = {key: at for key, at in gone.items() if shown.get(key, 0) <= at}
+        if not gone:
+            return 0
+        treatment = self.treatment.marking if self.treatment is not None and marking else self.treatment
+        return self._write(sorted(gone), treatment)
+
+    def note_returns(self) -> None:
+        """Note of people who were erased and are listed again that they have returned."""
+        active = {row["cio_id"]: row for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
+        back = self._there(active)
+        if back:
+            returned = {"returned_at": _moment(self.now)}
+            self.copy.record(_ERASURES, [row | returned for key, row in active.items() if key in back])
+
+    def erase(self) -> int:
+        """Blank what may be personal of everybody who is gone and not erased yet, and record it; how many people.
+
+        The record comes last: after a kill all is done again. At the very end those leave the table who were only
+        marked, where they are to be removed.
+        """
+        people = self._to_erase()
+        if people:
+            named = self._named_otherwise(people)
+            found: dict[str, About] = {}
+            for table in (*self.others, self.people):  # those last, since they tell what else names them
+                found |= self.copy.blank(table, {one: sorted(named.get(one, ())) for one in people})
+            self.copy.record(_ERASURES, [self._record(one, found) for one in people])
+        if self.treatment is not None and self.treatment.removes:
+            self._write([], self.treatment)
+        return len(people)
+
+    def _to_erase(self) -> list[str]:
+        """Who is gone and not erased yet, with all who were merged into them; not who lives on in somebody."""
+        erased = {row["cio_id"] for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
+        into = {row["cio_id"]: row["into_cio_id"] for row in self.copy.recorded(_MERGES)}
+        rows = self.copy.find(self.people, [KEY.name], after=("_cio_deleted_at", 0), live=False)
+        marked = {key for (key,) in rows}
+        last = {one: last_of(one, into) for one in into}
+        there = self._there({*marked, *last, *last.values()})
+        gone = {one for one in marked if last.get(one) not in there}
+        gone |= {one for one, end in last.items() if end in gone or end in erased}
+        return sorted(gone - erased - there)
+
+    def _named_otherwise(self, people: Sequence[str]) -> dict[str, set[str]]:
+        """The ids and addresses of these people in any version of their rows, but for those of somebody who is there.
+
+        By them rows are found that lack the `cio_id`.
+        """
+        columns = [column.name for column in self.people.columns if column.identifies]
+        rows = self.copy.find(self.people, [KEY.name, *columns], keys=people, live=False) if columns else []
+        named: dict[str, set[str]] = {}
+        for key, *values in rows:
+            named.setdefault(key, set()).update(value for value in values if value)
+        every = sorted({one for names in named.values() for one in names})
+        taken: set[str] = set()
+        for column in columns if every else ():
+            taken |= {value for (value,) in self.copy.find(self.people, [column], among=(column, every))}
+        return {key: names - taken for key, names in named.items()}
+
+    def _record(self, person: str, found: Mapping[str, About]) -> dict[str, object]:
+        rows = {table: about.rows[person] for table, about in found.items() if person in about.rows}
+        keys = {table: about.otherwise[person] for table, about in found.items() if person in about.otherwise}
+        return {
+            "run_person": f"{self.run_id}/{person}",
+            "cio_id": person,
+            "erased_at": _moment(self.now),
+            "run_id": self.run_id,
+            "rows_blanked": msgspec.json.encode(rows).decode(),
+            "named_otherwise": msgspec.json.encode(keys).decode() if keys else None,
+            "returned_at": None,
+        }
+
+    def _there(self, people: Iterable[str]) -> set[str]:
+        keys = list(people)
+        return {key for (key,) in self.copy.find(self.people, [KEY.name], keys=keys)} if keys else set()
+
+    def _write(self, gone: Sequence[str], treatment: Treatment | None) -> int:
+        columns = Fields(self.people, self.copy.discovered(self.people)).all
+        batch = Batch(self.people, columns, (), self.run_id, gone=gone, gone_at=self.now, as_it_is=treatment is None)
+        if treatment is not None:
+            batch = Batch(self.people, columns, (), self.run_id, treatment=treatment, gone=gone, gone_at=self.now)
+        return self.copy.write(batch).deleted
+
+    def _departures(self, *, after: int | None = None, synced_since: int | None = None) -> list[Departure]:
+        """Who is gone by entries of the log, as far as the copy has what tells it."""
+        kind, at, who = self._log_columns()
+        known = {column.name for column in self.log.columns}
+        if not {kind, at} <= known:
+            return []
+        columns = [kind, at, who, self.log.name_of("id"), self.log.name_of("data")]
+        since = None if after is None else (at, after)
+        rows = self.copy.find(
+            self.log, columns, synced_since=synced_since, after=since, among=(kind, (DELETED, MERGED))
+        )
+        told = [
+            departure(Entry(type_, _seconds(moment), cio_id, None), str(entry), data, self._as_copied)
+            for type_, moment, cio_id, entry, data in rows
+        ]
+        return [one for one in told if one is not None]
+
+    def _entries_of(self, people: Sequence[str], since: int) -> list[Entry]:
+        kind, at, who = self._log_columns()
+        names = [name for one in people for name in (one, PREFIX + one)]
+        rows = self.copy.find(self.log, [kind, at, who], after=(at, since), among=(who, names))
+        return [Entry(type_, _seconds(moment), cio_id, None) for type_, moment, cio_id in rows]
+
+    def _as_copied(self, cio_id: str) -> str:
+        """What the copy has of a person's `cio_id` that stands somewhere in the log: its hash where that is hashed."""
+        rules = self.log.redaction
+        if rules is None or rules.salt is None or rules.actions.get(_NAMED) is not Action.HASH:
+            return cio_id
+        return hashed_text(cio_id, rules.salt)
+
+    def _log_columns(self) -> tuple[str, str, str]:
+        name_of = self.log.name_of
+        return name_of("type"), name_of("timestamp"), name_of(*_NAMED)
+
+
+def last_of(person: str, into: Mapping[str, str]) -> str:
+    """In whom a person lives on who was merged, perhaps by way of others; of a ring, any."""
+    seen = {person}
+    while (person := into.get(person, person)) not in seen:
+        seen.add(person)
+    return person
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp())

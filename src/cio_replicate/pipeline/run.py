@@ -1,0 +1,385 @@
+"""One run: plan what to read, read and land it, load it, move positions, report."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    DestinationUnavailableError,
+    LandingError,
+    LoadError,
+    ReadError,
+    SchemaChangedError,
+    defect,
+)
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.together import together
+from cio_replicate.config.again import PeopleMode
+from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline.activity_log import ActivityLog, late_entries
+from cio_replicate.pipeline.after_loading import kept_pages_note, settle_people
+from cio_replicate.pipeline.batches import Loader
+from cio_replicate.pipeline.forecast import Forecast, compared
+from cio_replicate.pipeline.predict import Speed
+from cio_replicate.pipeline.read import Part
+from cio_replicate.pipeline.read_state import PeopleInCopy
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport, budget_report, iso, outcome
+from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.run_plan import LOG, Order, Plan, Planner
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.table_run import Work, new_columns, read_whole, share_read
+from cio_replicate.pipeline.verification import Prover, record_run
+from cio_replicate.schema.table import Reading
+from cio_replicate.sinks.port import Destination, Identity
+from cio_replicate.source.catalog import table as table_named
+from cio_replicate.source.client import Client
+from cio_replicate.source.gate import AccessGate
+from cio_replicate.source.lander import Lander
+from cio_replicate.source.strategies.log import gap
+from cio_replicate.source.stream import Surroundings, TableReader
+
+T = TypeVar("T")
+
+PATIENCE = 15.0  # seconds that tables with an answer wait for those without one, before anything is kept
+
+
+class Run:
+    """One execution of an order. `execute` may be called once.
+
+    Nothing is written, here or in the destination, before the API has let every table in. Whatever ends a run, what
+    has landed stays landed, and what is loaded is consistent.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        client: Client,
+        destination: Destination,
+        folder: StateFolder,
+        clock: Clock,
+        tell: events.Listener,
+        *,
+        destination_name: str = "",
+        patience: float = PATIENCE,
+    ) -> None:
+        self._order = order
+        self._client = client
+        self._destination = destination
+        self._folder = folder
+        self._clock = clock
+        self._tell = tell
+        self._destination_name = destination_name
+        self._began = int(clock.now())
+        self._monotonic = clock.monotonic()
+        self.report = Report(run_id=uuid.uuid4().hex[:12], started=iso(self._began))
+        self._landing_thread = ThreadPoolExecutor(1, "landing")
+        self._loading_thread = ThreadPoolExecutor(1, "loading")
+        self._gate = AccessGate(
+            (table.name for table in order.tables), patience + len(order.tables) / client.requests_per_second
+        )
+        self._planner = Planner(order, destination, folder, clock, self._began)
+        self._works: list[Work] = []
+        self._forecast = Forecast([])
+        self._refused = False
+        self._prepared = asyncio.Lock()
+        self._identity: Identity | None = None
+
+    async def execute(self) -> Report:
+        """Do it. The report tells how each table ended.
+
+        Raises AccessError or SettingsError when nothing was read. When cancelled, raises CancelledError after the page
+        and the batch under way are finished; `report` then holds what was done.
+        """
+        loader = Loader(
+            self._destination,
+            self._folder,
+            self.report.run_id,
+            self._clock,
+            self._loading,
+            self._tell,
+            self._ended,
+            keeps=self._order.keep_landed,
+        )
+        try:
+            self._take(await self._loading(self._planner.plan))
+            reading = [partial(self._read_table, work, loader) for work in self._works]
+            async with asyncio.TaskGroup() as group:
+                loads = group.create_task(loader.run())
+                try:
+                    if not reading:  # all was done but the end of the run
+                        await self._open()
+                    await together(reading)
+                except BaseException:
+                    loads.cancel()
+                    raise
+                loader.no_more()
+            await self._look_back()
+            await self._loading(self._settle_people)
+            await self._judge()
+        except BaseExceptionGroup as many:
+            self._failed_whole(many.exceptions[0])
+        except CioReplicateError as error:
+            self._failed_whole(error)
+        finally:
+            self._landing_thread.shutdown(wait=True)
+            self._loading_thread.submit(self._conclude).result()  # after the batch under way
+            self._loading_thread.submit(self._record).result()
+            self._loading_thread.shutdown(wait=True)
+            self._keep()
+        return self.report
+
+    @property
+    def spent(self) -> events.Spent:
+        """What it has spent of the request budget so far."""
+        totals, account = self._client.totals, self._client.account
+        return events.Spent(totals.requests, totals.throttled, account.allowed, round(account.used, 3))
+
+    def _take(self, plan: Plan) -> None:
+        self._works = plan.works
+        self.report.tables = plan.reports
+        self.report.notes = plan.notices
+        for notice in plan.notices:
+            self._tell(events.Noted(notice))
+        for table in plan.reports:
+            if table.status is Status.COMPLETE:
+                self._gate.passed(table.name)
+        self._forecast = Forecast(plan.works)
+        log = ActivityLog(plan, self._order.start)
+        for work in plan.works:
+            base = work.read.base
+            changes = work.table.reading is Reading.PEOPLE and self._order.rules.people is PeopleMode.CHANGES
+            if changes and base is not None:
+                log_is_read = partial(log.has_all_since, base.through)
+                work.known = PeopleInCopy(
+                    self._destination,
+                    people=work.table,
+                    log=next((one for one in self._order.tables if one.name == LOG), table_named(LOG)),
+                    since=base.through,
+                    log_since=log.first_read_after(base.through),
+                    on_thread=self._loading,
+                    log_is_read=log_is_read,
+                )
+
+    async def _read_table(self, work: Work, loader: Loader) -> None:
+        """Read one table to its end or to its failure; only what concerns the whole run is raised."""
+        name = work.table.name
+
+        def landed(part: Part, rows: int, oldest: int | None) -> None:
+            work.rows += rows
+            work.pages += 1
+            if oldest is not None:
+                work.reached[part.name] = oldest
+            loader.landed(work, rows)
+            share = share_read(work, part)
+            self._tell(events.PageLanded(name, work.rows, work.pages, work.meter.requests, share))
+
+        around = Surroundings(
+            client=self._client,
+            clock=self._clock,
+            meter=work.meter,
+            first_answer=lambda: self._gate.passed(name),
+            ready=lambda: self._ready(work),
+            on_thread=self._landing,
+            landed=landed,
+            first_page=partial(self._forecast.first_page, work),
+            until=work.until,
+            known=work.known,
+        )
+        work.started = self._clock.monotonic()
+        self._tell(events.TableStarted(name, work.recorded))
+        try:
+            if work.read.finished:
+                self._gate.passed(name)
+            lander = Lander(work.table, work.read, work.fields, self._folder)
+            reader = TableReader(work.table, lander, around)
+            await reader.read()
+            if work.all_gone:
+                await reader.read_again()
+            await self._ready(work)
+        except (AccessError, ReadError) as error:
+            if isinstance(error, AccessError) and not self._gate.is_open:
+                raise
+            self._gate.passed(name)
+            work.failed = True
+            work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
+        except CioReplicateError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
+            self._gate.passed(name)
+            work.failed = True
+            work.report.error = defect(error)
+        work.reading = False
+        if work.recorded:
+            loader.landed(work, 0)
+        else:
+            self._ended(work)
+
+    async def _look_back(self) -> None:
+        """Tell what whole reads have found that shorter ones before them had missed."""
+        for work in self._works:
+            found = ""
+            if work.table.name == LOG and (late := await late_entries(work, self._destination, self._loading)):
+                found = f"{late} entries were back-dated further than the last runs looked, and are in the copy now."
+            elif work.known is not None and work.closed and not work.report.continued and read_whole(work):
+                work.report.untold = await work.known.untold(work.read.began)
+                found = f"A whole read found {work.report.untold} changes that the activity log had not told."
+            if found:
+                work.report.notes.append(found)
+                self._tell(events.Noted(found, work.table.name))
+
+    async def _ready(self, work: Work) -> None:
+        """Return when pages of a table may land: every table is let in, the copy exists, the journal knows the read."""
+        await self._gate.opened()
+        async with self._prepared:
+            await self._open()
+            if not work.recorded:
+                await self._landing(lambda: self._folder.journal.begin(work.read))
+                work.recorded = True
+
+    async def _open(self) -> None:
+        if self._identity is None:
+            self._identity = await self._loading(self._prepare)
+            tables = tuple(one.table.name for one in self._works)
+            self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
+
+    def _prepare(self) -> Identity:
+        self._destination.prepare(self._began)
+        for table in self._order.tables if self._order.forget else ():
+            self._destination.recount(table)
+        identity = self._destination.identity()
+        record_run(self._destination, self.report, {})
+        journal = self._folder.journal
+        journal.remember("copy", identity.copy_id)
+        journal.remember("commit", str(identity.commits))
+        return identity
+
+    def _settle_people(self) -> None:
+        """Do what is to be done about people who are gone."""
+        if self._identity is None:
+            return
+        journal, order = self._folder.journal, self._order
+        began = next((work.read.began for work in self._works if work.table.name == LOG), None)
+        notes = settle_people(self._destination, order, self.report, journal, int(self._clock.now()), began)
+        if self.report.erased and (kept := kept_pages_note(journal, (*order.tables, *order.others))):
+            notes.append(kept)
+        for note in notes:
+            self.report.notes.append(note)
+            self._tell(events.Noted(note))
+
+    async def _judge(self) -> None:
+        """Prove the tables, and tell which are not true."""
+        await self._loading(self._prove)
+        for one in self.report.tables:
+            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
+                self._tell(events.Noted(one.error or one.proof.why, one.name))
+
+    def _prove(self) -> None:
+        """Find out whether the tables of the copy are true; one that is not has failed."""
+        if self._identity is None or not self._order.prove:
+            return
+        tables = {table.name: table for table in self._order.tables}
+        try:
+            Prover(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
+        except (LoadError, DestinationUnavailableError) as error:
+            self.report.notes.append(f"The proof could not be made. {error}")
+        for one in self.report.tables:
+            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
+                one.status = Status.FAILED
+                one.error = one.error or f"The copy is not true. {one.proof.why}"
+
+    def _record(self) -> None:
+        """Record the run in the copy, as it stands."""
+        if self._identity is None:
+            return  # no trace of a run that wrote nothing
+        modes = {table.name: self._order.treatment(table.name).mode.value for table in self._order.tables}
+        try:
+            record_run(self._destination, self.report, modes)
+        except (LoadError, DestinationUnavailableError) as error:
+            self.report.notes.append(f"This run could not be recorded in the copy. {error}")
+
+    def _ended(self, work: Work) -> None:
+        """A table is done: set down how."""
+        report, tally = work.report, work.read.tally
+        self._count(work)
+        report.status = Status.COMPLETE if work.closed else Status.FAILED
+        report.notes += tally.skipped
+        if tally.ignored:
+            listed = ", ".join(f"{name} ({count})" for name, count in tally.ignored.items())
+            report.notes.append(f"Fields that are not in the table were left out, with how often they came: {listed}.")
+        if tally.withheld:
+            report.notes.append(f"{tally.withheld} values were left out: a rule for columns reaches into them.")
+        if tally.left_out:
+            report.notes.append(
+                f"{tally.left_out} listed without being handed over by the API; rows kept as they were."
+            )
+        if work.closed and work.table.retention_days is not None:
+            work.lost = gap(work.base, tally, work.read.began, work.table.retention_days)
+            if work.lost is not None:
+                first, last = map(iso, work.lost)
+                report.notes.append(f"Entries between {first} and {last} may be missing: the log no longer had them.")
+        for note in report.notes:
+            self._tell(events.Noted(note, work.table.name))
+        work.ended.set()
+        self._tell(events.TableEnded(report.name, report.status.value, report.error))
+
+    def _count(self, work: Work) -> None:
+        report = work.report
+        report.read, report.requests = work.rows, work.meter.requests
+        report.new_columns = new_columns(work)
+        report.misfits, report.left_out = work.read.tally.misfits, work.read.tally.left_out
+        report.seconds = round(self._clock.monotonic() - work.started, 3)
+
+    def _failed_whole(self, error: BaseException) -> None:
+        """An error that concerns the whole run: raised when nothing was read, else set down for each open table."""
+        if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
+            self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
+            raise error
+        self.report.error = str(error)
+        if not self.report.tables:  # it came before the plan was made
+            failed = partial(TableReport, status=Status.FAILED, error=str(error))
+            self.report.tables = [failed(name=table.name) for table in self._order.tables]
+        for work in self._works:
+            if work.report.status is Status.INTERRUPTED:
+                work.report.status = Status.FAILED
+                work.report.error = work.report.error or str(error)
+
+    def _conclude(self) -> None:
+        report = self.report
+        for work in self._works:
+            if work.report.status is Status.INTERRUPTED and work.closed:
+                self._ended(work)  # its last batch was under way when the run was stopped
+            elif work.report.status is Status.INTERRUPTED:
+                self._count(work)
+        report.status = Status.REFUSED if self._refused else outcome(report.tables)
+        report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled
+        report.budget = budget_report(self._client.account)
+        if report.status is Status.COMPLETE:
+            speed = Speed(self._client.requests_per_second, self._client.answer_time)
+            report.expected = compared(report.tables, speed)
+        report.ended = iso(self._clock.now())
+        report.seconds = round(self._clock.monotonic() - self._monotonic, 3)
+
+    def _keep(self) -> None:
+        """Keep the report in the journal."""
+        report = self.report
+        if self._identity is None:
+            return  # no trace of a run that wrote nothing
+        try:
+            self._folder.journal.record_run(report.run_id, self._began, report.to_json())
+            if report.status is not Status.INTERRUPTED:
+                self._folder.journal.run_ended()
+        except LandingError as error:
+            report.notes.append(f"This run could not be recorded in the state folder. {error}")
+
+    async def _landing(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._landing_thread, call)
+
+    async def _loading(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._loading_thread, call)

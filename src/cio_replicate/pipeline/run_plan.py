@@ -1,0 +1,254 @@
+"""Decides what each table of a run reads: anew, from where an interrupted run stopped, or not again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config.again import Rules
+from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
+from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.pipeline.batches import DAMAGED
+from cio_replicate.pipeline.names import require_same_names, require_same_rules
+from cio_replicate.pipeline.predict import Past, last_complete, predicted
+from cio_replicate.pipeline.read import Part, Read, Tally
+from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport, iso, read_report
+from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.table_run import Work
+from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.system_tables import KEY
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.port import Destination, Identity
+from cio_replicate.source.catalog import table as table_named
+from cio_replicate.source.strategies.base import USUAL, more_parts, parts_of, span
+from cio_replicate.source.strategies.due import log_until
+
+LOG = "activities"
+LAST_REPORTS = 10  # in which each table is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
+
+    `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
+    times (unix seconds, both included) of deliveries that are read, and nothing else. With `keep_landed` the pages stay
+    when they are loaded. With `forget` the tables that are read anew are counted anew too. With `prove` it is found out
+    at the end whether the copy is true. With `erase` what may be personal is blanked of people who are gone; `others`
+    are the tables that are not read, as the copy has them.
+    """
+
+    tables: tuple[Table, ...]
+    start: int
+    refresh: tuple[str, ...] = ()
+    rules: Rules = USUAL
+    treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    backfill: tuple[int, int] | None = None
+    keep_landed: bool = False
+    forget: bool = False
+    prove: bool = True
+    erase: bool = False
+    others: tuple[Table, ...] = ()
+
+    def treatment(self, table: str) -> Treatment:
+        """How changes reach a table."""
+        return self.treatments.get(table, USUAL_TREATMENT)
+
+    @property
+    def anew(self) -> tuple[str, ...]:
+        """The tables that are read whole, whatever was read before."""
+        full = (table.name for table in self.tables if self.treatment(table.name).mode is Mode.FULL)
+        return tuple(dict.fromkeys((*self.refresh, *full)))
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run will do: the work of each table that is to be read, the reports of all, and what to tell about it."""
+
+    works: list[Work] = field(default_factory=list)
+    reports: list[TableReport] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+class Planner:
+    """Plans one run. Asks the destination and the journal, so it belongs on the destination's thread."""
+
+    def __init__(self, order: Order, destination: Destination, folder: StateFolder, clock: Clock, began: int) -> None:
+        self._order = order
+        self._destination = destination
+        self._folder = folder
+        self._clock = clock
+        self._began = began
+
+    def plan(self) -> Plan:
+        """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
+        plan = Plan()
+        identity = self._destination.look()
+        require_same_names(self._destination, self._order.tables)
+        require_same_rules(self._destination, self._order.others if self._order.erase else ())
+        positions = self._destination.positions() if identity else {}
+        log = next((one for one in self._order.tables if one.name == LOG), table_named(LOG))
+        past = Past(self._destination if identity else None, positions, log=log)
+        if self._folder.has_journal:
+            plan.notices += self._forget_other_copy(identity)
+            past = replace(past, last=last_complete(self._last_reports()))
+        names = tuple(table.name for table in self._order.tables)
+        starting = starting_positions(positions, names, self._order.anew)
+        plan.notices += _forget_other_rules(self._order.tables, starting)
+        past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
+        self._require_copied(positions)
+        done = self._done(starting | self._replaced(positions)) if self._order.backfill is None else {}
+        if done:
+            were = "1 table was" if len(done) == 1 else f"{len(done)} tables were"
+            plan.notices.append(
+                f"Goes on with the run that was broken off: {were} complete by {iso(max(done.values()))}; "
+                "what was copied then is not read again."
+            )
+        for table in self._order.tables:
+            if table.name in done:
+                plan.reports.append(TableReport(name=table.name, status=Status.COMPLETE, continued=True))
+                continue
+            at = (starting[table.name], positions.get(table.name))
+            work = self._work(table, *at, plan.notices, known=identity is not None)
+            if work.replaces and work.keeps_earlier:
+                work.report.notes.append("The copy goes back further than the start date, so no row is removed.")
+            work.live = self._destination.live(table) if identity is not None else 0
+            if not work.recorded and self._order.backfill is None:
+                estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
+                work.report.predicted = estimate.least if estimate is not None else None
+            plan.works.append(work)
+            plan.reports.append(work.report)
+        return plan
+
+    def _require_copied(self, positions: Mapping[str, Position]) -> None:
+        """Raise SettingsError for a stretch of time of a table that was never read: its position would say too much."""
+        for table in self._order.tables if self._order.backfill is not None else ():
+            position = positions.get(table.name)
+            if position is None or position.rules != table.rules:
+                raise SettingsError(
+                    f"{table.name} has not been copied here yet, or by other rules for columns and names.",
+                    "Run `sync` for it first; it reads everything since its --start-date.",
+                )
+
+    def _forget_other_copy(self, identity: Identity | None) -> list[str]:
+        journal = self._folder.journal
+        if same_copy(journal.fact("copy"), journal.fact("commit"), identity):
+            return []
+        for read in journal.reads():
+            self._drop(read)
+        journal.forget_copy()
+        return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
+
+    def _replaced(self, positions: Mapping[str, Position]) -> dict[str, Position]:
+        """The positions of tables that are read whole on every run, as far as their last read was whole."""
+        names = set(self._order.anew) - set(self._order.refresh)
+        found = {}
+        for table in self._order.tables:
+            at = positions.get(table.name)
+            if table.name in names and at is not None and at.last_whole == at.through and at.rules == table.rules:
+                found[table.name] = at
+        return found
+
+    def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
+        """The tables that a run which was killed a moment ago was done with already, and when."""
+        if not self._folder.has_journal:
+            return {}
+        journal = self._folder.journal
+        for table, position in positions.items():
+            read = journal.read_of(table)
+            if read is not None and position is not None and position.read == read.id:
+                self._drop(read, closed=True)  # killed between the destination's commit and the note of it
+        return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
+
+    def _work(
+        self, table: Table, position: Position | None, base: Position | None, notices: list[str], *, known: bool
+    ) -> Work:
+        discovered = list(self._destination.discovered(table)) if known else []
+        found_before = frozenset(column.name for column in discovered)
+        read: Read | None = None
+        if self._folder.has_journal:
+            journal = self._folder.journal
+            discovered += journal.discovered(table.name)
+            read = journal.read_of(table.name)
+            if read is not None and not self._goes_on(read, table, position, base):
+                self._drop(read)
+                read = None
+            elif read is not None and not self._folder.sound(page.file for page in journal.pages(read)):
+                notices.append(f"{DAMAGED.format(table=table.name)} It is read anew.")
+                self._drop(read)
+                read = None
+        resumed = read is not None
+        if read is None:
+            parts = self._parts(table, position)
+            tally = Tally(rules=table.rules, stretch=self._order.backfill)
+            read = Read(
+                uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
+            )
+        else:
+            more = more_parts(table, read.parts, self._began) if self._order.backfill is None else []
+            self._folder.journal.extend(read, more)
+            read.parts += more
+        return Work(
+            table=table,
+            read=read,
+            fields=Fields(table, discovered),
+            base=base,
+            report=TableReport(name=table.name, continued=resumed),
+            started=self._clock.monotonic(),
+            recorded=resumed,
+            treatment=self._order.treatment(table.name),
+            found_before=found_before,
+            marks=self._order.erase and table.person == KEY.name,
+            backfills=self._order.backfill is not None,
+            until=log_until(table, read.base, read.began, self._order.rules),
+        )
+
+    def _goes_on(self, read: Read, table: Table, position: Position | None, base: Position | None) -> bool:
+        """Whether this run takes up a read that another one has begun, as far as what landed of it is of use here."""
+        order, pages = self._order, self._folder.journal.pages(read)
+        loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
+        return (
+            goes_on(read, position, order.start, self._began)
+            and as_wanted(read, order.rules)
+            and read.tally.rules == table.rules
+            and read.tally.stretch == order.backfill
+            and not (order.forget and base is None)  # of a first read, rows are in the copy that somebody has changed
+            and not (loaded_and_gone and order.treatment(table.name).mode is Mode.FULL)
+        )
+
+    def _parts(self, table: Table, position: Position | None) -> list[Part]:
+        if self._order.backfill is not None:
+            return [span(*self._order.backfill)]
+        return parts_of(table, self._order.start, self._began, position, self._order.rules)
+
+    def _drop(self, read: Read, *, closed: bool = False) -> None:
+        journal = self._folder.journal
+        pages = journal.pages(read)
+        if closed:
+            journal.closed(read, self._destination.identity().commits, read.touched)
+        else:
+            journal.forget(read)
+        kept = journal.kept_files()
+        self._folder.drop([page.file for page in pages if page.file not in kept])
+
+    def _last_reports(self) -> list[Report]:
+        return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
+
+
+def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Position | None]) -> list[str]:
+    """Let tables begin anew whose rows came by other rules for columns and names; one sentence for each."""
+    told = []
+    for table in tables:
+        position = starting.get(table.name)
+        if position is not None and position.rules != table.rules:
+            starting[table.name] = None
+            told.append(
+                f"{table.name}: the rules for its columns are not those of the last run, so it is read anew. Rows that "
+                "are not read again, older versions and noted changes keep what they held, until you `drop` the table."
+            )
+    return told

@@ -1,0 +1,179 @@
+"""Gathers what is known of each table after a run, has it judged, and records it in the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
+from cio_replicate.base.version import __version__
+from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Count, Evidence, Proof, Verdict, judge
+from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
+from cio_replicate.schema.table import Reading, Table
+from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.fan_out import members_of
+from cio_replicate.sinks.port import Destination
+
+#: More keys than this are counted, not read back, after a run: that could take minutes. `verify` reads all.
+MOST_READ_BACK = 2_000_000
+#: The list of workspaces says how many people there are, as it was up to so many seconds ago (live).
+CACHED = 2 * 3_600
+#: The table that says how many people there are, and the one that says who went.
+WORKSPACES, LOG = "workspaces", "activities"
+ORDER = (Verdict.SHORT, Verdict.UNPROVED, Verdict.CONSISTENT, Verdict.PROVED)  # the worst first
+
+_SHAPES = {record.name: Shape(record.name, record.columns, record.key) for record in RECORDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """Proves tables of one run, or of a call of `verify`.
+
+    For the latter with `deep`: all keys are read back, and what the source counts is counted later than the tables were
+    read. `people` are then the counts of people of all workspaces; after a run they come from the copy.
+    """
+
+    destination: Destination
+    tables: Mapping[str, Table]
+    run_id: str
+    now: int
+    deep: bool = False
+    most_read_back: int = MOST_READ_BACK
+    people: Sequence[int] | None = None
+
+    def prove(self, reports: Sequence[TableReport]) -> None:
+        """Note in each report of a table what was found, of several destinations the worst, and record all of them.
+
+        Raises LoadError or DestinationUnavailableError when one of them cannot be asked, after the others were.
+        """
+        failure: CioReplicateError | None = None
+        read = {one.name for one in reports if one.status is Status.COMPLETE}
+        for name, member in members_of(self.destination).items():
+            try:
+                found = {report.name: self._proof(member, report, read) for report in reports}
+                self._record(member, reports, found)
+            except (LoadError, DestinationUnavailableError) as error:
+                failure = failure or error
+                continue
+            for report in reports:
+                proof = found[report.name]
+                if name and proof.verdict is Verdict.SHORT:
+                    proof.why = f"{name}: {proof.why}"
+                if report.proof is None or ORDER.index(proof.verdict) < ORDER.index(report.proof.verdict):
+                    report.proof = proof
+        if failure is not None:
+            raise failure
+
+    def _proof(self, copy: Destination, report: TableReport, read: Collection[str]) -> Proof:
+        table = self.tables[report.name]
+        expected = copy.expected(table)
+        many = not self.deep and expected is not None and expected.rows > self.most_read_back
+        return judge(
+            Evidence(
+                closed=report.status is Status.COMPLETE,
+                expected=expected,
+                held=Keys(copy.live(table)) if many else copy.held(table),
+                source=self._source(copy, report, read),
+                left_out=report.left_out,
+                counted_only=many,
+            )
+        )
+
+    def _source(self, copy: Destination, report: TableReport, read: Collection[str]) -> Count | None:
+        """What the source says of a table by itself; of people, by the list of workspaces if this run has read it."""
+        table = self.tables[report.name]
+        if table.reading is Reading.PEOPLE:
+            people = self.people if self.people is not None else self._people(copy, read)
+            if len(people) == 1 and isinstance(people[0], int):
+                gone = self._lately_gone(copy, report)
+                return Count(people[0], "the list of workspaces", gone, is_old=True, is_later=self.deep)
+        return None if report.listed is None else Count(report.listed, "the length of the list", is_later=self.deep)
+
+    def _people(self, copy: Destination, read: Collection[str]) -> Sequence[object]:
+        workspaces = self.tables.get(WORKSPACES)
+        if workspaces is None or WORKSPACES not in read:
+            return []
+        return [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
+
+    def _lately_gone(self, copy: Destination, report: TableReport) -> int:
+        """How many people have gone since the source may have counted them, as far as the copy can tell."""
+        people, log = self.tables[report.name], self.tables.get(LOG)
+        counted = copy.positions().get(WORKSPACES) if self.people is None else None
+        since = (counted.through if counted is not None else self.now) - CACHED
+        deleted = copy.find(people, ["_cio_deleted_at"], after=("_cio_deleted_at", since), live=False)
+        entries = [] if log is None else copy.find(log, [log.name_of("type")], after=(log.name_of("timestamp"), since))
+        logged = sum(kind in ("profile_delete", "profile_merge") for (kind,) in entries)
+        return max(len(deleted), report.deleted, logged)
+
+    def _record(self, copy: Destination, reports: Iterable[TableReport], found: Mapping[str, Proof]) -> None:
+        rows = [
+            {
+                "run_table": f"{self.run_id}/{report.name}",
+                "run_id": self.run_id,
+                "table_name": report.name,
+                "proved_at": datetime.fromtimestamp(self.now, UTC),
+                "verdict": found[report.name].verdict.value,
+                "why": found[report.name].why,
+                "source_rows": found[report.name].source,
+                "source_basis": found[report.name].basis or None,
+                "rows_read": report.read,
+                "live_rows": found[report.name].rows,
+                "key_digest": found[report.name].digest or None,
+                "landed_digest": found[report.name].landed,
+            }
+            for report in reports
+        ]
+        if rows:
+            record(copy, PROOF, rows)
+
+
+def record(destination: Destination, table: Record, rows: Sequence[Mapping[str, object]]) -> None:
+    """Put rows about a run into a table of the copy."""
+    destination.record(_SHAPES[table.name], rows)
+
+
+def record_run(destination: Destination, report: Report, modes: Mapping[str, str]) -> None:
+    """Record a run and its tables in the copy: as under way when it begins, and again when it has ended."""
+    run = {
+        "run_id": report.run_id,
+        "started": _moment(report.started),
+        "ended": _moment(report.ended),
+        "status": report.status.value,
+        "requests": report.requests,
+        "throttled": report.throttled,
+        "rows_read": sum(table.read for table in report.tables),
+        "inserted": sum(table.inserted for table in report.tables),
+        "updated": sum(table.updated for table in report.tables),
+        "deleted": sum(table.deleted for table in report.tables),
+        "error": report.error,
+        "version": __version__,
+    }
+    record(destination, RUNS, [run])
+    if not report.ended:
+        return
+    record(
+        destination,
+        RUN_TABLES,
+        [
+            {
+                "run_table": f"{report.run_id}/{one.name}",
+                "run_id": report.run_id,
+                "table_name": one.name,
+                "status": one.status.value,
+                "mode": modes.get(one.name),
+                "rows_read": one.read,
+                **{name: getattr(one, name) for name in _SAME},
+            }
+            for one in report.tables
+        ],
+    )
+
+
+_SAME = ("inserted", "updated", "deleted", "requests", "misfits", "seconds", "error")
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

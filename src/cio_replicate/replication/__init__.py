@@ -1,1 +1,0 @@
-"""A run: the only place where reading and loading meet."""

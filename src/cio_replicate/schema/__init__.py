@@ -1,0 +1,1 @@
+"""Tables, columns and checkpoints: what source and sinks both know."""

@@ -1,0 +1,192 @@
+"""The words in which a table is declared: columns, pages, ways of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from cio_replicate.base.text import Secret
+from cio_replicate.config.column_rules import Action
+from cio_replicate.config.naming import AS_IS, RESERVED, Naming
+from cio_replicate.config.schema_changes import SchemaChanges
+
+API_REFERENCE = "https://docs.customer.io/api/app/#operation/"
+
+#: The columns of the program's own that may hold values of others.
+BLANKED = frozenset({"_cio_extra", "_cio_before"})
+
+#: One record as received: field name to the raw JSON of its value.
+RawRecord = Mapping[str, msgspec.Raw]
+
+
+class ColumnType(StrEnum):
+    """The types a column can have."""
+
+    STRING = "string"
+    INTEGER = "integer"  # 64 bits, signed
+    NUMBER = "number"  # double precision
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"  # unix seconds in the API, UTC with microseconds in the copy
+    JSON = "json"  # any JSON value, its text as received
+
+
+class Paging(StrEnum):
+    """How a list tells where its next page is."""
+
+    CURSOR = "cursor"  # `start` takes the last answer's `next`; a list without pages is one that never sends `next`
+    OFFSET = "offset"  # `offset` counts rows; ends on a page shorter than another one is, or on an empty or null one
+
+
+class Reading(StrEnum):
+    """How the parts of a table are found."""
+
+    LIST = "list"  # the parts declared in `slices`
+    WINDOWS = "windows"  # the spans of time that are due, in windows, cut while they are read
+    PEOPLE = "people"  # identifiers first, then attributes by the hundred
+
+
+class Method(StrEnum):
+    """The replication method that the documentation promises for a table."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `path` leads to its value in the API's record; more than one step means a flattened object.
+
+    `personal`: it may hold what tells who a person is, so it is blanked when that person is erased. `identifies`: it
+    holds the id or the address of the person whom the row is about, and nothing else.
+    """
+
+    name: str
+    type: ColumnType
+    about: str
+    path: tuple[str, ...] = ()
+    personal: bool = False
+    identifies: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            object.__setattr__(self, "path", tuple(self.name.split("__")))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a table that is read page by page on its own: its name, and what it adds to the request."""
+
+    name: str = "all"
+    query: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = field(default_factory=dict)
+    # a part of this name is redundant when its first page repeats a record of the named part's first page
+    covered_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is done to each record of a table before it is landed.
+
+    `actions` lead from the path of a value to what is done to it; a path may go on into the objects, and the arrays of
+    objects, of a JSON column. `only` are the paths of all values that are kept; None keeps the others.
+    """
+
+    actions: Mapping[tuple[str, ...], Action]
+    only: frozenset[tuple[str, ...]] | None = None
+    salt: Secret | None = None
+
+
+#: Turns one item of the list into the record that becomes a row; pure. Gets the item and the part it came from.
+Shape = Callable[[msgspec.Raw, Slice], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One replicated table, whole: everything that reads, lists, documents or loads it derives from this row."""
+
+    name: str
+    about: str
+    operation: str  # the API's own name of the operation, for the link to its page
+    path: str
+    records: str  # the key of the answer that holds the list
+    key: tuple[str, ...]  # fields on top of the record
+    method: Method
+    columns: tuple[Column, ...]
+    http_method: str = "GET"
+    body: Mapping[str, Any] | None = None
+    reading: Reading = Reading.LIST
+    paging: Paging = Paging.CURSOR
+    page_size: int | None = None  # None: the list has no `limit` parameter
+    slices: tuple[Slice, ...] = (Slice(),)
+    replication_key: str | None = None  # a column; its highest value is the position
+    start_date_column: str | None = None  # rows before the start date in this column are not replicated
+    absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
+    retention_days: int | None = None  # how long the source is sure to keep a row
+    shape: Shape | None = None
+    key_holds: tuple[str, ...] = ()  # the columns from whose values the key is joined, where it is
+    person: str | None = None  # the column with the `cio_id` of the person a row is about; None: no row is about one
+    notes: tuple[str, ...] = ()
+    # what the user has settled; `columns` are then those of the copy, by their names there, and `hidden` the others
+    hidden: tuple[Column, ...] = ()
+    redaction: Redaction | None = None
+    naming: Naming = AS_IS
+    schema_changes: SchemaChanges = SchemaChanges.EVOLVE
+    rules: str = ""  # differs where pages would be landed otherwise: by other rules for columns, names or salt
+
+    @property
+    def target(self) -> str:
+        """The table's name in the copy; by `name` it is found everywhere else."""
+        return self.naming.table(self.name)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The key's columns, by their names in the copy."""
+        return tuple(self.name_of(field) for field in self.key)
+
+    @property
+    def reference(self) -> str:
+        """The address of the API's own page on the operation."""
+        return API_REFERENCE + self.operation
+
+    @property
+    def objects(self) -> frozenset[tuple[str, ...]]:
+        """The paths of the objects that are flattened into columns."""
+        return frozenset(column.path[:-1] for column in (*self.columns, *self.hidden) if len(column.path) > 1)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def name_of(self, *path: str) -> str:
+        """What the column for the value at `path` is called in the copy; of one that it has not, what it would be."""
+        for column in self.columns:
+            if column.path == path:
+                return column.name
+        return self.naming.column("__".join(path))
+
+    def is_blanked(self, name: str) -> bool:
+        """Whether the column of that name is blanked in rows about a person who is erased.
+
+        Only what is known to tell nothing of a person stays: of a column that is not declared nobody knows.
+        """
+        if name.casefold().startswith(RESERVED):
+            return name in BLANKED
+        return all(column.name != name or column.personal for column in self.columns)
+
+    def path_of(self, name: str) -> tuple[str, ...]:
+        """Where the value of a discovered column stands in a record: inside a flattened object, or on top.
+
+        Where a naming rule has changed the case of the name, it is the likeliest place.
+        """
+        for inside in self.objects:
+            prefix = self.naming.column("__".join(inside) + "__")
+            if name.startswith(prefix):
+                return (*inside, replace(self.naming, column_prefix="").field(name.removeprefix(prefix)))
+        return (self.naming.field(name),)

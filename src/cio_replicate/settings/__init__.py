@@ -1,1 +1,0 @@
-"""What a user says about a connection, checked once."""

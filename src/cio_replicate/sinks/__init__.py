@@ -1,0 +1,1 @@
+"""Destinations: one port, one implementation for each kind of place."""

@@ -1,0 +1,126 @@
+"""What a store is: tables in a place that merges by whole rows, behind which every database and lake looks the same.
+
+DuckDB needs none: it compares and merges by itself. For every other place the changes are worked out here, and a store
+only has to put whole rows in the place of those with the same key, take rows away, and give rows back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import pyarrow as pa
+
+from cio_replicate.schema.table import Column, ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as it stands in a store: its name, its columns in order, and the column by which rows are told apart.
+
+    `key` names one of the columns; it is text, or an integer, never null, and no two rows have the same.
+    `split_by` names a column that tells when a row came about, for stores that keep large tables in several files:
+    the value never changes for a key, or hardly ever. None: the table is small.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str
+    split_by: str | None = None
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+class Is(StrEnum):
+    """How a condition compares a column."""
+
+    IN = "in"  # the value is a sequence of texts or of integers
+    AT_LEAST = ">="
+    AT_MOST = "<="
+    NULL = "null"  # the value is not looked at
+    TRUE = "true"  # the value is not looked at; the column is a boolean
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold for a row. Moments are datetimes in UTC."""
+
+    column: str
+    comparison: Is
+    value: str | int | datetime | Sequence[str] | Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What is to become of one table.
+
+    `rows` are whole rows in the shape's columns and their Arrow types (`tables.arrow.schema_for`), at most one per
+    key, in batches that each fit into memory; it can be read once. `count` is how many they are. `gone` are the keys
+    whose rows are to be removed: none of them is among `rows`, and removing a row that is not there is no error.
+    """
+
+    shape: Shape
+    rows: pa.RecordBatchReader
+    count: int
+    gone: pa.Array
+
+
+class Store(Protocol):
+    """The tables of one dataset in one place. One thread at a time.
+
+    Raises DestinationUnavailableError when the place cannot be reached or used, LoadError when it refuses rows. Both
+    say the cause and the fix, and never hold a credential or a value of a row.
+    """
+
+    rows_at_once: int  # how many rows an edit should have at most, so that memory stays flat
+    whole_edits: bool  # whether an edit is one commit
+
+    def accepts_name(self, name: str) -> bool:
+        """Whether a column can have this name, to the letter."""
+        ...
+
+    def open(self) -> None:
+        """Connect, and make sure that tables can be looked at. Changes nothing."""
+        ...
+
+    def columns(self, table: str) -> Mapping[str, ColumnType]:
+        """The columns of a table by name, in order; none when the table is not there."""
+        ...
+
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+        """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns.
+
+        A table that is not there has no rows; a column that it lacks holds nulls, and a condition on it (other than
+        `NULL`) holds for no row. With `IN`, rows are looked for piece by piece, however many values there are.
+        """
+        ...
+
+    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+        """How many rows `read` would give."""
+        ...
+
+    def write(self, edit: Edit) -> None:
+        """Put the rows in the place of those with the same key, or add them; remove those that are gone.
+
+        The table is made when it is not there, and gets the columns that it lacks; columns that the shape does not
+        have stay, with nulls in the rows that are written. One commit: after a kill at any moment the table holds the
+        edit or holds nothing of it, and readers see no other state either. Without `whole_edits` it may hold some of
+        the edit's rows. Writing an edit twice changes nothing.
+        """
+        ...
+
+    def drop(self, table: str) -> None:
+        """Remove a table; no error when it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. No error when it was never open."""
+        ...

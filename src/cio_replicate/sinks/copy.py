@@ -1,0 +1,401 @@
+"""The destination that is any store: changes are worked out here, and the store is given whole rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
+from cio_replicate.base.quoting import quoted
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.position import Position, from_text, to_text
+from cio_replicate.schema.system_tables import CHANGES_SUFFIX, COPY, ERASURES, POSITIONS, RECORDS
+from cio_replicate.schema.table import Column, Table
+from cio_replicate.sinks import expected
+from cio_replicate.sinks.backend import Condition, Edit, Is, Shape, Store
+from cio_replicate.sinks.erasure import Blanking, stays_blank
+from cio_replicate.sinks.expected import Facts, Keys, Pending
+from cio_replicate.sinks.layout import as_it_is, fitted
+from cio_replicate.sinks.lookup import conditions_of, moment
+from cio_replicate.sinks.merge import statements as sql
+from cio_replicate.sinks.merge.change_sets import Compared, Shapes
+from cio_replicate.sinks.merge.digest_index import Ledger, keys_in
+from cio_replicate.sinks.merge.shapes import (
+    COPY_SHAPE,
+    POSITION_SHAPE,
+    changes_shape,
+    found_columns,
+    key_shape,
+    left_in,
+    main_shape,
+    record_shape,
+)
+from cio_replicate.sinks.merge.statements import Blanked
+from cio_replicate.sinks.port import About, Batch, Changes, Identity
+from cio_replicate.sinks.recovery import settle, take_back
+from cio_replicate.sinks.trial import try_out
+
+
+class RemoteDestination:
+    """A dataset in a store. `ledger` is the file, in a folder of this task, that remembers what the store holds.
+
+    A commit is written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's
+    own row first says what is about to change, then come the noted changes, the rows, the position, and the row again.
+    """
+
+    def __init__(self, store: Store, ledger: Path, dataset: str, shown: str, *, nul_allowed: bool = True) -> None:
+        self._store = store
+        self._file = ledger
+        self._dataset = dataset
+        self._shown = shown
+        self._nul_allowed = nul_allowed
+        self.batch_rows = store.rows_at_once
+        self._ledger: Ledger | None = None
+        self._row: dict[str, Any] = {}
+        self._facts = Facts()
+        self._erased: list[dict[str, Any]] | None = None  # people, as far as it was asked
+
+    def look(self) -> Identity | None:
+        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+        self._store.open()
+        return self.identity() if self._read_row() else None
+
+    def prepare(self, now: int) -> Identity:
+        """Make the copy if there is none; settle a commit that was broken off."""
+        if not self._read_row():
+            self._row = {"copy_id": uuid.uuid4().hex, "created_at": moment(now), "commits": 0, "facts": None}
+            self._write_row(self._row["commits"])
+        if self._facts.pending is not None:
+            self._settle(self._facts.pending)
+        return self.identity()
+
+    def identity(self) -> Identity:
+        """As `look`, of a copy that is there."""
+        return Identity(self._row["copy_id"], self._row["commits"])
+
+    def positions(self) -> Mapping[str, Position]:
+        """How far each table has been read."""
+        rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
+        try:
+            return {row["table_name"]: from_text(row["position"]) for row in rows}
+        except ValueError:
+            raise DestinationUnavailableError(
+                f"The positions of the copy in {self._shown} cannot be read.", "Choose another --dataset."
+            ) from None
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """The columns of a table that its declaration does not have, but the API once sent."""
+        return found_columns(table, self._facts)
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
+        shape = self._shape(table)
+        conditions = conditions_of(
+            shape,
+            keys=None if keys is None else [self._stored(key) for key in keys],
+            synced_since=synced_since,
+            after=after,
+            among=among,
+            live=self._live(table) if live else None,
+        )
+        if conditions is None:
+            return []
+        known = {column.name for column in shape.columns}
+        asked = [name for name in dict.fromkeys(columns) if name in known] or [sql.KEY]
+        rows = self._store.read(shape, asked, conditions).read_all().to_pylist()
+        return [tuple(self._given(name, row.get(name)) for name in columns) for row in rows]
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """How many rows that are not deleted have a moment in this column from `first` to `last`."""
+        if column not in {one.name for one in self._shape(table).columns}:
+            return 0
+        between = [Condition(column, Is.AT_LEAST, moment(first)), Condition(column, Is.AT_MOST, moment(last))]
+        return self._store.count(self._shape(table), [self._live(table), *between])
+
+    def live(self, table: Table) -> int:
+        """How many rows of a table are not deleted; 0 when it is not there yet."""
+        return self._store.count(self._shape(table), [self._live(table)])
+
+    def held(self, table: Table) -> Keys:
+        """The keys of the live rows of a table, read back from it.
+
+        Where they are not those that were loaded, the ledger of the table is read anew before the next write.
+        """
+        held = keys_in(self._store.read(self._shape(table), [sql.KEY], [self._live(table)]))
+        if held != self._facts.expected.get(table.name, held):
+            self._held_ledger().forget(table.name)
+        return held
+
+    def expected(self, table: Table) -> Keys | None:
+        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
+        return self._facts.expected.get(table.name)
+
+    def write(self, batch: Batch) -> Changes:
+        """Merge the rows, apply deletions, move the position: all or nothing."""
+        self._require_own()
+        if batch.as_it_is:
+            if batch.table.name not in self._facts.expected:
+                return Changes()
+            batch = as_it_is(batch, self._store, self._facts)
+        try:
+            return self._write(batch)
+        except duckdb.Error as error:
+            raise LoadError(
+                f"The changes of {batch.table.name} could not be worked out ({quoted(str(error).splitlines()[0])}).",
+                "They stay landed; mend the cause and run again.",
+            ) from None
+
+    def try_out(self) -> None:
+        """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
+        try:
+            try_out(self._store, self._shown)
+        except LoadError as error:
+            raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
+
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        if shape.name == ERASURES.name:
+            self._erased = None
+        self._store.write(edit_of(shape, rows))
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """All rows of a table that `record` has written; none when it is not there."""
+        rows: list[dict[str, Any]] = self._store.read(shape, [one.name for one in shape.columns]).read_all().to_pylist()
+        return rows
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Empty what may be personal in all rows about these people, versions and noted changes among them."""
+        self._require_own()
+        ledger, before = self._held_ledger(), self._row["commits"]
+        if self._facts.pending is not None:
+            self._settle(self._facts.pending)
+            before = self._row["commits"]
+        with ledger.transaction():
+            self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
+            keys = ledger.keys_of(table.name, self._row["copy_id"], before)
+            counts = Blanking(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
+            ledger.advance(self._row["copy_id"], before, before + 1)
+        return counts
+
+    def recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        ledger, before = self._held_ledger(), self._row["commits"]
+        ledger.forget(table.name)
+        if table.name in self._facts.expected:
+            self._facts.expected[table.name] = ledger.live(self._keys(table))
+            self._write_row(before + 1)
+            ledger.advance(self._row["copy_id"], before, before + 1)
+
+    def end(self) -> None:
+        """Remove the tables about the copy and its runs: it is no copy any more."""
+        for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
+            self._store.drop(name)
+
+    def drop(self, table: Table) -> None:
+        """Remove a table with its changes, and forget how far it was read.
+
+        The position goes first, and with the next commit every ledger: after a kill the table, there or not, is read
+        whole. What is known of its layout goes last.
+        """
+        name = table.name
+        nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
+        self._store.write(Edit(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
+        self._held_ledger().forget(name)
+        self._facts.expected.pop(name, None)
+        before = self._row["commits"]
+        self._write_row(before + 1)
+        self._held_ledger().advance(self._row["copy_id"], before, before + 1)
+        for one in (table.target + CHANGES_SUFFIX, table.target):
+            self._store.drop(one)
+        self._facts.found.pop(name, None)
+        self._facts.versions = [one for one in self._facts.versions if one != name]
+        self._facts.turning = [one for one in self._facts.turning if one != name]
+        self._write_row(before + 1)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+        self._store.close()
+
+    def _write(self, batch: Batch) -> Changes:
+        ledger, name = self._held_ledger(), batch.table.name
+        if self._facts.pending is not None:  # one that failed, of this run or another
+            self._settle(self._facts.pending)
+        aside = [column for column in self._found(batch) if not self._store.accepts_name(column.name)]
+        batch = replace(batch, columns=[column for column in batch.columns if column not in aside])
+        fitted(batch, self._store, ledger, self._facts, lambda: self._write_row(self._row["commits"]))
+        keys = self._keys(batch.table)
+        before = self._facts.expected.get(name) or ledger.live(keys)
+        commit = self._row["commits"] + 1
+        versions = batch.treatment.versions
+        left = left_in(self._store, batch.table, batch.columns, self._facts)
+        shapes = Shapes(
+            main_shape(batch.table, (*batch.columns, *left), versions=versions),
+            changes_shape(batch.table, batch.columns),
+            left,
+        )
+        with ledger.transaction():
+            blanked = self._blanks(batch, left)
+            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked)
+            found.find()
+            after = found.after(before)
+            self._facts.note_found(name, self._found(batch))
+            if found.writes or name not in self._facts.expected:  # a table without rows is there too
+                self._facts.pending = Pending(name, batch.table.target, after)
+                self._write_row(commit - 1)
+                found.work_out(self._store, commit)
+                if found.notes:
+                    self._store.write(found.noted())
+                self._store.write(found.merged())
+                found.enter()
+            elif batch.close is None:
+                return Changes()
+            if batch.close is not None:
+                self._move(batch)
+            self._facts.expected[name], self._facts.pending = after, None
+            self._write_row(commit)
+            ledger.advance(self._row["copy_id"], commit - 1, commit)
+        return found.changes
+
+    def _blanks(self, batch: Batch, left: Sequence[Column]) -> Blanked | None:
+        """What is left out of the rows of a batch, since it is about people who were erased."""
+        if self._erased is None:
+            self._erased = [one for one in self.recorded(record_shape(ERASURES)) if one["returned_at"] is None]
+        return stays_blank(self._held_ledger(), self._erased, batch.table, (*batch.columns, *left))
+
+    def _move(self, batch: Batch) -> None:
+        assert batch.close is not None  # noqa: S101 - the caller has looked
+        row = {
+            "table_name": batch.table.name,
+            "position": to_text(batch.close.position),
+            "run_id": batch.run_id,
+            "moved_at": moment(batch.close.at),
+        }
+        self._store.write(edit_of(POSITION_SHAPE, [row]))
+
+    def _settle(self, pending: Pending) -> None:
+        """Find out what became of a commit that was broken off, and go on with the number after it."""
+        ledger, versions = self._held_ledger(), pending.table in self._facts.versions
+        ledger.forget(pending.table)
+        if versions and not self._store.whole_edits:
+            take_back(self._store, ledger, pending, self._row["commits"])
+        keys = self._keys_named(pending.table, pending.target, versions=versions)
+        settle(self._store, ledger, keys, pending, self._row["commits"])
+        live = ledger.live(keys)
+        if live == pending.after or not self._store.whole_edits:  # some rows of it may be there, and nobody knows which
+            self._facts.expected[pending.table] = live
+        self._facts.pending = None
+        before = self._row["commits"]
+        self._write_row(before + 1)
+        ledger.advance(self._row["copy_id"], before, before + 1)
+
+    def _keys(self, table: Table) -> str:
+        return self._keys_named(table.name, table.target, versions=table.name in self._facts.versions)
+
+    def _keys_named(self, name: str, target: str, *, versions: bool) -> str:
+        """The ledger's table for a table, read anew from the store where what it holds is not of this commit."""
+        ledger, copy_id, commits = self._held_ledger(), self._row["copy_id"], self._row["commits"]
+        keys = ledger.keys_of(name, copy_id, commits)
+        if keys is not None:
+            return keys
+        with ledger.transaction():
+            keys = ledger.begin_anew(name)
+            live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
+            if versions:
+                live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
+            rows = self._store.read(key_shape(target), [sql.KEY, "_cio_digest", live])
+            ledger.take(
+                keys,
+                rows,
+                f"SELECT {sql.KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
+                f"bool_or({holds}) AS live FROM taken GROUP BY {sql.KEY}",
+            )
+            ledger.holds(name, copy_id, commits)
+        return keys
+
+    def _require_own(self) -> None:
+        """Refuse to write what somebody else has written since: two runs must not write the same copy."""
+        mine = self.identity()
+        row = dict(self._row)
+        self._read_row()
+        if self.identity() != mine:
+            self._row = row
+            raise DestinationUnavailableError(
+                f"Another run has written the dataset {self._dataset} of {self._shown} meanwhile.",
+                "Let one run end before the next begins.",
+            )
+
+    def _read_row(self) -> bool:
+        there = self._store.columns(COPY)
+        if not there:
+            return False
+        rows = self._store.read(COPY_SHAPE, [column.name for column in COPY_SHAPE.columns]).read_all().to_pylist()
+        if len(rows) != 1 or rows[0]["commits"] is None:
+            raise DestinationUnavailableError(
+                f"The copy in {self._shown} has lost its record of itself ({self._dataset}.{COPY}).",
+                "Choose another --dataset.",
+            )
+        self._row, self._facts = rows[0], expected.from_text(rows[0]["facts"])
+        return True
+
+    def _write_row(self, commits: int) -> None:
+        row = {**self._row, "commits": commits, "facts": expected.to_text(self._facts)}
+        self._store.write(edit_of(COPY_SHAPE, [row]))
+        self._row = row
+
+    def _shape(self, table: Table) -> Shape:
+        columns = (*table.columns, *found_columns(table, self._facts))
+        return main_shape(table, columns, versions=table.name in self._facts.versions)
+
+    def _live(self, table: Table) -> Condition:
+        versions = table.name in self._facts.versions
+        return Condition("_cio_is_current", Is.TRUE) if versions else Condition("_cio_deleted_at", Is.NULL)
+
+    @staticmethod
+    def _found(batch: Batch) -> list[Column]:
+        """The columns that were found in what the API sent."""
+        declared = {column.name for column in batch.table.columns}
+        return [column for column in batch.columns if column.name not in declared]
+
+    def _stored(self, key: str) -> str:
+        return key if self._nul_allowed else sql.stored_key(key)
+
+    def _given(self, name: str, value: object) -> object:
+        if name == sql.KEY and isinstance(value, str) and not self._nul_allowed:
+            return sql.given_key(value)
+        return value
+
+    def _held_ledger(self) -> Ledger:
+        if self._ledger is None:
+            try:
+                self._ledger = Ledger(self._file)
+            except duckdb.Error as error:
+                raise LandingError(
+                    f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
+                    "Make room or choose another --state-dir, then run again.",
+                ) from None
+        return self._ledger
+
+
+def edit_of(shape: Shape, rows: Sequence[Mapping[str, object]]) -> Edit:
+    """An edit that puts a few rows in."""
+    table = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
+    return Edit(shape, table.to_reader(), len(table), pa.array([], pa.string()))

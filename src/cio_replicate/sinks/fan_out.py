@@ -1,0 +1,214 @@
+"""Several destinations that are filled by one read: each has positions of its own; what one refuses, others take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import and_, or_
+from typing import Any, TypeVar
+
+import msgspec
+
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Column, Reading, Table
+from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.port import About, Batch, Changes, Destination, Identity
+
+T = TypeVar("T")
+
+
+class SeveralDestinations:
+    """What a run sees of them is the one that is furthest behind; to load what another has already changes nothing.
+
+    `there` are the members that have a copy: after `prepare` all of them.
+    """
+
+    def __init__(self, members: Mapping[str, Destination]) -> None:
+        self.members = dict(members)
+        self.there: dict[str, Destination] = {}
+        self.batch_rows = min(one.batch_rows for one in members.values())
+        self._behind: dict[str, dict[str, str]] = {}  # by table, what members said who refused a batch
+
+    def look(self) -> Identity | None:
+        """Look at each; None if none of them has a copy."""
+        found = {name: one.look() for name, one in self.members.items()}
+        self.there = {name: one for name, one in self.members.items() if found[name] is not None}
+        return _together(list(found.values())) if self.there else None
+
+    def prepare(self, now: int) -> Identity:
+        """Make those that are missing."""
+        made = [one.prepare(now) for one in self.members.values()]
+        self.there = self.members
+        return _together(made)
+
+    def identity(self) -> Identity:
+        """All of them as one."""
+        return _together([one.identity() for one in self.there.values()])
+
+    def positions(self) -> Mapping[str, Position]:
+        """Of each table that all of them have read, how far at least; of none while one of them has no copy."""
+        if len(self.there) < len(self.members):
+            return {}
+        every = [one.positions() for one in self.members.values()]
+        names = set.intersection(*(set(one) for one in every))
+        return {name: _least([one[name] for one in every]) for name in names}
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """The columns that any of them has besides the declared ones."""
+        found: dict[str, Column] = {}
+        for one in self.there.values():
+            for column in one.discovered(table):
+                found.setdefault(column.name, column)
+        return list(found.values())
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """Of certain keys the rows that all of them have, so that what one lacks is asked for; else those of any."""
+        found = [
+            Counter(one.find(table, columns, keys=keys, synced_since=synced_since, after=after, among=among, live=live))
+            for one in self.there.values()
+        ]
+        return list(reduce(or_ if keys is None else and_, found, Counter(found[0])).elements()) if found else []
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """As many as the one that has the fewest."""
+        return min(one.count(table, column, first, last) for one in self.there.values())
+
+    def live(self, table: Table) -> int:
+        """As many as the one that has the most: what all of them lose would be lost for good."""
+        return max(one.live(table) for one in self.there.values())
+
+    def held(self, table: Table) -> Keys:
+        """Of the first; a proof looks at each by itself."""
+        return next(iter(self.there.values())).held(table)
+
+    def expected(self, table: Table) -> Keys | None:
+        """Of the first; a proof looks at each by itself."""
+        return next(iter(self.there.values())).expected(table)
+
+    def write(self, batch: Batch) -> Changes:
+        """Write to each; the counts are those of the one that changed most.
+
+        One that refuses a batch of a table gets no other of it, since each stands on those before. Raises LoadError
+        when none takes it, PartlyLoadedError when only some do: to write it to all again is what is left to do.
+        """
+        behind = self._behind.setdefault(batch.table.name, {})
+        done: list[Changes] = []
+        for name, one in self.members.items():
+            if name in behind:
+                continue
+            try:
+                done.append(one.write(_own(batch, one)))
+            except (LoadError, DestinationUnavailableError) as error:
+                behind[name] = f"{name}: {error.message} {error.fix}".strip()
+        if not done:
+            raise LoadError(" ".join(behind.values()), "The rows stay landed.")
+        most = max(done, key=lambda one: one.inserted + one.updated + one.deleted)
+        if behind:
+            counts = (most.inserted, most.updated, most.deleted)
+            raise PartlyLoadedError(" ".join(behind.values()), "The other destinations are written.", changed=counts)
+        return most
+
+    def try_out(self) -> None:
+        """Try each."""
+        self._each(lambda one: one.try_out(), self.members)
+
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Put rows about runs into each."""
+        self._each(lambda one: one.record(shape, rows))
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """Of the first; what is recorded of people is asked of each by itself."""
+        return next(iter(self.members.values())).recorded(shape)
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Blank in each; the counts are those of the last."""
+        return self._each(lambda one: one.blank(table, people))[-1]
+
+    def recount(self, table: Table) -> None:
+        """Recount in each."""
+        self._each(lambda one: one.recount(table))
+
+    def end(self) -> None:
+        """End each."""
+        self._each(lambda one: one.end())
+
+    def drop(self, table: Table) -> None:
+        """Remove a table from each."""
+        self._each(lambda one: one.drop(table))
+
+    def close(self) -> None:
+        """Let go of all."""
+        self._each(lambda one: one.close(), self.members)
+
+    def _each(self, call: Callable[[Destination], T], among: Mapping[str, Destination] | None = None) -> list[T]:
+        """Call all that are there, also when one of them fails; the first failure is raised then."""
+        results, failed = [], None
+        for one in (self.there if among is None else among).values():
+            try:
+                results.append(call(one))
+            except CioReplicateError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return results
+
+
+def _own(batch: Batch, one: Destination) -> Batch:
+    """The batch as it is for a member that goes back further than the others: it keeps what it has of that time."""
+    close = batch.close
+    position = None if close is None else one.positions().get(batch.table.name)
+    if close is None or position is None or position.start >= close.position.start:
+        return batch
+    seen = None if batch.table.reading is Reading.WINDOWS else close.seen
+    further = msgspec.structs.replace(close.position, start=position.start)
+    return replace(batch, close=replace(close, position=further, seen=seen))
+
+
+def _together(found: Sequence[Identity | None]) -> Identity:
+    """All as one, in whatever order they are named; it is another one as long as some are missing."""
+    return Identity(
+        "+".join(sorted("" if one is None else one.copy_id for one in found)),
+        sum(one.commits for one in found if one is not None),
+    )
+
+
+def _least(positions: Sequence[Position]) -> Position:
+    """What all of these positions cover; by rules that are nobody's where they came by different ones."""
+    behind = min(positions, key=lambda one: one.through)
+    latest = [one.latest for one in positions if one.latest is not None]
+    return Position(
+        read=behind.read,
+        start=max(one.start for one in positions),
+        through=behind.through,
+        latest=min(latest) if len(latest) == len(positions) else None,
+        whole=min(one.last_whole for one in positions),
+        rules="+".join(sorted({one.rules for one in positions})),
+        target=behind.target,
+    )
+
+
+def missing_in(destination: Destination) -> list[str]:
+    """Look at a destination; the names of those of which it consists that have no copy, or "" for one by itself."""
+    found = destination.look()
+    if isinstance(destination, SeveralDestinations):
+        return [name for name in destination.members if name not in destination.there]
+    return [] if found is not None else [""]
+
+
+def members_of(destination: Destination) -> Mapping[str, Destination]:
+    """The destinations of which one consists, by name; one that is by itself has none."""
+    return destination.members if isinstance(destination, SeveralDestinations) else {"": destination}

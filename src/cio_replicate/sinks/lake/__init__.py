@@ -1,0 +1,1 @@
+"""Parquet, Delta and Iceberg, in folders and object stores."""

@@ -1,0 +1,145 @@
+"""The kinds of destination that are files: databases in a file, and lakes in a folder or a bucket."""
+
+from __future__ import annotations
+
+from cio_replicate.config.destination_kind import S3_OPTIONS, Engine, Form, Kind, Look, Option, Place
+
+DUCKDB = Kind(
+    scheme="duckdb",
+    title="DuckDB",
+    engine=Engine.DUCKDB,
+    form="duckdb:///FILE",
+    place=Place.FILE,
+    about="One file that holds the whole copy and answers SQL: the default, and the fastest to write.",
+    example="duckdb:///workspace.duckdb",
+    look=(
+        Look("sh", 'duckdb workspace.duckdb "select count(*) from customerio.campaigns where _cio_deleted_at is null"'),
+    ),
+    proved=True,
+    notes=(
+        "The path is taken letter by letter: nothing in it is decoded, and nothing can stand behind it.",
+        "Every load is one transaction that holds the rows and the positions.",
+        "One program at a time can write the file, and none can read it meanwhile.",
+        "JSON columns have the type `JSON`.",
+    ),
+)
+
+SQLITE = Kind(
+    scheme="sqlite",
+    title="SQLite",
+    engine=Engine.WAREHOUSE,
+    form="sqlite:///FILE",
+    place=Place.FILE,
+    about="One small file that nearly every tool can open.",
+    example="sqlite:///workspace.db",
+    look=(
+        Look("sh", 'sqlite3 workspace__customerio.db "select count(*) from campaigns where _cio_deleted_at is null"'),
+    ),
+    proved=True,
+    notes=(
+        "The path is taken letter by letter: nothing in it is decoded, and nothing can stand behind it.",
+        "SQLite knows no schemas: the dataset is a file beside the one named, its name after two underscores.",
+        "SQLite has no type for moments or JSON: both are kept as text that its functions read.",
+    ),
+)
+
+PARQUET = Kind(
+    scheme="parquet",
+    title="Parquet files",
+    engine=Engine.PARQUET,
+    form="parquet:///FOLDER",
+    place=Place.FOLDER,
+    about="Plain files in a folder or on S3, for every engine that reads Parquet.",
+    example="parquet:///lake",
+    look=(
+        Look(
+            "sql", "select count(*) from 'lake/customerio/campaigns/*.parquet' where _cio_deleted_at is null; -- DuckDB"
+        ),
+        Look("python", 'pyarrow.parquet.read_table("lake/customerio/campaigns")'),
+    ),
+    proved=True,
+    notes=(
+        "JSON columns hold their text.",
+        (
+            "A small table is one file; a large one is several, each of 32 MB, and messages and activities begin new "
+            "ones every month. Each file is replaced in one step, and a row never moves to another."
+        ),
+        (
+            "A query that meets a file in the moment it is replaced fails; run it again. Where that must not happen, "
+            "take Delta or Iceberg."
+        ),
+    ),
+)
+
+DELTA = Kind(
+    scheme="delta",
+    title="Delta tables",
+    engine=Engine.DELTA,
+    form="delta:///FOLDER",
+    place=Place.FOLDER,
+    about="Tables with a log of their commits, in a folder or on S3, for Spark, Databricks, DuckDB and others.",
+    example="delta:///lake",
+    look=(
+        Look("python", 'deltalake.DeltaTable("lake/customerio/campaigns").to_pyarrow_table()'),
+        Look(
+            "sql",
+            "select count(*) from delta_scan('lake/customerio/campaigns') where _cio_deleted_at is null; -- DuckDB",
+        ),
+    ),
+    extra="delta",
+    proved=True,
+    notes=("JSON columns hold their text.", "A reader sees the table as it was before a load, or as after it."),
+)
+
+ICEBERG = Kind(
+    scheme="iceberg",
+    title="Iceberg tables",
+    engine=Engine.ICEBERG,
+    form="iceberg:///FOLDER",
+    place=Place.FOLDER,
+    about="Tables with snapshots, in a folder or on S3, for Spark, Trino, Snowflake, DuckDB and others.",
+    example="iceberg:///lake",
+    options=(
+        Option(
+            "catalog",
+            "The name of a catalog that pyiceberg's own settings describe; without it, each table is a folder that "
+            "needs none.",
+            identifies=True,
+        ),
+    ),
+    look=(
+        Look("python", 'StaticTable.from_metadata("lake/customerio/campaigns").scan().to_arrow()  # pyiceberg.table'),
+        Look(
+            "sql",
+            "select count(*) from iceberg_scan('lake/customerio/campaigns') where _cio_deleted_at is null; -- DuckDB",
+        ),
+    ),
+    extra="iceberg",
+    proved=True,
+    notes=("JSON columns hold their text.", "A reader sees the table as it was before a load, or as after it."),
+)
+
+DUCKLAKE = Kind(
+    scheme="ducklake",
+    title="DuckLake",
+    engine=Engine.WAREHOUSE,
+    form="ducklake:///FILE?data=FOLDER",
+    place=Place.FILE,
+    about="A catalog in a small database file, its rows in Parquet files in a folder or on S3.",
+    example="ducklake:///lake.sqlite?data=lake-files",
+    look=(Look("sql", "attach 'ducklake:sqlite:lake.sqlite' as lake; from lake.customerio.campaigns; -- DuckDB"),),
+    extra="ducklake",
+    options=(
+        Option(
+            "data",
+            "Where the rows are: a folder, or `s3://bucket/prefix`; without it, a folder beside the catalog.",
+            form=Form.FOLDER,
+        ),
+        Option("catalog", "What kind of file the catalog is.", default="sqlite", choices=("sqlite", "duckdb")),
+        *S3_OPTIONS,
+    ),
+    notes=(
+        "DuckDB downloads its extensions `ducklake` and `sqlite` when they are first used.",
+        "JSON columns hold their text.",
+    ),
+)

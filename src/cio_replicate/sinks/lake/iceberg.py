@@ -1,0 +1,334 @@
+"""Iceberg tables: an edit is one commit, to a folder that needs no catalog or to the user's own catalog."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Condition, Edit, Shape
+from cio_replicate.sinks.lake import rewrite as scan
+from cio_replicate.sinks.lake.file_errors import trouble
+from cio_replicate.sinks.lake.object_files import Files, Part, named
+from cio_replicate.sinks.lake.part_file import FULL
+from cio_replicate.sinks.lake.swap import Added, Swap, swap
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.schema import Schema
+    from pyiceberg.table import CreateTableTransaction, Table, Transaction
+    from pyiceberg.table.update.snapshot import _OverwriteFiles
+    from pyiceberg.types import NestedField, PrimitiveType
+
+JSON = "JSON. "  # what the description of a column begins with that holds JSON
+
+
+class Tables(Protocol):
+    """Where the tables are: a folder or a catalog."""
+
+    shown: str  # what messages call the place
+
+    def check(self) -> None:
+        """Raise DestinationUnavailableError when tables cannot be looked at. Changes nothing."""
+        ...
+
+    def files(self, name: str, location: str) -> Files:
+        """The files of a table, which is at this address."""
+        ...
+
+    def load(self, name: str) -> Table | None:
+        """A table in its latest state; None when it is not there."""
+        ...
+
+    def creation(self, name: str, schema: Schema) -> CreateTableTransaction:
+        """A transaction that makes a table, together with what else is done in it."""
+        ...
+
+    def committed(self, name: str, table: Table) -> None:
+        """Called after each commit, to tidy up."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Let go of a table, so that it is read anew."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove a table; no error when it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A transaction, the files that the table has, and whether it changes anything already."""
+
+    transaction: Transaction
+    files: Files
+    there: Mapping[Part, DataFile]
+    changed: bool
+
+
+class IcebergStore:
+    """Iceberg tables. An edit is one commit with its new columns, which fails when another program wrote meanwhile.
+
+    Small files are written again together with new rows, so that there are never many.
+    """
+
+    nul_allowed = True
+    rows_at_once = 250_000  # about a full file (measured)
+    whole_edits = True
+
+    def __init__(self, tables: Tables, *, full: int = FULL) -> None:
+        self._full = full
+        self._tables = tables
+        self._swept: set[str] = set()
+
+    def accepts_name(self, name: str) -> bool:
+        """Any name can be that of a column."""
+        return bool(name)
+
+    def open(self) -> None:
+        """Make sure that the place can be looked at and written to. Changes nothing."""
+        require_library()
+        self._tables.check()
+
+    def columns(self, table: str) -> Mapping[str, ColumnType]:
+        """The columns of a table by name, in order; none when the table is not there."""
+        with self._reached(table):
+            there = self._tables.load(named(table))
+        return {} if there is None else {field.name: _kind(field) for field in there.schema().fields}
+
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+        """The named columns of the rows for which all conditions hold, all of the state that is the latest now."""
+        schema = schema_for([shape.column(name) for name in columns])
+        files, parts = self._parts(shape.name)
+        rows = scan.read(files, parts, shape, columns, conditions) if files is not None else iter(())
+        return pa.RecordBatchReader.from_batches(schema, rows)
+
+    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+        """How many rows `read` would give."""
+        files, parts = self._parts(shape.name)
+        return scan.count(files, parts, shape, conditions) if files is not None else 0
+
+    def write(self, edit: Edit) -> None:
+        """One commit adds the columns, takes out the files that the edit concerns, and puts in those with its rows."""
+        name = named(edit.shape.name)
+        with self._reached(name):
+            begun = self._begun(name, edit.shape)
+        if name not in self._swept:
+            begun.files.sweep("")
+            self._swept.add(name)
+        schema = _arrow(begun.transaction.table_metadata.schema())
+        done = swap(begun.files, "data", [*begun.there], schema, edit, self._full)
+        if done or begun.changed:
+            with self._reached(name):
+                _stage(begun.transaction, done, begun.there)
+                self._tables.committed(name, begun.transaction.commit_transaction())
+
+    def _begun(self, name: str, shape: Shape) -> _Begun:
+        """A transaction on a table that has the columns of a shape."""
+        table = self._tables.load(name)
+        if table is None:
+            creation = self._tables.creation(name, _schema(shape.columns))
+            return _Begun(creation, self._tables.files(name, creation.table_metadata.location), {}, changed=True)
+        transaction = table.transaction()
+        known = {field.name for field in table.schema().fields}
+        missing = [column for column in shape.columns if column.name not in known]
+        if missing:
+            with transaction.update_schema() as update:
+                for column in missing:
+                    update.add_column((column.name,), _type(column), doc=_doc(column))
+        files = self._tables.files(name, table.location())
+        return _Begun(transaction, files, _data_files(table), changed=bool(missing))
+
+    def drop(self, table: str) -> None:
+        """Remove a table; no error when it is not there."""
+        with self._reached(table):
+            self._tables.drop(named(table))
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        self._tables.close()
+
+    def _parts(self, name: str) -> tuple[Files | None, list[Part]]:
+        with self._reached(name):
+            table = self._tables.load(named(name))
+            if table is None:
+                return None, []
+            return self._tables.files(name, table.location()), [*_data_files(table)]
+
+    @contextmanager
+    def _reached(self, name: str) -> Iterator[None]:
+        """Turn errors of pyiceberg into ours."""
+        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException  # noqa: PLC0415 - optional
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that an old state could not be removed, and the like
+                yield
+        except CioReplicateError:
+            self._tables.forget(name)
+            raise
+        except (CommitFailedException, CommitStateUnknownException):
+            self._tables.forget(name)
+            raise LoadError(
+                f"Another program wrote to the Iceberg table {name} at the same time.", "Run again."
+            ) from None
+        except Exception as error:  # noqa: BLE001 - pyiceberg's have no class in common
+            self._tables.forget(name)
+            raise trouble(error, self._tables.shown) from None
+
+
+def require_library() -> None:
+    """Raise DestinationUnavailableError when pyiceberg is not there."""
+    try:
+        import pyiceberg  # noqa: F401, PLC0415 - optional
+    except ImportError:
+        raise DestinationUnavailableError(
+            "An Iceberg destination needs the extra: pip install 'cio-replicate[iceberg]'.", "Install it."
+        ) from None
+
+
+def _data_files(table: Table) -> dict[Part, DataFile]:
+    """The files of a table. Refuses what another program made of it and we cannot keep true."""
+    start = table.location().rstrip("/") + "/"
+    found = {}
+    if not table.spec().is_unpartitioned():
+        raise _foreign(table, "partitions")
+    for task in table.scan().plan_files():
+        if task.delete_files:
+            raise _foreign(table, "files of deleted rows")
+        if not task.file.file_path.startswith(start):
+            raise _foreign(table, "files in another folder")
+        found[Part(task.file.file_path.removeprefix(start), task.file.file_size_in_bytes)] = task.file
+    return dict(sorted(found.items(), key=lambda item: item[0].name))
+
+
+def _foreign(table: Table, what: str) -> DestinationUnavailableError:
+    return DestinationUnavailableError(
+        f"The Iceberg table {table.name()[-1]} has {what}, which is not supported.",
+        "Choose another --dataset, or have the table written again without them.",
+    )
+
+
+def _stage(transaction: Transaction, done: Swap, there: Mapping[Part, DataFile]) -> None:
+    """Have the transaction take out and put in the files."""
+    if not done:
+        return
+    with _snapshot(transaction) if done.removed else transaction.update_snapshot().fast_append() as snapshot:
+        for part in done.removed:
+            snapshot.delete_data_file(there[part])
+        for added in done.added:
+            snapshot.append_data_file(_data_file(transaction, added))
+
+
+def _snapshot(transaction: Transaction) -> _OverwriteFiles:
+    """A snapshot that takes files out. Lists that only say what was taken out earlier do not go along with it.
+
+    pyiceberg keeps them for ever and reads them all at each commit, which takes 0.6 s after 300 commits (measured).
+    """
+    from pyiceberg.manifest import ManifestFile  # noqa: PLC0415 - optional
+    from pyiceberg.table.snapshots import Operation  # noqa: PLC0415
+    from pyiceberg.table.update.snapshot import _OverwriteFiles  # noqa: PLC0415 - it has no other way to say this
+
+    class Exchange(_OverwriteFiles):
+        def _existing_manifests(self) -> list[ManifestFile]:
+            kept = super()._existing_manifests()
+            return [manifest for manifest in kept if manifest.has_added_files() or manifest.has_existing_files()]
+
+    return Exchange(Operation.OVERWRITE, transaction, transaction._table.io)  # noqa: SLF001
+
+
+def _data_file(transaction: Transaction, added: Added) -> DataFile:
+    from pyiceberg.io import pyarrow as files  # noqa: PLC0415 - optional
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat  # noqa: PLC0415
+
+    metadata = transaction.table_metadata
+    schema = metadata.schema()
+    statistics = files.data_file_statistics_from_parquet_metadata(
+        parquet_metadata=added.footer,
+        stats_columns=files.compute_statistics_plan(schema, metadata.properties),
+        parquet_column_mapping=files.parquet_path_to_id_mapping(schema),
+    )
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=f"{metadata.location}/{added.part.name}",
+        file_format=FileFormat.PARQUET,
+        partition=statistics.partition(metadata.spec(), schema),
+        file_size_in_bytes=added.part.size,
+        sort_order_id=None,
+        spec_id=metadata.default_spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics.to_serialized_dict(),
+    )
+
+
+def _schema(columns: Sequence[Column]) -> Schema:
+    from pyiceberg.schema import Schema  # noqa: PLC0415 - optional
+    from pyiceberg.types import NestedField  # noqa: PLC0415
+
+    return Schema(
+        *(
+            NestedField(number, column.name, _type(column), required=False, doc=_doc(column))
+            for number, column in enumerate(columns, 1)
+        )
+    )
+
+
+def _arrow(schema: Schema) -> pa.Schema:
+    """The schema of a file: a reader finds a column by its number."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow  # noqa: PLC0415 - optional
+
+    fields = []
+    for field in schema_to_pyarrow(schema):
+        kind = pa.string() if pa.types.is_large_string(field.type) else field.type
+        number = schema.find_field(field.name).field_id
+        fields.append(pa.field(field.name, kind, metadata={"PARQUET:field_id": str(number)}))
+    return pa.schema(fields)
+
+
+def _doc(column: Column) -> str:
+    return f"{JSON}{column.about}" if column.type is ColumnType.JSON else column.about
+
+
+def _type(column: Column) -> PrimitiveType:
+    from pyiceberg import types  # noqa: PLC0415 - optional
+
+    return {
+        ColumnType.STRING: types.StringType(),
+        ColumnType.INTEGER: types.LongType(),
+        ColumnType.NUMBER: types.DoubleType(),
+        ColumnType.BOOLEAN: types.BooleanType(),
+        ColumnType.TIMESTAMP: types.TimestamptzType(),
+        ColumnType.JSON: types.StringType(),
+    }[column.type]
+
+
+def _kind(field: NestedField) -> ColumnType:
+    from pyiceberg import types  # noqa: PLC0415 - optional
+
+    match field.field_type:
+        case types.StringType() if (field.doc or "").startswith(JSON):
+            return ColumnType.JSON
+        case types.IntegerType() | types.LongType():
+            return ColumnType.INTEGER
+        case types.FloatType() | types.DoubleType() | types.DecimalType():
+            return ColumnType.NUMBER
+        case types.BooleanType():
+            return ColumnType.BOOLEAN
+        case types.TimestamptzType() | types.TimestampType() | types.DateType():
+            return ColumnType.TIMESTAMP
+        case types.StructType() | types.ListType() | types.MapType():
+            return ColumnType.JSON
+    return ColumnType.STRING

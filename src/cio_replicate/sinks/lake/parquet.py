@@ -1,0 +1,186 @@
+"""Plain Parquet files: a folder per table, in which every row stands once, whatever moment it is read at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cio_replicate.schema.arrow import schema_for
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.arrow_fields import field_for, kind_of, require_types
+from cio_replicate.sinks.backend import Condition, Edit, Shape
+from cio_replicate.sinks.lake import rewrite as scan
+from cio_replicate.sinks.lake.object_files import Files, Part, named
+from cio_replicate.sinks.lake.part_file import FULL, PartWriter
+from cio_replicate.sinks.lake.rewrite import Keys, aligned, keys_in, without
+from cio_replicate.sinks.lake.spool import UNDATED, Spool
+
+
+@dataclass(slots=True)
+class _Rewrite:
+    """What is to become of a file: the keys whose rows leave it, and the keys of the edit's rows that enter it."""
+
+    old: Part | None = None
+    leave: list[pa.Array] = field(default_factory=list)
+    enter: list[pa.Array] = field(default_factory=list)
+
+
+class ParquetStore:
+    """Tables as folders of Parquet files; `*.parquet` in such a folder has exactly the rows of the table.
+
+    A key is in one file, and stays there. An edit replaces each file that it concerns by a new one in one step: who
+    opens a file sees all of it as before or all of it as after, and each row once, old or new. Programs that open a
+    file twice, first its end and then its rows, as DuckDB does, fail if it is replaced in the moment between, and have
+    to ask again. An edit that concerns several files is several replacements: a reader in the midst of it may see one
+    file as after and another as before. After a kill it stays so until the edit is written again, which ends as it
+    would have ended.
+
+    New rows go into a file until it is full, then into another; rows that are split by a moment into files of its
+    month. When there is a new column, every file is written again, the first by name at last, since readers take the
+    columns from that one.
+    """
+
+    nul_allowed = True
+    rows_at_once = 250_000  # at the first load nearly a full file, so that few are written twice (measured)
+    whole_edits = False
+
+    def __init__(self, files: Files, *, full: int = FULL) -> None:
+        self._files = files
+        self._full = full
+        self._swept: set[str] = set()
+
+    def accepts_name(self, name: str) -> bool:
+        """Any name can be that of a column."""
+        return bool(name)
+
+    def open(self) -> None:
+        """Make sure that the place can be looked at and written to. Changes nothing."""
+        self._files.check()
+
+    def columns(self, table: str) -> Mapping[str, ColumnType]:
+        """The columns of a table by name, in order; none when the table is not there."""
+        return {column.name: kind_of(column) for column in self._schema(self._parts(table))}
+
+    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+        """The named columns of the rows for which all conditions hold; one file is open at a time."""
+        schema = schema_for([shape.column(name) for name in columns])
+        rows = scan.read(self._files, self._parts(shape.name), shape, columns, conditions)
+        return pa.RecordBatchReader.from_batches(schema, rows)
+
+    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+        """How many rows `read` would give."""
+        return scan.count(self._files, self._parts(shape.name), shape, conditions)
+
+    def write(self, edit: Edit) -> None:
+        """Replace the files that the edit concerns, one after the other: what readers see, the class says."""
+        table = named(edit.shape.name)
+        if table not in self._swept:
+            self._files.sweep(table)
+            self._swept.add(table)
+        with Spool(edit) as spool:  # all rows are here before anything changes, even if they come from this very table
+            parts = self._parts(table)
+            there = self._schema(parts)
+            schema = _united([there, pa.schema([field_for(column) for column in edit.shape.columns])])
+            require_types(edit.shape, schema)
+            rewrites = self._placed(edit, spool, parts)
+            if len(schema) > len(there):
+                for part in parts:
+                    rewrites.setdefault(part.name, _Rewrite(part))
+                if not rewrites:
+                    rewrites[_name(table, _group(edit.shape, UNDATED), 1)] = _Rewrite()
+            for name in sorted(rewrites, reverse=True):
+                self._replace(name, rewrites[name], edit.shape.key, schema, spool)
+
+    def drop(self, table: str) -> None:
+        """Remove a table; no error when it is not there."""
+        self._files.remove_folder(named(table))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _parts(self, table: str) -> list[Part]:
+        return [part for part in self._files.list(named(table)) if part.name.endswith(".parquet")]
+
+    def _schema(self, parts: Sequence[Part]) -> pa.Schema:
+        return _united(self._files.footer(part).schema.to_arrow_schema() for part in parts)
+
+    def _placed(self, edit: Edit, spool: Spool, parts: Sequence[Part]) -> dict[str, _Rewrite]:
+        """The files that the edit concerns: those that have its keys, and those that take its new rows."""
+        rewrites: dict[str, _Rewrite] = {}
+        changed = Keys(pa.concat_arrays([spool.keys, edit.gone.cast(spool.keys.type)]))
+        known = []
+        for part in parts:
+            hits = keys_in(self._files, part, edit.shape.key, changed)
+            if len(hits):
+                known.append(hits)
+                entering = hits.filter(pc.is_in(hits, value_set=spool.keys))
+                rewrites[part.name] = _Rewrite(part, [hits], [entering])
+        fresh, months = spool.keys, spool.months
+        if known:
+            new = pc.invert(pc.is_in(fresh, value_set=pa.concat_arrays(known)))
+            fresh, months = fresh.filter(new), months.filter(new)
+        for month in pc.unique(months).to_pylist():
+            name, old = _room(parts, edit.shape, _group(edit.shape, month), self._full)
+            entering = fresh.filter(pc.equal(months, month))
+            rewrites.setdefault(name, _Rewrite(old)).enter.append(entering)
+        return rewrites
+
+    def _replace(self, name: str, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: Spool) -> None:
+        file = self._files.new(name)
+        writer = PartWriter(file.path, schema)
+        try:
+            with self._files.reached():
+                for batch in self._rows(rewrite, key, schema, spool):
+                    writer.write(batch)
+                writer.close()
+            self._files.put(file)
+        except BaseException:
+            writer.abandon()
+            file.path.unlink(missing_ok=True)
+            raise
+
+    def _rows(self, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: Spool) -> Iterator[pa.RecordBatch]:
+        kind = schema.field(key).type
+        if rewrite.old is not None:
+            leaving = pa.concat_arrays(rewrite.leave) if rewrite.leave else pa.array([], kind)
+            yield from without(self._files, rewrite.old, key, leaving, schema)
+        if rewrite.enter:
+            for batch in spool.rows(pa.concat_arrays(rewrite.enter)):
+                yield aligned(batch, schema, rewrite.old.name if rewrite.old else "the edit")
+
+
+def _united(schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """The columns of all schemas, in the order in which they are met."""
+    fields: dict[str, pa.Field] = {}
+    for schema in schemas:
+        for column in schema:
+            fields.setdefault(column.name, column)
+    return pa.schema(list(fields.values()))
+
+
+def _group(shape: Shape, month: int) -> str:
+    """What the names of the files begin with that hold rows of a month."""
+    if shape.split_by is None:
+        return "part"
+    return "undated" if month == UNDATED else f"{month // 12:04}-{month % 12 + 1:02}"
+
+
+def _name(table: str, group: str, number: int) -> str:
+    return f"{table}/{group}-{number:05}.parquet"
+
+
+def _room(parts: Sequence[Part], shape: Shape, group: str, full: int) -> tuple[str, Part | None]:
+    """The file of a group that takes new rows: one that is not full, or one that is not there yet."""
+    prefix = f"{shape.name}/{group}-"
+    numbers: dict[int, Part] = {}
+    for part in parts:
+        end = part.name.removeprefix(prefix).removesuffix(".parquet")
+        if part.name.startswith(prefix) and end.isdecimal():
+            numbers[int(end)] = part
+    for number in sorted(numbers):
+        if numbers[number].size < full * 3 // 4:
+            return numbers[number].name, numbers[number]
+    return _name(shape.name, group, max(numbers, default=0) + 1), None

@@ -1,0 +1,1 @@
+"""What a batch changes: digests, change sets and the statements that compute them."""

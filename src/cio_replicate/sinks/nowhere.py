@@ -1,0 +1,115 @@
+"""The destination that keeps nothing: for a run that only counts what the source has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Column, Table
+from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.port import About, Batch, Changes, Identity
+
+
+class Nowhere:
+    """Takes everything and holds nothing."""
+
+    batch_rows = 240_000
+
+    def __init__(self) -> None:
+        self._commits = 0
+
+    def look(self) -> Identity | None:
+        """There is never a copy."""
+        return None
+
+    def prepare(self, now: int) -> Identity:
+        """Nothing is made."""
+        _ = now
+        return self.identity()
+
+    def identity(self) -> Identity:
+        """A name that no copy has."""
+        return Identity("nowhere", self._commits)
+
+    def positions(self) -> Mapping[str, Position]:
+        """Nothing was read."""
+        return {}
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """Nothing was found."""
+        _ = table
+        return []
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """There are no rows."""
+        _ = table, columns, keys, synced_since, after, among, live
+        return []
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """There are no rows."""
+        _ = table, column, first, last
+        return 0
+
+    def live(self, table: Table) -> int:
+        """There are no rows."""
+        _ = table
+        return 0
+
+    def held(self, table: Table) -> Keys:
+        """There are no rows."""
+        _ = table
+        return Keys()
+
+    def expected(self, table: Table) -> Keys | None:
+        """Nothing is expected."""
+        _ = table
+        return None
+
+    def write(self, batch: Batch) -> Changes:
+        """Let the rows go."""
+        _ = batch
+        self._commits += 1
+        return Changes()
+
+    def try_out(self) -> None:
+        """Nothing can go wrong."""
+
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Nothing is recorded."""
+        _ = shape, rows
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """Nothing was recorded."""
+        _ = shape
+        return []
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """There is nothing about anybody."""
+        _ = table, people
+        return {}
+
+    def recount(self, table: Table) -> None:
+        """Nothing was counted."""
+        _ = table
+
+    def drop(self, table: Table) -> None:
+        """There is nothing to drop."""
+        _ = table
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

@@ -1,0 +1,182 @@
+"""What a destination is: the small interface behind which every database looks the same to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from cio_replicate.config.table_options import USUAL, Treatment
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Column, Table
+from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.expected import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """What ends a read: the position it brings and, when absence means deletion, all pages that it landed."""
+
+    position: Position
+    seen: Sequence[Path] | None
+    at: int  # unix seconds; becomes `_cio_deleted_at` of the rows that are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Landed pages of one table, in landing order, that go in together; with `close` when they are the last.
+
+    `gone` are keys of rows that are known to be gone though no whole read told it; none of them is in the pages, and
+    where a whole read tells, they say nothing. As at its end, rows that were marked before leave a table from which
+    deleted rows are removed. With `as_it_is` there is nothing but `gone`, and the mode is the one that the table shows,
+    whatever `treatment` says of it.
+    """
+
+    table: Table
+    columns: Sequence[Column]
+    files: Sequence[Path]
+    run_id: str
+    close: Close | None = None
+    treatment: Treatment = USUAL
+    gone: Sequence[str] | None = None
+    gone_at: int = 0  # unix seconds; becomes `_cio_deleted_at` of those rows
+    as_it_is: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a batch really changed: rows whose content was already there count nowhere."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The rows of one table that are about people, by `cio_id`: how many, and the keys of those that do not name it."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    otherwise: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which copy this is and how many commits it has seen, so that a replaced or restored copy is recognised."""
+
+    copy_id: str
+    commits: int
+
+
+class Destination(Protocol):
+    """One dataset in one place. One thread at a time. Raises DestinationUnavailableError and LoadError.
+
+    `write` is one commit: after a kill at any moment either all of a batch is there, its position included, or none.
+    Writing a batch a second time changes nothing. `batch_rows` is how many rows a batch should have at most, so that
+    memory stays flat.
+    """
+
+    batch_rows: int
+
+    def look(self) -> Identity | None:
+        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+        ...
+
+    def prepare(self, now: int) -> Identity:
+        """Make the copy if there is none. `look` came first."""
+        ...
+
+    def positions(self) -> Mapping[str, Position]:
+        """How far each table has been read."""
+        ...
+
+    def discovered(self, table: Table) -> Sequence[Column]:
+        """The columns of a table that its declaration does not have."""
+        ...
+
+    def find(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        keys: Sequence[str] | None = None,
+        synced_since: int | None = None,
+        after: tuple[str, int] | None = None,
+        among: tuple[str, Sequence[str]] | None = None,
+        live: bool = True,
+    ) -> list[tuple[Any, ...]]:
+        """The named columns of rows that are there, system columns among them, in no certain order.
+
+        Only rows with one of these keys (`_cio_key`), if `keys` are given; only those written at `synced_since` (unix
+        seconds) or later, if that is given; only those whose moment in a column is not before one, if `after` gives
+        both; only those whose text in a column is one of several, if `among` gives these; and only those that are not
+        deleted, if `live`. A column that the table lacks holds None, and a table that is not there yet has no rows.
+        """
+        ...
+
+    def count(self, table: Table, column: str, first: int, last: int) -> int:
+        """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds).
+
+        Both ends belong to it; a fraction of a second after `last` does not. 0 when there is no such column or table.
+        """
+        ...
+
+    def live(self, table: Table) -> int:
+        """How many rows of a table are not deleted; 0 when it is not there yet."""
+        ...
+
+    def held(self, table: Table) -> Keys:
+        """The keys of the live rows of a table, read back from it."""
+        ...
+
+    def expected(self, table: Table) -> Keys | None:
+        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
+        ...
+
+    def write(self, batch: Batch) -> Changes:
+        """Merge the rows, apply deletions, move the position: all or nothing."""
+        ...
+
+    def identity(self) -> Identity:
+        """As `look`, of a copy that is there."""
+        ...
+
+    def try_out(self) -> None:
+        """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
+        ...
+
+    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
+        ...
+
+    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+        """All rows of a table that `record` has written; none when it is not there."""
+        ...
+
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+        """Empty what may be personal in all rows about these people, versions and noted changes among them.
+
+        `people` leads from each `cio_id` to the ids and addresses by which rows name the person that lack it, or that
+        have it wrong. Returns what was found, by the table's name in the copy; done a second time it changes nothing.
+        As long as the record `_cio_erasures` names a person without a return, `write` leaves these columns empty in
+        rows that name the person or have one of the keys in it, but for the table of people: whoever is listed is there
+        again.
+        """
+        ...
+
+    def recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        ...
+
+    def end(self) -> None:
+        """Remove the tables about the copy and its runs: it is no copy any more."""
+        ...
+
+    def drop(self, table: Table) -> None:
+        """Remove a table with its changes, and forget how far it was read."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...

@@ -1,0 +1,1 @@
+"""SQL databases: PostgreSQL, MySQL, SQLite."""

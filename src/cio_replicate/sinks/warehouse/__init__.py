@@ -1,0 +1,1 @@
+"""Warehouses that are loaded through dlt."""

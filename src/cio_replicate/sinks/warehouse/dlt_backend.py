@@ -1,0 +1,284 @@
+"""A place whose rows travel as load packages of dlt, which merges them by *delete-insert* in the database's words."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+
+from cio_replicate.schema.arrow import arrow_type
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.sql.dbapi import as_batches
+from cio_replicate.sinks.sql.place import Columns, gathered
+from cio_replicate.sinks.sql.sql_backend import Dialect, Query
+from cio_replicate.sinks.warehouse.dlt_context import alone
+from cio_replicate.sinks.warehouse.package_errors import translated
+
+if TYPE_CHECKING:
+    from dlt import Pipeline, Schema
+    from dlt.common.destination import AnyDestination
+    from dlt.destinations.job_client_impl import SqlJobClientWithStagingDataset
+    from dlt.destinations.sql_client import SqlClientBase
+    from dlt.extract import DltResource
+
+    from cio_replicate.sinks.warehouse.warehouse_kinds import Warehouse
+
+PIPELINE = "cio_replicate"
+TOGETHER, TOGETHER_BYTES = 50_000, 64_000_000
+#: A column that only tables have from which rows were once removed. It is never filled: dlt needs it to tell the rows
+#: that are to go from those that are to come, within one merge.
+GONE = "_cio_gone"
+KIND = "x-cio-type"  # the hint in dlt's schema that says which of our types a column has
+_PLAIN = re.compile(r"[A-Za-z0-9_]+", re.ASCII)  # dlt cuts statements at semicolons, and warehouses have other quirks
+_HINTS = {
+    ColumnType.STRING: "text",
+    ColumnType.INTEGER: "bigint",
+    ColumnType.NUMBER: "double",
+    ColumnType.BOOLEAN: "bool",
+    ColumnType.TIMESTAMP: "timestamp",
+}
+
+
+class PackagePlace:
+    """A dataset of a destination of dlt.
+
+    No package outlives its write: a run begins and ends with an empty folder, so that none is ever loaded late. What a
+    killed run left in the staging tables of the database is thrown away by the next one.
+    """
+
+    rows_at_once = 100_000  # some of dlt's drivers read a whole file into memory
+
+    def __init__(self, warehouse: Warehouse, dataset: str, folder: Path, described: str) -> None:
+        self.warehouse = warehouse
+        self.whole_edits = warehouse.whole_edits
+        self.dataset = dataset
+        self.described = described
+        self._folder = folder / "dlt"
+        self._destinations: tuple[AnyDestination, AnyDestination | None] | None = None
+        self._idle: list[SqlClientBase[Any]] = []  # Any: a connection of the driver's
+        self._marked: set[str] = set()  # tables that have the column GONE
+        self.dialect = Dialect(
+            title=warehouse.title,
+            quote=self._quoted,
+            types={},
+            place=lambda _number: "%s",
+            as_text=warehouse.as_text,
+            true=warehouse.true,
+            at_once=warehouse.at_once,
+            nul_allowed=False,
+            longest_name=warehouse.longest_name,
+            name_refused=lambda name: _PLAIN.fullmatch(name) is None or name.lower() in warehouse.names_refused,
+        )
+
+    def connect(self) -> None:
+        """Find out that the database can be asked. Changes nothing."""
+        self.close()
+        self._clear()
+        with self._asking() as client:
+            client.execute_sql("SELECT 1")
+
+    def target(self, table: str) -> str:
+        """The whole name of a table, quoted."""
+        with self._asking() as client:
+            return client.make_qualified_table_name(table).replace("%", "%%")
+
+    def columns(self, table: str) -> Columns:
+        """The columns of a table by name, in order, None for a foreign type; none when the table is not there.
+
+        The database knows which columns there are, and dlt's schema, which it keeps there, what we call them.
+        """
+        with self._client(table) as (client, schema):
+            found = list(_storage_columns(client, table))
+            stored = client.get_stored_schema(schema) if found else None
+            escaped = client.sql_client.escape_column_name
+            hints = json.loads(stored.schema)["tables"].get(table, {}).get("columns", {}) if stored else {}
+            ours = {escaped(name, quote=False): name for name in (*hints, GONE)}
+        names = [ours.get(name, name) for name in found]
+        self._marked.discard(table)
+        if GONE in names:
+            self._marked.add(table)
+        return {name: _kind(hints.get(name, {})) for name in names if name != GONE}
+
+    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows of a query as batches of this schema, none of them large."""
+        with self._asking() as client, client.execute_query(query.text, *query.values) as cursor:
+            yield from as_batches(cursor, schema)
+
+    def write(self, edit: Edit, there: Columns) -> None:
+        """Put rows in the place of others and remove what is gone: one merge, after the table has all columns."""
+        shape, removes = edit.shape, bool(len(edit.gone))
+        kept = tuple(Column(name, kind, "") for name, kind in there.items() if kind and not _has(shape, name))
+        whole = Shape(shape.name, (*shape.columns, *kept), shape.key)
+        changes = any(column.name not in there for column in shape.columns) or (
+            removes and shape.name not in self._marked
+        )
+        with translated(self.warehouse, self.described, shape.name), self._pipeline(shape.name) as (pipeline, schema):
+            pipeline.extract(self._resource(edit, whole, removes=removes, changes=changes), schema=schema)
+            pipeline.normalize(workers=1)
+            if edit.count or removes:
+                pipeline.load()
+            else:
+                pipeline.sync_schema(schema.name)  # some drivers do not take a file without rows
+        if removes:
+            self._marked.add(shape.name)
+
+    def drop(self, table: str) -> None:
+        """Remove a table, its staging table too; no error when it is not there."""
+        self._marked.discard(table)
+        with self._client(table) as (client, _):
+            if client.sql_client.has_dataset():
+                client.sql_client.drop_tables(table)
+            with client.sql_client.with_staging_dataset():
+                if client.sql_client.has_dataset():
+                    client.sql_client.drop_tables(table)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for client in self._idle:
+            with suppress(Exception):  # it may be broken
+                client.close_connection()
+        self._idle.clear()
+
+    def _resource(self, edit: Edit, whole: Shape, *, removes: bool, changes: bool) -> DltResource:
+        """The rows, with all that dlt is to know of their table.
+
+        Where the table `changes`, the schema gets a mark that none ever had: dlt looks whether a table lacks something
+        only when it meets a schema for the first time, and tables can be dropped and made again.
+        """
+        import dlt  # noqa: PLC0415 - an extra, slow to import
+
+        columns: dict[str, Any] = {column.name: self._hints(column) for column in whole.columns}  # Any: dlt's hints
+        if changes:
+            columns[whole.key]["x-cio-change"] = uuid.uuid4().hex
+        if removes:
+            columns[GONE] = {"name": GONE, "data_type": "bool", "nullable": True, "hard_delete": True}
+        formats: dict[str, Any] = {  # Any: literals of dlt's
+            "table_format": self.warehouse.table_format,
+            "file_format": self.warehouse.file_format,
+        }
+        resource: DltResource = dlt.resource(
+            _pieces(edit, whole, removes=removes),
+            name=whole.name,
+            write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+            primary_key=whole.key,
+            columns=columns,
+            **{name: value for name, value in formats.items() if value},
+        )
+        return resource
+
+    def _hints(self, column: Column) -> dict[str, Any]:  # Any: dlt's hints
+        hint = _HINTS.get(column.type, self.warehouse.json)
+        return {"name": column.name, "data_type": hint, "nullable": True, KIND: str(column.type)}
+
+    @contextmanager
+    def _client(self, table: str) -> Iterator[tuple[SqlJobClientWithStagingDataset, str]]:
+        """A client that knows about tables, and the name of the schema of this one."""
+        with translated(self.warehouse, self.described), self._pipeline(table) as (pipeline, schema):
+            client = cast("SqlJobClientWithStagingDataset", pipeline.destination_client())
+            with client:
+                yield client, schema.name
+
+    @contextmanager
+    def _pipeline(self, table: str) -> Iterator[tuple[Pipeline, Schema]]:
+        """A pipeline that knows nothing yet, and the schema of one table."""
+        with alone(self._folder):
+            import dlt  # noqa: PLC0415 - an extra, slow to import
+
+            self._clear()
+            destination, staging = self._made()
+            pipeline = dlt.pipeline(
+                PIPELINE,
+                pipelines_dir=str(self._folder),
+                destination=destination,
+                staging=staging,
+                dataset_name=self.dataset,
+            )
+            try:
+                yield pipeline, dlt.Schema(_schema_name(table))
+            finally:
+                pipeline.deactivate()
+                self._clear()
+
+    def _made(self) -> tuple[AnyDestination, AnyDestination | None]:
+        if self._destinations is None:
+            self._destinations = (self.warehouse.destination(), self.warehouse.staging())
+        return self._destinations
+
+    @contextmanager
+    def _asking(self) -> Iterator[SqlClientBase[Any]]:  # Any: a connection of the driver's
+        """An open client; one for each answer that is still coming."""
+        with translated(self.warehouse, self.described):
+            client = self._idle.pop() if self._idle else self._opened()
+            try:
+                yield client
+            except BaseException:
+                with suppress(Exception):  # it may be broken
+                    client.close_connection()
+                raise
+            self._idle.append(client)
+
+    def _opened(self) -> SqlClientBase[Any]:  # Any: a connection of the driver's
+        with self._pipeline("none") as (pipeline, _):
+            client = pipeline.sql_client()
+            client.open_connection()
+            return client
+
+    def _quoted(self, name: str) -> str:
+        with self._asking() as client:
+            return client.escape_column_name(name).replace("%", "%%")
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+
+def _pieces(edit: Edit, whole: Shape, *, removes: bool) -> Iterator[pa.Table]:
+    """The rows in pieces that fit into memory, then those that say which rows are to go."""
+    fields = [pa.field(column.name, arrow_type(column.type)) for column in whole.columns]
+    schema = pa.schema([*fields, pa.field(GONE, pa.bool_())] if removes else fields)
+    some = False
+    for rows in gathered(edit.rows, TOGETHER, TOGETHER_BYTES):
+        some = True
+        yield _fitted({name: rows.column(name) for name in rows.column_names}, len(rows), schema)
+    for first in range(0, len(edit.gone), TOGETHER):
+        keys = edit.gone.slice(first, TOGETHER)
+        some = True
+        yield _fitted({whole.key: keys, GONE: pa.array([True] * len(keys))}, len(keys), schema)
+    if not some:
+        yield schema.empty_table()
+
+
+def _fitted(columns: dict[str, Any], length: int, schema: pa.Schema) -> pa.Table:  # Any: arrays of either sort
+    arrays = [columns.get(field.name, pa.nulls(length, field.type)) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _has(shape: Shape, name: str) -> bool:
+    return any(column.name == name for column in shape.columns)
+
+
+def _schema_name(table: str) -> str:
+    """Each table has a schema of its own, so that a package needs to know only one."""
+    return f"cio_{sha256(table.encode()).hexdigest()[:16]}"
+
+
+def _kind(hints: dict[str, Any]) -> ColumnType | None:  # Any: dlt's hints
+    return ColumnType(hints[KIND]) if KIND in hints else None
+
+
+def _storage_columns(client: SqlJobClientWithStagingDataset, table: str) -> Iterable[str]:
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation  # noqa: PLC0415 - an extra
+
+    with suppress(DatabaseUndefinedRelation):
+        for _, columns in client.get_storage_tables([table]):
+            return list(columns)
+    return ()

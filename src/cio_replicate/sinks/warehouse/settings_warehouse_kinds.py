@@ -1,0 +1,198 @@
+"""The kinds of destination that are warehouses in somebody's cloud."""
+
+from __future__ import annotations
+
+from cio_replicate.config.destination_kind import (
+    S3_OPTIONS,
+    Engine,
+    Form,
+    Kind,
+    Look,
+    Option,
+    Place,
+    User,
+    password,
+)
+from cio_replicate.sinks.sql.server_kinds import connect_timeout
+
+_COUNT = "select count(*) from customerio.campaigns where _cio_deleted_at is null"
+
+SNOWFLAKE = Kind(
+    scheme="snowflake",
+    title="Snowflake",
+    engine=Engine.WAREHOUSE,
+    form="snowflake://USER@ACCOUNT/DATABASE?warehouse=NAME&role=NAME",
+    place=Place.SERVER,
+    about="A database of a Snowflake account.",
+    example="snowflake://LOADER@myorg-account/ANALYTICS?warehouse=LOADING&role=LOADER&private_key=file:/run/secrets/key.pem",
+    look=(Look("sql", f"use database analytics; {_COUNT};"),),
+    extra="snowflake",
+    host_is="account",
+    user=User.NEEDED,
+    options=(
+        Option("warehouse", "The warehouse that does the work; without it, the user's own default."),
+        Option("role", "The role to take; without it, the user's own default."),
+        password("env:SNOWFLAKE_PASSWORD", about="The user's password, or a programmatic access token."),
+        Option("private_key", "The user's private key, in PEM.", secret=True),
+        Option(
+            "private_key_passphrase", "What the private key is locked with.", secret=True, goes_with=("private_key",)
+        ),
+        Option("token", "A token for `authenticator=oauth`.", secret=True, goes_with=("authenticator",)),
+        Option("authenticator", "Another way to log in, as in Snowflake's connector, such as `oauth`."),
+    ),
+    one_of=("password", "private_key", "token"),
+    notes=(
+        "The account is written as in its address, without `.snowflakecomputing.com`.",
+        "The role needs `USAGE` on the warehouse, and `USAGE` and `CREATE SCHEMA` on the database.",
+        "Names of tables and columns are stored in upper case.",
+        "JSON columns hold their text, since `VARIANT` would change it: `parse_json(attributes):plan` reads it.",
+    ),
+)
+
+BIGQUERY = Kind(
+    scheme="bigquery",
+    title="BigQuery",
+    engine=Engine.WAREHOUSE,
+    form="bigquery://PROJECT/LOCATION",
+    place=Place.SERVER,
+    about="A Google Cloud project's BigQuery, in one location.",
+    example="bigquery://my-project/EU?credentials=file:/run/secrets/service-account.json",
+    look=(Look("sh", f"bq query --project_id my-project --location EU --nouse_legacy_sql '{_COUNT}'"),),
+    extra="bigquery",
+    host_is="project",
+    path_is="location",
+    path_default="US",
+    options=(
+        Option(
+            "credentials",
+            "The key of a service account, the JSON file as it was downloaded; without one, the credentials of the "
+            "machine or of `gcloud auth application-default login` are used.",
+            secret=True,
+            references=("env-file:GOOGLE_APPLICATION_CREDENTIALS",),
+        ),
+    ),
+    notes=(
+        "The service account needs the roles BigQuery Data Editor, Job User and Read Session User.",
+        "BigQuery calls a schema a dataset; it is made in the location of the address.",
+        "A load is several jobs, so a reader can see it half done.",
+        "JSON columns hold their text: `json_value(attributes, '$.plan')` reads it.",
+    ),
+)
+
+REDSHIFT = Kind(
+    scheme="redshift",
+    title="Redshift",
+    engine=Engine.WAREHOUSE,
+    form="redshift://USER@HOST:PORT/DATABASE",
+    place=Place.SERVER,
+    about="A database of an Amazon Redshift cluster or workgroup.",
+    example="redshift://loader@cluster.abc123.eu-west-1.redshift.amazonaws.com/analytics",
+    look=(
+        Look(
+            "sh", f'psql -h cluster.abc123.eu-west-1.redshift.amazonaws.com -p 5439 -U loader analytics -c "{_COUNT}"'
+        ),
+    ),
+    extra="redshift",
+    user=User.NEEDED,
+    port=5439,
+    options=(
+        password("env:PGPASSWORD", needed=True),
+        Option(
+            "staging",
+            "A bucket, `s3://bucket/prefix`, through which rows travel as files; without it, as insert statements.",
+            form=Form.BUCKET,
+        ),
+        Option("staging_iam_role", "The role with which Redshift reads that bucket; without it, the access key."),
+        connect_timeout(15),
+        *(option for option in S3_OPTIONS if option.name != "endpoint"),
+    ),
+    notes=(
+        "The user needs `CREATE` on the database.",
+        "Insert statements are slow: name a bucket with `staging` for more than a few thousand rows.",
+        "A text holds at most 65,535 bytes.",
+        "JSON columns hold their text: `json_parse(attributes)` reads it.",
+    ),
+)
+
+DATABRICKS = Kind(
+    scheme="databricks",
+    title="Databricks",
+    engine=Engine.WAREHOUSE,
+    form="databricks://HOST/CATALOG?http_path=PATH",
+    place=Place.SERVER,
+    about="A catalog of Unity Catalog, written through a SQL warehouse.",
+    example="databricks://dbc-1234.cloud.databricks.com/main?http_path=/sql/1.0/warehouses/abc123",
+    look=(Look("sql", f"use catalog main; {_COUNT};"),),
+    extra="databricks",
+    path_is="catalog",
+    options=(
+        Option("http_path", "The HTTP path of the SQL warehouse, from its connection details.", needed=True),
+        Option("token", "A personal access token.", secret=True, references=("env:DATABRICKS_TOKEN",)),
+        Option("client_id", "The id of a service principal.", goes_with=("client_secret",)),
+        Option(
+            "client_secret",
+            "The OAuth secret of the service principal.",
+            secret=True,
+            references=("env:DATABRICKS_CLIENT_SECRET",),
+            goes_with=("client_id",),
+        ),
+    ),
+    one_of=("token", "client_secret"),
+    notes=(
+        "The principal needs `USE CATALOG` and `CREATE SCHEMA` on the catalog, and to use the warehouse.",
+        "Rows travel as files through a volume that dlt makes, `_dlt_temp_load_volume`.",
+        "JSON columns have the type `STRING`.",
+    ),
+)
+
+MOTHERDUCK = Kind(
+    scheme="motherduck",
+    title="MotherDuck",
+    engine=Engine.WAREHOUSE,
+    form="motherduck://DATABASE",
+    place=Place.NAME,
+    about="A DuckDB database in MotherDuck's cloud.",
+    example="motherduck://analytics",
+    look=(Look("sh", f'duckdb md:analytics "{_COUNT}"'),),
+    extra="motherduck",
+    aliases=("md",),
+    options=(
+        Option(
+            "token",
+            "An access token of MotherDuck.",
+            needed=True,
+            secret=True,
+            references=("env:MOTHERDUCK_TOKEN", "env:motherduck_token"),
+        ),
+    ),
+    notes=(
+        "MotherDuck takes the versions of DuckDB that it has caught up with, not always the newest.",
+        "JSON columns hold their text.",
+    ),
+)
+
+ATHENA = Kind(
+    scheme="athena",
+    title="Athena",
+    engine=Engine.WAREHOUSE,
+    form="athena://REGION/CATALOG?data=s3://BUCKET/PREFIX&results=s3://BUCKET/PREFIX",
+    place=Place.SERVER,
+    about="Tables in an AWS data catalog, their rows on S3 as Iceberg tables, asked through Athena.",
+    example="athena://eu-west-1/awsdatacatalog?data=s3://lake/customerio&results=s3://lake/results",
+    look=(Look("sql", f"{_COUNT}; -- in Athena's editor"),),
+    extra="athena",
+    host_is="region",
+    path_is="catalog",
+    path_default="awsdatacatalog",
+    options=(
+        Option("data", "The bucket for the rows.", needed=True, form=Form.BUCKET),
+        Option("results", "The bucket for the answers of queries.", needed=True, form=Form.BUCKET),
+        Option("workgroup", "The workgroup that queries run in; without it, the default one."),
+        *(option for option in S3_OPTIONS if option.secret),
+    ),
+    notes=(
+        "The key needs to use Athena and Glue, and to read and write both buckets.",
+        "Only Iceberg tables can be merged into, so all are made as such.",
+        "JSON columns have the type `string`.",
+    ),
+)

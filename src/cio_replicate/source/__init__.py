@@ -1,0 +1,1 @@
+"""Customer.io: client, catalog of tables, strategies, decoding."""

@@ -1,0 +1,87 @@
+"""How an item of a list becomes the record of a row, where it is not one already.
+
+What is not a record at all is handed on as it is: it is the encoder of rows that refuses it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from cio_replicate.base.text import MASK
+from cio_replicate.schema.table import Slice
+
+_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.encode
+
+# what some reader of addresses takes for an `@`: the sign itself, and the two that Unicode folds into it
+_AT = re.compile("[@\uff20\ufe6b]")
+_BEFORE_AUTHORITY = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?[/\\]+|", re.IGNORECASE)
+_AUTHORITY = re.compile(r"[^/\\?#]*")
+_HOST = re.compile(r"(?:\[[^\]\s]*\]|[^:\[\]\s]*)(?::[0-9]*)?")
+
+
+def ip_address(item: msgspec.Raw, _part: Slice) -> bytes:
+    """An address is a bare string; it becomes the row's `id`."""
+    return bytes(item) if _is_object(item) else _encode({"id": item})
+
+
+def suppression(item: msgspec.Raw, part: Slice) -> bytes:
+    """A suppressed address gets the list it stands in, and an `id` that is unique over lists and sending domains.
+
+    The same address may stand in one list once per sending domain (live), so the domain is part of the id. A field of
+    the record that has one of these names already is kept under `source_` and its name.
+    """
+    if not _is_object(item):
+        return bytes(item)
+    record = _record.decode(item)
+    kind = part.path["suppression_type"]
+    joined = "|".join((kind, _as_text(record.get("domain")), _as_text(record.get("email"))))
+    given = {"id": joined, "suppression_type": kind}
+    own = {f"source_{name}" if name in given else name: value for name, value in record.items()}
+    return _encode({**given, **own})
+
+
+def webhook(item: msgspec.Raw, _part: Slice) -> bytes:
+    """Credentials inside the endpoint never reach the copy (live: it may hold `user:password@`)."""
+    if not _is_object(item):
+        return bytes(item)
+    record = _record.decode(item)
+    endpoint = _as_text(record.get("endpoint"))
+    masked = mask_credentials(endpoint)
+    return bytes(item) if masked == endpoint else _encode({**record, "endpoint": masked})
+
+
+def mask_credentials(address: str) -> str:
+    """`address` with what stands before the `@` of its host masked; unchanged when there is nothing of the kind.
+
+    When what should be the host cannot be one, a password holds a `/`, `?` or `#` that was not escaped: then all up
+    to the last `@` is masked. Better too much of an address than a part of a password.
+    """
+    start = _end(_BEFORE_AUTHORITY, address, 0)
+    end = _end(_AUTHORITY, address, start)
+    host = max((at.end() for at in _AT.finditer(address, start, end)), default=start)
+    if not _HOST.fullmatch(address, host, end):
+        host = max((at.end() for at in _AT.finditer(address, start)), default=start)
+    return address if host == start else f"{address[:start]}{MASK}@{address[host:]}"
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.match(text, start)
+    return found.end() if found else start
+
+
+def _is_object(item: msgspec.Raw) -> bool:
+    return bytes(item).lstrip()[:1] == b"{"
+
+
+def _as_text(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        return _text.decode(raw)
+    except msgspec.DecodeError:
+        text = bytes(raw).decode()
+        return "" if text == "null" else text

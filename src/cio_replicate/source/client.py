@@ -1,0 +1,266 @@
+"""Sends requests to the App API: one authenticated connection pool, one budget, one retry policy."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+import tenacity
+
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    GaveUpError,
+    PageShapeError,
+    SettingsError,
+    TransientError,
+)
+from cio_replicate.base.quoting import quoted
+from cio_replicate.base.runtime import Clock
+from cio_replicate.base.text import Secret
+from cio_replicate.base.version import __version__
+from cio_replicate.source.account import Account
+from cio_replicate.source.answers import daily_quota, detail_of, error_of
+from cio_replicate.source.rate_limiter import Budget, Turn
+from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.retry import RetryPolicy, names_seconds, retry_after
+
+T = TypeVar("T")
+
+CONNECTED = "http11.send_request_headers.started"  # the moment, as httpx2 traces it, when a request goes out
+LONGEST_SAID = 200  # characters of the API's own words in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one attempt, in seconds, and of the connection pool."""
+
+    connect: float = 10.0
+    read: float = 30.0  # between two pieces of an answer
+    attempt: float = 120.0  # the whole answer: a server that drips bytes for ever is cut off
+    connections: int = 32
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the client as a whole has sent and seen."""
+
+    requests: int = 0
+    throttled: int = 0
+    answered: bool = field(default=False)
+    answers: int = 0
+    answer_seconds: float = 0.0  # from a request's turn to the end of its answer, over all answers
+
+
+class UnreachableError(AccessError):
+    """Nobody answers at the address."""
+
+
+class Client:
+    """One App API, one key. Use as an async context manager; safe for any number of concurrent callers.
+
+    Nothing it raises, logs or shows holds the access token. Redirects are not followed, so the token goes to one
+    host only.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Secret,
+        budget: Budget,
+        clock: Clock,
+        *,
+        policy: RetryPolicy | None = None,
+        limits: Limits | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self.totals = Totals()
+        self.policy = policy or RetryPolicy()
+        self.requests_per_second = budget.per_second
+        self._token = token
+        self._budget = budget
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
+        try:
+            self._http = httpx2.AsyncClient(
+                base_url=url,
+                timeout=httpx2.Timeout(self._limits.read, connect=self._limits.connect, pool=None),
+                limits=httpx2.Limits(max_connections=self._limits.connections),
+                headers={"Accept-Encoding": "gzip", "User-Agent": f"cio-replicate/{__version__}"},
+                follow_redirects=False,
+                transport=transport,
+                # unprotected is for this machine only, so no proxy may see it; for all else the company's proxy counts
+                trust_env=not url.lower().startswith("http:"),
+            )
+        except (ImportError, OSError, ValueError) as error:
+            raise SettingsError(
+                f"The network settings in the environment cannot be used ({_cause(error)}).",
+                "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
+            ) from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    @property
+    def account(self) -> Account:
+        """What became of the budget."""
+        return self._budget.account
+
+    @property
+    def spare(self) -> bool:
+        """Whether the budget has a turn that nobody waits for."""
+        return self._budget.spare
+
+    @property
+    def answer_time(self) -> float:
+        """Seconds that an answer takes on average; 0 before the first."""
+        return self.totals.answer_seconds / max(1, self.totals.answers)
+
+    @property
+    def chains(self) -> int:
+        """How many callers, each with one request after another, it takes to use up the budget."""
+        return math.ceil(self.requests_per_second * self.answer_time) + 1
+
+    async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter, urgency: int = 0) -> T:
+        """Send until `read` accepts the body of a 200, and return what it made of it.
+
+        Of the requests that wait for their turn, the one of the lowest `urgency` goes first.
+
+        `read` raises TransientError for a body that is damaged and PageShapeError for one of another shape. Raises
+        AccessError, ReadError or one of their kinds; always ends, within the policy's attempts and total seconds, in
+        which waiting for other requests does not count, but waiting as long as the API asks for does.
+        """
+        began = self._clock.monotonic()
+        queued = 0.0
+
+        def elapsed() -> float:
+            return self._clock.monotonic() - began - queued
+
+        retrying = tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            retry=tenacity.retry_if_exception_type((TransientError, PageShapeError)),
+            wait=self._wait,
+            stop=lambda state: self._stops(state, elapsed()),
+            reraise=True,
+        )
+        attempts = 0
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    attempts += 1
+                    turn = await self._budget.turn(urgency)
+                    queued += turn.queued
+                    return read(await self._attempt(request, meter, turn))
+        except PageShapeError as error:
+            raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
+        except TransientError as error:
+            raise self._gave_up(request, error, attempts, elapsed()) from None
+        raise AssertionError("unreachable: the retry loop returns or raises")
+
+    async def _attempt(self, request: Request, meter: Meter, turn: Turn) -> bytes:
+        meter.requests += 1
+        self.totals.requests += 1
+        failure: CioReplicateError
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._limits.attempt):
+                async with self._http.stream(
+                    request.method,
+                    request.target,
+                    json=request.body,
+                    headers={"Authorization": f"Bearer {self._token.reveal()}"},
+                    extensions={"trace": partial(self._traced, turn)},
+                ) as answer:
+                    self.totals.answered = True  # even if the rest is cut off
+                    await answer.aread()
+        except (httpx2.HTTPError, TimeoutError) as error:
+            failure = TransientError(self._said(_cause(error)))
+        else:
+            self.totals.answers += 1
+            self.totals.answer_seconds += self._clock.monotonic() - began
+            if answer.status_code == httpx2.codes.OK:
+                return answer.content
+            failure = self._refusal(request, answer, meter, turn)
+        # raised outside of the except block, so that no traceback leads to the request and its headers
+        raise failure from None
+
+    async def _traced(self, turn: Turn, event: str, _info: object) -> None:
+        if event == CONNECTED:
+            self._budget.sent(turn)
+
+    def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter, turn: Turn) -> CioReplicateError:
+        wait = retry_after(answer.headers.get("retry-after"), self._clock.now())
+        detail = self._said(detail_of(answer.content))
+        throttled = answer.status_code == httpx2.codes.TOO_MANY_REQUESTS
+        if throttled:
+            meter.throttled += 1
+            self.totals.throttled += 1
+            if wait is None and names_seconds(detail):
+                wait = 1.0
+        if throttled or wait is not None:
+            # the bucket is the whole workspace's: nobody sends until it has room again; a wait that is too long for
+            # this request ends it, and is none that the others should sit out
+            self._budget.refused(turn, wait if wait is not None and wait <= self.policy.total_seconds else 1.0)
+        return error_of(request, self._http.base_url.host, answer.status_code, detail, wait)
+
+    def _said(self, text: str, most: int = LONGEST_SAID) -> str:
+        """Text from outside: scrubbed first and cut then, so that no half of the token is left."""
+        return self._token.scrub(text)[:most]
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = _error_of(state)
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return self.policy.wait(state.attempt_number, asked, self._random)
+
+    def _stops(self, state: tenacity.RetryCallState, elapsed: float) -> bool:
+        error, policy = _error_of(state), self.policy
+        bound: float = policy.attempts
+        if isinstance(error, PageShapeError):
+            bound = policy.attempts_on_shape
+        elif isinstance(error, TransientError):
+            if error.status == httpx2.codes.TOO_MANY_REQUESTS:
+                # told when to come back, we do, as long as time allows: the customer's own calls take what they need
+                bound = policy.attempts_without_header if error.retry_after is None else math.inf
+            elif error.status is None and not self.totals.answered:
+                bound = policy.attempts_unreachable
+        asked = error.retry_after if isinstance(error, TransientError) else None
+        return state.attempt_number >= bound or elapsed + (asked or 0.0) > policy.total_seconds
+
+    def _gave_up(self, request: Request, error: TransientError, attempts: int, seconds: float) -> CioReplicateError:
+        if error.status == httpx2.codes.TOO_MANY_REQUESTS and error.retry_after is None:
+            return daily_quota(request)
+        if error.status is None and not self.totals.answered:
+            return UnreachableError(
+                f"Nobody answers at {self.url} ({error.message}).", "Check the network, --region and --api-url."
+            )
+        times = "once" if attempts == 1 else f"{attempts} times"
+        wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""
+        return GaveUpError(
+            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.message}{wish}.",
+            "Run again later: what is landed is not requested again.",
+        )
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _cause(error: Exception) -> str:
+    """A transport error in a few words; its own text is often empty."""
+    text = str(error).strip().rstrip(".")
+    name = type(error).__name__
+    return f"{name}: {quoted(text)}" if text else name

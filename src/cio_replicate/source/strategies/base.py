@@ -1,0 +1,107 @@
+"""Which parts a read of a table has, and which request reads the next page of one: pure decisions."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from cio_replicate.config.again import Rules
+from cio_replicate.pipeline.read import Part
+from cio_replicate.schema.position import Position
+from cio_replicate.schema.table import Paging, Reading, Slice, Table
+from cio_replicate.source.pages import Place
+from cio_replicate.source.request import Request
+from cio_replicate.source.strategies.due import due_spans, reads_whole
+from cio_replicate.source.strategies.windows import WINDOW
+
+USUAL = Rules()
+
+
+#: The parts of a read of people that asks for the attributes of some only: who is listed, and whom the log names.
+LISTED, NAMED = "listed", "named"
+
+
+def parts_of(table: Table, start: int, now: int, base: Position | None = None, rules: Rules = USUAL) -> list[Part]:
+    """The parts of a new read that begins `now` at the position `base`, when `start` is the start date."""
+    if table.reading is Reading.WINDOWS:
+        return [span(first, last) for first, last in due_spans(start, now, base, rules.recent_days)]
+    if table.reading is Reading.PEOPLE and not reads_whole(table, base, now, rules):
+        return [Part(LISTED), Part(NAMED)]
+    return [Part(part.name, part.query, part.path) for part in table.slices]
+
+
+def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
+    """What a read that is taken up again `now` must add: the time since its last span ended."""
+    if table.reading is not Reading.WINDOWS:
+        return []
+    ended = max((int(part.query["end_ts"]) for part in parts), default=now)
+    return [span(ended + 1, now)] if ended < now else []
+
+
+def bounds_of(part: Part) -> tuple[int, int]:
+    """The first and the last second of a span."""
+    return int(part.query["start_ts"]), int(part.query["end_ts"])
+
+
+def window_of(part: Part) -> tuple[int, int]:
+    """The first and the last second that a request for a span reaches: its newest, no more than `WINDOW` of them."""
+    first, last = bounds_of(part)
+    return max(first, last - WINDOW + 1), last
+
+
+def span(first: int, last: int) -> Part:
+    """The part that reads what was created from second `first` to `last`, both included, newest first.
+
+    It may be longer than a request reaches; then it ends with its newest window, and hands over what is left.
+    """
+    return Part(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
+
+
+def slice_of(table: Table, part: Part) -> Slice:
+    """The declared slice that a part reads; for a span one of its own."""
+    for declared in table.slices:
+        if declared.name == part.name:
+            return declared
+    return Slice(part.name, part.query, part.path)
+
+
+def request_for(table: Table, part: Part, place: Place) -> Request:
+    """The request that reads the page at `place`."""
+    query = dict(part.query)
+    if table.reading is Reading.WINDOWS:
+        query["start_ts"] = str(window_of(part)[0])
+    if table.page_size is not None:
+        query["limit"] = str(table.page_size)
+    if table.paging is Paging.OFFSET:
+        query["offset"] = str(place.offset)
+    elif place.token:
+        query["start"] = place.token
+    variant = table.reading is not Reading.WINDOWS and bool(part.query or part.path)
+    return Request(
+        method=table.http_method,
+        path=table.path,
+        path_values=part.path,
+        query=query,
+        body=table.body,
+        resumes=bool(place.token),
+        part=variant,
+        extra=variant,
+    )
+
+
+class Urgency(IntEnum):
+    """Who goes first when several requests wait for a turn: first the chains that nothing can shorten."""
+
+    CHAIN = 0  # a list that can only be read one page after another
+    FIRST = 1  # the first page of any other, for which all wait
+    LIST = 2  # the list of people, and suppressions: chains too, but short beside what they bring
+    WINDOW = 3  # deliveries: a chain that can be cut
+    FAN = 4  # attributes of people, any number of them at once
+
+
+def urgency_of(table: Table, place: Place) -> Urgency:
+    """How urgent the page at `place` is."""
+    if table.reading is Reading.LIST and table.paging is Paging.CURSOR and table.page_size is not None:
+        return Urgency.CHAIN
+    if place == Place():
+        return Urgency.FIRST
+    return Urgency.WINDOW if table.reading is Reading.WINDOWS else Urgency.LIST

@@ -1,0 +1,124 @@
+"""One raw JSON value against one column type: what the column holds, and whether that is the whole value."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cio_replicate.schema.table import ColumnType
+
+INT64 = range(-(2**63), 2**63)
+# the years 1 to 9999, which every destination and every client language can show
+SECONDS = range(-62_135_596_800, 253_402_300_800)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LONGEST_INTEGER = 20
+
+
+class Fitted(NamedTuple):
+    """What a column holds of a value. When not `whole`, the value as received belongs into `_cio_extra` as well.
+
+    Timestamps are microseconds since 1970.
+    """
+
+    value: Any
+    whole: bool
+
+
+NOTHING = Fitted(None, whole=True)
+MISFIT = Fitted(None, whole=False)
+
+
+def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> Fitted:
+    """`raw` as a value of a column of this type.
+
+    A value of another JSON type that means the same ("7" or 7.0 for 7, 7 for "7", an ISO 8601 time with its offset)
+    fills the column and is kept as received besides; anything else is only kept as received. `null` is nothing.
+    """
+    text = str(raw, "utf-8").strip()
+    if text == "null":
+        return NOTHING
+    if kind is ColumnType.JSON:
+        return Fitted(str(raw, "utf-8"), whole=True)
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError):
+        return MISFIT
+    match kind:
+        case ColumnType.STRING:
+            return _string(value, text)
+        case ColumnType.INTEGER:
+            return _integer(value)
+        case ColumnType.NUMBER:
+            return _number(value, text)
+        case ColumnType.BOOLEAN:
+            return Fitted(value, whole=True) if isinstance(value, bool) else MISFIT
+        case ColumnType.TIMESTAMP:
+            return _timestamp(value)
+
+
+def kind_of(raw: msgspec.Raw | bytes) -> ColumnType:
+    """The column type that holds this value whole."""
+    for kind in (ColumnType.BOOLEAN, ColumnType.STRING, ColumnType.INTEGER, ColumnType.NUMBER):
+        if fit(raw, kind).whole:
+            return kind
+    return ColumnType.JSON
+
+
+def _string(value: object, text: str) -> Fitted:
+    if isinstance(value, str):
+        return Fitted(value, whole=True)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Fitted(text, whole=False)
+    return MISFIT
+
+
+def _integer(value: object) -> Fitted:
+    if isinstance(value, bool):
+        return MISFIT
+    if isinstance(value, int):
+        return Fitted(value, whole=True) if value in INT64 else MISFIT
+    same = _same_integer(value)
+    return MISFIT if same is None else Fitted(same, whole=False)
+
+
+def _same_integer(value: object) -> int | None:
+    """The 64-bit integer that a float or a text is, written the only way; None for all else."""
+    number: int | None = None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        number = int(value)
+    if isinstance(value, str) and len(value) <= LONGEST_INTEGER and value.isascii() and value.lstrip("-").isdigit():
+        number = int(value) if str(int(value)) == value else None
+    return number if number is not None and number in INT64 else None
+
+
+def _number(value: object, text: str) -> Fitted:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return MISFIT
+    try:
+        number = float(value)
+    except OverflowError:
+        return MISFIT
+    try:
+        return Fitted(number, whole=Decimal(text) == Decimal(repr(number)))
+    except ArithmeticError:  # an exponent beyond even what a decimal can hold
+        return MISFIT
+
+
+def _timestamp(value: object) -> Fitted:
+    fitted = _integer(value)
+    if fitted.value is not None:
+        return Fitted(fitted.value * 1_000_000, fitted.whole) if fitted.value in SECONDS else MISFIT
+    if isinstance(value, float) and SECONDS.start <= value < SECONDS.stop:
+        return Fitted(round(value * 1_000_000), whole=False)
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return MISFIT
+        if moment.tzinfo is not None and (since := (moment - EPOCH) // MICROSECOND) // 1_000_000 in SECONDS:
+            return Fitted(since, whole=False)
+    return MISFIT

@@ -1,1 +1,0 @@
-"""The table of tables: what is replicated, declared once."""

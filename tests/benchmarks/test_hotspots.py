@@ -8,9 +8,9 @@ from benchmarks.hotspots import LOOP, OUTSIDE, summed_up
 
 MAIN = "thread (1): MainThread;main (cio_replicate/cli/app.py:29);execute (cio_replicate/cli/execute.py:49)"
 STACKS = [
-    f"{MAIN};run_forever (asyncio/events.py:607);send (cio_replicate/api/client.py:9);get (httpx2/_client.py:1) 4\n",
+    f"{MAIN};run_forever (asyncio/events.py:607);send (cio_replicate/source/client.py:9);get (httpx2/_client.py:1) 4\n",
     f"{MAIN};run_forever (asyncio/base_events.py:607);select (asyncio/selector_events.py:5) 2\n",
-    "thread (2): landing_0;work (concurrent/futures/thread.py:58);encode (cio_replicate/extract/lane.py:7) 3\n",
+    "thread (2): landing_0;work (concurrent/futures/thread.py:58);encode (cio_replicate/source/lane.py:7) 3\n",
     "thread (2): landing_0;_worker (concurrent/futures/thread.py:81) 50\n",
     "thread (1): MainThread;<module> (cio-replicate:6);find_spec (<frozen importlib._bootstrap>:9) 1\n",
 ]

@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """The wheel has the typed package, its licence and its command, and no tests."""
     names = zipfile.ZipFile(wheel).namelist()
     info = f"cio_replicate-{cio_replicate.__version__}.dist-info"
-    assert {name.partition("/")[0] for name in names} == {"cio_replicate", info}
+    assert {name.partition("/")[0] for name in names} == {"cio_replicate", "customerio_simulator", info}
     assert {"cio_replicate/py.typed", f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= set(names)
 
 
@@ -98,7 +98,7 @@ def test_the_console_has_its_pages_and_files_in_the_wheel(wheel: Path) -> None:
     source = ROOT / "src" / "cio_replicate" / "web"
     kept = [file for folder in ("templates", "static") for file in (source / folder).iterdir()]
     assert len(kept) > 30
-    assert {f"cio_replicate/web/{file.parent.name}/{file.name}" for file in kept} <= names
+    assert {f"cio_replicate/console/web/{file.parent.name}/{file.name}" for file in kept} <= names
 
 
 def test_every_module_imports_without_development_tools(home: Path) -> None:

@@ -18,7 +18,7 @@ WRITER = f"""
 import sys
 from dataclasses import replace
 from pathlib import Path
-from cio_replicate.settings.modes import Mode, Treatment
+from cio_replicate.config.modes import Mode, Treatment
 from tests.load.copies import DuckDBCopy
 from tests.load.pages import AT, Pages, close
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from cio_replicate.base.errors import DatabaseError
 
-SCRIPTS = "cio_replicate.control:migrations"
+SCRIPTS = "cio_replicate.database:migrations"
 
 
 def is_current(connection: Connection) -> bool:

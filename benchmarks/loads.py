@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from benchmarks.own_loads import OWN
 from benchmarks.places import fresh, missing
 from cio_replicate.config.addresses import destination
-from cio_replicate.schema.fields import Fields
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.fields import KnownColumns
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.sinks.port import Batch, Close
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table
@@ -67,7 +67,7 @@ class _Pages:
     """Pages of messages as they are landed, and the same with one row in ten changed."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.fields = Fields(table("messages"))
+        self.fields = KnownColumns(table("messages"))
         workspace = Workspace(WorkspaceSpec(messages=count, people=1_000, activities=0, hostile=False))
         records = [bytes(one).replace(b"\\u0000", b"") for one in workspace.truth("messages")]  # which no engine takes
         self.count = len(records)
@@ -104,7 +104,7 @@ def _measured(kind: str, pages: _Pages, folder: Path) -> Load:
             for first in range(0, len(files), at_once):
                 some = files[first : first + at_once]
                 last = first + at_once >= len(files)
-                position = Position(read="bench", start=0, through=AT)
+                position = Checkpoint(read="bench", start=0, through=AT)
                 close = Close(position, None, AT) if last else None
                 copy.write(Batch(pages.fields.table, pages.fields.all, some, "bench", close))
 

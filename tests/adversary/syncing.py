@@ -13,13 +13,13 @@ from cio_replicate.base.text import Secret
 from cio_replicate.pipeline.base_events import Event
 from cio_replicate.pipeline.replication_report import Report, TableReport
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import names, table
-from cio_replicate.source.client import Client, Limits
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.client import Client, RequestLimits
+from cio_replicate.source.rate_limiter import RateLimiter
 from cio_replicate.source.retry import RetryPolicy
 
 TOKEN = "marked-7f3a9c51-token"
@@ -39,14 +39,14 @@ def sync(
     """Replicate these tables (or all) into `folder`/copy.duckdb and return the report."""
     clock = SystemClock()
     wanted = [one if isinstance(one, Table) else table(one) for one in tables or names()]
-    order = Order(tuple(wanted), start, refresh)
+    order = RunSpec(tuple(wanted), start, refresh)
 
     async def scenario() -> Report:
-        budget = Budget(5_000.0, clock)
-        limits = Limits(connect=2.0, read=0.5, attempt=3.0)
+        budget = RateLimiter(5_000.0, clock)
+        limits = RequestLimits(connect=2.0, read=0.5, attempt=3.0)
         async with Client(url, Secret(TOKEN), budget, clock, policy=policy, limits=limits) as client:
-            with StateFolder(folder / "state") as held:
-                destination = DuckDBDestination(folder / "copy.duckdb", "customerio")
+            with Staging(folder / "state") as held:
+                destination = DuckDBBackend(folder / "copy.duckdb", "customerio")
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
                     return await Run(order, client, destination, held, clock, tell).execute()

@@ -10,7 +10,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.source.client import Client
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 from tests.adversary.standin import StandIn
 from tests.adversary.syncing import of, sync
 
@@ -39,7 +39,7 @@ def test_network_settings_that_cannot_be_used_are_named(
     monkeypatch.setenv(variable, value)
     clock = SystemClock()
     with pytest.raises(SettingsError, match=variable):
-        Client("https://api.example", Secret("token"), Budget(10.0, clock), clock)
+        Client("https://api.example", Secret("token"), RateLimiter(10.0, clock), clock)
 
 
 def test_an_address_of_version_6(tmp_path: Path) -> None:

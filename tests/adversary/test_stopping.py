@@ -13,20 +13,20 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.pipeline.replication_report import Report, Status
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.port import Batch, Changes, Identity
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity
 from cio_replicate.source.catalog import table
 from cio_replicate.source.client import Client
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 from tests.adversary.standin import Asked, StandIn, paged
 from tests.adversary.syncing import QUICK, START, TOKEN, ask, of, sync
 
 NEWSLETTERS = [{"id": number} for number in range(20)]
 
 
-class Calling(DuckDBDestination):
+class Calling(DuckDBBackend):
     """The real destination, which calls somebody at the moment when it looks, or writes."""
 
     def __init__(self, file: Path, moment: str, call: Callable[[], object]) -> None:
@@ -34,7 +34,7 @@ class Calling(DuckDBDestination):
         self._moment = moment
         self._call = call
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """As ever."""
         if self._moment == "look":
             self._call()
@@ -56,9 +56,9 @@ def _stopped(url: str, folder: Path, moment: str) -> Report:
         task = asyncio.current_task()
         assert task is not None
         destination = Calling(folder / "copy.duckdb", moment, lambda: loop.call_soon_threadsafe(task.cancel))
-        async with Client(url, Secret(TOKEN), Budget(5_000.0, clock), clock, policy=QUICK) as client:
-            with StateFolder(folder / "state") as held:
-                order = Order((table("newsletters"),), START)
+        async with Client(url, Secret(TOKEN), RateLimiter(5_000.0, clock), clock, policy=QUICK) as client:
+            with Staging(folder / "state") as held:
+                order = RunSpec((table("newsletters"),), START)
                 run = Run(order, client, destination, held, clock, lambda _event: None)
                 try:
                     await run.execute()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.source.account import Account
+from cio_replicate.source.account import RateUsage
 
 
 def test_even_turns_use_the_whole_budget() -> None:
     """Turns that follow each other as the rate allows use all of it, and nothing is lost."""
-    account = Account(10.0, 0.1)
+    account = RateUsage(10.0, 0.1)
     for turn in range(50):
         account.took(turn / 10, 0.0, turn / 10)
     assert account.achieved == account.used * 10.0 == pytest.approx(10.0)
@@ -20,7 +20,7 @@ def test_even_turns_use_the_whole_budget() -> None:
 
 def test_time_without_work_lowers_what_was_used_and_not_what_was_achieved() -> None:
     """When nobody wants to send, the rate while there was work stays; only the share of the budget sinks."""
-    account = Account(10.0, 0.1)
+    account = RateUsage(10.0, 0.1)
     account.took(0.0, 0.0, 0.0)
     account.took(0.9, 0.9, 0.1)
     assert account.achieved == pytest.approx(10.0)
@@ -30,7 +30,7 @@ def test_time_without_work_lowers_what_was_used_and_not_what_was_achieved() -> N
 
 def test_waiting_for_a_pause_is_lost() -> None:
     """What a caller waits beyond the plain spacing because of a pause or a cut counts, once for all who wait."""
-    account = Account(10.0, 0.1)
+    account = RateUsage(10.0, 0.1)
     account.took(0.0, 0.0, 0.0)
     account.took(1.5, 0.05, 1.4)  # due at 0.1, held until 1.4; the last tenth is only the loop's lateness
     account.took(2.5, 2.2, 2.4)  # asked for at 2.2, due then, held until 2.4
@@ -39,5 +39,5 @@ def test_waiting_for_a_pause_is_lost() -> None:
 
 def test_an_unused_budget_has_nothing_to_tell() -> None:
     """Before the first turn every number is zero."""
-    account = Account(10.0, 0.1)
+    account = RateUsage(10.0, 0.1)
     assert (account.achieved, account.used, account.reading) == (0.0, 0.0, 0.0)

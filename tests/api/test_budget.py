@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.source.rate_limiter import SLACK, Budget, Turn
+from cio_replicate.source.rate_limiter import SLACK, Permit, RateLimiter
 from customerio_simulator.gate import SlidingWindow
 from tests.manual_clock import ManualClock
 
@@ -26,7 +26,7 @@ class LateClock(ManualClock):
         await super().sleep(seconds + self.late)
 
 
-async def _turns(budget: Budget, clock: ManualClock, callers: int, each: int, late: float = 0.0) -> list[float]:
+async def _turns(budget: RateLimiter, clock: ManualClock, callers: int, each: int, late: float = 0.0) -> list[float]:
     given: list[float] = []
 
     async def caller() -> None:
@@ -52,14 +52,14 @@ def _most_in_a_second(moments: list[float]) -> int:
 def test_no_second_holds_more_than_the_budget(rate: float, callers: int, late: float) -> None:
     """However many callers there are and however late they wake up, no second holds more turns than the budget."""
     clock = ManualClock(1000.0)
-    moments = asyncio.run(_turns(Budget(rate, clock), clock, callers, 8, late))
+    moments = asyncio.run(_turns(RateLimiter(rate, clock), clock, callers, 8, late))
     assert _most_in_a_second(moments) <= max(1, rate)
 
 
 def test_the_whole_budget_is_used() -> None:
     """Callers that always have work get every turn there is, but for the slack that keeps the API from saying 429."""
     clock = ManualClock(0.0)
-    moments = asyncio.run(_turns(Budget(10.0, clock), clock, callers=4, each=25))
+    moments = asyncio.run(_turns(RateLimiter(10.0, clock), clock, callers=4, each=25))
     assert moments[-1] == pytest.approx(9.9 * SLACK)
 
 
@@ -68,7 +68,7 @@ def test_an_idle_time_saves_nothing_up() -> None:
 
     async def scenario() -> list[float]:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         await budget.turn()
         clock.time = 100.0
         return await _turns(budget, clock, callers=3, each=2)
@@ -82,7 +82,7 @@ def test_a_pause_holds_everybody() -> None:
 
     async def scenario() -> float:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         await budget.turn()
         budget.pause(7.0)
         await budget.turn()
@@ -96,7 +96,7 @@ def test_the_most_urgent_goes_first() -> None:
 
     async def scenario() -> list[str]:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         came: list[str] = []
 
         async def caller(name: str, urgency: int) -> None:
@@ -115,7 +115,7 @@ def test_who_gives_up_spends_no_turn() -> None:
 
     async def scenario(steps: int) -> float:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         await budget.turn()
         gone = asyncio.create_task(budget.turn())
         for _ in range(steps):
@@ -134,7 +134,7 @@ def test_a_spare_turn_is_one_that_nobody_waits_for() -> None:
 
     async def scenario() -> list[bool]:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         seen = [budget.spare]
         await budget.turn()
         seen.append(budget.spare)
@@ -154,7 +154,7 @@ def test_waking_up_late_costs_nothing(rate: float, late: float) -> None:
     """Turns are counted from when they were due, so a loop that wakes up late does not lower the rate."""
     clock = LateClock(late)
     turns = round(rate * 5)
-    moments = asyncio.run(_turns(Budget(rate, clock), clock, callers=5, each=turns // 5))
+    moments = asyncio.run(_turns(RateLimiter(rate, clock), clock, callers=5, each=turns // 5))
     assert turns / (moments[-1] - moments[0]) >= 0.95 * rate
     assert _most_in_a_second(moments) <= rate
 
@@ -164,7 +164,7 @@ def test_a_standstill_is_not_made_up_for() -> None:
 
     async def scenario() -> float:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         await budget.turn()
         caller = asyncio.create_task(_turns(budget, clock, callers=1, each=6))
         await asyncio.sleep(0)
@@ -180,7 +180,7 @@ def test_a_request_counts_from_when_it_went_out() -> None:
 
     async def scenario() -> list[float]:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         first = await budget.turn()
         clock.time = 0.09
         budget.sent(first)
@@ -196,7 +196,7 @@ def test_refusals_of_one_moment_are_one_cut() -> None:
 
     async def scenario() -> tuple[float, float, float]:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         turns = [await budget.turn() for _ in range(12)]
         budget.refused(turns[-1], 1.0)
         first = budget.rate
@@ -215,7 +215,7 @@ def test_a_pause_is_no_sign_of_traffic() -> None:
 
     async def scenario() -> float:
         clock = ManualClock(0.0)
-        budget = Budget(10.0, clock)
+        budget = RateLimiter(10.0, clock)
         budget.refused(await budget.turn(), 1.0)
         rate = budget.rate
         budget.refused(await budget.turn(), 1.0)
@@ -227,8 +227,8 @@ def test_a_pause_is_no_sign_of_traffic() -> None:
 async def _beside(others: dict[float, float], seconds: float, answer_time: float) -> tuple[list[float], list[float]]:
     """When requests passed and were refused beside traffic of `others`, requests per second from a moment on."""
     clock = ManualClock(0.0)
-    budget, window = Budget(10.0, clock), SlidingWindow()
-    under_way: list[tuple[float, Turn]] = []
+    budget, window = RateLimiter(10.0, clock), SlidingWindow()
+    under_way: list[tuple[float, Permit]] = []
     passed, refused = [], []
     while clock.time < seconds:
         turn = await budget.turn()
@@ -270,7 +270,7 @@ def test_the_end_of_the_program_does_not_wait_for_turns() -> None:
     """A run that ends while somebody waits for a turn leaves nothing behind."""
 
     async def scenario() -> None:
-        budget = Budget(10.0, SystemClock())
+        budget = RateLimiter(10.0, SystemClock())
         budget.pause(3_600.0)
         waits = asyncio.create_task(budget.turn())
         await asyncio.sleep(0)

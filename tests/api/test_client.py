@@ -25,9 +25,9 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.source.client import Client, UnreachableError
 from cio_replicate.source.pages import Page, read_page
-from cio_replicate.source.rate_limiter import Budget, Turn
+from cio_replicate.source.rate_limiter import Permit, RateLimiter
 from cio_replicate.source.region import find_region
-from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.request import Request, RequestCounter
 from cio_replicate.source.retry import RetryPolicy
 from customerio_simulator import Simulator
 from tests.manual_clock import ManualClock
@@ -52,12 +52,12 @@ class Server:
 
 def _client(server: Server, clock: ManualClock) -> Client:
     return Client(
-        "https://api.example", Secret(TOKEN), Budget(10.0, clock), clock, transport=httpx2.MockTransport(server)
+        "https://api.example", Secret(TOKEN), RateLimiter(10.0, clock), clock, transport=httpx2.MockTransport(server)
     )
 
 
-def _send(answer: Answer, request: Request = GET) -> tuple[Page, Server, ManualClock, Meter]:
-    server, clock, meter = Server(answer), ManualClock(), Meter()
+def _send(answer: Answer, request: Request = GET) -> tuple[Page, Server, ManualClock, RequestCounter]:
+    server, clock, meter = Server(answer), ManualClock(), RequestCounter()
 
     async def scenario() -> Page:
         async with _client(server, clock) as client:
@@ -142,7 +142,7 @@ def test_a_429_that_never_ends_is_given_up() -> None:
 
     async def scenario() -> list[BaseException | Page]:
         async with _client(server, clock) as client:
-            sent = [client.send(GET, lambda body: read_page(body, "rows"), Meter()) for _ in range(5)]
+            sent = [client.send(GET, lambda body: read_page(body, "rows"), RequestCounter()) for _ in range(5)]
             return list(await asyncio.gather(*sent, return_exceptions=True))
 
     assert [type(one) for one in asyncio.run(scenario())] == [GaveUpError] * 5
@@ -154,9 +154,9 @@ def test_waiting_for_a_turn_is_not_held_against_a_request() -> None:
     server, clock = Server(_first(*[httpx2.Response(500) for _ in range(6)])), ManualClock()
 
     async def scenario() -> Page:
-        budget, transport = Budget(0.01, clock), httpx2.MockTransport(server)
+        budget, transport = RateLimiter(0.01, clock), httpx2.MockTransport(server)
         async with Client("https://api.example", Secret(TOKEN), budget, clock, transport=transport) as client:
-            return await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+            return await client.send(GET, lambda body: read_page(body, "rows"), RequestCounter())
 
     assert len(asyncio.run(scenario()).items) == 1
     assert clock.time - 1_760_000_000.0 > 600
@@ -169,13 +169,13 @@ def test_a_wish_to_wait_holds_everybody() -> None:
     async def scenario() -> float:
         policy, transport = RetryPolicy(attempts=1), httpx2.MockTransport(server)
         client = Client(
-            "https://api.example", Secret(TOKEN), Budget(10.0, clock), clock, policy=policy, transport=transport
+            "https://api.example", Secret(TOKEN), RateLimiter(10.0, clock), clock, policy=policy, transport=transport
         )
         async with client:
             with pytest.raises(GaveUpError):
-                await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+                await client.send(GET, lambda body: read_page(body, "rows"), RequestCounter())
             before = clock.time
-            await client.send(GET, lambda body: read_page(body, "rows"), Meter())
+            await client.send(GET, lambda body: read_page(body, "rows"), RequestCounter())
             return clock.time - before
 
     assert asyncio.run(scenario()) >= 19
@@ -184,10 +184,10 @@ def test_a_wish_to_wait_holds_everybody() -> None:
 def test_a_request_counts_from_when_its_connection_was_made() -> None:
     """The moment that counts for the limit is when the request goes out, not when it was given its turn."""
 
-    class Watched(Budget):
+    class Watched(RateLimiter):
         told = 0
 
-        def sent(self, turn: Turn) -> None:
+        def sent(self, turn: Permit) -> None:
             self.told += 1
             super().sent(turn)
 
@@ -196,7 +196,9 @@ def test_a_request_counts_from_when_its_connection_was_made() -> None:
         budget = Watched(1_000.0, clock)
         async with Client(url, Secret("simulator-token"), budget, clock) as client:
             for _ in range(3):
-                await client.send(Request("GET", "/v1/campaigns"), lambda body: read_page(body, "campaigns"), Meter())
+                await client.send(
+                    Request("GET", "/v1/campaigns"), lambda body: read_page(body, "campaigns"), RequestCounter()
+                )
         return budget.told
 
     with Simulator() as simulator:
@@ -237,7 +239,7 @@ def test_a_daily_quota_says_so(detail: str) -> None:
 )
 def test_each_refusal_is_an_error_of_its_own(status: int, request_: Request, error: type[CioReplicateError]) -> None:
     """Refusals are not retried, and say what to do next."""
-    server, clock, meter = Server(_always(status)), ManualClock(), Meter()
+    server, clock, meter = Server(_always(status)), ManualClock(), RequestCounter()
 
     async def scenario() -> None:
         async with _client(server, clock) as client:
@@ -281,7 +283,7 @@ def test_the_region_is_the_one_that_knows_the_key() -> None:
     def connect(url: str) -> Client:
         status = 401 if "eu" not in url else 403
         server = Server(_always(status))
-        return Client(url, Secret(TOKEN), Budget(10.0, clock), clock, transport=httpx2.MockTransport(server))
+        return Client(url, Secret(TOKEN), RateLimiter(10.0, clock), clock, transport=httpx2.MockTransport(server))
 
     assert asyncio.run(find_region(connect)) == "eu"
 
@@ -292,7 +294,7 @@ def test_a_key_that_no_region_knows() -> None:
 
     def connect(url: str) -> Client:
         return Client(
-            url, Secret(TOKEN), Budget(10.0, clock), clock, transport=httpx2.MockTransport(Server(_always(401)))
+            url, Secret(TOKEN), RateLimiter(10.0, clock), clock, transport=httpx2.MockTransport(Server(_always(401)))
         )
 
     with pytest.raises(UnauthorizedError, match="No region"):

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.source.pace import KEPT, LEAST, NEAR, Pace
+from cio_replicate.source.pace import KEPT, LEAST, NEAR, AdaptiveRate
 
 
 def test_nothing_is_cut_before_a_refusal() -> None:
     """As long as the API refuses nothing, the whole allowed rate may be sent."""
-    assert Pace(10.0).rate(0.0) == Pace(10.0).rate(1e9) == 10.0
+    assert AdaptiveRate(10.0).rate(0.0) == AdaptiveRate(10.0).rate(1e9) == 10.0
 
 
 def test_a_refusal_cuts_the_rate_and_it_climbs_back() -> None:
     """After a cut the rate rises again, slowly at first, and is whole within a minute."""
-    pace = Pace(10.0).cut(100.0, 10, 101.0)
+    pace = AdaptiveRate(10.0).cut(100.0, 10, 101.0)
     rates = [pace.rate(101.0 + second) for second in range(61)]
     assert rates[0] == pytest.approx(10.0 * KEPT)
     assert rates == sorted(rates)
@@ -26,13 +26,13 @@ def test_a_refusal_cuts_the_rate_and_it_climbs_back() -> None:
 
 def test_it_does_not_climb_while_nobody_sends() -> None:
     """A long pause is no sign of room, so the rate climbs only from its end on."""
-    pace = Pace(10.0).cut(100.0, 10, 160.0)
+    pace = AdaptiveRate(10.0).cut(100.0, 10, 160.0)
     assert pace.rate(101.0) == pace.rate(160.0) < pace.rate(170.0)
 
 
 def test_what_was_sent_counts_rather_than_what_was_allowed() -> None:
     """Refused at six a second although ten are allowed: others take the rest, so six is what is cut from."""
-    assert Pace(10.0).cut(100.0, 6, 101.0).rate(101.0) == pytest.approx(6 * KEPT)
+    assert AdaptiveRate(10.0).cut(100.0, 6, 101.0).rate(101.0) == pytest.approx(6 * KEPT)
 
 
 @given(
@@ -41,7 +41,7 @@ def test_what_was_sent_counts_rather_than_what_was_allowed() -> None:
 )
 def test_the_rate_stays_within_its_bounds(allowed: float, refusals: list[tuple[float, int]]) -> None:
     """Whatever is refused and whenever, the rate is never above what is allowed, and never stops."""
-    pace, now = Pace(allowed), 0.0
+    pace, now = AdaptiveRate(allowed), 0.0
     for after, sent in refusals:
         now += after
         before = pace.rate(now)

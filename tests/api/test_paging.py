@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
-from cio_replicate.source.pages import MOST_EMPTY_PAGES, Page, Place, after, read_page
+from cio_replicate.source.pages import MOST_EMPTY_PAGES, Cursor, Page, after, read_page
 
 
 def _page(body: object) -> Page:
     return read_page(json.dumps(body).encode(), "rows")
 
 
-def _next(place: Place, page: Page, seen: set[str] | None = None) -> Place:
+def _next(place: Cursor, page: Page, seen: set[str] | None = None) -> Cursor:
     return after(place, page, by_offset=False, seen=set() if seen is None else seen)
 
 
-def _offset(place: Place, page: Page) -> Place:
+def _offset(place: Cursor, page: Page) -> Cursor:
     return after(place, page, by_offset=True, seen=set())
 
 
@@ -61,7 +61,7 @@ def test_half_a_character_is_kept_as_its_escape() -> None:
 
 def test_a_list_ends_on_an_empty_token_only() -> None:
     """An empty page that names a next one is not the end."""
-    place = _next(Place(), Page([], "a"))
+    place = _next(Cursor(), Page([], "a"))
     assert not place.done
     assert _next(place, Page([], "")).done
 
@@ -69,7 +69,7 @@ def test_a_list_ends_on_an_empty_token_only() -> None:
 def test_a_token_that_comes_again_is_an_error() -> None:
     """A list that leads back to a page already read does not end."""
     seen: set[str] = set()
-    place = _next(Place(), Page([], "a"), seen)
+    place = _next(Cursor(), Page([], "a"), seen)
     place = _next(place, Page([], "b"), seen)
     with pytest.raises(EndlessListError):
         _next(place, Page([], "a"), seen)
@@ -78,7 +78,7 @@ def test_a_token_that_comes_again_is_an_error() -> None:
 def test_empty_pages_do_not_go_on_for_ever() -> None:
     """Ever new tokens with nothing behind them are an error, too."""
     seen: set[str] = set()
-    place = Place()
+    place = Cursor()
     for number in range(MOST_EMPTY_PAGES):
         place = _next(place, Page([], str(number)), seen)
     with pytest.raises(EndlessListError):
@@ -89,7 +89,7 @@ def test_empty_pages_do_not_go_on_for_ever() -> None:
 def test_offsets_reach_every_row_whatever_the_page_size(total: int, size: int) -> None:
     """By offset the whole list is read, whatever page size the server has."""
     rows = [bytes([65]) for _ in range(total)]
-    place, read = Place(), 0
+    place, read = Cursor(), 0
     while not place.done:
         items = rows[place.offset : place.offset + size]
         read += len(items)
@@ -99,5 +99,5 @@ def test_offsets_reach_every_row_whatever_the_page_size(total: int, size: int) -
 
 def test_a_list_by_offset_ends_on_an_empty_page_only() -> None:
     """A page shorter than asked for may be one of a server with smaller pages."""
-    assert not _offset(Place(), Page([b"1"] * 999, "")).done  # type: ignore[list-item]
-    assert _offset(Place(offset=999), Page([], "")).done
+    assert not _offset(Cursor(), Page([b"1"] * 999, "")).done  # type: ignore[list-item]
+    assert _offset(Cursor(offset=999), Page([], "")).done

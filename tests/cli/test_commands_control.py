@@ -19,7 +19,7 @@ import typer
 from cio_replicate.cli.app import app
 from cio_replicate.console import inquiries
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from tests.cli.running import TOKEN, Ended, run, run_here
 
 GROUPS = ("connection", "task", "channel", "secret")
@@ -112,8 +112,8 @@ def test_a_connection_with_a_gateway_is_asked_about_there(do: Do, folder: Path) 
     done(do("gateway", "create", "lan"))
     done(do("connection", "create", "main", *KEEP, "--gateway=lan"))
     home = folder.parent / f"{folder.name}-home"
-    answer = Found(
-        api="https://api.customer.io", region="us", tables=[FoundTable(name="segments", readable=True, rows=7)]
+    answer = ProbeResult(
+        api="https://api.customer.io", region="us", tables=[TableProbe(name="segments", readable=True, rows=7)]
     )
     with _machine_of("lan", Database(f"sqlite:///{home}/.local/share/cio-replicate/console.db"), answer):
         assert "main works" in done(do("connection", "test", "main"))
@@ -122,7 +122,7 @@ def test_a_connection_with_a_gateway_is_asked_about_there(do: Do, folder: Path) 
 
 
 @contextmanager
-def _machine_of(gateway: str, database: Database, answer: Found) -> Iterator[None]:
+def _machine_of(gateway: str, database: Database, answer: ProbeResult) -> Iterator[None]:
     """A machine of a gateway, which answers every question so."""
     stop = threading.Event()
 

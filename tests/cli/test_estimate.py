@@ -6,7 +6,7 @@ import msgspec
 
 from cio_replicate.app.plan import of_first_pages, of_people, stretched, total
 from cio_replicate.pipeline.predict import Estimate, last_complete
-from cio_replicate.pipeline.read import Part
+from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
 from cio_replicate.source.pages import Page
@@ -22,9 +22,9 @@ def messages(count: int, *, newest: int, apart: int, more: bool) -> Page:
     return Page(items, "token" if more else "")
 
 
-def window(start: int, end: int) -> Part:
+def window(start: int, end: int) -> Partition:
     """A window of time."""
-    return Part("window", {"start_ts": str(start), "end_ts": str(end)})
+    return Partition("window", {"start_ts": str(start), "end_ts": str(end)})
 
 
 def test_a_window_that_ends_on_its_first_page_is_counted() -> None:
@@ -52,13 +52,13 @@ def test_density_needs_time_between_rows() -> None:
 def test_a_full_page_without_times_has_no_upper_bound() -> None:
     """What goes on after a full page is at least one page more."""
     page = Page([msgspec.Raw(b"{}")] * 100, "token")
-    found = of_first_pages(NEWSLETTERS, [(Part("all"), page)])
+    found = of_first_pages(NEWSLETTERS, [(Partition("all"), page)])
     assert (found.least, found.most, found.rows) == (2, None, 100)
 
 
 def test_a_token_after_a_short_page_costs_one_request() -> None:
     """The page after the last sender is empty, but asked for."""
-    assert of_first_pages(SENDERS, [(Part("visible"), Page([msgspec.Raw(b"{}")], "token"))]).least == 2
+    assert of_first_pages(SENDERS, [(Partition("visible"), Page([msgspec.Raw(b"{}")], "token"))]).least == 2
 
 
 def test_a_span_of_years_costs_a_request_for_each_half() -> None:
@@ -70,13 +70,13 @@ def test_a_span_of_years_costs_a_request_for_each_half() -> None:
 
 def test_a_list_that_another_holds_costs_a_request() -> None:
     """The log without deleted people is looked at once."""
-    pages = [(Part("with deleted"), Page([msgspec.Raw(b"{}")] * 7, "")), (Part("default"), Page([], ""))]
+    pages = [(Partition("with deleted"), Page([msgspec.Raw(b"{}")] * 7, "")), (Partition("default"), Page([], ""))]
     assert of_first_pages(LOG, pages).least == 2
 
 
 def test_lists_by_offset_cost_one_request_more_together() -> None:
     """It tells that pages could be longer; a full page tells that too."""
-    kinds = [Part(one.name) for one in SUPPRESSIONS.slices]
+    kinds = [Partition(one.name) for one in SUPPRESSIONS.slices]
     short = [(part, Page([msgspec.Raw(b"{}")] * 7, "")) for part in kinds]
     assert of_first_pages(SUPPRESSIONS, short).least == 5
     assert of_first_pages(SUPPRESSIONS, [(part, Page([], "")) for part in kinds]).least == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cio_replicate.cli.summary import remarks, sentence
 from cio_replicate.pipeline.replication_report import BudgetReport, Report, Status, TableReport
-from cio_replicate.pipeline.report import Proof, Verdict
+from cio_replicate.pipeline.report import Verification, VerificationStatus
 
 
 def _report(budget: BudgetReport | None) -> Report:
@@ -41,7 +41,7 @@ def test_what_429_cost_is_told_when_it_was_worth_it() -> None:
 def test_why_a_table_is_unproved_is_told() -> None:
     """Of a table that is complete; of one that is not, its error tells more."""
     report = _report(None)
-    report.tables[0].proof = Proof(verdict=Verdict.UNPROVED, why="Not enough is known.")
+    report.tables[0].proof = Verification(verdict=VerificationStatus.UNPROVED, why="Not enough is known.")
     assert list(remarks(report)) == ["messages: Not enough is known."]
     report.tables[0].status, report.tables[0].error = Status.FAILED, "It failed."
     assert list(remarks(report)) == ["messages: It failed."]

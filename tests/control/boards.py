@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.jobs.board import Board
+from cio_replicate.jobs.board import JobQueue
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import machine_of
 
@@ -20,7 +20,7 @@ class Hall:
     """A board over a control database, in which connections are for those that the board is for."""
 
     stage: Stage
-    board: Board
+    board: JobQueue
     gateway: str | None = None
 
     def tasks(self, *names: str, workspace: str | None = None, **settings: Any) -> None:

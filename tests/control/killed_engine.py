@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.console.background import Engine
+from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.keys import keys_for
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.launcher import ProcessStarter
 
 
 def _main(store: str, folder: Path, lease: int) -> None:
@@ -20,7 +20,7 @@ def _main(store: str, folder: Path, lease: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     database = Database(store, os.environ)
     keys = keys_for(database.address, os.environ)
-    engine = Engine(database, keys, SystemClock(), ProcessLauncher(folder / "state"), slots=2, lease=lease)
+    engine = BackgroundServices(database, keys, SystemClock(), ProcessStarter(folder / "state"), slots=2, lease=lease)
     engine.start()
     sys.stdout.write("started\n")
     sys.stdout.flush()

@@ -12,19 +12,19 @@ from urllib.parse import quote
 from sqlalchemy import select
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
-from cio_replicate.console.apply_settings import Means, perform
-from cio_replicate.console.difference import Change, Kind, What
+from cio_replicate.console.apply_settings import ChangeContext, perform
+from cio_replicate.console.difference import Change, ChangeKind, SettingsKind
 from cio_replicate.console.keys import keys_for
 from cio_replicate.console.secrets import revealed
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import kept_tasks
 from cio_replicate.database.tables import missed, notices, runs
-from cio_replicate.jobs.board import Claim, End
+from cio_replicate.jobs.board import Lease, Outcome
 from cio_replicate.jobs.control_scheduler import Scheduler
-from cio_replicate.jobs.local_engine import DatabaseBoard
-from cio_replicate.jobs.runs import RunRow, Runs
-from cio_replicate.pipeline.progress import Line
+from cio_replicate.jobs.local_engine import LocalEngine
+from cio_replicate.jobs.runs import Runs, StoredRunSummary
+from cio_replicate.pipeline.progress import LogLine
 from cio_replicate.pipeline.replication_report import Report
 from tests.load.servers import PASSWORD, postgres, postgres_database
 from tests.manual_clock import ManualClock
@@ -65,8 +65,12 @@ class Stage:
 
     def keep(self, changes: Mapping[str, ConnectionSettings | TaskSettings | ChannelSettings]) -> None:
         """Make connections, tasks and channels, by name, in one transaction."""
-        kinds = {ConnectionSettings: Kind.CONNECTION, TaskSettings: Kind.TASK, ChannelSettings: Kind.CHANNEL}
-        made = [Change(kinds[type(one)], name, What.CREATE, one) for name, one in changes.items()]
+        kinds = {
+            ConnectionSettings: SettingsKind.CONNECTION,
+            TaskSettings: SettingsKind.TASK,
+            ChannelSettings: SettingsKind.CHANNEL,
+        }
+        made = [Change(kinds[type(one)], name, ChangeKind.CREATE, one) for name, one in changes.items()]
         self._perform(made)
 
     def settings(self, name: str) -> TaskSettings:
@@ -76,7 +80,7 @@ class Stage:
 
     def edit(self, name: str, settings: TaskSettings) -> None:
         """Give a task other settings."""
-        self._perform([Change(Kind.TASK, name, What.EDIT, settings)])
+        self._perform([Change(SettingsKind.TASK, name, ChangeKind.EDIT, settings)])
 
     def connection(self, name: str, *, token: str | None = None, **settings: Any) -> None:
         """A connection to a workspace of its own, or to that of whoever has the same token."""
@@ -88,10 +92,10 @@ class Stage:
         """A task that reads a connection."""
         self.keep({name: task(connection, **settings)})
 
-    def board(self, gateway: str | None = None, **more: Any) -> DatabaseBoard:
+    def board(self, gateway: str | None = None, **more: Any) -> LocalEngine:
         """A board, as the console's own machine or a gateway has it."""
         reveal = partial(lambda keys, transaction, names: revealed(transaction, keys, names), self.keys)
-        return DatabaseBoard(
+        return LocalEngine(
             self.database, self.clock, gateway=gateway, reveal=reveal if gateway is None else None, **more
         )
 
@@ -106,7 +110,7 @@ class Stage:
             self.clock.time = min(end, self.clock.time + 10)
             self.scheduler.tick()
 
-    def listed(self, name: str | None = None) -> list[RunRow]:
+    def listed(self, name: str | None = None) -> list[StoredRunSummary]:
         """The runs, those that were due first first."""
         return sorted(self.runs.listed(task=name, limit=500), key=lambda one: (one.due_at, one.attempt, one.id))
 
@@ -132,7 +136,7 @@ class Stage:
 
     def _perform(self, changes: list[Change]) -> None:
         with self.database.writing() as connection:
-            perform(connection, changes, Means(LOCAL, int(self.clock.now()), self.keys, self.variables))
+            perform(connection, changes, ChangeContext(LOCAL, int(self.clock.now()), self.keys, self.variables))
 
 
 def task(connection: str, **settings: Any) -> TaskSettings:
@@ -140,13 +144,13 @@ def task(connection: str, **settings: Any) -> TaskSettings:
     return TaskSettings(connection=connection, to=["duckdb:////tmp/copy.duckdb"], **settings)
 
 
-def ended(status: str, *lines: Line, error: str | None = None, **report: Any) -> End:
+def ended(status: str, *lines: LogLine, error: str | None = None, **report: Any) -> Outcome:
     """How a run ended."""
     told = Report(run_id="r", started="2026-01-01T00:00:00Z", **report)
-    return End(status=status, report=told, error=error, lines=list(lines))
+    return Outcome(status=status, report=told, error=error, lines=list(lines))
 
 
-def run_of(claim: Claim | None) -> str:
+def run_of(claim: Lease | None) -> str:
     """The id of the run that was claimed."""
     assert claim is not None
     return claim.job.run_id

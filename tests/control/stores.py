@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from cio_replicate.console.installation import Store, opened
+from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.actor import Actor, Role
-from cio_replicate.database.audit_log import Entry, entries
+from cio_replicate.database.audit_log import AuditEntry, entries
 from cio_replicate.database.tables import metadata
 from tests.control.stage import START, environment, store_url
 from tests.manual_clock import ManualClock
@@ -21,7 +21,7 @@ ADMIN, OPERATOR, VIEWER = Actor("ada", Role.ADMIN), Actor("olga", Role.OPERATOR)
 @contextmanager
 def store_of(
     kind: str, folder: Path, clock: ManualClock | None = None, variables: Mapping[str, str] | None = None
-) -> Iterator[Store]:
+) -> Iterator[ControlServices]:
     """A new store; `variables` are those that references find, beside its own."""
     with opened(
         store_url(kind, folder), environment(folder) | dict(variables or {}), clock or ManualClock(START)
@@ -29,13 +29,13 @@ def store_of(
         yield store
 
 
-def told(store: Store) -> list[Entry]:
+def told(store: ControlServices) -> list[AuditEntry]:
     """The audit log, what came first first."""
     with store.database.reading() as connection:
         return entries(connection, limit=1_000)[::-1]
 
 
-def everything(store: Store) -> str:
+def everything(store: ControlServices) -> str:
     """All that the database holds, as text."""
     with store.database.reading() as connection:
         return "\n".join(

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.board import Answer, End
-from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.board import HeartbeatReply, Outcome
+from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.leases import LEASE, MOST_CLAIMS
 from cio_replicate.jobs.local_engine import REST
-from cio_replicate.pipeline.progress import Line, Progress, TableProgress
+from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
 from tests.control.boards import BOARDS, Hall
 from tests.control.stage import ended, run_of
 
-LINES = [Line(1, "info", "first"), Line(2, "warning", "second"), Line(2, "info", "third")]
+LINES = [LogLine(1, "info", "first"), LogLine(2, "warning", "second"), LogLine(2, "info", "third")]
 
 
 @pytest.fixture(params=BOARDS)
@@ -33,7 +33,7 @@ def _texts(hall: Hall, run: str) -> list[str]:
 def test_a_run_is_handed_out_with_what_it_needs(hall: Hall) -> None:
     """The job holds the settings of its task and connection, and what is to be done; then there is nothing more."""
     hall.tasks("nightly", tables="segments")
-    action = Action(kind=Kind.RESYNC, tables=("segments",))
+    action = RunAction(kind=ActionKind.RESYNC, tables=("segments",))
     asked = hall.stage.runs.ask("nightly", LOCAL, action)
     claim = hall.board.claim("w")
     assert claim is not None
@@ -88,9 +88,9 @@ def test_a_beat_keeps_a_run_and_shows_how_it_goes_on(hall: Hall) -> None:
     run = run_of(hall.board.claim("w"))
     for number in range(4):
         hall.stage.later(LEASE - 10)
-        progress = Progress(requests=number, tables=[TableProgress(name="segments", rows=number)])
-        assert hall.board.beat("w", run, progress, ()) is Answer.GO_ON
-    assert hall.board.beat("w", run, None, ()) is Answer.GO_ON
+        progress = Progress(requests=number, tables=[TableProgressEvent(name="segments", rows=number)])
+        assert hall.board.beat("w", run, progress, ()) is HeartbeatReply.GO_ON
+    assert hall.board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
     shown = hall.stage.runs.show(run)
     assert (shown.run.status, shown.run.claims) == ("running", 1)
     assert shown.progress is not None
@@ -105,7 +105,7 @@ def test_lines_come_in_their_order_and_once(hall: Hall) -> None:
     hall.board.beat("w", run, None, LINES[:2])
     hall.board.beat("w", run, None, LINES[:3])
     hall.board.beat("w", run, None, LINES[2:])
-    hall.board.end("w", run, ended("complete", LINES[2], Line(3, "info", "fourth")))
+    hall.board.end("w", run, ended("complete", LINES[2], LogLine(3, "info", "fourth")))
     assert _texts(hall, run) == ["first", "second", "third", "fourth"]
 
 
@@ -116,8 +116,8 @@ def test_a_run_ends_once(hall: Hall) -> None:
     run = run_of(hall.board.claim("w"))
     hall.board.end("w", run, ended("complete", *LINES))
     hall.stage.later(20)
-    hall.board.end("w", run, ended("failed", Line(9, "error", "again"), error="It failed."))
-    assert hall.board.beat("w", run, Progress(requests=7), LINES) is Answer.LOST
+    hall.board.end("w", run, ended("failed", LogLine(9, "error", "again"), error="It failed."))
+    assert hall.board.beat("w", run, Progress(requests=7), LINES) is HeartbeatReply.LOST
     (shown,) = hall.stage.listed()
     assert (shown.status, shown.error, shown.ended_at) == ("complete", None, hall.stage.clock.now() - 20)
     assert _texts(hall, run) == ["first", "second", "third"]
@@ -131,11 +131,11 @@ def test_a_worker_that_is_lost_loses_its_run_to_another(hall: Hall) -> None:
     assert hall.board.claim("other") is None
     hall.stage.later(LEASE + 20)
     assert run_of(hall.board.claim("other")) == run
-    assert hall.board.beat("w", run, Progress(requests=9), LINES) is Answer.LOST
-    assert hall.board.end("w", run, ended("failed")) is Answer.LOST
+    assert hall.board.beat("w", run, Progress(requests=9), LINES) is HeartbeatReply.LOST
+    assert hall.board.end("w", run, ended("failed")) is HeartbeatReply.LOST
     (shown,) = hall.stage.listed()
     assert (shown.status, shown.claims, shown.attempt) == ("running", 2, 1)
-    assert hall.board.end("other", run, ended("complete")) is Answer.GO_ON
+    assert hall.board.end("other", run, ended("complete")) is HeartbeatReply.GO_ON
     assert hall.stage.states() == [("a", "complete")]
     assert "was not heard of" in _texts(hall, run)[0]
 
@@ -148,7 +148,7 @@ def test_a_worker_that_comes_back_goes_on_unless_another_has_its_run(hall: Hall)
     hall.stage.later(LEASE + 20)
     assert hall.stage.states() == [("a", "queued")]
     assert hall.board.claim("w") is None  # it is thought to have it still
-    assert hall.board.beat("w", run, None, ()) is Answer.GO_ON
+    assert hall.board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
     assert hall.stage.states() == [("a", "running")]
     assert hall.board.claim("other") is None
 
@@ -158,8 +158,11 @@ def test_what_others_said_is_kept_whatever_characters_it_has(hall: Hall) -> None
     hall.tasks("a")
     hall.stage.ask("a")
     run = run_of(hall.board.claim("w"))
-    assert hall.board.beat("w", run, None, [Line(1, "error", "“a\x00b”")]) is Answer.GO_ON
-    assert hall.board.end("w", run, ended("failed", Line(2, "error", "c\x00d"), error="“a\x00b”")) is Answer.GO_ON
+    assert hall.board.beat("w", run, None, [LogLine(1, "error", "“a\x00b”")]) is HeartbeatReply.GO_ON
+    assert (
+        hall.board.end("w", run, ended("failed", LogLine(2, "error", "c\x00d"), error="“a\x00b”"))
+        is HeartbeatReply.GO_ON
+    )
     assert hall.stage.states()[0] == ("a", "failed")
 
 
@@ -180,7 +183,7 @@ def test_a_worker_that_comes_back_does_not_disturb_its_workspace(hall: Hall) -> 
     hall.stage.later(LEASE + 20)
     second = hall.stage.ask("b")
     assert run_of(hall.board.claim("w")) == second
-    assert hall.board.beat("w", first, None, ()) is Answer.LOST
+    assert hall.board.beat("w", first, None, ()) is HeartbeatReply.LOST
     assert hall.board.claim("other") is None
     hall.board.end("w", second, ended("complete"))
     hall.stage.later(REST)
@@ -193,7 +196,7 @@ def test_a_run_that_is_executed_is_cancelled_by_its_worker(hall: Hall) -> None:
     run = hall.stage.ask("a")
     hall.board.claim("w")
     assert hall.stage.runs.cancel(run, LOCAL).status == "running"
-    assert hall.board.beat("w", run, None, ()) is Answer.CANCEL
+    assert hall.board.beat("w", run, None, ()) is HeartbeatReply.CANCEL
     hall.board.end("w", run, ended("interrupted"))
     assert hall.stage.states() == [("a", "cancelled")]
     hall.stage.later(3_600)
@@ -240,6 +243,6 @@ def test_a_run_of_nobody_is_lost(hall: Hall) -> None:
     hall.tasks("a")
     run = hall.stage.ask("a")
     for one in (run, "0" * 32):
-        assert hall.board.beat("w", one, None, LINES) is Answer.LOST
-        assert hall.board.end("w", one, End(status="complete")) is Answer.LOST
+        assert hall.board.beat("w", one, None, LINES) is HeartbeatReply.LOST
+        assert hall.board.end("w", one, Outcome(status="complete")) is HeartbeatReply.LOST
     assert (hall.stage.states(), _texts(hall, run)) == ([("a", "queued")], [])

@@ -14,10 +14,10 @@ from sqlalchemy import insert
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console.gateways import create as create_gateway
-from cio_replicate.console.installation import Store, opened
+from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.tables import runs
-from cio_replicate.jobs.ports import About
+from cio_replicate.jobs.ports import ProbeRequest
 from cio_replicate.source.catalog import names
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import START, STORES, environment, store_url
@@ -29,14 +29,14 @@ TOKEN = "marked-7f3a9c51-token"
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlServices]:
     """A store of each kind."""
     with store_of(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Store]:
+def small(tmp_path: Path) -> Iterator[ControlServices]:
     """A store in a file; two variables hold the same token."""
     variables = {"ONE": TOKEN, "THE_SAME": TOKEN, "OTHER": "another-token"}
     with store_of("sqlite", tmp_path, variables=variables) as made:
@@ -53,7 +53,7 @@ def reading(connection: str, **changed: Any) -> TaskSettings:
     return TaskSettings(connection=connection, to=["duckdb:////tmp/copy.duckdb"], **changed)
 
 
-def test_a_connection_is_kept_as_it_was_made(store: Store) -> None:
+def test_a_connection_is_kept_as_it_was_made(store: ControlServices) -> None:
     """Every setting comes back, also one that is as it is by default, and the audit log says who made it."""
     settings = made(max_rps=5, budget_share="50%", region="eu")
     kept = store.connections.create("main", settings, ADMIN)
@@ -64,7 +64,7 @@ def test_a_connection_is_kept_as_it_was_made(store: Store) -> None:
     assert "max_rps: none → 5" in (entry.detail or "")
 
 
-def test_an_edit_changes_what_it_changes(store: Store) -> None:
+def test_an_edit_changes_what_it_changes(store: ControlServices) -> None:
     """What differs is told, field by field; an edit that changes nothing is none."""
     store.connections.create("main", made(), ADMIN)
     changed = store.connections.edit("main", made(max_rps=2.5, region="us"), ADMIN)
@@ -74,7 +74,7 @@ def test_an_edit_changes_what_it_changes(store: Store) -> None:
     assert told(store)[1].detail == "region: auto → us; max_rps: 10 → 2.5"
 
 
-def test_a_connection_is_found_by_its_name(store: Store) -> None:
+def test_a_connection_is_found_by_its_name(store: ControlServices) -> None:
     """All are listed by name; one that there is not, and one that there is already, are told."""
     for name in ("b", "a"):
         store.connections.create(name, made(), ADMIN)
@@ -86,7 +86,7 @@ def test_a_connection_is_found_by_its_name(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a/b", "-a", "a" * 64, "é", "a\n", "a.b"])
-def test_a_name_that_cannot_stand_in_a_file_is_refused(small: Store, name: str) -> None:
+def test_a_name_that_cannot_stand_in_a_file_is_refused(small: ControlServices, name: str) -> None:
     """And nothing is kept."""
     assert "cannot be called" in refusal(lambda: small.connections.create(name, made(), ADMIN))
     assert small.connections.all() == []
@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changed", "says"), WRONG.values(), ids=WRONG.keys())
-def test_settings_that_no_run_could_use_are_refused(small: Store, changed: dict[str, Any], says: str) -> None:
+def test_settings_that_no_run_could_use_are_refused(small: ControlServices, changed: dict[str, Any], says: str) -> None:
     """When a connection is made and when it is edited; what is kept stays as it is, and no token is shown."""
     said = refusal(lambda: small.connections.create("main", made(**changed), ADMIN))
     assert says in said
@@ -121,14 +121,14 @@ def test_settings_that_no_run_could_use_are_refused(small: Store, changed: dict[
 
 
 @pytest.mark.parametrize("by", [VIEWER, OPERATOR], ids=lambda by: by.role)
-def test_only_an_admin_changes_connections(small: Store, by: Actor) -> None:
+def test_only_an_admin_changes_connections(small: ControlServices, by: Actor) -> None:
     """Whoever may look, and whoever may run, may not."""
     small.connections.create("main", made(), ADMIN)
     for call in (
         lambda: small.connections.create("other", made(), by),
         lambda: small.connections.edit("main", made(max_rps=1), by),
         lambda: small.connections.delete("main", by),
-        lambda: small.connections.inquire(made(), About.ACCESS, by, Secret("t")),
+        lambda: small.connections.inquire(made(), ProbeRequest.ACCESS, by, Secret("t")),
     ):
         assert "Only the role admin" in refusal(call)
     assert [one.settings for one in small.connections.all()] == [made()]
@@ -137,7 +137,7 @@ def test_only_an_admin_changes_connections(small: Store, by: Actor) -> None:
 # --- its token -------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_stored_for_its_connection(store: Store, tmp_path: Path) -> None:
+def test_a_token_is_stored_for_its_connection(store: ControlServices, tmp_path: Path) -> None:
     """It stands encrypted under the connection's name, is replaced by an edit, and goes with the connection."""
     kept = store.connections.create("main", made(access_token_from=None), ADMIN, Secret(f" {TOKEN}\n"))
     assert kept.settings.access_token_from == "stored:connection/main"
@@ -154,7 +154,7 @@ def test_a_token_is_stored_for_its_connection(store: Store, tmp_path: Path) -> N
     assert store.secrets.all() == []
 
 
-def test_a_token_that_can_be_none_is_refused(small: Store) -> None:
+def test_a_token_that_can_be_none_is_refused(small: ControlServices) -> None:
     """Nothing of the connection is kept then."""
     for token in map(Secret, ("", " ", "two words", "schlüssel")):
         assert "access token" in refusal(partial(small.connections.create, "main", made(), ADMIN, token))
@@ -164,12 +164,12 @@ def test_a_token_that_can_be_none_is_refused(small: Store) -> None:
 # --- which connections share a workspace -----------------------------------------------------------------------------
 
 
-def workspaces(store: Store) -> dict[str, str]:
+def workspaces(store: ControlServices) -> dict[str, str]:
     """Which workspace each connection reaches."""
     return {one.name: one.workspace for one in store.connections.all()}
 
 
-def test_connections_with_the_same_token_share_a_workspace(small: Store) -> None:
+def test_connections_with_the_same_token_share_a_workspace(small: ControlServices) -> None:
     """Wherever the token is kept and whichever region is named; another token, and another API, is another."""
     small.connections.create("variable", made(), ADMIN)
     small.connections.create("same", made(access_token_from="env:THE_SAME", region="eu"), ADMIN)
@@ -183,7 +183,7 @@ def test_connections_with_the_same_token_share_a_workspace(small: Store) -> None
     assert TOKEN not in repr(found)
 
 
-def test_an_edit_of_the_token_leads_to_another_workspace(small: Store) -> None:
+def test_an_edit_of_the_token_leads_to_another_workspace(small: ControlServices) -> None:
     """And back again, also after the key of the database has been changed."""
     small.connections.create("a", made(), ADMIN)
     small.connections.create("b", made(access_token_from="env:OTHER"), ADMIN)
@@ -195,7 +195,7 @@ def test_an_edit_of_the_token_leads_to_another_workspace(small: Store) -> None:
     assert workspaces(small) == before
 
 
-def test_a_token_that_cannot_be_found_here_is_known_by_its_place(small: Store) -> None:
+def test_a_token_that_cannot_be_found_here_is_known_by_its_place(small: ControlServices) -> None:
     """The same place is the same token; on a gateway it is another one than here, though the variable is called so."""
     for gateway in ("lan", "dmz"):
         create_gateway(small.database, gateway, int(START), ADMIN)
@@ -247,7 +247,7 @@ def test_the_digest_of_a_token_is_of_no_use_elsewhere(tmp_path: Path) -> None:
 # --- with tasks, runs and gateways -----------------------------------------------------------------------------------
 
 
-def test_a_connection_that_is_used_stays(small: Store) -> None:
+def test_a_connection_that_is_used_stays(small: ControlServices) -> None:
     """The refusal names the tasks that read it."""
     small.connections.create("main", made(), ADMIN)
     small.tasks.create("daily", reading("main"), ADMIN)
@@ -257,7 +257,7 @@ def test_a_connection_that_is_used_stays(small: Store) -> None:
     assert small.connections.all() == []
 
 
-def test_runs_that_wait_follow_their_connection(small: Store) -> None:
+def test_runs_that_wait_follow_their_connection(small: ControlServices) -> None:
     """To its other workspace, and to its gateway; one that goes on stays where it is."""
     create_gateway(small.database, "lan", int(START), ADMIN)
     small.connections.create("main", made(), ADMIN)
@@ -274,7 +274,7 @@ def test_runs_that_wait_follow_their_connection(small: Store) -> None:
     assert found == {"queued": (workspaces(small)["main"], "lan"), "running": (before, None)}
 
 
-def test_no_secret_of_the_console_is_kept_for_a_gateway(small: Store) -> None:
+def test_no_secret_of_the_console_is_kept_for_a_gateway(small: ControlServices) -> None:
     """Neither its connection's token, nor what its tasks write with."""
     create_gateway(small.database, "lan", int(START), ADMIN)
     afar = made(gateway="lan")
@@ -301,7 +301,7 @@ def url() -> Iterator[str]:
         yield simulator.url
 
 
-def test_a_connection_is_tested_with_the_token_that_it_has(small: Store, url: str) -> None:
+def test_a_connection_is_tested_with_the_token_that_it_has(small: ControlServices, url: str) -> None:
     """Each table says whether it can be read, and if not the cause and the fix; nothing of it is kept."""
     settings = made(api_url=url, max_rps=500)
     small.connections.create("stored", settings, ADMIN, Secret(TOKEN))
@@ -317,25 +317,25 @@ def test_a_connection_is_tested_with_the_token_that_it_has(small: Store, url: st
         assert small.connections.last_metadata(name).at is None
 
 
-def test_settings_are_tried_before_they_are_kept(small: Store, url: str) -> None:
+def test_settings_are_tried_before_they_are_kept(small: ControlServices, url: str) -> None:
     """With a token that is not stored yet."""
     settings = made(api_url=url, max_rps=500, access_token_from=None)
-    assert small.connections.inquire(settings, About.ACCESS, ADMIN, Secret(TOKEN)).works
+    assert small.connections.inquire(settings, ProbeRequest.ACCESS, ADMIN, Secret(TOKEN)).works
     assert (small.connections.all(), small.secrets.all()) == ([], [])
 
 
-def test_what_does_not_work_is_told_with_its_cause_and_fix(small: Store, url: str) -> None:
+def test_what_does_not_work_is_told_with_its_cause_and_fix(small: ControlServices, url: str) -> None:
     """A token that the API does not know, one that is not there, and nobody at the address."""
-    wrong = small.connections.inquire(made(api_url=url, access_token_from="env:OTHER"), About.ACCESS, ADMIN)
-    missing = small.connections.inquire(made(access_token_from="env:MISSING"), About.ACCESS, ADMIN)
-    nobody = small.connections.inquire(made(api_url="http://127.0.0.1:9"), About.ACCESS, ADMIN)
+    wrong = small.connections.inquire(made(api_url=url, access_token_from="env:OTHER"), ProbeRequest.ACCESS, ADMIN)
+    missing = small.connections.inquire(made(access_token_from="env:MISSING"), ProbeRequest.ACCESS, ADMIN)
+    nobody = small.connections.inquire(made(api_url="http://127.0.0.1:9"), ProbeRequest.ACCESS, ADMIN)
     for found, says in ((wrong, "App API key"), (missing, "MISSING"), (nobody, "127.0.0.1")):
         assert not found.works
         assert found.fix
         assert says in found.cause + found.fix
 
 
-def test_metadata_is_opened_and_kept(small: Store, url: str) -> None:
+def test_metadata_is_opened_and_kept(small: ControlServices, url: str) -> None:
     """Before it is opened, what is known of every table is there; afterwards also what this key may read and costs."""
     small.connections.create("main", made(api_url=url, max_rps=500), ADMIN)
     before = small.connections.last_metadata("main")
@@ -356,7 +356,7 @@ def test_metadata_is_opened_and_kept(small: Store, url: str) -> None:
     assert by_name["segments"].replication_key == "updated_at"
 
 
-def test_metadata_of_before_stays_when_nothing_can_be_found_out(small: Store, url: str) -> None:
+def test_metadata_of_before_stays_when_nothing_can_be_found_out(small: ControlServices, url: str) -> None:
     """The cause is told, and what was known is still shown."""
     small.connections.create("main", made(api_url=url, max_rps=500), ADMIN)
     opened = small.connections.open_metadata("main", OPERATOR)

@@ -10,9 +10,9 @@ from sqlalchemy import update
 
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.board import End
-from cio_replicate.jobs.endings import Again, again_after
-from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.board import Outcome
+from cio_replicate.jobs.endings import Retry, again_after
+from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import REST
 from cio_replicate.pipeline.replication_report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
@@ -29,7 +29,7 @@ def one(tmp_path: Path) -> Iterator[Stage]:
         yield made
 
 
-def _execute(one: Stage, end: End) -> str:
+def _execute(one: Stage, end: Outcome) -> str:
     board = one.board()
     run = run_of(board.claim("w"))
     board.end("w", run, end)
@@ -40,32 +40,32 @@ def _execute(one: Stage, end: End) -> str:
 @pytest.mark.parametrize(
     ("status", "attempt", "passing", "expected"),
     [
-        ("failed", 1, False, Again(2, 300)),
-        ("failed", 2, False, Again(3, 600)),
-        ("failed", 3, False, Again(4, 1_200)),
+        ("failed", 1, False, Retry(2, 300)),
+        ("failed", 2, False, Retry(3, 600)),
+        ("failed", 3, False, Retry(4, 1_200)),
         ("failed", 4, False, None),
-        ("interrupted", 1, False, Again(2, 300)),
+        ("interrupted", 1, False, Retry(2, 300)),
         ("refused", 1, False, None),
-        ("refused", 1, True, Again(2, 300)),
+        ("refused", 1, True, Retry(2, 300)),
         ("cancelled", 1, False, None),
         ("complete", 1, False, None),
     ],
 )
-def test_which_runs_are_tried_again(status: str, attempt: int, passing: bool, expected: Again | None) -> None:  # noqa: FBT001 - a table
+def test_which_runs_are_tried_again(status: str, attempt: int, passing: bool, expected: Retry | None) -> None:  # noqa: FBT001 - a table
     """Those that failed or were broken off, each time after twice the pause, and no more often than is wanted."""
     assert again_after(status, attempt, 3, 300, passing=passing) == expected
 
 
 def test_pauses_grow_to_a_day_and_no_further() -> None:
     """However often a run failed, it is tried again within a day."""
-    assert again_after("failed", 19, 20, 300, passing=False) == Again(20, DAY)
-    assert again_after("failed", 10**9, 10**10, 1, passing=False) == Again(10**9 + 1, DAY)
+    assert again_after("failed", 19, 20, 300, passing=False) == Retry(20, DAY)
+    assert again_after("failed", 10**9, 10**10, 1, passing=False) == Retry(10**9 + 1, DAY)
 
 
 def test_a_failed_run_is_tried_again_after_its_pause(one: Stage) -> None:
     """Each try is a run of its own, which says that it is one, and does what the first was to do."""
     one.task("a", "main", retries=2, retry_pause=5 * MINUTE)
-    one.runs.ask("a", LOCAL, Action(kind=Kind.RESYNC, tables=("topics",)))
+    one.runs.ask("a", LOCAL, RunAction(kind=ActionKind.RESYNC, tables=("topics",)))
     for wait in (5, 10):
         _execute(one, ended("failed", error="It failed."))
         one.later(wait * MINUTE - 10)
@@ -116,7 +116,7 @@ def test_a_task_runs_after_another_has_ended_well(one: Stage) -> None:
     for status in ("failed", "interrupted", "refused", "cancelled"):
         one.ask("first")
         _execute(one, ended(status))
-    one.runs.ask("first", LOCAL, Action(kind=Kind.RESYNC, tables=("topics",)))
+    one.runs.ask("first", LOCAL, RunAction(kind=ActionKind.RESYNC, tables=("topics",)))
     _execute(one, ended("complete"))
     assert one.listed("second") == []
     one.ask("first")
@@ -168,7 +168,7 @@ def test_a_run_without_a_report_has_ended_all_the_same(one: Stage) -> None:
     """When the process of a run dies, its end is recorded with the words of its worker, and the next try follows."""
     one.task("a", "main")
     one.ask("a")
-    _execute(one, End(status="failed", error="The process of the run ended without a report."))
+    _execute(one, Outcome(status="failed", error="The process of the run ended without a report."))
     found = one.listed()
     assert [(run.status, run.error, run.rows) for run in found] == [
         ("failed", "The process of the run ended without a report.", None),
@@ -180,7 +180,7 @@ def test_an_end_that_nobody_knows_is_a_failure(one: Stage) -> None:
     """A worker of another version cannot leave a run in a state that there is not."""
     one.task("a", "main", retries=0)
     one.ask("a")
-    _execute(one, End(status="splendid"))
+    _execute(one, Outcome(status="splendid"))
     assert one.states() == [("a", "failed")]
 
 

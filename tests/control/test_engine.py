@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.app.run_process import Message
+from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
-from cio_replicate.console.background import Engine, worker_name
+from cio_replicate.console.background import BackgroundServices, worker_name
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.runs import Runs
@@ -30,7 +30,7 @@ class QuickChild:
 
     def __init__(self, job: Job, status: Status | None) -> None:
         self._job = job
-        self._told: list[Message] = []
+        self._told: list[ProcessMessage] = []
         self._code: int | None = None
         if status is not None:
             self._end(status)
@@ -38,9 +38,9 @@ class QuickChild:
     def _end(self, status: Status) -> None:
         if self._code is None:
             report = Report(run_id=self._job.run_id[:12], started="", status=status)
-            self._told, self._code = [Message(report=report)], 0
+            self._told, self._code = [ProcessMessage(report=report)], 0
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[ProcessMessage]:
         """What was told since."""
         told, self._told = self._told, []
         return told
@@ -87,11 +87,13 @@ def one(tmp_path: Path) -> Iterator[Stage]:
 
 
 @contextmanager
-def _engine(one: Stage, status: Status | None, sent: list[str]) -> Iterator[Engine]:
+def _engine(one: Stage, status: Status | None, sent: list[str]) -> Iterator[BackgroundServices]:
     def send(_address: Secret, title: str, _body: str) -> None:
         sent.append(title)
 
-    made = Engine(one.database, one.keys, SystemClock(), QuickLauncher(status), environment=one.variables, send=send)
+    made = BackgroundServices(
+        one.database, one.keys, SystemClock(), QuickLauncher(status), environment=one.variables, send=send
+    )
     made.start()
     try:
         yield made
@@ -156,7 +158,7 @@ def test_what_goes_wrong_is_logged_once_and_gone_on_with(one: Stage, caplog: pyt
 
     one.task("a", "main", notify=["ops"], retries=0)
     runs = Runs(one.database, SystemClock())
-    engine = Engine(
+    engine = BackgroundServices(
         one.database, one.keys, SystemClock(), QuickLauncher(Status.FAILED), environment=one.variables, send=send
     )
     engine.start()

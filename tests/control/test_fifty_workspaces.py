@@ -18,18 +18,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.app.run_process import Message
+from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
-from cio_replicate.database.rows import KeptTask, kept_connections, kept_tasks
+from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
 from cio_replicate.database.tables import runs, tasks
 from cio_replicate.jobs.control_scheduler import Scheduler
 from cio_replicate.jobs.job import Job
-from cio_replicate.jobs.local_engine import DatabaseBoard
+from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.jobs.worker import Worker
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 from tests.control.stage import START, Stage, stage, task
 from tests.control.virtual_time import VirtualClock, run_virtual
 
@@ -56,14 +56,14 @@ class PlayedRun:
         self._seen = seen
         self._clock = clock
         self._began = clock.monotonic()
-        self._told: list[Message] = []
+        self._told: list[ProcessMessage] = []
         self._code: int | None = None
         self.stopping = False
         self.task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         workspace = self._job.connection.access_token_from or ""
-        budget = Budget(self._job.connection.max_rps, self._clock)
+        budget = RateLimiter(self._job.connection.max_rps, self._clock)
         await self._clock.sleep(STARTING)
         status = Status.COMPLETE
         for _ in range(self._requests):
@@ -76,10 +76,10 @@ class PlayedRun:
         self._seen.executed.append((self._job.task_name, workspace, self._job.run_id, self._began, ended))
         self._seen.complete[self._job.run_id] += status is Status.COMPLETE
         report = Report(run_id=self._job.run_id[:12], started="", status=status, requests=self._requests)
-        self._told.append(Message(report=report))
+        self._told.append(ProcessMessage(report=report))
         self._code = 0
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[ProcessMessage]:
         """What was told since."""
         told, self._told = self._told, []
         return told
@@ -142,7 +142,7 @@ def busy(tmp_path: Path) -> Iterator[Stage]:
 async def _hour(busy: Stage, seen: Seen) -> None:
     """An hour with two schedulers and three workers; one of each dies, and what waits is seen to its end."""
     clock = VirtualClock(START)
-    board = DatabaseBoard(busy.database, clock)
+    board = LocalEngine(busy.database, clock)
     chance = random.Random(7)  # noqa: S311 - sizes, not secrets
 
     async def ticking(begin: float, end: float) -> None:
@@ -181,7 +181,7 @@ def _due_times(busy: Stage) -> dict[str, int]:
     return counts
 
 
-def _tasks(busy: Stage) -> list[KeptTask]:
+def _tasks(busy: Stage) -> list[StoredTask]:
     with busy.database.reading() as connection:
         return kept_tasks(connection)
 

@@ -25,9 +25,9 @@ from cio_replicate.config.documents import (
     plain,
 )
 from cio_replicate.console import settings_files as files
-from cio_replicate.console.apply_settings import Means
+from cio_replicate.console.apply_settings import ChangeContext
 from cio_replicate.console.difference import Change, difference
-from cio_replicate.console.installation import Store
+from cio_replicate.console.installation import ControlServices
 from cio_replicate.database.rows import documents_of
 from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, store_of, told
@@ -59,14 +59,14 @@ after = "daily"
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlServices]:
     """A store of each kind."""
     with store_of(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Store]:
+def small(tmp_path: Path) -> Iterator[ControlServices]:
     """A store in a file."""
     with store_of("sqlite", tmp_path) as made:
         yield made
@@ -85,21 +85,23 @@ def wanted_of(place: Path) -> Documents:
     return files.read(place, NOW)
 
 
-def shown(store: Store, wanted: Documents, *, prune: bool = False) -> list[Change]:
+def shown(store: ControlServices, wanted: Documents, *, prune: bool = False) -> list[Change]:
     """What would be done."""
     with store.database.reading() as transaction:
         return files.wanted_changes(transaction, wanted, prune=prune)
 
 
-def apply(store: Store, folder: Path, wanted: Documents, *, prune: bool = False) -> list[Change]:
+def apply(store: ControlServices, folder: Path, wanted: Documents, *, prune: bool = False) -> list[Change]:
     """Do it."""
     changes = shown(store, wanted, prune=prune)
     with store.database.writing() as transaction:
-        files.apply(transaction, changes, wanted, Means(ADMIN, NOW, store.keys, environment(folder)), prune=prune)
+        files.apply(
+            transaction, changes, wanted, ChangeContext(ADMIN, NOW, store.keys, environment(folder)), prune=prune
+        )
     return changes
 
 
-def kept(store: Store) -> Documents:
+def kept(store: ControlServices) -> Documents:
     """What is kept."""
     with store.database.reading() as transaction:
         return documents_of(transaction)
@@ -185,7 +187,9 @@ def test_a_place_without_settings_is_refused(tmp_path: Path) -> None:
 # --- comparing and applying ------------------------------------------------------------------------------------------
 
 
-def test_what_is_applied_is_kept_and_then_there_is_nothing_to_do(store: Store, file: Path, tmp_path: Path) -> None:
+def test_what_is_applied_is_kept_and_then_there_is_nothing_to_do(
+    store: ControlServices, file: Path, tmp_path: Path
+) -> None:
     """In an order in which each thing is there before what names it; each is in the audit log."""
     wanted = wanted_of(file)
     changes = apply(store, tmp_path, wanted)
@@ -206,7 +210,7 @@ def test_what_is_applied_is_kept_and_then_there_is_nothing_to_do(store: Store, f
     assert store.tasks.named("daily").next_at is not None
 
 
-def test_the_difference_names_each_field_with_both_values(small: Store, file: Path, tmp_path: Path) -> None:
+def test_the_difference_names_each_field_with_both_values(small: ControlServices, file: Path, tmp_path: Path) -> None:
     """What is not in the files stays, unless it is to be pruned; then it goes, what names others first."""
     apply(small, tmp_path, wanted_of(file))
     file.write_text(
@@ -233,7 +237,7 @@ def test_the_difference_names_each_field_with_both_values(small: Store, file: Pa
     assert kept(small) == Documents()
 
 
-def test_all_is_applied_or_nothing(small: Store, file: Path, tmp_path: Path) -> None:
+def test_all_is_applied_or_nothing(small: ControlServices, file: Path, tmp_path: Path) -> None:
     """A mistake in the last entry leaves what is kept as it was, and no line in the audit log."""
     file.write_text(TEXT + '[tasks.zz]\nconnection = "mian"\nto = ["duckdb:////x.duckdb"]\n')
     assert "mian" in refusal(lambda: apply(small, tmp_path, wanted_of(file)))
@@ -242,12 +246,12 @@ def test_all_is_applied_or_nothing(small: Store, file: Path, tmp_path: Path) -> 
     assert (kept(small), told(small)) == (Documents(), [])
 
 
-def test_what_was_changed_meanwhile_is_not_overwritten(small: Store, file: Path, tmp_path: Path) -> None:
+def test_what_was_changed_meanwhile_is_not_overwritten(small: ControlServices, file: Path, tmp_path: Path) -> None:
     """What is applied is what was shown, or nothing."""
     wanted = wanted_of(file)
     changes = shown(small, wanted)
     small.connections.create("main", ConnectionSettings(start_date="2024-01-31"), ADMIN)
-    means = Means(ADMIN, NOW, small.keys, environment(tmp_path))
+    means = ChangeContext(ADMIN, NOW, small.keys, environment(tmp_path))
 
     def late() -> None:
         with small.database.writing() as transaction:
@@ -257,10 +261,10 @@ def test_what_was_changed_meanwhile_is_not_overwritten(small: Store, file: Path,
     assert list(kept(small).tasks) == []
 
 
-def test_only_an_admin_applies(small: Store, file: Path, tmp_path: Path) -> None:
+def test_only_an_admin_applies(small: ControlServices, file: Path, tmp_path: Path) -> None:
     """Whoever may run may not."""
     wanted = wanted_of(file)
-    means = Means(OPERATOR, NOW, small.keys, environment(tmp_path))
+    means = ChangeContext(OPERATOR, NOW, small.keys, environment(tmp_path))
 
     def as_operator() -> None:
         with small.database.writing() as transaction:
@@ -269,7 +273,9 @@ def test_only_an_admin_applies(small: Store, file: Path, tmp_path: Path) -> None
     assert "Only the role admin" in refusal(as_operator)
 
 
-def test_a_task_that_was_paused_by_hand_is_shown_as_a_difference(small: Store, file: Path, tmp_path: Path) -> None:
+def test_a_task_that_was_paused_by_hand_is_shown_as_a_difference(
+    small: ControlServices, file: Path, tmp_path: Path
+) -> None:
     """Files that say nothing of it let it go on, and say so first."""
     apply(small, tmp_path, wanted_of(file))
     small.tasks.pause("daily", OPERATOR)
@@ -280,7 +286,7 @@ def test_a_task_that_was_paused_by_hand_is_shown_as_a_difference(small: Store, f
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read_again_and_holds_no_secret(small: Store, tmp_path: Path) -> None:
+def test_what_is_written_is_read_again_and_holds_no_secret(small: ControlServices, tmp_path: Path) -> None:
     """A stored token is named, and what is as it is by default is left out."""
     small.connections.create("main", ConnectionSettings(start_date="2024-01-31"), ADMIN, Secret("marked-token"))
     small.channels.create("team", ChannelSettings(url=""), ADMIN, Secret("slack://marked-channel/b/c"))

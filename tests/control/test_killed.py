@@ -22,7 +22,7 @@ import pytest
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.runs import RunRow, Runs
+from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import STORES, Stage, stage
 from tests.load.servers import postgres, postgres_run
@@ -132,18 +132,18 @@ def _wait_for(done: Callable[[], bool]) -> None:
         _wait(0.1)
 
 
-def _has_begun(runs: Runs, run: RunRow) -> bool:
+def _has_begun(runs: Runs, run: StoredRunSummary) -> bool:
     progress = runs.show(run.id).progress
     return progress is not None and progress.requests > 3
 
 
-def _settle(runs: Runs) -> list[RunRow]:
+def _settle(runs: Runs) -> list[StoredRunSummary]:
     """All runs, once none waits or goes on."""
     _wait_for(lambda: all(run.has_ended for run in runs.listed(limit=500)))
     return sorted(runs.listed(limit=500), key=lambda run: (run.ended_at or 0, run.started_at or 0))
 
 
-def _require_true(chaos: Chaos, simulator: Simulator, ended: list[RunRow]) -> None:
+def _require_true(chaos: Chaos, simulator: Simulator, ended: list[StoredRunSummary]) -> None:
     """Every run has ended, none went on beside another, each follows from one end, and the copies are true."""
     assert {run.status for run in ended} <= {"complete", "failed"}
     assert all(earlier.ended_at <= later.started_at for earlier, later in pairwise(ended))  # type: ignore[operator] # all have both

@@ -13,15 +13,15 @@ import pytest
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ScheduleSettings
 from cio_replicate.console.channels import address_of
-from cio_replicate.console.notices import REMINDED, Before, events_of, told_to
-from cio_replicate.console.notifications import Ended
+from cio_replicate.console.notices import REMINDED, NotificationHistory, events_of, told_to
+from cio_replicate.console.notifications import EndedRun
 from cio_replicate.console.notifier import MOST_TRIES, PAUSES, Send, scrubbed, send_by_apprise, send_due
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.board import End
+from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.leases import LEASE
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Proof, Verdict
+from cio_replicate.pipeline.report import Verification, VerificationStatus
 from tests.adversary.standin import Reply, StandIn
 from tests.control.receivers import PASSWORD, USER, mail_server
 from tests.control.stage import Stage, ended, run_of, stage
@@ -31,8 +31,8 @@ SHORT = TableReport(
     name="segments",
     status=Status.FAILED,
     error="The copy is not true.",
-    proof=Proof(
-        verdict=Verdict.SHORT,
+    proof=Verification(
+        verdict=VerificationStatus.SHORT,
         why="The copy has 3 rows fewer than were loaded into it: somebody else has changed it. Run `cio-replicate "
         "resync` for this table.",
     ),
@@ -44,37 +44,37 @@ WELL = TableReport(name="types", status=Status.COMPLETE, updated=2)
 TOKEN = "marked-token-of-a-channel"
 
 
-def _ended(status: str, *tables: TableReport, will_retry: bool = False, error: str | None = None) -> Ended:
+def _ended(status: str, *tables: TableReport, will_retry: bool = False, error: str | None = None) -> EndedRun:
     report = Report(run_id="r", started="", tables=list(tables))
-    return Ended("0" * 32, "nightly", status, 1, error, report, will_retry=will_retry)
+    return EndedRun("0" * 32, "nightly", status, 1, error, report, will_retry=will_retry)
 
 
 @pytest.mark.parametrize(
     ("run", "before", "events"),
     [
-        (_ended("complete", WELL), Before(), []),
-        (_ended("failed", FAILED), Before(), ["failure"]),
-        (_ended("refused"), Before(), ["failure"]),
-        (_ended("interrupted"), Before(), ["failure"]),
-        (_ended("cancelled"), Before(), []),
-        (_ended("failed", FAILED, will_retry=True), Before(), []),
-        (_ended("failed", SHORT), Before(), ["failure", "short"]),
-        (_ended("failed", SHORT, will_retry=True), Before(), []),
-        (_ended("complete", GROWN), Before(), []),
-        (_ended("complete", GROWN), Before(complete_at=NOW - 100), ["schema"]),
-        (_ended("failed", GROWN, FAILED, will_retry=True), Before(complete_at=NOW - 100), ["schema"]),
-        (_ended("failed", FROZEN), Before(), ["failure", "schema"]),
-        (_ended("failed", FAILED), Before(NOW - 900, {"failure": NOW - 300}), []),
-        (_ended("failed", FAILED), Before(NOW - 300, {"failure": NOW - 900}), ["failure"]),
-        (_ended("failed", FAILED), Before(None, {"failure": NOW - REMINDED}), ["failure"]),
-        (_ended("failed", FAILED, SHORT), Before(None, {"failure": NOW - 300}), ["short"]),
-        (_ended("complete", WELL), Before(NOW - 900, {"failure": NOW - 300}), ["recovery"]),
-        (_ended("complete", WELL), Before(NOW - 900, {"short": NOW - 300}), ["recovery"]),
-        (_ended("complete", WELL), Before(NOW - 300, {"failure": NOW - 900}), []),
-        (_ended("complete", WELL), Before(NOW - 300), []),
+        (_ended("complete", WELL), NotificationHistory(), []),
+        (_ended("failed", FAILED), NotificationHistory(), ["failure"]),
+        (_ended("refused"), NotificationHistory(), ["failure"]),
+        (_ended("interrupted"), NotificationHistory(), ["failure"]),
+        (_ended("cancelled"), NotificationHistory(), []),
+        (_ended("failed", FAILED, will_retry=True), NotificationHistory(), []),
+        (_ended("failed", SHORT), NotificationHistory(), ["failure", "short"]),
+        (_ended("failed", SHORT, will_retry=True), NotificationHistory(), []),
+        (_ended("complete", GROWN), NotificationHistory(), []),
+        (_ended("complete", GROWN), NotificationHistory(complete_at=NOW - 100), ["schema"]),
+        (_ended("failed", GROWN, FAILED, will_retry=True), NotificationHistory(complete_at=NOW - 100), ["schema"]),
+        (_ended("failed", FROZEN), NotificationHistory(), ["failure", "schema"]),
+        (_ended("failed", FAILED), NotificationHistory(NOW - 900, {"failure": NOW - 300}), []),
+        (_ended("failed", FAILED), NotificationHistory(NOW - 300, {"failure": NOW - 900}), ["failure"]),
+        (_ended("failed", FAILED), NotificationHistory(None, {"failure": NOW - REMINDED}), ["failure"]),
+        (_ended("failed", FAILED, SHORT), NotificationHistory(None, {"failure": NOW - 300}), ["short"]),
+        (_ended("complete", WELL), NotificationHistory(NOW - 900, {"failure": NOW - 300}), ["recovery"]),
+        (_ended("complete", WELL), NotificationHistory(NOW - 900, {"short": NOW - 300}), ["recovery"]),
+        (_ended("complete", WELL), NotificationHistory(NOW - 300, {"failure": NOW - 900}), []),
+        (_ended("complete", WELL), NotificationHistory(NOW - 300), []),
     ],
 )
-def test_which_events_the_end_of_a_run_is(run: Ended, before: Before, events: list[str]) -> None:
+def test_which_events_the_end_of_a_run_is(run: EndedRun, before: NotificationHistory, events: list[str]) -> None:
     """Trouble when no other try follows, once a day; that it is over, if it was told; new columns."""
     assert events_of(run, before, NOW) == events
 
@@ -107,7 +107,7 @@ def _channel(one: Stage, url: str, *events: str) -> None:
     one.task("nightly", "main", notify=["ops"], retries=0, schedule=ScheduleSettings(cron="0 3 * * *"))
 
 
-def _run(one: Stage, end: End) -> str:
+def _run(one: Stage, end: Outcome) -> str:
     board = one.board()
     run = one.ask("nightly")
     assert run_of(board.claim("w")) == run

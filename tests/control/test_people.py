@@ -10,10 +10,10 @@ import pytest
 
 from cio_replicate.base.errors import NotAllowedError, SettingsError
 from cio_replicate.console.control_sessions import Sessions
-from cio_replicate.console.installation import Store
+from cio_replicate.console.installation import ControlServices
 from cio_replicate.console.reaper import reap
 from cio_replicate.console.sessions import Tokens
-from cio_replicate.console.users import People
+from cio_replicate.console.users import Users
 from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import START, STORES
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told
@@ -23,15 +23,15 @@ PASSWORD = "four odd words here"
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlServices]:
     """A store of each kind."""
     with store_of(request.param, tmp_path) as made:
         yield made
 
 
-def test_of_many_who_open_the_first_link_at_once_one_comes_in(store: Store) -> None:
+def test_of_many_who_open_the_first_link_at_once_one_comes_in(store: ControlServices) -> None:
     """The link makes one admin, whoever races for it."""
-    people = People(store.database, ManualClock(START))
+    people = Users(store.database, ManualClock(START))
     link = people.first_link()
     assert link is not None
 
@@ -48,9 +48,9 @@ def test_of_many_who_open_the_first_link_at_once_one_comes_in(store: Store) -> N
     assert [one.role for one in people.all()] == [Role.ADMIN]
 
 
-def test_names_differ_by_more_than_capitals(store: Store) -> None:
+def test_names_differ_by_more_than_capitals(store: ControlServices) -> None:
     """Nobody can be invited under a name that looks like another's, and one logs in however one writes it."""
-    people = People(store.database, ManualClock(START))
+    people = Users(store.database, ManualClock(START))
     people.accept(people.invite("Ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
     with pytest.raises(SettingsError, match="There is a user 'ADA' already"):
         people.invite("ADA", Role.VIEWER, LOCAL)
@@ -58,18 +58,18 @@ def test_names_differ_by_more_than_capitals(store: Store) -> None:
     assert people.log_in("ada\x00", PASSWORD) is None
 
 
-def test_capitals_of_any_alphabet_make_no_difference(store: Store) -> None:
+def test_capitals_of_any_alphabet_make_no_difference(store: ControlServices) -> None:
     """A name of other letters than those of English logs in, and is not given twice."""
-    people = People(store.database, ManualClock(START))
+    people = Users(store.database, ManualClock(START))
     user = people.accept(people.invite("Özgür Éa", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
     assert people.log_in("Özgür Éa", PASSWORD) == people.log_in("özgür éa", PASSWORD) == user
     with pytest.raises(SettingsError, match="There is a user 'ÖZGÜR ÉA' already"):
         people.invite("ÖZGÜR ÉA", Role.VIEWER, LOCAL)
 
 
-def test_an_admin_who_has_never_come_is_not_the_last(store: Store) -> None:
+def test_an_admin_who_has_never_come_is_not_the_last(store: ControlServices) -> None:
     """Whoever can manage the console stays until another one can: a link that was not used may be lost."""
-    people = People(store.database, ManualClock(START))
+    people = Users(store.database, ManualClock(START))
     ada = people.accept(people.invite("ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
     link = people.invite("bob", Role.ADMIN, LOCAL)
     no_admin = "No admin would be left"
@@ -85,15 +85,15 @@ def test_an_admin_who_has_never_come_is_not_the_last(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x00b"])
-def test_a_name_is_one_that_can_be_shown(store: Store, name: str) -> None:
+def test_a_name_is_one_that_can_be_shown(store: ControlServices, name: str) -> None:
     """A name is some characters that can be read."""
     with pytest.raises(SettingsError, match="A user's name has"):
-        People(store.database, ManualClock(START)).invite(name, Role.VIEWER, LOCAL)
+        Users(store.database, ManualClock(START)).invite(name, Role.VIEWER, LOCAL)
 
 
-def test_only_admins_change_users(store: Store) -> None:
+def test_only_admins_change_users(store: ControlServices) -> None:
     """The services themselves refuse who may not, whichever face they are called from."""
-    people = People(store.database, ManualClock(START))
+    people = Users(store.database, ManualClock(START))
     people.invite("vera", Role.VIEWER, ADMIN)
     user = people.all()[0].id
     for actor in (OPERATOR, VIEWER):
@@ -109,11 +109,11 @@ def test_only_admins_change_users(store: Store) -> None:
     assert [one.role for one in people.all()] == [Role.VIEWER]
 
 
-def test_who_is_removed_leaves_nothing_that_opens(store: Store) -> None:
+def test_who_is_removed_leaves_nothing_that_opens(store: ControlServices) -> None:
     """Sessions, tokens and links go with their user; the audit log keeps what was done."""
     clock = ManualClock(START)
     people, sessions, tokens = (
-        People(store.database, clock),
+        Users(store.database, clock),
         Sessions(store.database, clock),
         Tokens(store.database, clock),
     )
@@ -126,10 +126,10 @@ def test_who_is_removed_leaves_nothing_that_opens(store: Store) -> None:
     assert [one.did for one in told(store)][-1] == "user.remove"
 
 
-def test_what_has_ended_is_tidied_away(store: Store) -> None:
+def test_what_has_ended_is_tidied_away(store: ControlServices) -> None:
     """Sessions that are over and links that are too old do not stay for ever; a first link does, until it is used."""
     clock = ManualClock(START)
-    people, sessions = People(store.database, clock), Sessions(store.database, clock)
+    people, sessions = Users(store.database, clock), Sessions(store.database, clock)
     first = people.first_link()
     clock.time += 400 * 86_400
     with store.database.writing() as connection:

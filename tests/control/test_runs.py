@@ -13,13 +13,13 @@ from cio_replicate.console.reaper import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import run_lines, sessions
-from cio_replicate.jobs.job import Action, Kind
+from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import REST
 from cio_replicate.jobs.run_log import LATEST, LEFT_OUT, MOST_LINES, unseen
-from cio_replicate.pipeline.progress import Line
+from cio_replicate.pipeline.progress import LogLine
 from tests.control.stage import Stage, ended, run_of, stage
 
-BACKFILL = Action(kind=Kind.BACKFILL, tables=("messages",), first="2024-03-01", until="2024-04-01")
+BACKFILL = RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="2024-03-01", until="2024-04-01")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def one(tmp_path: Path) -> Iterator[Stage]:
         yield made
 
 
-def _execute(one: Stage, status: str, *lines: Line, error: str | None = None) -> str:
+def _execute(one: Stage, status: str, *lines: LogLine, error: str | None = None) -> str:
     board = one.board()
     run = run_of(board.claim("w"))
     board.end("w", run, ended(status, *lines, error=error))
@@ -84,7 +84,7 @@ def test_a_retry_does_what_the_run_was_to_do(one: Stage) -> None:
 
 def test_different_things_to_do_wait_side_by_side(one: Stage) -> None:
     """A sync does not stand in for a resync, nor the other way round; each waits once."""
-    resync = Action(kind=Kind.RESYNC, tables=("topics", "segments"))
+    resync = RunAction(kind=ActionKind.RESYNC, tables=("topics", "segments"))
     asked = [one.ask("a"), one.runs.ask("a", LOCAL, resync), one.runs.ask("a", LOCAL, BACKFILL), one.ask("a")]
     assert len(set(asked)) == 3
     assert asked[0] == asked[3]
@@ -94,15 +94,15 @@ def test_different_things_to_do_wait_side_by_side(one: Stage) -> None:
 @pytest.mark.parametrize(
     ("action", "cause"),
     [
-        (Action(kind=Kind.RESYNC), "No table was named"),
-        (Action(kind=Kind.RESYNC, tables=("topics", "campaigns")), "The task has no table 'campaigns'"),
-        (Action(kind=Kind.BACKFILL, tables=("segments",), first="2024-01-01"), "cannot be read by time"),
-        (Action(kind=Kind.BACKFILL, tables=("messages", "topics"), first="2024-01-01"), "reads one table"),
-        (Action(kind=Kind.BACKFILL, tables=("messages",), first="soon"), "--from"),
-        (Action(kind=Kind.BACKFILL, tables=("messages",)), "--from"),
+        (RunAction(kind=ActionKind.RESYNC), "No table was named"),
+        (RunAction(kind=ActionKind.RESYNC, tables=("topics", "campaigns")), "The task has no table 'campaigns'"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("segments",), first="2024-01-01"), "cannot be read by time"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages", "topics"), first="2024-01-01"), "reads one table"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="soon"), "--from"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",)), "--from"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_it_waits(one: Stage, action: Action, cause: str) -> None:
+def test_what_cannot_be_done_is_refused_before_it_waits(one: Stage, action: RunAction, cause: str) -> None:
     """With cause and fix, and without a run."""
     with pytest.raises(SettingsError, match=cause):
         one.runs.ask("a", LOCAL, action)
@@ -160,7 +160,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(one: Stage) -> None:
 def test_a_log_is_read_from_where_one_left_off(one: Stage) -> None:
     """As a page does that shows it while it grows."""
     run = one.ask("a")
-    _execute(one, "failed", *(Line(number, "info", f"line {number}") for number in range(5)))
+    _execute(one, "failed", *(LogLine(number, "info", f"line {number}") for number in range(5)))
     assert [line.number for line in one.runs.lines(run, after=3)] == [4, 5]
     assert [line.line.text for line in one.runs.lines(run, limit=2)] == ["line 0", "line 1"]
 
@@ -171,7 +171,7 @@ def test_a_log_has_an_end(one: Stage) -> None:
     board = one.board()
     board.claim("w")
     for start in range(0, MOST_LINES + 900, 900):
-        board.beat("w", run, None, [Line(start + number, "info", str(start + number)) for number in range(900)])
+        board.beat("w", run, None, [LogLine(start + number, "info", str(start + number)) for number in range(900)])
     lines = one.runs.lines(run, limit=MOST_LINES + 1)
     assert (len(lines), lines[-2].line.text, lines[-1].line.text) == (MOST_LINES, str(MOST_LINES - 2), LEFT_OUT)
 
@@ -181,7 +181,7 @@ def test_the_newest_lines_of_a_long_log_are_known(one: Stage) -> None:
     run = one.ask("a")
     board = one.board()
     board.claim("w")
-    board.beat("w", run, None, [Line(number, "info", str(number)) for number in range(1_100)])
+    board.beat("w", run, None, [LogLine(number, "info", str(number)) for number in range(1_100)])
     assert [line.line.text for line in one.runs.last_lines(run, 3)] == ["1097", "1098", "1099"]
 
 
@@ -191,13 +191,13 @@ def test_a_line_has_a_time_that_can_be_shown(one: Stage, at: int) -> None:
     run = one.ask("a")
     board = one.board()
     board.claim("w")
-    board.beat("w", run, None, [Line(at, "info", "told")])
+    board.beat("w", run, None, [LogLine(at, "info", "told")])
     assert 0 <= one.runs.lines(run)[0].line.at <= LATEST
 
 
 def test_lines_that_are_told_again_are_known() -> None:
     """Whatever part of what is told is new."""
-    a, b, c = (Line(1, "info", text) for text in "abc")
+    a, b, c = (LogLine(1, "info", text) for text in "abc")
     assert unseen([], [a, b]) == [a, b]
     assert unseen([a, b], [a, b, c]) == [c]
     assert unseen([a, b], [b, c]) == [c]
@@ -252,7 +252,7 @@ def test_charts_show_runs_that_were_executed_oldest_first(one: Stage) -> None:
 def test_what_is_old_is_removed_in_its_time(one: Stage) -> None:
     """First logs, then runs; sessions that are over at once; settings and the audit log stay."""
     old = one.ask("a")
-    _execute(one, "complete", Line(1, "info", "text"))
+    _execute(one, "complete", LogLine(1, "info", "text"))
     with one.database.writing() as connection:
         user = "INSERT INTO users (id, name, role, zone, disabled, created_at) VALUES ('u', 'u', 'admin', 'UTC', 0, 1)"
         connection.exec_driver_sql(user)

@@ -11,11 +11,11 @@ from sqlalchemy import update
 
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.board import Answer
+from cio_replicate.jobs.board import HeartbeatReply
 from cio_replicate.jobs.control_scheduler import REASON, Scheduler
 from cio_replicate.jobs.leases import LEASE
 from cio_replicate.jobs.local_engine import REST
-from cio_replicate.jobs.queueing import Cause
+from cio_replicate.jobs.queueing import Trigger
 from tests.control.stage import START, STORES, Stage, ended, run_of, stage, task
 
 MINUTE, HOUR = 60, 3_600
@@ -68,7 +68,7 @@ def test_a_time_that_comes_while_a_run_goes_on_waits_for_its_end(one: Stage) -> 
     first = run_of(board.claim("w"))
     for _ in range(90):
         one.later(30)
-        assert board.beat("w", first, None, ()) is Answer.GO_ON
+        assert board.beat("w", first, None, ()) is HeartbeatReply.GO_ON
     assert [(run.status, run.merged) for run in one.listed()] == [("running", 0), ("queued", 2)]
     board.end("w", first, ended("complete"))
     one.later(REST)
@@ -121,7 +121,7 @@ def test_runs_that_wait_rest_with_their_task_but_not_a_users(one: Stage) -> None
     assert one.runs.show(waiting).waits == "Its task is paused."
     assert one.ask("a") == waiting
     assert run_of(one.board().claim("w")) == waiting
-    assert one.listed()[0].cause == Cause.USER
+    assert one.listed()[0].cause == Trigger.USER
 
 
 def test_a_user_who_asks_while_a_run_waits_gets_that_run(one: Stage) -> None:
@@ -131,7 +131,7 @@ def test_a_user_who_asks_while_a_run_waits_gets_that_run(one: Stage) -> None:
     _execute(one, "failed")
     assert one.board().claim("w") is None
     (waiting,) = [run for run in one.listed() if run.status == "queued"]
-    assert (waiting.cause, waiting.attempt) == (Cause.RETRY, 2)
+    assert (waiting.cause, waiting.attempt) == (Trigger.RETRY, 2)
     assert one.ask("a") == waiting.id
     assert run_of(one.board().claim("w")) == waiting.id
 
@@ -169,7 +169,7 @@ def test_workers_are_not_lost_while_nobody_listens(one: Stage) -> None:
     again = Scheduler(one.database, one.clock)
     assert again.tick().lost == 0
     assert board.claim("other") is None
-    assert board.beat("w", run, None, ()) is Answer.GO_ON
+    assert board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
     for _ in range(LEASE + 2):
         one.clock.time += 1
         again.tick()

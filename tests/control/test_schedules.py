@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.jobs.crontab import weekdays
-from cio_replicate.jobs.scheduler import MOST_COUNTED, Due, due, next_due, schedule
+from cio_replicate.jobs.scheduler import MOST_COUNTED, DueTimes, due, next_due, schedule
 
 BERLIN = "Europe/Berlin"
 #: Zones whose clocks change in several ways: at two, at midnight, by half an hour, southern, and never.
@@ -191,9 +191,9 @@ def test_what_has_come_is_told_apart_by_how_late_it_is() -> None:
     """Of the times that have come, those more than the grace late are counted apart from the newest."""
     times, first = schedule(ScheduleSettings(every="15m")), _moment("2026-01-01T10:00")
     late = _moment("2026-01-01T10:30")
-    assert due(times, first, _moment("2026-01-01T10:45") + 20, 60) == Due(late + 900, 1, 3, late, late + 1_800)
-    assert due(times, first, first + 60, 60) == Due(first, 1, 0, None, first + 900)
-    assert due(times, first, first + 61, 60) == Due(None, 0, 1, first, first + 900)
+    assert due(times, first, _moment("2026-01-01T10:45") + 20, 60) == DueTimes(late + 900, 1, 3, late, late + 1_800)
+    assert due(times, first, first + 60, 60) == DueTimes(first, 1, 0, None, first + 900)
+    assert due(times, first, first + 61, 60) == DueTimes(None, 0, 1, first, first + 900)
 
 
 def test_a_year_of_missed_times_is_not_counted_to_its_end() -> None:

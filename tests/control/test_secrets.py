@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.console.installation import Store
-from cio_replicate.console.keys import KeyFile, KeysElsewhere, keys_for
+from cio_replicate.console.installation import ControlServices
+from cio_replicate.console.keys import KeyFile, ReferencedKeys, keys_for
 from cio_replicate.console.secrets import Secrets, revealed
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.place import default_file, key_file, store_address, store_url
@@ -30,26 +30,26 @@ FORMER, NEWER = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlServices]:
     """A store of each kind."""
     with store_of(request.param, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Store]:
+def small(tmp_path: Path) -> Iterator[ControlServices]:
     """A store in a file."""
     with store_of("sqlite", tmp_path) as made:
         yield made
 
 
-def _read(store: Store, *names: str) -> dict[str, str]:
+def _read(store: ControlServices, *names: str) -> dict[str, str]:
     """The secrets of these names, as a run gets them."""
     with store.database.writing() as connection:
         return revealed(connection, store.keys, names)
 
 
-def test_a_secret_is_kept_encrypted(store: Store, tmp_path: Path) -> None:
+def test_a_secret_is_kept_encrypted(store: ControlServices, tmp_path: Path) -> None:
     """It comes out for a run as it went in; it stands in no row, and neither in the audit log nor in a file."""
     value = f"{MARKED} pässwört\nof lines\n"
     assert not store.secrets.put("warehouse/main", Secret(value), ADMIN)
@@ -61,7 +61,7 @@ def test_a_secret_is_kept_encrypted(store: Store, tmp_path: Path) -> None:
     ]
 
 
-def test_a_secret_is_replaced_and_removed_but_never_shown(store: Store) -> None:
+def test_a_secret_is_replaced_and_removed_but_never_shown(store: ControlServices) -> None:
     """What can be seen of it is its name, when it was put, and what uses it."""
     store.secrets.put("b", Secret("1"), ADMIN)
     assert store.secrets.put("b", Secret("2"), ADMIN)
@@ -78,7 +78,7 @@ def test_a_secret_is_replaced_and_removed_but_never_shown(store: Store) -> None:
     assert [one.did for one in told(store)] == ["secret.put", "secret.replace", "secret.put", "secret.remove"]
 
 
-def test_a_secret_that_is_used_stays(small: Store) -> None:
+def test_a_secret_that_is_used_stays(small: ControlServices) -> None:
     """The refusal names what uses it."""
     small.secrets.put("token", Secret("t"), ADMIN)
     small.connections.create(
@@ -91,7 +91,7 @@ def test_a_secret_that_is_used_stays(small: Store) -> None:
     assert small.secrets.all() == []
 
 
-def test_what_the_program_keeps_for_itself_is_not_seen(small: Store) -> None:
+def test_what_the_program_keeps_for_itself_is_not_seen(small: ControlServices) -> None:
     """The key of fingerprints is no secret of a user: it is not listed, not removed, and not to be named."""
     small.connections.create("main", ConnectionSettings(start_date="2024-01-01"), ADMIN, Secret("t"))
     assert [one.name for one in small.secrets.all()] == ["connection/main"]
@@ -100,20 +100,20 @@ def test_what_the_program_keeps_for_itself_is_not_seen(small: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "-a", "a\n", "a" * 200, "é"])
-def test_a_name_that_a_reference_cannot_have_is_refused(small: Store, name: str) -> None:
+def test_a_name_that_a_reference_cannot_have_is_refused(small: ControlServices, name: str) -> None:
     """And nothing is stored."""
     assert "cannot be called" in refusal(lambda: small.secrets.put(name, Secret("x"), ADMIN))
     assert small.secrets.all() == []
 
 
-def test_a_secret_that_is_none_is_refused(small: Store) -> None:
+def test_a_secret_that_is_none_is_refused(small: ControlServices) -> None:
     """One that is empty, and one that is a film."""
     assert "empty" in refusal(lambda: small.secrets.put("a", Secret(""), ADMIN))
     assert "too large" in refusal(lambda: small.secrets.put("a", Secret("x" * 1_000_001), ADMIN))
 
 
 @pytest.mark.parametrize("by", [VIEWER, OPERATOR], ids=lambda by: by.role)
-def test_only_an_admin_changes_secrets(small: Store, by: Actor) -> None:
+def test_only_an_admin_changes_secrets(small: ControlServices, by: Actor) -> None:
     """Whoever may look, and whoever may run, may not."""
     small.secrets.put("a", Secret("1"), ADMIN)
     for call in (
@@ -128,7 +128,7 @@ def test_only_an_admin_changes_secrets(small: Store, by: Actor) -> None:
 # --- the key ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_key_is_made_when_it_is_needed_for_its_user_alone(small: Store, tmp_path: Path) -> None:
+def test_the_key_is_made_when_it_is_needed_for_its_user_alone(small: ControlServices, tmp_path: Path) -> None:
     """Not before a secret is stored; and its place is shown."""
     key = tmp_path / "console.key"
     assert not key.exists()
@@ -152,7 +152,7 @@ def test_each_database_has_a_key_of_its_own_elsewhere(monkeypatch: pytest.Monkey
     assert usual.file.parent not in {place.parent for place in places}
 
 
-def test_without_its_key_nothing_is_read_or_written(small: Store, tmp_path: Path) -> None:
+def test_without_its_key_nothing_is_read_or_written(small: ControlServices, tmp_path: Path) -> None:
     """The sentence says where the key was and what can be done; no key is made in the place of one that is lost."""
     small.secrets.put("a", Secret("1"), ADMIN)
     key = tmp_path / "console.key"
@@ -168,7 +168,7 @@ def test_without_its_key_nothing_is_read_or_written(small: Store, tmp_path: Path
     assert _read(small, "a") == {"a": "1"}
 
 
-def test_with_another_key_nothing_is_read_or_written(small: Store, tmp_path: Path) -> None:
+def test_with_another_key_nothing_is_read_or_written(small: ControlServices, tmp_path: Path) -> None:
     """It is told from a key that is none."""
     small.secrets.put("a", Secret("1"), ADMIN)
     key = tmp_path / "console.key"
@@ -189,7 +189,7 @@ def test_with_another_key_nothing_is_read_or_written(small: Store, tmp_path: Pat
     assert _read(small, "a") == {"a": "1"}
 
 
-def test_a_key_that_cannot_be_written_is_told(small: Store, tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_written_is_told(small: ControlServices, tmp_path: Path) -> None:
     """Nothing is stored then."""
     file = KeyFile(tmp_path / "a file" / "console.key")
     (tmp_path / "a file").touch()
@@ -198,7 +198,7 @@ def test_a_key_that_cannot_be_written_is_told(small: Store, tmp_path: Path) -> N
     assert small.secrets.all() == []
 
 
-def test_a_key_that_is_lost_can_be_done_without(small: Store, tmp_path: Path) -> None:
+def test_a_key_that_is_lost_can_be_done_without(small: ControlServices, tmp_path: Path) -> None:
     """What it had encrypted is removed, and named; then secrets can be stored again."""
     small.connections.create("main", ConnectionSettings(start_date="2024-01-01"), ADMIN, Secret("t"))
     small.secrets.put("a", Secret("1"), ADMIN)
@@ -215,7 +215,7 @@ def test_a_key_that_is_lost_can_be_done_without(small: Store, tmp_path: Path) ->
 # --- rotation --------------------------------------------------------------------------------------------------------
 
 
-def test_after_a_rotation_only_the_new_key_opens_the_secrets(store: Store, tmp_path: Path) -> None:
+def test_after_a_rotation_only_the_new_key_opens_the_secrets(store: ControlServices, tmp_path: Path) -> None:
     """All are as they were, under a key that there was not before."""
     for name in "abc":
         store.secrets.put(name, Secret(name * 3), ADMIN)
@@ -230,7 +230,7 @@ def test_after_a_rotation_only_the_new_key_opens_the_secrets(store: Store, tmp_p
 
 
 @pytest.mark.parametrize("step", range(7))
-def test_a_rotation_that_is_killed_loses_nothing(small: Store, tmp_path: Path, step: int) -> None:
+def test_a_rotation_that_is_killed_loses_nothing(small: ControlServices, tmp_path: Path, step: int) -> None:
     """Wherever it is killed, everything can be read, and the next rotation leaves one new key."""
     for name in "ab":
         small.secrets.put(name, Secret(name * 3), ADMIN)
@@ -257,7 +257,7 @@ def _rotate(folder: Path, step: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_rotations_and_new_secrets_at_once_do_not_lose_each_other(store: Store) -> None:
+def test_rotations_and_new_secrets_at_once_do_not_lose_each_other(store: ControlServices) -> None:
     """Several programs may do both; what was stored is there in the end, whoever stored it when."""
     store.secrets.put("first", Secret("1"), ADMIN)
 
@@ -281,7 +281,7 @@ def test_a_key_that_is_kept_elsewhere_is_changed_there(tmp_path: Path) -> None:
     """The new key is put before the old one; a rotation goes over to it, and then the old one may go."""
     variables = {"CIO_REPLICATE_KEY": "env:THE_KEY", "THE_KEY": FORMER}
     with store_of("sqlite", tmp_path, variables=variables) as store:
-        assert isinstance(store.keys, KeysElsewhere)
+        assert isinstance(store.keys, ReferencedKeys)
         store.secrets.put("a", Secret("1"), ADMIN)
         said = refusal(lambda: store.secrets.rotate(ADMIN))
         assert "env:THE_KEY" in said

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
-from cio_replicate.console.installation import Store
+from cio_replicate.console.installation import ControlServices
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.tables import missed, run_lines, runs
 from tests.control.stage import START, STORES
@@ -24,7 +24,7 @@ EVERY_HOUR = ScheduleSettings(every="1h")
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlServices]:
     """A store of each kind, with a connection."""
     with store_of(request.param, tmp_path) as made:
         made.connections.create("main", ConnectionSettings(start_date="2024-01-31"), ADMIN)
@@ -38,7 +38,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def small(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+def small(tmp_path: Path, clock: ManualClock) -> Iterator[ControlServices]:
     """A store in a file, with a connection."""
     with store_of("sqlite", tmp_path, clock) as made:
         made.connections.create("main", ConnectionSettings(start_date="2024-01-31"), ADMIN)
@@ -50,7 +50,7 @@ def made(**changed: Any) -> TaskSettings:
     return TaskSettings(**({"connection": "main", "to": ["duckdb:////tmp/copy.duckdb"]} | changed))
 
 
-def test_a_task_is_kept_as_it_was_made(store: Store) -> None:
+def test_a_task_is_kept_as_it_was_made(store: ControlServices) -> None:
     """Every setting comes back; without a schedule it is due at no time."""
     store.secrets.put("salt", Secret("s"), ADMIN)
     settings = made(
@@ -67,7 +67,7 @@ def test_a_task_is_kept_as_it_was_made(store: Store) -> None:
     assert kept.connection_id == store.connections.named("main").id
 
 
-def test_a_task_is_found_by_its_name(store: Store) -> None:
+def test_a_task_is_found_by_its_name(store: ControlServices) -> None:
     """All are listed by name; one that there is not, and one that there is already, are told."""
     for name in ("b", "a"):
         store.tasks.create(name, made(), ADMIN)
@@ -116,7 +116,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changed", "says"), WRONG.values(), ids=WRONG.keys())
-def test_settings_that_no_run_could_use_are_refused(small: Store, changed: dict[str, Any], says: str) -> None:
+def test_settings_that_no_run_could_use_are_refused(small: ControlServices, changed: dict[str, Any], says: str) -> None:
     """When a task is made and when it is edited, without asking any server; what is kept stays, no secret is shown."""
     if changed != {"after": "daily"}:
         said = refusal(lambda: small.tasks.create("daily", made(**changed), ADMIN))
@@ -127,7 +127,7 @@ def test_settings_that_no_run_could_use_are_refused(small: Store, changed: dict[
     assert small.tasks.named("daily").settings == made()
 
 
-def test_secrets_are_not_looked_for(small: Store) -> None:
+def test_secrets_are_not_looked_for(small: ControlServices) -> None:
     """They may be found where the run is, and only there: a task is kept though its variables are not set here."""
     places = [
         "postgresql://u@h/d?password=env:NOT_SET_HERE",
@@ -142,7 +142,7 @@ def test_secrets_are_not_looked_for(small: Store) -> None:
 
 
 @pytest.mark.parametrize("by", [VIEWER, OPERATOR], ids=lambda by: by.role)
-def test_only_an_admin_changes_tasks(small: Store, by: Actor) -> None:
+def test_only_an_admin_changes_tasks(small: ControlServices, by: Actor) -> None:
     """An operator may pause one, and nobody else who is no admin."""
     small.tasks.create("daily", made(), ADMIN)
     for call in (
@@ -160,7 +160,7 @@ def test_only_an_admin_changes_tasks(small: Store, by: Actor) -> None:
 # --- when it runs ----------------------------------------------------------------------------------------------------
 
 
-def test_a_schedule_counts_from_when_it_was_made(small: Store, clock: ManualClock) -> None:
+def test_a_schedule_counts_from_when_it_was_made(small: ControlServices, clock: ManualClock) -> None:
     """An edit of anything else leaves the next time as it is; another schedule counts from then on."""
     clock.time += 600
     assert small.tasks.create("daily", made(schedule=EVERY_HOUR), ADMIN).next_at == START + HOUR
@@ -173,7 +173,7 @@ def test_a_schedule_counts_from_when_it_was_made(small: Store, clock: ManualCloc
     assert small.tasks.named("daily").next_at is None
 
 
-def test_a_task_that_rests_is_due_at_no_time(small: Store, clock: ManualClock) -> None:
+def test_a_task_that_rests_is_due_at_no_time(small: ControlServices, clock: ManualClock) -> None:
     """When it goes on its schedule counts from then; a task that is made paused begins so."""
     small.tasks.create("daily", made(schedule=EVERY_HOUR), ADMIN)
     assert small.tasks.pause("daily", OPERATOR)
@@ -191,7 +191,7 @@ def test_a_task_that_rests_is_due_at_no_time(small: Store, clock: ManualClock) -
     ]
 
 
-def test_tasks_that_run_after_each_other_are_no_ring(small: Store) -> None:
+def test_tasks_that_run_after_each_other_are_no_ring(small: ControlServices) -> None:
     """A chain is kept; what would close it is refused, and a task that others wait for is not deleted."""
     small.tasks.create("a", made(), ADMIN)
     small.tasks.create("b", made(after="a"), ADMIN)
@@ -206,7 +206,7 @@ def test_tasks_that_run_after_each_other_are_no_ring(small: Store) -> None:
 # --- its end ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_task_goes_with_its_history(store: Store) -> None:
+def test_a_task_goes_with_its_history(store: ControlServices) -> None:
     """Runs, their logs and what was missed; but not while a run goes on."""
     task = store.tasks.create("daily", made(), ADMIN)
     common = {"gateway": None, "cause": "user", "action": "{}", "attempt": 1, "claims": 0, "merged": 0}
@@ -229,7 +229,7 @@ def test_a_task_goes_with_its_history(store: Store) -> None:
 # --- channels --------------------------------------------------------------------------------------------------------
 
 
-def test_a_channel_is_kept_with_its_address_stored(store: Store) -> None:
+def test_a_channel_is_kept_with_its_address_stored(store: ControlServices) -> None:
     """Its address is a secret: it comes out only for who sends, and goes with the channel."""
     address = Secret("slack://marked-a/marked-b/marked-c\n")
     kept = store.channels.create("team", ChannelSettings(url=""), ADMIN, address)
@@ -249,7 +249,7 @@ def test_a_channel_is_kept_with_its_address_stored(store: Store) -> None:
     "url",
     ["slack://a/b/c", "mailto://me:hunter2@mail.example", "json://u:hunter2@h", "json://h/x?token=hunter2", "hunter2"],
 )
-def test_an_address_that_may_hold_a_secret_is_refused(small: Store, url: str) -> None:
+def test_an_address_that_may_hold_a_secret_is_refused(small: ControlServices, url: str) -> None:
     """It is not shown, and the fix says where to keep it."""
     said = refusal(lambda: small.channels.create("team", ChannelSettings(url=url), ADMIN))
     assert "stored:NAME" in said
@@ -259,14 +259,14 @@ def test_an_address_that_may_hold_a_secret_is_refused(small: Store, url: str) ->
 @pytest.mark.parametrize(
     "url", ["json://127.0.0.1:8000/hook", "jsons://h.example/x", "mailto://mail.example:25?to=a@b.c"]
 )
-def test_an_address_without_a_secret_is_kept(small: Store, url: str) -> None:
+def test_an_address_without_a_secret_is_kept(small: ControlServices, url: str) -> None:
     """A plain webhook, and a mail server of one's own."""
     small.channels.create("team", ChannelSettings(url=url), ADMIN)
     assert small.channels.address("team").reveal() == url
 
 
 @pytest.mark.parametrize("events", [[], ["succes"]])
-def test_only_events_that_there_are_can_be_told(small: Store, events: list[str]) -> None:
+def test_only_events_that_there_are_can_be_told(small: ControlServices, events: list[str]) -> None:
     """And at least one."""
     settings = ChannelSettings(url="json://h/x", events=events)
     assert "failure" in refusal(lambda: small.channels.create("team", settings, ADMIN))

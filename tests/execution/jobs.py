@@ -9,16 +9,16 @@ from pathlib import Path
 
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
-from cio_replicate.jobs.board import Answer, Claim, End
-from cio_replicate.jobs.job import Action, Job
-from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
+from cio_replicate.jobs.job import Job, RunAction
+from cio_replicate.pipeline.progress import LogLine, Progress
 from customerio_simulator import Simulator
 
-SYNC = Action()
+SYNC = RunAction()
 SECRET = "marked-secret-of-the-workspace"
 
 
-def job_of(simulator: Simulator, folder: Path, action: Action = SYNC, **task: object) -> Job:
+def job_of(simulator: Simulator, folder: Path, action: RunAction = SYNC, **task: object) -> Job:
     """A job that copies the workspace into a DuckDB file, with a stored secret."""
     return Job(
         run_id="1" * 32,
@@ -39,34 +39,34 @@ class MemoryBoard:
 
     jobs: list[Job]
     lease: float = 60.0
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, HeartbeatReply] = field(default_factory=dict)
     away: bool = False
     takes_ends: bool = False  # even while it is away
     told: list[Progress | None] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-    ends: list[tuple[str, End]] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    ends: list[tuple[str, Outcome]] = field(default_factory=list)
 
-    def claim(self, worker: str) -> Claim | None:
+    def claim(self, worker: str) -> Lease | None:
         """The next job."""
         _ = worker
         self._require_here()
-        return Claim(self.jobs.pop(0), self.lease) if self.jobs else None
+        return Lease(self.jobs.pop(0), self.lease) if self.jobs else None
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[Line]) -> Answer:
+    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
         """Remember it."""
         _ = worker
         self._require_here()
         self.told.append(progress)
         self.lines += lines
-        return self.answers.get(run_id, Answer.GO_ON)
+        return self.answers.get(run_id, HeartbeatReply.GO_ON)
 
-    def end(self, worker: str, run_id: str, end: End) -> Answer:
+    def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
         """Remember it."""
         _ = worker
         if not self.takes_ends:
             self._require_here()
         self.ends.append((run_id, end))
-        return Answer.GO_ON
+        return HeartbeatReply.GO_ON
 
     def _require_here(self) -> None:
         if self.away:

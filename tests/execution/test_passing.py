@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_replicate.app.run_process import Message
+from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.app.task import folder_of
 from cio_replicate.config.addresses import destination
 from cio_replicate.jobs.job import Job
-from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.launcher import ProcessStarter
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.staging import Staging
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 
@@ -18,8 +18,8 @@ SMALL = WorkspaceSpec(messages=10, activities=10, people=5)
 
 
 def _report(job: Job, folder: Path) -> Report:
-    child = ProcessLauncher(folder / "state").start(job)
-    told: list[Message] = []
+    child = ProcessStarter(folder / "state").start(job)
+    told: list[ProcessMessage] = []
     until(lambda: child.exit_code() is not None, lambda: told.extend(child.messages()))
     told += child.messages()
     child.close()
@@ -33,7 +33,7 @@ def test_a_task_that_another_process_runs_may_be_free_in_a_while(tmp_path: Path)
     with Simulator(SMALL, token=SECRET) as simulator:
         job = job_of(simulator, tmp_path)
         addresses = [destination(to) for to in job.task.to]
-        with StateFolder(folder_of(tmp_path / "state", addresses, job.task.dataset)):
+        with Staging(folder_of(tmp_path / "state", addresses, job.task.dataset)):
             assert _report(job, tmp_path).passing
 
 

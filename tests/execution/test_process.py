@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cio_replicate.app.run_process import Message
-from cio_replicate.jobs.job import Action, Kind
-from cio_replicate.jobs.launcher import Child, ProcessLauncher
+from cio_replicate.app.run_process import ProcessMessage
+from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.launcher import ProcessStarter, RunProcess
 from cio_replicate.pipeline.replication_report import Report, Status
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
@@ -20,15 +20,15 @@ SMALL = WorkspaceSpec(seed=5, messages=300, activities=200, people=60, workspace
 SLOW = 0.2  # seconds before each answer
 
 
-def _ended(child: Child) -> tuple[list[Message], int]:
-    told: list[Message] = []
+def _ended(child: RunProcess) -> tuple[list[ProcessMessage], int]:
+    told: list[ProcessMessage] = []
     until(lambda: child.exit_code() is not None, lambda: told.extend(child.messages()))
     told += child.messages()
     child.close()
     return told, child.exit_code() or 0
 
 
-def _report(told: list[Message]) -> Report:
+def _report(told: list[ProcessMessage]) -> Report:
     (report,) = [message.report for message in told if message.report is not None]
     return report
 
@@ -36,7 +36,7 @@ def _report(told: list[Message]) -> Report:
 def test_a_job_is_executed_whole_and_told(tmp_path: Path) -> None:
     """The copy is true, the end is told last, and a stored secret opens the workspace without being seen."""
     with Simulator(SMALL, token=SECRET) as simulator:
-        child = ProcessLauncher(tmp_path / "state").start(job_of(simulator, tmp_path))
+        child = ProcessStarter(tmp_path / "state").start(job_of(simulator, tmp_path))
         told, code = _ended(child)
         assert (code, told[-1].report is not None) == (0, True)
         assert _report(told).status is Status.COMPLETE
@@ -50,15 +50,15 @@ def test_a_job_is_executed_whole_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("action", "requests"),
     [
-        (Action(kind=Kind.RESYNC, tables=("segments",)), range(1, 20)),
-        (Action(kind=Kind.BACKFILL, tables=("messages",), first="2024-01-01"), range(1, 60)),
+        (RunAction(kind=ActionKind.RESYNC, tables=("segments",)), range(1, 20)),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="2024-01-01"), range(1, 60)),
     ],
     ids=["resync", "backfill"],
 )
-def test_other_actions_do_what_the_commands_of_that_name_do(tmp_path: Path, action: Action, requests: range) -> None:
+def test_other_actions_do_what_the_commands_of_that_name_do(tmp_path: Path, action: RunAction, requests: range) -> None:
     """Fewer requests than a whole sync, and a copy that stays true."""
     with Simulator(SMALL, token=SECRET) as simulator:
-        launcher = ProcessLauncher(tmp_path / "state")
+        launcher = ProcessStarter(tmp_path / "state")
         _ended(launcher.start(job_of(simulator, tmp_path)))
         report = _report(_ended(launcher.start(job_of(simulator, tmp_path, action)))[0])
         assert (report.status, report.requests in requests) == (Status.COMPLETE, True), report
@@ -68,7 +68,7 @@ def test_other_actions_do_what_the_commands_of_that_name_do(tmp_path: Path, acti
 def test_wrong_settings_end_in_a_report_with_cause_and_fix(tmp_path: Path) -> None:
     """Nothing is written, nothing is asked."""
     with Simulator(SMALL, token=SECRET) as simulator:
-        child = ProcessLauncher(tmp_path / "state").start(job_of(simulator, tmp_path, tables="nope"))
+        child = ProcessStarter(tmp_path / "state").start(job_of(simulator, tmp_path, tables="nope"))
         report = _report(_ended(child)[0])
     assert (report.status, "There is no table 'nope'" in (report.error or "")) == (Status.REFUSED, True)
     assert list(tmp_path.iterdir()) == []
@@ -77,8 +77,8 @@ def test_wrong_settings_end_in_a_report_with_cause_and_fix(tmp_path: Path) -> No
 def test_a_run_is_stopped_in_order(tmp_path: Path) -> None:
     """It ends as interrupted, with a report, and what has landed is kept."""
     with Simulator(SMALL, token=SECRET, latency=SLOW) as simulator:
-        child = ProcessLauncher(tmp_path / "state").start(job_of(simulator, tmp_path))
-        told: list[Message] = []
+        child = ProcessStarter(tmp_path / "state").start(job_of(simulator, tmp_path))
+        told: list[ProcessMessage] = []
         until(lambda: any(one.progress and one.progress.rows for one in told), lambda: told.extend(child.messages()))
         child.stop()
         assert _report(_ended(child)[0]).status is Status.INTERRUPTED
@@ -87,8 +87,8 @@ def test_a_run_is_stopped_in_order(tmp_path: Path) -> None:
 def test_a_run_ends_when_nobody_holds_it_any_more(tmp_path: Path) -> None:
     """Its input ends with whoever started it; the process is not left behind."""
     with Simulator(SMALL, token=SECRET, latency=SLOW) as simulator:
-        child = ProcessLauncher(tmp_path / "state").start(job_of(simulator, tmp_path))
-        told: list[Message] = []
+        child = ProcessStarter(tmp_path / "state").start(job_of(simulator, tmp_path))
+        told: list[ProcessMessage] = []
         until(lambda: any(one.progress and one.progress.rows for one in told), lambda: told.extend(child.messages()))
         child._input.close()  # type: ignore[attr-defined] # what the end of this process would do
         assert _report(_ended(child)[0]).status is Status.INTERRUPTED
@@ -98,15 +98,15 @@ def test_a_run_ends_when_nobody_holds_it_any_more(tmp_path: Path) -> None:
 def test_a_run_ends_when_whoever_holds_it_gives_no_sign_of_life(tmp_path: Path) -> None:
     """Its lease is then not renewed, and another worker may begin it."""
     with Simulator(SMALL, token=SECRET, latency=SLOW) as simulator:
-        child = ProcessLauncher(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
+        child = ProcessStarter(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
         assert _report(_ended(child)[0]).status is Status.INTERRUPTED
 
 
 def test_a_run_goes_on_as_long_as_it_gets_signs_of_life(tmp_path: Path) -> None:
     """However long it takes."""
     with Simulator(SMALL, token=SECRET) as simulator:
-        child = ProcessLauncher(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
-        told: list[Message] = []
+        child = ProcessStarter(tmp_path / "state", silence=1.0).start(job_of(simulator, tmp_path))
+        told: list[ProcessMessage] = []
 
         def listen() -> None:
             child.keep()

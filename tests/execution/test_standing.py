@@ -6,11 +6,20 @@ from cio_replicate.base.words import counted, duration
 from cio_replicate.cli.show import brief_changes, picture, totals, visible
 from cio_replicate.cli.terminal import ProductConsole
 from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.events import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.pipeline.events import (
+    ASKING,
+    LOADING,
+    READING,
+    WAITING,
+    RunProgress,
+    TableProgress,
+    after,
+    new_standing,
+)
 from cio_replicate.pipeline.told import changes, line_of, problem
 
 
-def told(*happened: tuple[float, events.Event]) -> Standing:
+def told(*happened: tuple[float, events.Event]) -> RunProgress:
     """The standing of a run of two tables after events at seconds."""
     standing = new_standing(("campaigns", "messages"), 0.0)
     for at, event in happened:
@@ -18,9 +27,9 @@ def told(*happened: tuple[float, events.Event]) -> Standing:
     return standing
 
 
-def page(rows: int, done: float | None = None) -> events.PageLanded:
+def page(rows: int, done: float | None = None) -> events.PageStaged:
     """A landed page of messages."""
-    return events.PageLanded("messages", rows, rows // 1_000, rows // 1_000, done)
+    return events.PageStaged("messages", rows, rows // 1_000, rows // 1_000, done)
 
 
 BEGUN = (0.0, events.TableStarted("messages", resumed=False))
@@ -68,30 +77,30 @@ def test_before_the_api_has_answered_the_totals_say_so() -> None:
 
 def test_a_log_gets_a_line_for_each_end_and_each_problem() -> None:
     """Pages are no lines; ends, notes and resumed tables are."""
-    loaded = events.BatchLoaded("messages", 5, 2, 1)
+    loaded = events.BatchWritten("messages", 5, 2, 1)
     ended = events.TableEnded("messages", "complete", None)
     standing = told(BEGUN, (1.0, page(8_000)), (2.0, loaded), (3.0, ended))
     assert line_of(page(8_000), standing) is None
     assert line_of(ended, standing) == "messages: complete, 8,000 rows read, 5 new, 2 changed, 1 deleted"
     resumed = events.TableStarted("messages", resumed=True)
     assert line_of(resumed, standing) == "messages: goes on where the last run stopped"
-    assert line_of(events.Noted("mind the gap", "activities"), standing) == "activities: mind the gap"
+    assert line_of(events.NoteAdded("mind the gap", "activities"), standing) == "activities: mind the gap"
     assert problem(events.TableEnded("messages", "failed", "it broke.")) == "messages: failed. it broke."
 
 
 def test_changes_are_told_in_words_and_in_signs() -> None:
     """Only what happened is named."""
-    assert changes(Line("x")) == "nothing changed"
-    assert brief_changes(Line("x", inserted=1_234, deleted=2)) == "+1,234 -2"
+    assert changes(TableProgress("x")) == "nothing changed"
+    assert brief_changes(TableProgress("x", inserted=1_234, deleted=2)) == "+1,234 -2"
 
 
 def test_a_low_terminal_shows_what_moves() -> None:
     """Tables under way stay in sight, then failures; those that wait or are complete give way, and are counted."""
     lines = [
-        Line("waits"),
-        Line("moves", began=1.0),
-        Line("done", began=1.0, ended=2.0),
-        Line("failed", began=1.0, ended=2.0, error="x"),
+        TableProgress("waits"),
+        TableProgress("moves", began=1.0),
+        TableProgress("done", began=1.0, ended=2.0),
+        TableProgress("failed", began=1.0, ended=2.0, error="x"),
     ]
     shown, hidden = visible(lines, 3)
     assert ([line.table for line in shown], hidden) == (["moves", "failed"], 2)
@@ -100,10 +109,12 @@ def test_a_low_terminal_shows_what_moves() -> None:
 
 def test_the_picture_fits_a_terminal_of_80_columns() -> None:
     """No line of the live table is cut, whatever the numbers."""
-    wide = Line("transactional_messages", READING, 12_345_678, 12_345, 99_999, 0.3, 12_345, 1_234, 123, began=0.0)
+    wide = TableProgress(
+        "transactional_messages", READING, 12_345_678, 12_345, 99_999, 0.3, 12_345, 1_234, 123, began=0.0
+    )
     console = ProductConsole(width=80, height=24)
     with console.capture() as captured:
-        console.print(picture(Standing(0.0, {wide.table: wide}, "api", "copy"), 5_000.0, 24))
+        console.print(picture(RunProgress(0.0, {wide.table: wide}, "api", "copy"), 5_000.0, 24))
     assert "12,345,678" in captured.get()
     assert "+12,345" in captured.get()
 

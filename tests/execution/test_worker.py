@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from cio_replicate.app.run_process import Message
+from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
-from cio_replicate.jobs.board import Answer
+from cio_replicate.jobs.board import HeartbeatReply
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.worker import CLAIM, PATIENCE, Worker
-from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.pipeline.progress import LogLine, Progress
 from cio_replicate.pipeline.replication_report import Report, Status
 from tests.execution.jobs import MemoryBoard
 from tests.manual_clock import ManualClock
@@ -24,13 +24,13 @@ LEASE = 60.0
 class PlayedChild:
     """A run whose process a test plays."""
 
-    told: list[Message] = field(default_factory=list)
+    told: list[ProcessMessage] = field(default_factory=list)
     code: int | None = None
     stopped: int = 0
     killed: int = 0
     closed: bool = False
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[ProcessMessage]:
         """What was told since."""
         told, self.told = self.told, []
         return told
@@ -61,7 +61,7 @@ class PlayedChild:
 
     def end(self, status: Status) -> None:
         """Tell a report, and end."""
-        self.told.append(Message(report=Report(run_id="r", started="", status=status)))
+        self.told.append(ProcessMessage(report=Report(run_id="r", started="", status=status)))
         self.code = 0
 
 
@@ -128,8 +128,8 @@ def test_what_a_run_tells_reaches_the_board() -> None:
     """The newest progress, and every line once."""
     stage = Stage("a")
     for number in range(5):
-        line = Line(number, "info", f"line {number}")
-        stage.child("a").told += [Message(progress=Progress(requests=number)), Message(line=line)]
+        line = LogLine(number, "info", f"line {number}")
+        stage.child("a").told += [ProcessMessage(progress=Progress(requests=number)), ProcessMessage(line=line)]
         stage.later(2)
     stage.child("a").end(Status.FAILED)
     stage.later(3)
@@ -141,7 +141,7 @@ def test_what_a_run_tells_reaches_the_board() -> None:
 def test_the_last_numbers_of_a_short_run_are_told() -> None:
     """It may have ended before the first beat."""
     stage = Stage("a")
-    stage.child("a").told.append(Message(progress=Progress(requests=7)))
+    stage.child("a").told.append(ProcessMessage(progress=Progress(requests=7)))
     stage.child("a").end(Status.COMPLETE)
     stage.later(1)
     assert [one.requests for one in stage.board.told if one] == [7]
@@ -151,7 +151,7 @@ def test_the_last_numbers_of_a_short_run_are_told() -> None:
 def test_a_run_that_a_user_cancels_is_stopped_and_ends_as_cancelled() -> None:
     """It ends in order, and is not taken for one that was broken off."""
     stage = Stage("a")
-    stage.board.answers["a"] = Answer.CANCEL
+    stage.board.answers["a"] = HeartbeatReply.CANCEL
     stage.later(5)
     assert stage.child("a").stopped == 1
     stage.child("a").end(Status.INTERRUPTED)
@@ -162,7 +162,7 @@ def test_a_run_that_a_user_cancels_is_stopped_and_ends_as_cancelled() -> None:
 def test_a_run_that_was_complete_before_it_could_be_cancelled_is_complete() -> None:
     """What it did is done."""
     stage = Stage("a")
-    stage.board.answers["a"] = Answer.CANCEL
+    stage.board.answers["a"] = HeartbeatReply.CANCEL
     stage.later(5)
     stage.child("a").end(Status.COMPLETE)
     stage.later(3)
@@ -172,7 +172,7 @@ def test_a_run_that_was_complete_before_it_could_be_cancelled_is_complete() -> N
 def test_a_run_that_does_not_end_in_order_is_killed() -> None:
     """After it had long enough."""
     stage = Stage("a")
-    stage.board.answers["a"] = Answer.CANCEL
+    stage.board.answers["a"] = HeartbeatReply.CANCEL
     stage.later(PATIENCE - 1)
     assert stage.child("a").killed == 0
     stage.later(10)
@@ -182,7 +182,7 @@ def test_a_run_that_does_not_end_in_order_is_killed() -> None:
 def test_a_run_that_is_lost_is_stopped_and_its_end_is_not_told() -> None:
     """It is somebody else's by now."""
     stage = Stage("a")
-    stage.board.answers["a"] = Answer.LOST
+    stage.board.answers["a"] = HeartbeatReply.LOST
     stage.later(5)
     assert stage.child("a").stopped == 1
     stage.child("a").end(Status.INTERRUPTED)
@@ -214,7 +214,7 @@ def test_a_board_that_is_away_for_a_moment_misses_nothing() -> None:
     """Lines wait, the run goes on."""
     stage = Stage("a")
     stage.board.away = True
-    stage.child("a").told = [Message(line=Line(1, "info", "while it was away"))]
+    stage.child("a").told = [ProcessMessage(line=LogLine(1, "info", "while it was away"))]
     stage.later(20)
     stage.board.away = False
     stage.later(3)
@@ -237,7 +237,7 @@ def test_a_board_that_takes_ends_while_it_is_away_gets_them() -> None:
     """A gateway's board keeps them on disk; that the last numbers cannot be told is no reason to keep the end back."""
     stage = Stage("a")
     stage.board.away, stage.board.takes_ends = True, True
-    stage.child("a").told.append(Message(progress=Progress(requests=7)))
+    stage.child("a").told.append(ProcessMessage(progress=Progress(requests=7)))
     stage.child("a").end(Status.COMPLETE)
     stage.later(1)
     assert stage.ends == [("a", "complete")]

@@ -13,14 +13,14 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.naming import AS_IS, Naming
 from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.pipeline.read import Part, Read, Tally
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.schema.fields import Fields
+from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import chosen
-from cio_replicate.source.lander import Landed, Lander
-from cio_replicate.source.pages import Place
+from cio_replicate.source.lander import PageContent, RowDecoder
+from cio_replicate.source.pages import Cursor
 
 SALT = Secret("a salt of more than sixteen characters")
 BEGAN = 1_760_000_000
@@ -40,14 +40,14 @@ def wanted(
 
 def landed(
     state: Path, one: Table, *records: bytes, seen: Sequence[bytes] = ()
-) -> tuple[list[dict[str, Any]], Tally, Fields]:
+) -> tuple[list[dict[str, Any]], ReadStats, KnownColumns]:
     """The rows in the pages on disk after these records came in one page, the tally in the journal, and the fields."""
-    with StateFolder(state) as folder:
-        part = Part("all")
-        read = Read("r1", one.name, 0, BEGAN, BEGAN, None, [part])
+    with Staging(state) as folder:
+        part = Partition("all")
+        read = TableRead("r1", one.name, 0, BEGAN, BEGAN, None, [part])
         folder.journal.begin(read)
-        fields = Fields(one)
-        Lander(one, read, fields, folder).land(part, Landed(list(records), seen), Place(done=True), BEGAN)
+        fields = KnownColumns(one)
+        RowDecoder(one, read, fields, folder).land(part, PageContent(list(records), seen), Cursor(done=True), BEGAN)
         kept = folder.journal.read_of(one.name)
         assert kept is not None
         pages = [pq.read_table(folder.file(page.file)) for page in folder.journal.pages(read)]

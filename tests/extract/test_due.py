@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.config.again import PeopleMode, Rules
-from cio_replicate.schema.position import Position
+from cio_replicate.config.again import PeopleRefresh, RereadPolicy
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Reading
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.due import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
@@ -17,14 +17,14 @@ from cio_replicate.source.strategies.due import DAY, LOOKBACK, MILESTONES, due_s
 NOW = 1_790_000_000
 START = NOW - 900 * DAY
 LOG, PEOPLE, DELIVERIES = table("activities"), table("customers"), table("messages")
-CHANGES = Rules(people=PeopleMode.CHANGES)
+CHANGES = RereadPolicy(people=PeopleRefresh.CHANGES)
 
 
 def _position(
     ago: float, *, start: int = START, latest_ago: float | None = None, whole_ago: float | None = None
-) -> Position:
+) -> Checkpoint:
     through = NOW - int(ago * DAY)
-    return Position(
+    return Checkpoint(
         read="r",
         start=start,
         through=through,
@@ -80,14 +80,14 @@ def test_nothing_new_is_left_out_however_long_the_pause(ago: float, recent: int,
 def test_every_delivery_is_read_at_each_milestone_of_its_age(runs: list[float], age: int) -> None:
     """However irregular the runs, a delivery is read by the first run after it has reached a milestone."""
     created = NOW - age * DAY
-    base, now = Position(read="r", start=START, through=NOW, latest=NOW), NOW
+    base, now = Checkpoint(read="r", start=START, through=NOW, latest=NOW), NOW
     for pause in runs:
         now += int(pause * DAY)
         spans = due_spans(START, now, base, 30)
         for milestone in MILESTONES:
             if base.through - created < milestone * DAY <= now - created:
                 assert _holds(spans, created)
-        base = Position(read="r", start=START, through=now, latest=now)
+        base = Checkpoint(read="r", start=START, through=now, latest=now)
 
 
 def test_a_clock_that_runs_ahead_of_the_source_hides_nothing() -> None:
@@ -120,11 +120,13 @@ def test_a_list_is_read_whole_each_time(name: str) -> None:
 
 def test_people_are_read_whole_unless_the_mode_is_changes() -> None:
     """Mode `full` always, mode `changes` first and then once a week."""
-    assert reads_whole(PEOPLE, _position(1), NOW, Rules())
+    assert reads_whole(PEOPLE, _position(1), NOW, RereadPolicy())
     assert reads_whole(PEOPLE, None, NOW, CHANGES)
     assert not reads_whole(PEOPLE, _position(1, whole_ago=6.9), NOW, CHANGES)
     assert reads_whole(PEOPLE, _position(1, whole_ago=7), NOW, CHANGES)
-    assert not reads_whole(PEOPLE, _position(1, whole_ago=7), NOW, Rules(people=PeopleMode.CHANGES, full_every_days=8))
+    assert not reads_whole(
+        PEOPLE, _position(1, whole_ago=7), NOW, RereadPolicy(people=PeopleRefresh.CHANGES, full_every_days=8)
+    )
 
 
 def test_a_position_of_an_earlier_version_counts_as_whole() -> None:
@@ -135,11 +137,11 @@ def test_a_position_of_an_earlier_version_counts_as_whole() -> None:
 
 def test_the_log_is_read_back_to_a_day_before_the_last_run() -> None:
     """The lookback takes in events that were back-dated a little."""
-    assert log_until(LOG, _position(2, whole_ago=3), NOW, Rules()) == NOW - 3 * DAY
+    assert log_until(LOG, _position(2, whole_ago=3), NOW, RereadPolicy()) == NOW - 3 * DAY
 
 
 def test_the_log_is_read_to_its_end_first_and_once_a_week() -> None:
     """What was back-dated further is found then, long before the log forgets it."""
-    assert log_until(LOG, None, NOW, Rules()) is None
-    assert log_until(LOG, _position(1, whole_ago=7), NOW, Rules()) is None
-    assert log_until(DELIVERIES, _position(1), NOW, Rules()) is None
+    assert log_until(LOG, None, NOW, RereadPolicy()) is None
+    assert log_until(LOG, _position(1, whole_ago=7), NOW, RereadPolicy()) is None
+    assert log_until(DELIVERIES, _position(1), NOW, RereadPolicy()) is None

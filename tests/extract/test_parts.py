@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.pipeline.read import Part
+from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Paging, Reading
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.pages import Place
+from cio_replicate.source.pages import Cursor
 from cio_replicate.source.strategies.base import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
 from cio_replicate.source.strategies.due import DAY
 from cio_replicate.source.strategies.windows import WINDOW
@@ -24,7 +24,7 @@ SIX_SHORTEST_MONTHS = 181 * DAY
 LISTS = [one for one in TABLES if one.reading is not Reading.WINDOWS]
 
 
-def _bounds(parts: list[Part]) -> list[tuple[int, int]]:
+def _bounds(parts: list[Partition]) -> list[tuple[int, int]]:
     return [(int(part.query["start_ts"]), int(part.query["end_ts"])) for part in parts]
 
 
@@ -51,7 +51,7 @@ def test_a_first_read_of_deliveries_is_one_span() -> None:
     """It reaches from the start date to now; how it is divided shows while it is read."""
     (part,) = parts_of(MESSAGES, 1_600_000_000, 1_700_000_000)
     assert bounds_of(part) == (1_600_000_000, 1_700_000_000)
-    assert part.place == Place()
+    assert part.place == Cursor()
 
 
 def test_a_start_date_ahead_of_the_clock_leaves_nothing_to_read() -> None:
@@ -100,7 +100,7 @@ def test_the_request_of_a_window() -> None:
 def test_a_token_goes_along_and_marks_the_request() -> None:
     """A page token is sent to the letter, and a 400 then means the token."""
     (part,) = parts_of(MESSAGES, 1_700_000_000, 1_700_086_399)
-    request = request_for(MESSAGES, part, Place(token="a+/=&x"))
+    request = request_for(MESSAGES, part, Cursor(token="a+/=&x"))
     assert parse_qs(urlsplit(request.target).query)["start"] == ["a+/=&x"]
     assert request.resumes
 
@@ -110,7 +110,7 @@ def test_a_list_by_offset_counts_rows(offset: int) -> None:
     """Suppressions are read by offset, one part per list, whose name is a part of the path."""
     one = table("eps_suppression")
     parts = parts_of(one, 0, 0)
-    requests = [request_for(one, part, Place(offset=offset)) for part in parts]
+    requests = [request_for(one, part, Cursor(offset=offset)) for part in parts]
     kinds = ["bounces", "blocks", "spam_reports", "invalid_emails"]
     assert sorted(urlsplit(each.target).path for each in requests) == sorted(f"/v1/esp/suppression/{k}" for k in kinds)
     for request in requests:

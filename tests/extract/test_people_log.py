@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.source.strategies.people_log import Entry, Named, alive_after, changed_people, departure
+from cio_replicate.source.strategies.people_log import ChangedPeople, LogEntry, alive_after, changed_people, departure
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from cio_replicate.source.strategies.people_log import Entry, Named, alive_after
 )
 def test_a_person_whose_record_may_have_changed_is_named(kind: str | None) -> None:
     """Also by an entry of a type that nobody knows yet."""
-    assert changed_people([Entry(kind, 5, "cio_0300", None)]) == Named(("0300",), ())
+    assert changed_people([LogEntry(kind, 5, "cio_0300", None)]) == ChangedPeople(("0300",), ())
 
 
 @pytest.mark.parametrize(
@@ -44,33 +44,33 @@ def test_a_person_whose_record_may_have_changed_is_named(kind: str | None) -> No
 )
 def test_what_merely_happens_to_a_person_names_nobody(kind: str) -> None:
     """Else everybody who got a message would be asked for again."""
-    assert changed_people([Entry(kind, 5, "0300", None)]) == Named((), ())
+    assert changed_people([LogEntry(kind, 5, "0300", None)]) == ChangedPeople((), ())
 
 
 def test_a_person_without_cio_id_is_named_by_id() -> None:
     """Some entries lack the identifiers."""
     entries = [
-        Entry("attribute_change", 5, None, "ada"),
-        Entry("attribute_change", 5, "", ""),
-        Entry("x", 5, None, None),
+        LogEntry("attribute_change", 5, None, "ada"),
+        LogEntry("attribute_change", 5, "", ""),
+        LogEntry("x", 5, None, None),
     ]
-    assert changed_people(entries) == Named((), ("ada",))
+    assert changed_people(entries) == ChangedPeople((), ("ada",))
 
 
 def test_who_was_deleted_is_not_asked_for() -> None:
     """The list of people tells that; who came back after it is asked for."""
-    gone = [Entry("attribute_change", 5, "1", None), Entry("profile_delete", 6, "1", None)]
-    back = [Entry("profile_delete", 6, "2", None), Entry("profile_create", 7, "2", None)]
-    assert changed_people([*gone, *back]) == Named(("2",), ())
+    gone = [LogEntry("attribute_change", 5, "1", None), LogEntry("profile_delete", 6, "1", None)]
+    back = [LogEntry("profile_delete", 6, "2", None), LogEntry("profile_create", 7, "2", None)]
+    assert changed_people([*gone, *back]) == ChangedPeople(("2",), ())
 
 
 def test_each_is_named_once() -> None:
     """However much of them changed."""
-    assert changed_people([Entry("attribute_change", at, "1", None) for at in range(9)]) == Named(("1",), ())
+    assert changed_people([LogEntry("attribute_change", at, "1", None) for at in range(9)]) == ChangedPeople(("1",), ())
 
 
 def _told(kind: str, named: str | None, data: str | None) -> tuple[str, str | None] | None:
-    found = departure(Entry(kind, 5, named, None), "key", data)
+    found = departure(LogEntry(kind, 5, named, None), "key", data)
     return None if found is None else (found.cio_id, found.into)
 
 
@@ -103,10 +103,10 @@ def test_who_is_gone_is_told_only_where_the_entry_says_so(
 def test_the_log_shows_until_when_people_are_there() -> None:
     """By whatever changes them; their deletion, and what merely happens to them, says nothing."""
     entries = [
-        Entry("attribute_change", 5, "cio_1", None),
-        Entry("profile_create", 4, "1", None),
-        Entry("opened_email", 9, "1", None),
-        Entry("profile_delete", 8, "1", None),
-        Entry("attribute_change", 7, None, "ada"),
+        LogEntry("attribute_change", 5, "cio_1", None),
+        LogEntry("profile_create", 4, "1", None),
+        LogEntry("opened_email", 9, "1", None),
+        LogEntry("profile_delete", 8, "1", None),
+        LogEntry("attribute_change", 7, None, "ada"),
     ]
     assert alive_after(entries) == {"1": 5}

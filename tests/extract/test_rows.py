@@ -10,17 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
-from cio_replicate.schema.fields import MOST_DISCOVERED, Fields
+from cio_replicate.schema.fields import MOST_DISCOVERED, KnownColumns
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.decode import RowEncoder, Rows
+from cio_replicate.source.decode import DecodedRows, RowEncoder
 from tests.extract.rebuild import record_of, without_nothing
 from tests.extract.records import drifted, records, text_of
 
 OBJECT_TABLES = [one for one in TABLES if one.name != "ip_addresses"]
 
 
-def _encode(name: str, *raw: bytes) -> tuple[list[dict[str, Any]], Rows, Fields]:
-    fields = Fields(table(name))
+def _encode(name: str, *raw: bytes) -> tuple[list[dict[str, Any]], DecodedRows, KnownColumns]:
+    fields = KnownColumns(table(name))
     rows = RowEncoder(fields).encode(raw, read_at=1_760_000_000)
     return rows.table.to_pylist(), rows, fields
 
@@ -35,7 +35,7 @@ def _message(**more: Any) -> bytes:
 def test_every_record_comes_back_whole(name: str, data: st.DataObject) -> None:
     """Whatever the API sends, allowed by its schemas or not, the record can be rebuilt from its row, value by value."""
     made = data.draw(st.lists(records(name) | drifted(name), min_size=1, max_size=4))
-    fields = Fields(table(name))
+    fields = KnownColumns(table(name))
     encoder = RowEncoder(fields)
     for batch in (made[:2], made[2:]):
         rows = encoder.encode([text_of(record) for record in batch], read_at=1_760_000_000).table.to_pylist()
@@ -62,7 +62,7 @@ def _by_value(value: Any) -> Any:
 
 def test_a_whole_number_in_a_column_of_others_is_the_same_number() -> None:
     """Its column was found with a fraction; nothing has to be kept beside it."""
-    fields = Fields(table("broadcasts"))
+    fields = KnownColumns(table("broadcasts"))
     rows = RowEncoder(fields).encode([b'{"0":0.5}', b'{"0":0}', b'{"0":9007199254740993}'], read_at=1).table.to_pylist()
     assert [row["_cio_extra"] for row in rows] == [None, None, '{"0":9007199254740993}']
 
@@ -147,7 +147,7 @@ def test_a_moment_that_no_calendar_has_is_kept_beside() -> None:
 
 def test_an_unknown_field_becomes_a_column_of_its_first_type() -> None:
     """A field the table does not know gets a column; a later value of another type is kept beside it."""
-    fields = Fields(table("messages"))
+    fields = KnownColumns(table("messages"))
     encoder = RowEncoder(fields)
     encoder.encode([_message(surprise=1, metrics={"waved": 5})], 0)
     rows = encoder.encode([_message(surprise=2), _message(id="m2", surprise="two")], 0).table.to_pylist()

@@ -11,8 +11,8 @@ import pytest
 
 from cio_replicate.base.errors import SchemaChangedError
 from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.pipeline.read import Tally
-from cio_replicate.schema.fields import Fields
+from cio_replicate.pipeline.read import ReadStats
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.decode import RowEncoder
 from cio_replicate.source.lander import MOST_NAMED, OTHERS
@@ -55,7 +55,7 @@ def test_a_frozen_table_takes_what_it_knows(tmp_path: Path) -> None:
     record = {"metrics": {"sent": 5}, "campaign_id": "12", "surprise": None, "action_id": 7.0}
     rows, _, _ = landed(tmp_path, FROZEN, _message(**record))
     assert (rows[0]["campaign_id"], rows[0]["action_id"]) == (12, 7)
-    fields = Fields(FROZEN, [Column("surprise", ColumnType.INTEGER, "")])
+    fields = KnownColumns(FROZEN, [Column("surprise", ColumnType.INTEGER, "")])
     assert RowEncoder(fields).encode([_message(surprise=1)], 0).table["surprise"].to_pylist() == [1]
 
 
@@ -73,7 +73,7 @@ def test_a_table_that_ignores_leaves_new_fields_out_and_counts_them(tmp_path: Pa
 
 def test_both_lanes_leave_out_and_count_alike() -> None:
     """Once a new field is known to be left out, records with it take the fast lane, and count as before."""
-    encoder = RowEncoder(Fields(IGNORING))
+    encoder = RowEncoder(KnownColumns(IGNORING))
     records = [_message(surprise=1, metrics={"waved": 1}), _message(surprise=None), _message(campaign_id=5)]
     first, second = encoder.encode(records, 0), encoder.encode(records, 0)
     assert first.ignored == second.ignored == {("surprise",): 1, ("metrics", "waved"): 1}
@@ -92,5 +92,5 @@ def test_new_fields_without_end_make_no_tally_without_end(tmp_path: Path) -> Non
 
 def test_a_tally_of_an_earlier_version_can_be_read() -> None:
     """A journal that knows nothing of rules and policies is gone on with."""
-    tally = msgspec.json.decode(b'{"rows":3,"skipped":[]}', type=Tally)
+    tally = msgspec.json.decode(b'{"rows":3,"skipped":[]}', type=ReadStats)
     assert (tally.rows, tally.withheld, tally.ignored, tally.rules) == (3, 0, {}, "")

@@ -14,7 +14,7 @@ from cio_replicate.source.strategies.windows import (
     MOST_PAGES,
     WINDOW,
     Density,
-    Seen,
+    PageSpan,
     divided,
     in_order,
     left_over,
@@ -31,8 +31,8 @@ def _page(newest: int, seconds_apart: float, rows: int = 1000) -> list[int]:
     return [int(newest - number * seconds_apart) for number in range(rows)]
 
 
-def _seen(times: list[int]) -> Seen:
-    return Seen(len(times), times[0], times[-1], lambda: in_order(times))
+def _seen(times: list[int]) -> PageSpan:
+    return PageSpan(len(times), times[0], times[-1], lambda: in_order(times))
 
 
 def _density(times: list[int]) -> Density:

@@ -11,12 +11,12 @@ import httpx2
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console import gateways
-from cio_replicate.console.api.gateway_api import Signed
-from cio_replicate.console.api.gateway_desk import GatewayDesk
+from cio_replicate.console.api.gateway_api import SignedRequest
+from cio_replicate.console.api.gateway_desk import GatewayEndpoint
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.gateway.gateway_client import GatewayBoard
-from cio_replicate.gateway.key import Key, new_key
-from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.key import MemberKey, new_key
+from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.job import PROTOCOL
@@ -29,11 +29,11 @@ URL = f"https://{HOST}"
 class DeskTransport(httpx2.BaseTransport):
     """Hands requests to a desk. `away` takes it off the network, `spoil` may change a request on its way."""
 
-    def __init__(self, desk: GatewayDesk) -> None:
+    def __init__(self, desk: GatewayEndpoint) -> None:
         self.away = False
-        self.sent: list[Signed] = []
+        self.sent: list[SignedRequest] = []
         self.answered: list[bytes] = []
-        self.spoil: Callable[[Signed], Signed] = lambda request: request
+        self.spoil: Callable[[SignedRequest], SignedRequest] = lambda request: request
         self._desk = desk
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -41,7 +41,7 @@ class DeskTransport(httpx2.BaseTransport):
         if self.away:
             raise httpx2.ConnectError("[Errno 113] No route to host")
         path = urlsplit(str(request.url)).path.removeprefix(wire.ROOT)
-        signed = self.spoil(Signed(path, request.headers.get("authorization"), request.read()))
+        signed = self.spoil(SignedRequest(path, request.headers.get("authorization"), request.read()))
         self.sent.append(signed)
         status, body = self._desk.respond(signed)
         self.answered.append(body)
@@ -54,21 +54,21 @@ class Machine:
     def __init__(self, stage: Stage, folder: Path, *, clock: Clock | None = None, alone: float = 3_600.0) -> None:
         self.stage = stage
         self.clock = clock or stage.clock
-        self.transport = DeskTransport(GatewayDesk(stage.database, stage.board, {HOST}, stage.clock))
-        self.key: Key = new_key()
+        self.transport = DeskTransport(GatewayEndpoint(stage.database, stage.board, {HOST}, stage.clock))
+        self.key: MemberKey = new_key()
         self.member = ""
         self.outbox = Outbox(folder)
         self._alone = alone
         self.link = self.linked(self.key.thumbprint)
         self.board = self.new_board()
 
-    def linked(self, issuer: str) -> Link:
+    def linked(self, issuer: str) -> GatewayClient:
         """A link on which this machine says that it is somebody."""
-        return Link(URL, self.key, issuer, self.clock, transport=self.transport)
+        return GatewayClient(URL, self.key, issuer, self.clock, transport=self.transport)
 
-    def new_board(self) -> GatewayBoard:
+    def new_board(self) -> RemoteQueue:
         """The board as the agent has it after a start."""
-        return GatewayBoard(self.link, self.outbox, self.clock, self._alone)
+        return RemoteQueue(self.link, self.outbox, self.clock, self._alone)
 
     def enrol(self, code: str, machine: str = "vm-1") -> str:
         """Enrol it; its member id."""

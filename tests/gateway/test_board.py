@@ -17,15 +17,15 @@ from cio_replicate.console.inquiries import ask, reply
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import connections, run_lines, tasks
 from cio_replicate.gateway.allowed import allowed
-from cio_replicate.gateway.gateway_client import MOST_LINES, GatewayBoard
-from cio_replicate.gateway.inquirer import Inquirer
+from cio_replicate.gateway.gateway_client import MOST_LINES, RemoteQueue
+from cio_replicate.gateway.inquirer import ProbeRunner
 from cio_replicate.gateway.policy import MOST_NOTES
-from cio_replicate.jobs.board import Answer, End
+from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.gateway_protocol import EndRequest
 from cio_replicate.jobs.leases import LEASE
 from cio_replicate.jobs.local_engine import REST
-from cio_replicate.jobs.ports import About
-from cio_replicate.pipeline.progress import Line, Progress, TableProgress
+from cio_replicate.jobs.ports import ProbeRequest
+from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
 from tests.control.stage import ended, run_of
 from tests.gateway.in_process import Machine, another_machine, machine_of
@@ -40,8 +40,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield made
 
 
-def _lines(*texts: str) -> list[Line]:
-    return [Line(number, "info", text) for number, text in enumerate(texts, 1)]
+def _lines(*texts: str) -> list[LogLine]:
+    return [LogLine(number, "info", text) for number, text in enumerate(texts, 1)]
 
 
 def _texts(machine: Machine, run: str) -> list[str]:
@@ -83,10 +83,10 @@ def test_a_gateway_cannot_speak_of_runs_that_are_not_its_own(machine: Machine, t
     here = run_of(machine.stage.board().claim("w"))
     for one in (twin, other):
         for run in (mine, here):
-            assert one.board.beat("w", run, Progress(requests=9), _lines("not mine")) is Answer.LOST
-            assert one.board.end("w", run, ended("failed", error="not mine")) is Answer.LOST
-    assert machine.board.beat("w", here, None, _lines("not mine")) is Answer.LOST
-    assert machine.board.beat("w", mine, None, ()) is Answer.GO_ON
+            assert one.board.beat("w", run, Progress(requests=9), _lines("not mine")) is HeartbeatReply.LOST
+            assert one.board.end("w", run, ended("failed", error="not mine")) is HeartbeatReply.LOST
+    assert machine.board.beat("w", here, None, _lines("not mine")) is HeartbeatReply.LOST
+    assert machine.board.beat("w", mine, None, ()) is HeartbeatReply.GO_ON
     assert {status for _, status in machine.stage.states()} == {"running"}
     assert _texts(machine, mine) == _texts(machine, here) == []
 
@@ -123,7 +123,7 @@ def test_a_setting_that_this_version_does_not_know_is_not_passed_over(machine: M
 
 def test_rows_go_only_where_the_gateway_s_owner_lets_them(machine: Machine) -> None:
     """Whatever a console asks for: another destination, or another address for the token, is refused in here."""
-    machine.board = GatewayBoard(
+    machine.board = RemoteQueue(
         machine.link, machine.outbox, machine.clock, 60.0, allowed=allowed([], ["duckdb:////data"])
     )
     run = machine.stage.ask("nightly")  # into /tmp/copy.duckdb
@@ -132,8 +132,8 @@ def test_rows_go_only_where_the_gateway_s_owner_lets_them(machine: Machine) -> N
     assert (shown.id, shown.status) == (run, "refused")
     assert "This gateway does not write to duckdb:////tmp/copy.duckdb." in (shown.error or "")
     settings = ConnectionSettings(start_date="2024-01-01", api_url="https://evil.example", gateway="vienna")
-    number = ask(machine.stage.database, settings, About.ACCESS, int(machine.clock.now()))
-    assert Inquirer("w", machine.link, machine.clock).step()
+    number = ask(machine.stage.database, settings, ProbeRequest.ACCESS, int(machine.clock.now()))
+    assert ProbeRunner("w", machine.link, machine.clock).step()
     found = reply(machine.stage.database, number, int(machine.clock.now())).found
     assert found is not None
     assert "does not send its access token to https://evil.example" in found.cause
@@ -146,11 +146,11 @@ def test_a_run_goes_on_while_the_console_is_away(machine: Machine) -> None:
     machine.board.beat("w", run, None, _lines("one"))
     machine.transport.away = True
     for text in ("two", "three"):
-        assert machine.board.beat("w", run, Progress(requests=5), [Line(9, "info", text)]) is Answer.GO_ON
+        assert machine.board.beat("w", run, Progress(requests=5), [LogLine(9, "info", text)]) is HeartbeatReply.GO_ON
         machine.stage.clock.time += 20
     assert _texts(machine, run) == ["one"]
     _back(machine)
-    assert machine.board.beat("w", run, Progress(requests=6), _lines("four")) is Answer.GO_ON
+    assert machine.board.beat("w", run, Progress(requests=6), _lines("four")) is HeartbeatReply.GO_ON
     assert _texts(machine, run) == ["one", "two", "three", "four"]
 
 
@@ -165,7 +165,7 @@ def test_lines_that_a_worker_tells_again_are_told_once(machine: Machine, tmp_pat
         with pytest.raises(BoardAwayError):
             strict.board.beat("w", run, None, _lines("one", "two"))
     _back(strict)
-    assert strict.board.beat("w", run, None, _lines("one", "two", "three")) is Answer.GO_ON
+    assert strict.board.beat("w", run, None, _lines("one", "two", "three")) is HeartbeatReply.GO_ON
     assert _texts(machine, run) == ["one", "two", "three"]
 
 
@@ -177,7 +177,7 @@ def test_it_does_not_go_on_for_ever(machine: Machine, tmp_path: Path) -> None:
     lone.transport.away = True
     for _ in range(29):
         machine.stage.clock.time += 10
-        assert lone.board.beat("w", run, None, ()) is Answer.GO_ON
+        assert lone.board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
     machine.stage.clock.time += 10
     with pytest.raises(BoardAwayError):
         lone.board.beat("w", run, None, ())
@@ -189,7 +189,7 @@ def test_lines_that_wait_are_bounded(machine: Machine) -> None:
     machine.board.claim("w")
     machine.transport.away = True
     for number in range(30):
-        machine.board.beat("w", run, None, [Line(1, "info", f"{number}-{one}") for one in range(100)])
+        machine.board.beat("w", run, None, [LogLine(1, "info", f"{number}-{one}") for one in range(100)])
     _back(machine)
     machine.board.beat("w", run, None, ())
     texts = _texts(machine, run)
@@ -203,7 +203,7 @@ def test_the_end_of_a_run_is_told_when_the_console_is_back(machine: Machine) -> 
     machine.board.claim("w")
     machine.transport.away = True
     machine.board.beat("w", run, None, _lines("one"))
-    assert machine.board.end("w", run, ended("complete", Line(3, "info", "two"))) is Answer.GO_ON
+    assert machine.board.end("w", run, ended("complete", LogLine(3, "info", "two"))) is HeartbeatReply.GO_ON
     machine.stage.ask("nightly")
     _back(machine)
     machine.board = machine.new_board()
@@ -226,7 +226,7 @@ def test_a_run_that_another_has_taken_meanwhile_is_lost(machine: Machine, tmp_pa
     machine.stage.later(LEASE + 20)
     assert run_of(twin.board.claim("w")) == run
     _back(machine)
-    assert machine.board.beat("w", run, Progress(requests=9), ()) is Answer.LOST
+    assert machine.board.beat("w", run, Progress(requests=9), ()) is HeartbeatReply.LOST
     assert machine.board.holding == 0
     assert "unheard" not in _texts(machine, run)
 
@@ -259,7 +259,7 @@ def test_a_log_of_notes_is_bounded(machine: Machine) -> None:
     machine.board.claim("w")
     notes = [f"GET /v1/things/{number} does not exist (404: “{'x' * 90}”)." for number in range(9_000)]
     tables = [TableReport(name="segments", notes=notes)]
-    assert machine.board.end("w", run, ended("complete", tables=tables)) is Answer.GO_ON
+    assert machine.board.end("w", run, ended("complete", tables=tables)) is HeartbeatReply.GO_ON
     (told,) = machine.stage.runs.show(run).report.tables  # type: ignore[union-attr] # it was just told
     assert (len(told.notes), told.notes[0], told.notes[-1]) == (
         MOST_NOTES + 1,
@@ -291,11 +291,11 @@ def test_a_machine_that_is_shut_out_loses_its_runs(machine: Machine, tmp_path: P
     run = machine.stage.ask("nightly")
     machine.board.claim("w")
     gateways.revoke(machine.stage.database, machine.member, int(machine.clock.now()), LOCAL)
-    assert machine.board.beat("w", run, None, _lines("shut out")) is Answer.LOST
+    assert machine.board.beat("w", run, None, _lines("shut out")) is HeartbeatReply.LOST
     assert machine.board.refusal is not None
     assert machine.board.refusal.code == "revoked"
     sent = len(machine.transport.sent)
-    assert (machine.board.end("w", run, ended("complete")), machine.board.claim("w")) == (Answer.LOST, None)
+    assert (machine.board.end("w", run, ended("complete")), machine.board.claim("w")) == (HeartbeatReply.LOST, None)
     assert len(machine.transport.sent) == sent
     machine.stage.later(LEASE + 20)
     assert run_of(twin.board.claim("w")) == run
@@ -308,8 +308,8 @@ def test_a_machine_that_is_stopped_gives_its_run_back(machine: Machine, tmp_path
     for number in range(8):
         machine.board.claim(f"w{number}")
         machine.board.draining = True
-        interrupted = ended("interrupted", Line(3, "info", f"stopping {number}"))
-        assert machine.board.end(f"w{number}", run, interrupted) is Answer.GO_ON
+        interrupted = ended("interrupted", LogLine(3, "info", f"stopping {number}"))
+        assert machine.board.end(f"w{number}", run, interrupted) is HeartbeatReply.GO_ON
         machine.board = machine.new_board()
     assert run_of(twin.board.claim("w")) == run
     (shown,) = machine.stage.listed()
@@ -340,9 +340,9 @@ def test_what_others_said_does_not_leave(machine: Machine) -> None:
         notes=[said],
         tables=[TableReport(name="segments", error=said, notes=[said])],
     )
-    progress = Progress(tables=[TableProgress(name="segments", rows=3, error=said)])
-    machine.board.beat("w", run, progress, [Line(1, "error", said)])
-    machine.board.end("w", run, End(status="failed", report=report, error=said, lines=[Line(2, "error", said)]))
+    progress = Progress(tables=[TableProgressEvent(name="segments", rows=3, error=said)])
+    machine.board.beat("w", run, progress, [LogLine(1, "error", said)])
+    machine.board.end("w", run, Outcome(status="failed", report=report, error=said, lines=[LogLine(2, "error", said)]))
     sent = b"".join(one.body for one in machine.transport.sent).decode()
     assert "eva@example.com" not in sent
     shown = machine.stage.runs.show(run)
@@ -355,18 +355,18 @@ def test_a_question_about_a_connection_is_answered_by_its_gateway(machine: Machi
     other = another_machine(machine.stage, tmp_path, "graz", new=True)
     settings = ConnectionSettings(start_date="2024-01-01", access_token_from="env:NOT_SET_ANYWHERE", gateway="vienna")
     database, clock = machine.stage.database, machine.stage.clock
-    number = ask(database, settings, About.ACCESS, int(clock.now()))
-    assert ask(database, settings, About.ACCESS, int(clock.now())) == number
+    number = ask(database, settings, ProbeRequest.ACCESS, int(clock.now()))
+    assert ask(database, settings, ProbeRequest.ACCESS, int(clock.now())) == number
     assert reply(database, number, int(clock.now())).waiting
-    assert not Inquirer("w", other.link, clock).step()
-    assert Inquirer("w", machine.link, clock).step()
+    assert not ProbeRunner("w", other.link, clock).step()
+    assert ProbeRunner("w", machine.link, clock).step()
     found = reply(database, number, int(clock.now())).found
     assert found is not None
     assert "NOT_SET_ANYWHERE" in found.cause
-    assert not Inquirer("w", machine.link, clock).step()
-    second = ask(database, settings, About.TABLES, int(clock.now()))
+    assert not ProbeRunner("w", machine.link, clock).step()
+    second = ask(database, settings, ProbeRequest.TABLES, int(clock.now()))
     clock.time += 3_000
-    assert not Inquirer("w", machine.link, clock).step()
+    assert not ProbeRunner("w", machine.link, clock).step()
     late = reply(database, second, int(clock.now()))
     assert (late.found, late.waiting, late.taken) == (None, False, False)
 

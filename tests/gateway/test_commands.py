@@ -17,8 +17,8 @@ import typer
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.app import app
 from cio_replicate.gateway import health
-from cio_replicate.gateway.health import AWAY, FRESH, Health, trouble_of
-from cio_replicate.gateway.identity import GatewayFolder, Identity
+from cio_replicate.gateway.health import AWAY, FRESH, GatewayHealth, trouble_of
+from cio_replicate.gateway.identity import Enrolment, GatewayFolder
 from tests.cli.running import Ended, run, run_here
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_a_gateway_needs_nothing_of_what_a_console_needs(folder: Path) -> None:
     assert (done.returncode, "This machine is not enrolled as a gateway." in done.stderr) == (2, True)
 
 
-def _noted(**changes: object) -> Health:
+def _noted(**changes: object) -> GatewayHealth:
     known: dict[str, object] = {
         "at": 1_000,
         "pid": 1,
@@ -127,7 +127,7 @@ def _noted(**changes: object) -> Health:
         "started_at": 0,
         "heard_at": 999,
     }
-    return Health(**{**known, **changes})  # type: ignore[arg-type] # fields of any kind
+    return GatewayHealth(**{**known, **changes})  # type: ignore[arg-type] # fields of any kind
 
 
 def test_a_gateway_is_healthy_while_the_console_answers() -> None:
@@ -144,7 +144,7 @@ def test_the_status_of_a_machine_is_what_its_gateway_noted(folder: Path) -> None
     """In words or as JSON, with exit code 0 when it is healthy and 1 when not."""
     state, now = folder / "state", int(SystemClock().now())
     with GatewayFolder(state) as held:
-        held.remember(Identity(console="https://c.example", gateway="vienna", member="m" * 32))
+        held.remember(Enrolment(console="https://c.example", gateway="vienna", member="m" * 32))
         health.note(state, _noted(at=now, heard_at=now, running=1))
         good = _gateway(folder, "status", "--state-dir", str(state))
     assert (good.code, "It runs, and the console answers." in good.out) == (0, True)

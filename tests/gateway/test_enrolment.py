@@ -18,7 +18,7 @@ from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import gateway_codes, gateway_nonces
 from cio_replicate.gateway.key import KEY_FILE, new_key, read_key
-from cio_replicate.jobs.gateway_protocol import STANDING, Standing, StandingRequest
+from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import Machine
 
@@ -105,7 +105,7 @@ def test_who_has_no_code_leaves_no_trace(made: Stage, tmp_path: Path) -> None:
         Machine(made, tmp_path).enrol("AAAAA-AAAAA-AAAAA-AAAAA-AAAAA")
     stranger = Machine(made, tmp_path)
     with pytest.raises(GatewayRefusedError):
-        stranger.link.ask(STANDING, StandingRequest(), Standing)
+        stranger.link.ask(STANDING, StatusRequest(), MemberStatus)
     with made.database.reading() as connection:
         assert connection.execute(gateway_nonces.select()).all() == []
 

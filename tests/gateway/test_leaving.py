@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.quoting import LEFT_OUT, quoted, without_quotes
 from cio_replicate.gateway.policy import end_to_tell, found_to_tell
-from cio_replicate.jobs.board import End
-from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.jobs.board import Outcome
+from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.pipeline.replication_report import Report, TableReport
-from cio_replicate.pipeline.report import Proof, Verdict
+from cio_replicate.pipeline.report import Verification, VerificationStatus
 
 SOURCES = Path(__file__).parents[2] / "src" / "cio_replicate"
 #: Where errors are made that may reach a run's report; the settings' own are about what a user wrote.
@@ -47,18 +47,22 @@ def test_a_quotation_is_short_and_one_line() -> None:
 
 def test_a_report_is_told_without_what_could_be_guessed() -> None:
     """Counts go out; digests of keys do not, since those of a few rows could be found by trying."""
-    proof = Proof(verdict=Verdict.PROVED, why="All is there.", rows=1, source=1, digest="abc", landed="abc")
+    proof = Verification(
+        verdict=VerificationStatus.PROVED, why="All is there.", rows=1, source=1, digest="abc", landed="abc"
+    )
     report = Report(run_id="r", started="", tables=[TableReport(name="segments", proof=proof, read=1)])
-    told = end_to_tell(End(status="complete", report=report)).report
+    told = end_to_tell(Outcome(status="complete", report=report)).report
     assert told is not None
-    assert told.tables[0].proof == Proof(verdict=Verdict.PROVED, why="All is there.", rows=1, source=1)
+    assert told.tables[0].proof == Verification(
+        verdict=VerificationStatus.PROVED, why="All is there.", rows=1, source=1
+    )
     assert (told.tables[0].read, report.tables[0].proof) == (1, proof)
 
 
 def test_what_is_found_of_a_connection_is_told_without_quotations() -> None:
     """Each table's cause too."""
-    table = FoundTable(name="segments", readable=False, cause="No (403: “eva@example.com may not”).", least=3)
-    told = found_to_tell(Found(api="https://a", tables=[table], cause="“eva”"))
+    table = TableProbe(name="segments", readable=False, cause="No (403: “eva@example.com may not”).", least=3)
+    told = found_to_tell(ProbeResult(api="https://a", tables=[table], cause="“eva”"))
     assert (told.cause, told.tables[0].cause, told.tables[0].least) == ("“…”", "No (403: “…”).", 3)
 
 

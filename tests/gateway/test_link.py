@@ -15,9 +15,9 @@ import pytest
 from cio_replicate.base.errors import BoardAwayError, SettingsError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.console import console_url
-from cio_replicate.gateway.identity import GatewayFolder, Identity, require_same_console
+from cio_replicate.gateway.identity import Enrolment, GatewayFolder, require_same_console
 from cio_replicate.gateway.key import new_key
-from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.jobs import gateway_protocol as wire
 from tests.gateway.certificates import Authority
 
@@ -75,9 +75,9 @@ def server() -> Iterator[Server]:
     made.server_close()
 
 
-def _ask(url: str, ca_file: Path | None = None) -> wire.Done:
-    with Link(url, new_key(), "m", SystemClock(), ca_file=ca_file) as link:
-        return link.ask(wire.STANDING, wire.StandingRequest(), wire.Done)
+def _ask(url: str, ca_file: Path | None = None) -> wire.Acknowledged:
+    with GatewayClient(url, new_key(), "m", SystemClock(), ca_file=ca_file) as link:
+        return link.ask(wire.STANDING, wire.StatusRequest(), wire.Acknowledged)
 
 
 def test_a_private_authority_vouches_for_the_console(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_private_authority_vouches_for_the_console(tmp_path: Path) -> None:
         url = f"https://localhost:{server.server_address[1]}"
         try:
             if believed:
-                assert _ask(url, file) == wire.Done()
+                assert _ask(url, file) == wire.Acknowledged()
                 continue
             with pytest.raises(BoardAwayError, match="is not believed") as caught:
                 _ask(url, file)
@@ -191,7 +191,7 @@ def test_any_other_address_is_refused(text: str) -> None:
 
 def test_a_machine_is_enrolled_at_one_console(tmp_path: Path) -> None:
     """What it is enrolled as is remembered; another address is not taken silently, nor is a damaged file."""
-    identity = Identity(console="https://a.example", gateway="vienna", member="m" * 32)
+    identity = Enrolment(console="https://a.example", gateway="vienna", member="m" * 32)
     with GatewayFolder(tmp_path) as folder:
         assert folder.identity() is None
         folder.remember(identity)

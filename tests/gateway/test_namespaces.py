@@ -14,7 +14,7 @@ import pytest
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console import gateways, inquiries
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.ports import About
+from cio_replicate.jobs.ports import ProbeRequest
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Faults, Simulator, WorkspaceSpec
 from tests.destinations.copying import Copying
@@ -196,7 +196,7 @@ def test_a_connection_is_looked_at_from_inside(world: World) -> None:
     """What its tables cost is found by the gateway; the answer holds numbers, and no row."""
     made, clock = world.console.stage, world.console.stage.clock
     with world.serving(1):
-        number = inquiries.ask(made.database, world.connection, About.TABLES, int(clock.now()))
+        number = inquiries.ask(made.database, world.connection, ProbeRequest.TABLES, int(clock.now()))
         until(lambda: inquiries.reply(made.database, number, int(clock.now())).found, "it is answered", 60)
     found = inquiries.reply(made.database, number, int(clock.now())).found
     assert found is not None

@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
 from cio_replicate.console import gateways
-from cio_replicate.console.api.gateway_api import AHEAD, Signed
+from cio_replicate.console.api.gateway_api import AHEAD, SignedRequest
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.job import PROTOCOL
@@ -30,8 +30,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield made
 
 
-def _standing(machine: Machine) -> wire.Standing:
-    return machine.link.ask(wire.STANDING, wire.StandingRequest(), wire.Standing)
+def _standing(machine: Machine) -> wire.MemberStatus:
+    return machine.link.ask(wire.STANDING, wire.StatusRequest(), wire.MemberStatus)
 
 
 def _refusal(machine: Machine) -> str:
@@ -42,7 +42,7 @@ def _refusal(machine: Machine) -> str:
     return caught.value.code
 
 
-def _respond(machine: Machine, request: Signed) -> tuple[int, str]:
+def _respond(machine: Machine, request: SignedRequest) -> tuple[int, str]:
     status, body = machine.transport._desk.respond(request)
     return status, str(json.loads(body).get("code"))
 
@@ -75,7 +75,7 @@ def test_a_request_is_taken_once(machine: Machine) -> None:
 def test_whatever_is_changed_on_the_way_is_refused(machine: Machine, data: st.DataObject) -> None:
     """Another path, another body, another letter of the token: none is taken for what the machine has signed."""
 
-    def spoilt(request: Signed) -> Signed:
+    def spoilt(request: SignedRequest) -> SignedRequest:
         part = data.draw(st.sampled_from(["path", "body", "authorization"]))
         if part == "path":
             return replace(request, path=data.draw(st.sampled_from(["claim", "inquiry", "enrol", "standing/", ""])))
@@ -108,7 +108,7 @@ def test_whatever_is_changed_on_the_way_is_refused(machine: Machine, data: st.Da
 )
 def test_what_is_no_signature_is_refused_in_a_sentence(machine: Machine, authorization: str | None) -> None:
     """No header of any shape is a defect."""
-    assert _respond(machine, Signed(wire.STANDING, authorization, b"{}")) == (401, "signature")
+    assert _respond(machine, SignedRequest(wire.STANDING, authorization, b"{}")) == (401, "signature")
 
 
 def test_only_the_enrolled_key_counts(machine: Machine) -> None:
@@ -118,9 +118,9 @@ def test_only_the_enrolled_key_counts(machine: Machine) -> None:
     public = OctKey.import_key(machine.key.public["x"])
     for header, key in (({"alg": "HS256"}, public), ({"alg": "HS256"}, OctKey.generate_key(256))):
         token = jwt.encode({**header, "kid": machine.member}, claims, key, algorithms=["HS256"])
-        assert _respond(machine, Signed(wire.STANDING, f"Gateway {token}", body)) == (401, "signature")
+        assert _respond(machine, SignedRequest(wire.STANDING, f"Gateway {token}", body)) == (401, "signature")
     head = "eyJhbGciOiJub25lIiwia2lkIjoiREFNTUVE"
-    assert _respond(machine, Signed(wire.STANDING, f"Gateway {head}.e30.", body)) == (401, "signature")
+    assert _respond(machine, SignedRequest(wire.STANDING, f"Gateway {head}.e30.", body)) == (401, "signature")
 
 
 def test_a_member_cannot_speak_for_another(machine: Machine, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_member_cannot_speak_for_another(machine: Machine, tmp_path: Path) -> 
 def test_a_token_for_another_console_is_refused(machine: Machine) -> None:
     """A console that is given a gateway's request cannot use it at another one."""
     token = machine.key.sign(machine.member, "other.example", wire.STANDING, b"{}", machine.clock.now())
-    assert _respond(machine, Signed(wire.STANDING, f"Gateway {token}", b"{}")) == (401, "signature")
+    assert _respond(machine, SignedRequest(wire.STANDING, f"Gateway {token}", b"{}")) == (401, "signature")
 
 
 def test_a_machine_that_nobody_enrolled_is_unknown(machine: Machine) -> None:
@@ -197,7 +197,7 @@ def test_an_address_that_is_none_is_refused(machine: Machine) -> None:
     """A signed request for an address that the console does not have is answered in a sentence."""
     for path in ("nothing", "runs/1/beat", f"runs/{'a' * 32}/delete"):
         with pytest.raises(GatewayRefusedError) as caught:
-            machine.link.ask(path, wire.StandingRequest(), wire.Standing)
+            machine.link.ask(path, wire.StatusRequest(), wire.MemberStatus)
         assert caught.value.code == "request"
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from cio_replicate.pipeline.read import Part, Read
-from cio_replicate.schema.position import Position
+from cio_replicate.pipeline.read import Partition, TableRead
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType
 
 BEGAN = 1_760_000_000
 
 
-def read_of(table: str = "campaigns", *, base: Position | None = None, parts: int = 2) -> Read:
+def read_of(table: str = "campaigns", *, base: Checkpoint | None = None, parts: int = 2) -> TableRead:
     """A read that has begun and landed nothing."""
-    made = [Part(f"part {number}", {"limit": "10"}, {"kind": f"k/{number}"}) for number in range(parts)]
-    return Read(f"read of {table}", table, BEGAN - 86_400, BEGAN, BEGAN, base, made)
+    made = [Partition(f"part {number}", {"limit": "10"}, {"kind": f"k/{number}"}) for number in range(parts)]
+    return TableRead(f"read of {table}", table, BEGAN - 86_400, BEGAN, BEGAN, base, made)
 
 
 def rows(*values: str) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
-from cio_replicate.pipeline.staging import StateFolder, default_root, task_folder
+from cio_replicate.pipeline.staging import Staging, default_root, task_folder
 from tests.landing.reads import BEGAN, read_of, rows
 
 HOLD = (
@@ -29,7 +29,7 @@ def _mode(path: Path) -> int:
 def test_what_is_kept_is_private(tmp_path: Path) -> None:
     """Nobody else may look into the folder, and the journal with the files beside it is the user's own."""
     path = tmp_path / "root" / "task"
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         folder.journal.remember("a", "b")
         assert _mode(path) == _mode(path / "pages") == 0o700
         journals = list(path.glob("journal.sqlite*"))
@@ -45,23 +45,23 @@ def test_a_second_holder_is_refused(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(TaskBusyError, match="Another process is running this task"), StateFolder(path):
+        with pytest.raises(TaskBusyError, match="Another process is running this task"), Staging(path):
             pass
         assert (path / "pages").is_dir()
         other.kill()
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         folder.journal.remember("a", "b")
 
 
 def test_a_second_holder_in_the_same_process_is_refused(tmp_path: Path) -> None:
     """Two runs in one process exclude each other just the same."""
-    with StateFolder(tmp_path / "task"), pytest.raises(TaskBusyError), StateFolder(tmp_path / "task"):
+    with Staging(tmp_path / "task"), pytest.raises(TaskBusyError), Staging(tmp_path / "task"):
         pass
 
 
 def test_other_tasks_are_not_in_the_way(tmp_path: Path) -> None:
     """Each task has a folder and a lock of its own."""
-    with StateFolder(tmp_path / "one"), StateFolder(tmp_path / "two"):
+    with Staging(tmp_path / "one"), Staging(tmp_path / "two"):
         pass
 
 
@@ -69,7 +69,7 @@ def test_an_untouched_folder_goes_again(tmp_path: Path) -> None:
     """A run that was refused leaves no trace, whether the folder is new or was left empty."""
     path = tmp_path / "task"
     for _ in range(2):
-        with StateFolder(path) as folder:
+        with Staging(path) as folder:
             assert not folder.has_journal
         assert not path.exists()
 
@@ -77,11 +77,11 @@ def test_an_untouched_folder_goes_again(tmp_path: Path) -> None:
 def test_a_folder_with_a_journal_stays(tmp_path: Path) -> None:
     """What has been remembered is there the next time, though that run touches nothing."""
     path = tmp_path / "task"
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         folder.journal.remember("copy", "one")
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         assert folder.has_journal
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         assert folder.journal.fact("copy") == "one"
 
 
@@ -92,7 +92,7 @@ def test_a_folder_with_other_things_stays(tmp_path: Path, strange: str) -> None:
     (path / strange).parent.mkdir(parents=True)
     (path / strange).write_text("mine")
     for _ in range(2):
-        with StateFolder(path):
+        with Staging(path):
             pass
         assert (path / strange).read_text() == "mine"
 
@@ -100,12 +100,12 @@ def test_a_folder_with_other_things_stays(tmp_path: Path, strange: str) -> None:
 def test_pages_survive_and_orphans_go(tmp_path: Path) -> None:
     """A file that the journal knows is there after reopening; one whose landing was cut short is not."""
     path, read = tmp_path / "task", read_of()
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         folder.journal.begin(read)
         folder.write("known.parquet", rows("a", "b"))
         folder.journal.land(read, read.parts[0], "known.parquet", 2, [], BEGAN)
         folder.write("orphan.parquet", rows("c"))
-    with StateFolder(path) as folder:
+    with Staging(path) as folder:
         assert folder.journal.files() == {"known.parquet"}
         assert [file.name for file in (path / "pages").iterdir()] == ["known.parquet"]
         assert pq.read_table(folder.file("known.parquet")).to_pylist() == [{"id": "a"}, {"id": "b"}]
@@ -113,7 +113,7 @@ def test_pages_survive_and_orphans_go(tmp_path: Path) -> None:
 
 def test_dropped_files_are_gone(tmp_path: Path) -> None:
     """Dropping is done once or twice with the same result."""
-    with StateFolder(tmp_path / "task") as folder:
+    with Staging(tmp_path / "task") as folder:
         folder.write("a.parquet", rows("a"))
         folder.write("b.parquet", rows("b"))
         folder.drop(["a.parquet", "never.parquet"])
@@ -125,7 +125,7 @@ def test_dropped_files_are_gone(tmp_path: Path) -> None:
 
 def test_a_page_is_never_written_over(tmp_path: Path) -> None:
     """A name that is taken is an error that stops the run, and the first page stays."""
-    with StateFolder(tmp_path / "task") as folder:
+    with Staging(tmp_path / "task") as folder:
         folder.write("a.parquet", rows("first"))
         with pytest.raises(LandingError, match=r"could not be written.*what is landed is kept"):
             folder.write("a.parquet", rows("second"))
@@ -135,7 +135,7 @@ def test_a_page_is_never_written_over(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """When the folder went away under a run the error names it and what to do."""
-    with StateFolder(tmp_path / "task") as folder:
+    with Staging(tmp_path / "task") as folder:
         (tmp_path / "task" / "pages").rmdir()
         with pytest.raises(LandingError, match=r"pages.*--state-dir"):
             folder.write("a.parquet", rows("a"))
@@ -146,14 +146,14 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, below: str
     """A file in the way is named, with the option that leads elsewhere."""
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / below
-    with pytest.raises(StateFolderError, match=r"cannot be written.*--state-dir") as caught, StateFolder(path):
+    with pytest.raises(StateFolderError, match=r"cannot be written.*--state-dir") as caught, Staging(path):
         pass
     assert str(path) in str(caught.value)
 
 
 def test_a_name_that_is_too_long_is_one_sentence(tmp_path: Path) -> None:
     """The system's reason is repeated in words."""
-    with pytest.raises(StateFolderError, match="too long"), StateFolder(tmp_path / ("x" * 300)):
+    with pytest.raises(StateFolderError, match="too long"), Staging(tmp_path / ("x" * 300)):
         pass
 
 
@@ -163,7 +163,7 @@ def test_a_damaged_journal_lets_go_of_the_folder(tmp_path: Path) -> None:
     path.mkdir()
     (path / "journal.sqlite").write_bytes(b"garbage")
     for _ in range(2):
-        with pytest.raises(StateFolderError, match="is damaged"), StateFolder(path) as folder:
+        with pytest.raises(StateFolderError, match="is damaged"), Staging(path) as folder:
             folder.journal.fact("copy")
 
 

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.pipeline.journal import VERSION, Journal
-from cio_replicate.pipeline.read import Tally
-from cio_replicate.schema.position import Position, from_text, to_text
+from cio_replicate.pipeline.read import ReadStats
+from cio_replicate.schema.position import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.source.pages import Place
+from cio_replicate.source.pages import Cursor
 from tests.landing.reads import BEGAN, column, read_of
 
 ROOT = Path(__file__).parents[2]
-BASE = Position(read="earlier", start=5, through=7, latest=6)
-TALLY = Tally(rows=9, misfits=2, left_out=1, latest=8, earliest=-3, skipped=["One.", "Twö 😀."])
+BASE = Checkpoint(read="earlier", start=5, through=7, latest=6)
+TALLY = ReadStats(rows=9, misfits=2, left_out=1, latest=8, earliest=-3, skipped=["One.", "Twö 😀."])
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_page_place_and_tally_land_together_and_last(journal: Journal, file: Pat
     """After a landing a journal opened anew has the page, the place and the counts, and other parts as they were."""
     read = read_of()
     journal.begin(read)
-    read.parts[1].place = Place(token='a"\\😀', offset=70, empty_pages=3, done=True)
+    read.parts[1].place = Cursor(token='a"\\😀', offset=70, empty_pages=3, done=True)
     read.tally, read.touched = TALLY, BEGAN + 50
     journal.land(read, read.parts[1], "one.parquet", 7, [], read.touched)
     journal.close()
@@ -70,7 +70,7 @@ def test_what_fails_leaves_neither_page_nor_place(journal: Journal) -> None:
     journal._sqlite.execute(f"PRAGMA max_page_count = {pages}")
     before = journal.read_of("campaigns")
     moved = read_of()
-    moved.parts[0].place = Place(token="b" * 100_000)
+    moved.parts[0].place = Cursor(token="b" * 100_000)
     with pytest.raises(LandingError, match="Make room"):
         journal.land(moved, moved.parts[0], "one.parquet", 7, [column("new")], BEGAN + 1)
     assert journal.read_of("campaigns") == before
@@ -116,7 +116,7 @@ def test_a_part_moves_without_a_page(journal: Journal) -> None:
     read = read_of()
     journal.begin(read)
     read.tally = TALLY
-    for place in (Place(token="t", empty_pages=1), Place(), Place(done=True)):
+    for place in (Cursor(token="t", empty_pages=1), Cursor(), Cursor(done=True)):
         read.parts[0].place, read.touched = place, read.touched + 1
         journal.settle(read, read.parts[0], read.touched)
         assert journal.read_of("campaigns") == read
@@ -127,7 +127,7 @@ def test_parts_are_added_once(journal: Journal) -> None:
     """A part that is there already keeps its place."""
     read = read_of()
     journal.begin(read)
-    read.parts[0].place = Place(done=True)
+    read.parts[0].place = Cursor(done=True)
     journal.settle(read, read.parts[0], BEGAN)
     journal.extend(read, read_of(parts=3).parts)
     (first, second, third) = (journal.read_of("campaigns") or read).parts
@@ -242,10 +242,10 @@ def test_the_newest_hundred_runs_are_kept(journal: Journal) -> None:
 
 @given(
     position=st.builds(
-        Position, read=st.text(), start=st.integers(), through=st.integers(), latest=st.none() | st.integers()
+        Checkpoint, read=st.text(), start=st.integers(), through=st.integers(), latest=st.none() | st.integers()
     )
 )
-def test_a_position_comes_back_from_its_text(position: Position) -> None:
+def test_a_position_comes_back_from_its_text(position: Checkpoint) -> None:
     """Positions travel as text and arrive the same."""
     assert from_text(to_text(position)) == position
 

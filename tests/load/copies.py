@@ -11,10 +11,10 @@ import duckdb
 import pytest
 from _pytest.mark import ParameterSet
 
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.copy import RemoteDestination
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from tests.destinations.kinds import ALWAYS
 from tests.destinations.kinds import KINDS as REAL
 from tests.load.copying import alone, by_key, query, write
@@ -25,7 +25,7 @@ from tests.load.twin import TwinStore
 class Copy(Protocol):
     """One copy, opened for each step, so that what is asserted is what lasts."""
 
-    def open(self) -> Destination:
+    def open(self) -> Sink:
         """A destination that has not looked yet."""
         ...
 
@@ -49,7 +49,7 @@ class Copy(Protocol):
 class StoreCopy(Copy, Protocol):
     """A copy in a store, which can be opened with something around the store."""
 
-    def open(self, around: Callable[[Store], Store] = ...) -> Destination:
+    def open(self, around: Callable[[TableBackend], TableBackend] = ...) -> Sink:
         """A destination that has not looked yet."""
         ...
 
@@ -64,9 +64,9 @@ class DuckDBCopy:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "copy.duckdb"
 
-    def open(self) -> Destination:
+    def open(self) -> Sink:
         """A destination that has not looked yet."""
-        return DuckDBDestination(self.file, "customerio")
+        return DuckDBBackend(self.file, "customerio")
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""
@@ -101,12 +101,12 @@ class TwinCopy:
         self._nul_allowed = nul_allowed
         self._fresh = fresh
 
-    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+    def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""
         if self._fresh:
             self.forget()
         store = around(TwinStore(self.file))
-        return RemoteDestination(store, self._ledger, "customerio", "a twin", nul_allowed=self._nul_allowed)
+        return CopySink(store, self._ledger, "customerio", "a twin", nul_allowed=self._nul_allowed)
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import duckdb
 
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from tests.load.pages import AT
 
 
-def write(destination: Destination, *batches: Batch) -> Changes:
+def write(destination: Sink, *batches: Batch) -> Changes:
     """Look, prepare, write and close; what the last batch changed."""
     changes = Changes()
     try:
@@ -40,6 +40,6 @@ def by_key(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def alone(store: Store) -> Store:
+def alone(store: TableBackend) -> TableBackend:
     """The store with nothing around it."""
     return store

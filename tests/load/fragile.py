@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Shape, Store
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable, TableBackend
 
 
 class Killed(BaseException):
@@ -18,7 +18,7 @@ class Killed(BaseException):
 class FragileStore:
     """`store`, killed as it is to write once more than `lives` times, or, if `late`, just after it has."""
 
-    def __init__(self, store: Store, lives: int, *, late: bool = False) -> None:
+    def __init__(self, store: TableBackend, lives: int, *, late: bool = False) -> None:
         self.rows_at_once = store.rows_at_once
         self.whole_edits = store.whole_edits
         self.writes: list[str] = []
@@ -38,15 +38,17 @@ class FragileStore:
         """As the store."""
         return self._store.columns(table)
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """As the store."""
         return self._store.read(shape, columns, conditions)
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """As the store."""
         return self._store.count(shape, conditions)
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """As the store, as long as it lives."""
         with self._mortal(edit.shape.name):
             self._store.write(edit)

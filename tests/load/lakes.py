@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cio_replicate.base.text import Secret
-from cio_replicate.config.destination_kind import Address, Kind
+from cio_replicate.config.destination_kind import Address, DestinationKind
 from cio_replicate.schema.arrow import arrow_type, schema_for
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Edit, Shape, Store
+from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.kinds import KINDS
-from cio_replicate.sinks.lake.delta import DeltaStore
+from cio_replicate.sinks.lake.delta import DeltaBackend
 from cio_replicate.sinks.lake.file_store import file_store
-from cio_replicate.sinks.lake.iceberg import IcebergStore
+from cio_replicate.sinks.lake.iceberg import IcebergBackend
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import open_files
-from cio_replicate.sinks.lake.parquet import ParquetStore
+from cio_replicate.sinks.lake.parquet import ParquetBackend
 from tests.load import s3
 
 DATASET = "customerio"
-SHAPE = Shape(
+SHAPE = StoredTable(
     "things",
     (
         Column("key", ColumnType.STRING, "The key."),
@@ -53,7 +53,9 @@ def thing(key: str, size: int = 1, **others: Any) -> dict[str, Any]:
     return {"key": key, "size": size, "ratio": size / 2, "live": True, "at": moment(1), "data": "{}", **others}
 
 
-def edit(shape: Shape, rows: Sequence[Mapping[str, Any]], gone: Sequence[object] = (), *, at_once: int = 3) -> Edit:
+def edit(
+    shape: StoredTable, rows: Sequence[Mapping[str, Any]], gone: Sequence[object] = (), *, at_once: int = 3
+) -> ChangeSet:
     """An edit, its rows in batches of a few."""
     schema = schema_for(shape.columns)
     batches = [
@@ -61,10 +63,10 @@ def edit(shape: Shape, rows: Sequence[Mapping[str, Any]], gone: Sequence[object]
         for first in range(0, len(rows), at_once)
     ]
     key = arrow_type(shape.column(shape.key).type)
-    return Edit(shape, pa.RecordBatchReader.from_batches(schema, batches), len(rows), pa.array(gone, key))
+    return ChangeSet(shape, pa.RecordBatchReader.from_batches(schema, batches), len(rows), pa.array(gone, key))
 
 
-def rows(store: Store, shape: Shape) -> list[dict[str, Any]]:
+def rows(store: TableBackend, shape: StoredTable) -> list[dict[str, Any]]:
     """All rows of a table, by key."""
     found: list[dict[str, Any]] = store.read(shape, [column.name for column in shape.columns]).read_all().to_pylist()
     return sorted(found, key=lambda row: row[shape.key])
@@ -79,7 +81,7 @@ class Lake:
     endpoint: str = ""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> DestinationKind:
         """The row of the table of destinations."""
         return next(kind for kind in KINDS if kind.scheme == self.scheme)
 
@@ -91,20 +93,20 @@ class Lake:
         secrets = {"access_key_id": Secret(s3.KEY), "secret_access_key": Secret(s3.SECRET_KEY)}
         return Address(self.kind, self.path, s3.BUCKET, options={"endpoint": self.endpoint}, secrets=secrets)
 
-    def open(self) -> Store:
+    def open(self) -> TableBackend:
         """A store of it, opened."""
         store = file_store(self.address, DATASET)
         store.open()
         return store
 
-    def small(self, full: int) -> Store:
+    def small(self, full: int) -> TableBackend:
         """A store of it whose files are full at so many bytes."""
         files = open_files(self.address, DATASET)
         if self.scheme == "parquet":
-            return ParquetStore(files, full=full)
+            return ParquetBackend(files, full=full)
         if self.scheme == "delta":
-            return DeltaStore(files, {}, full=full)
-        return IcebergStore(FolderTables(files, {}, time.time), full=full)
+            return DeltaBackend(files, {}, full=full)
+        return IcebergBackend(FolderTables(files, {}, time.time), full=full)
 
     def theirs(self, table: str) -> pa.Table:
         """All rows of a table, as the tool that its users have reads it."""

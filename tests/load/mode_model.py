@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from cio_replicate.config.table_options import Deletes, Mode, Treatment
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.port import Changes
 
 TREATMENTS = {
-    "full": Treatment(Mode.FULL),
-    "apply": Treatment(Mode.APPLY),
-    "apply-hard": Treatment(Mode.APPLY, Deletes.HARD),
-    "changes": Treatment(Mode.CHANGES),
-    "changes-hard": Treatment(Mode.CHANGES, Deletes.HARD),
-    "history": Treatment(Mode.HISTORY),
-    "history-hard": Treatment(Mode.HISTORY, Deletes.HARD),
+    "full": WriteOptions(WriteMode.FULL),
+    "apply": WriteOptions(WriteMode.APPLY),
+    "apply-hard": WriteOptions(WriteMode.APPLY, Deletes.HARD),
+    "changes": WriteOptions(WriteMode.CHANGES),
+    "changes-hard": WriteOptions(WriteMode.CHANGES, Deletes.HARD),
+    "history": WriteOptions(WriteMode.HISTORY),
+    "history-hard": WriteOptions(WriteMode.HISTORY, Deletes.HARD),
 }
 
 Value = str | int | None
@@ -115,7 +115,7 @@ class Model:
     versions: bool = False
     seen: set[str] = field(default_factory=set)
 
-    def write(self, step: Step, treatment: Treatment, synced: int, at: int) -> Changes:
+    def write(self, step: Step, treatment: WriteOptions, synced: int, at: int) -> Changes:
         """The same batch; its pages were landed at `synced`, and it closes the read, if it does, at `at`."""
         self._fit(treatment)
         self.seen |= {str(one["id"]) for page in step.pages for one in (*page.records, *page.seen)}
@@ -143,22 +143,22 @@ class Model:
             notes[row.key] = Note(row.key, "delete", at, None, told, at)
         if step.closes and step.absence_deletes and treatment.removes:
             self.rows = [row for row in self.rows if row.deleted is None]
-        if treatment.mode is Mode.CHANGES and notes:
+        if treatment.mode is WriteMode.CHANGES and notes:
             self.notes.append(notes)
         if step.closes:
             self.seen = set()
         return Changes(inserted, updated, len(gone))
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> Digests:
         """The keys of the live rows."""
-        total = Keys()
+        total = Digests()
         for row in self.rows:
             if self._holds(row):
-                total += Keys(1, int(hashlib.md5(row.key.encode(), usedforsecurity=False).hexdigest()[:16], 16))
+                total += Digests(1, int(hashlib.md5(row.key.encode(), usedforsecurity=False).hexdigest()[:16], 16))
         return total
 
-    def _fit(self, treatment: Treatment) -> None:
+    def _fit(self, treatment: WriteOptions) -> None:
         if treatment.versions and not self.versions:
             self.rows = [
                 replace(row, valid_from=row.synced, valid_to=row.deleted, current=row.deleted is None)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_replicate.schema.fields import Fields
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.fields import KnownColumns
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import Batch, Close
 from cio_replicate.source.catalog import table
@@ -26,7 +26,7 @@ class Pages:
 
     def __init__(self, folder: Path, of: str | Table = "campaigns") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.fields = Fields(table(of) if isinstance(of, str) else of)
+        self.fields = KnownColumns(table(of) if isinstance(of, str) else of)
         self._encoder = RowEncoder(self.fields)
         self._folder = folder
         self._count = 0
@@ -53,9 +53,9 @@ class Pages:
         return self._encoder.encode(texts, at).table
 
 
-def position(read: str = "r", through: int = AT) -> Position:
+def position(read: str = "r", through: int = AT) -> Checkpoint:
     """A position."""
-    return Position(read=read, start=AT - 86_400, through=through, latest=AT - 5)
+    return Checkpoint(read=read, start=AT - 86_400, through=through, latest=AT - 5)
 
 
 def close(*seen: Path, at: int = AT + 60, absence_deletes: bool = True, read: str = "r") -> Close:

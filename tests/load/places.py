@@ -14,9 +14,9 @@ import pyarrow as pa
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.warehouse import WarehouseStore
+from cio_replicate.sinks.sql.warehouse import WarehouseBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 
@@ -44,7 +44,7 @@ class Place:
         self.dataset = servers.fresh()
         self.address = address(self.kind, folder)
 
-    def open(self) -> WarehouseStore:
+    def open(self) -> WarehouseBackend:
         """A store that knows nothing yet, with an empty folder of its own."""
         make = package_store if self.through_dlt else warehouse_store
         store = make(self.address, self.dataset, self.folder / servers.fresh("working"))
@@ -80,9 +80,9 @@ def _shared_database(made: list[str] = []) -> str:  # noqa: B006 - made once
     return made[0]
 
 
-def shape(called: str = "things", /, *, key: str = "_cio_key", **columns: ColumnType) -> Shape:
+def shape(called: str = "things", /, *, key: str = "_cio_key", **columns: ColumnType) -> StoredTable:
     """A table with these columns, or with `COLUMNS`."""
-    return Shape(
+    return StoredTable(
         called, tuple(Column(one, kind, "A made-up column.") for one, kind in (columns or COLUMNS).items()), key
     )
 
@@ -102,19 +102,19 @@ def row(key: str, **values: Any) -> dict[str, Any]:
 
 
 def edit(
-    table: Shape, rows: Sequence[dict[str, Any]] = (), gone: Iterable[str | int] = (), *, batch: int = 1000
-) -> Edit:
+    table: StoredTable, rows: Sequence[dict[str, Any]] = (), gone: Iterable[str | int] = (), *, batch: int = 1000
+) -> ChangeSet:
     """An edit with these rows, in batches."""
     schema = schema_for(table.columns)
     batches = [pa.RecordBatch.from_pylist(list(rows[at : at + batch]), schema) for at in range(0, len(rows), batch)]
     kind = schema.field(table.key).type
-    return Edit(table, pa.RecordBatchReader.from_batches(schema, batches), len(rows), pa.array(list(gone), kind))
+    return ChangeSet(table, pa.RecordBatchReader.from_batches(schema, batches), len(rows), pa.array(list(gone), kind))
 
 
-def rows_of(store: WarehouseStore, table: Shape, *conditions: Any) -> list[dict[str, Any]]:
+def rows_of(store: WarehouseBackend, table: StoredTable, *conditions: Any) -> list[dict[str, Any]]:
     """All columns of the rows for which the conditions hold, by key."""
     found = store.read(table, [column.name for column in table.columns], conditions).read_all().to_pylist()
     return sorted(found, key=lambda one: str(one[table.key]))
 
 
-Opener = Callable[[], WarehouseStore]
+Opener = Callable[[], WarehouseBackend]

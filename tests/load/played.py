@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.config.table_options import Mode, Treatment
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.source.catalog import table
 from tests.load.copies import Copy
 from tests.load.mode_model import Content, Model, Note, Refused, Row, Step
@@ -36,7 +36,7 @@ class Play:
         self._number = 0
         self._notes = False  # whether there can be any
 
-    def play(self, *steps: Step, treatment: Treatment, twice: bool = False) -> None:
+    def play(self, *steps: Step, treatment: WriteOptions, twice: bool = False) -> None:
         """Write each step to copy and model: both count the same, hold the same, and prove it. `twice`: and again."""
         for step in steps:
             batch = self.batch(step, treatment)
@@ -51,7 +51,7 @@ class Play:
                 destination.close()
             self.compare()
 
-    def refuses(self, step: Step, treatment: Treatment) -> str:
+    def refuses(self, step: Step, treatment: WriteOptions) -> str:
         """The copy refuses the step as the model does, and is as before; what it said."""
         batch, destination = self.batch(step, treatment), opened(self.copy)
         try:
@@ -70,7 +70,7 @@ class Play:
         self.compare()
         return said
 
-    def batch(self, step: Step, treatment: Treatment) -> Batch:
+    def batch(self, step: Step, treatment: WriteOptions) -> Batch:
         """The next step as a batch."""
         self._number += 1
         pages = self._narrow if step.without_surprise else self._pages
@@ -81,10 +81,10 @@ class Play:
             read = str(self._number)
             end = close(*self._landed, at=self.at, absence_deletes=step.absence_deletes, read=read)
             self._landed = []
-        self._notes |= treatment.mode is Mode.CHANGES
+        self._notes |= treatment.mode is WriteMode.CHANGES
         return Batch(TABLE, pages.fields.all, files, f"run-{self._number}", end, treatment)
 
-    def modelled(self, step: Step, treatment: Treatment) -> Changes:
+    def modelled(self, step: Step, treatment: WriteOptions) -> Changes:
         """What the model says of the step that `batch` was made of last."""
         return self.model.write(step, treatment, self.synced, self.at)
 
@@ -98,7 +98,7 @@ class Play:
         """When the last step ended its read."""
         return self.synced + TO_CLOSE
 
-    def prove(self, destination: Destination) -> None:
+    def prove(self, destination: Sink) -> None:
         """What the copy holds, what it must hold by what was loaded, and what the model holds are the same."""
         assert destination.held(TABLE) == self.model.keys
         assert destination.live(TABLE) == self.model.keys.rows
@@ -130,7 +130,7 @@ class Play:
         assert notes == []
 
 
-def opened(copy: Copy) -> Destination:
+def opened(copy: Copy) -> Sink:
     """A destination that is ready to write."""
     destination = copy.open()
     destination.look()

@@ -12,9 +12,9 @@ import pyarrow as pa
 from cio_replicate.config.addresses import destination
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column
-from cio_replicate.sinks.backend import Edit, Shape, Store
-from cio_replicate.sinks.copy import RemoteDestination
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
+from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.sinks.registry import store_at
 from tests.destinations.kinds import KINDS
 from tests.load.copying import alone, by_key, write
@@ -31,10 +31,10 @@ class RealCopy:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ledger = folder / "ledger.duckdb"
 
-    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+    def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""
         store, nul_allowed = store_at(self._address, self._dataset, self._folder)
-        return RemoteDestination(around(store), self._ledger, self._dataset, "a store", nul_allowed=nul_allowed)
+        return CopySink(around(store), self._ledger, self._dataset, "a store", nul_allowed=nul_allowed)
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""
@@ -50,7 +50,7 @@ class RealCopy:
         store.open()
         try:
             there = store.columns(table)
-            shape = Shape(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
+            shape = StoredTable(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
             return list(store.read(shape, list(there)).read_all().to_pylist()) if there else []
         finally:
             store.close()
@@ -64,7 +64,7 @@ class RealCopy:
         store, _ = store_at(self._address, self._dataset, self._folder)
         store.open()
         there = store.columns(table)
-        shape = Shape(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
+        shape = StoredTable(table, tuple(Column(name, kind, "") for name, kind in there.items()), "_cio_key")
         nothing = schema_for(shape.columns).empty_table().to_reader()
-        store.write(Edit(shape, nothing, 0, pa.array([key], pa.string())))
+        store.write(ChangeSet(shape, nothing, 0, pa.array([key], pa.string())))
         store.close()

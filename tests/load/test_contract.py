@@ -9,7 +9,7 @@ import pytest
 
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.port import Changes, Identity
+from cio_replicate.sinks.port import Changes, CopyIdentity
 from cio_replicate.source.catalog import TABLES, table
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close, position
@@ -236,5 +236,5 @@ def test_a_copy_knows_itself(copy: Copy, pages: Pages) -> None:
     destination.write(pages.batch(close=close(absence_deletes=False)))
     destination.close()
     destination = copy.open()
-    assert destination.look() == Identity(made.copy_id, 2)
+    assert destination.look() == CopyIdentity(made.copy_id, 2)
     destination.close()

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from cio_replicate.config.column_rules import column_rules
-from cio_replicate.config.table_options import Deletes, Mode, Treatment
+from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
 from cio_replicate.schema.system_tables import ERASURES
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge.shapes import record_shape
-from cio_replicate.sinks.port import About, Batch, Changes, Destination
+from cio_replicate.sinks.port import Batch, Changes, ErasureHits, Sink
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
 from tests.load.copies import COPIES, STORES, Copy, StoreCopy, tried
@@ -27,7 +27,7 @@ from tests.load.pages import AT, Pages, close
 ADA = {"email": "ada@example.com", "id": "u-ada", "cio_id": "a1"}
 BOB = {"email": "bob@example.com", "id": "u-bob", "cio_id": "b2"}
 MESSAGES, PEOPLE = table("messages"), table("customers")
-EVERY = [Treatment(mode, deletes) for mode in Mode for deletes in Deletes]
+EVERY = [WriteOptions(mode, deletes) for mode in WriteMode for deletes in Deletes]
 
 
 def _message(key: str, who: dict[str, str], **more: object) -> dict[str, object]:
@@ -47,13 +47,13 @@ def _person(who: dict[str, str], **more: object) -> dict[str, object]:
     return {"cio_id": who["cio_id"], "id": who["id"], "identifiers": who, "attributes": {"name": who["id"]}, **more}
 
 
-def _gone(of: Pages, treatment: Treatment, *keys: str, as_it_is: bool = False) -> Batch:
+def _gone(of: Pages, treatment: WriteOptions, *keys: str, as_it_is: bool = False) -> Batch:
     batch = Batch(of.fields.table, of.fields.all, (), "run", treatment=treatment, gone=keys, gone_at=AT + 90)
     return replace(batch, as_it_is=as_it_is)
 
 
 @contextmanager
-def _opened(copy: Copy) -> Iterator[Destination]:
+def _opened(copy: Copy) -> Iterator[Sink]:
     destination = copy.open()
     try:
         destination.look()
@@ -63,7 +63,7 @@ def _opened(copy: Copy) -> Iterator[Destination]:
         destination.close()
 
 
-def _blank(copy: Copy, **aliases: list[str]) -> dict[str, About]:
+def _blank(copy: Copy, **aliases: list[str]) -> dict[str, ErasureHits]:
     with _opened(copy) as destination:
         return destination.blank(MESSAGES, aliases)
 
@@ -79,7 +79,7 @@ def _erased(copy: Copy, person: str, *, keys: dict[str, list[str]] | None = None
         destination.record(record_shape(ERASURES), [row])
 
 
-def _held(copy: Copy, name: str) -> tuple[Keys | None, Keys]:
+def _held(copy: Copy, name: str) -> tuple[Digests | None, Digests]:
     with _opened(copy) as destination:
         return destination.expected(table(name)), destination.held(table(name))
 
@@ -107,7 +107,7 @@ def messages(tmp_path: Path) -> Pages:
 
 
 @pytest.mark.parametrize("treatment", EVERY, ids=lambda one: f"{one.mode}-{one.deletes}")
-def test_rows_known_to_be_gone_go_as_the_mode_has_it(copy: Copy, people: Pages, treatment: Treatment) -> None:
+def test_rows_known_to_be_gone_go_as_the_mode_has_it(copy: Copy, people: Pages, treatment: WriteOptions) -> None:
     """They are marked, removed, noted or ended, and counted; keys that are not there or gone already are nothing."""
     file = people.land(_person(ADA), _person(BOB))
     copy.write(replace(people.batch(file), treatment=treatment))
@@ -121,37 +121,37 @@ def test_rows_known_to_be_gone_go_as_the_mode_has_it(copy: Copy, people: Pages, 
         assert rows["a1"]["_cio_deleted_at"].timestamp() == AT + 90
     changes = sorted(copy.every("customers__changes"), key=lambda row: int(row["_cio_sequence"]))
     noted = [row["_cio_operation"] for row in changes if row["_cio_key"] == "a1"]
-    assert noted == (["insert", "delete"] if treatment.mode is Mode.CHANGES else [])
+    assert noted == (["insert", "delete"] if treatment.mode is WriteMode.CHANGES else [])
     expected, held = _held(copy, "customers")
     assert expected == held
     assert held.rows == 1
     assert copy.write(replace(people.batch(file), treatment=treatment)) in (Changes(1, 0, 0), Changes(0, 1, 0))
 
 
-@pytest.mark.parametrize("mode", [Mode.APPLY, Mode.CHANGES, Mode.HISTORY])
-def test_rows_can_go_without_a_word_about_the_mode(copy: Copy, people: Pages, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [WriteMode.APPLY, WriteMode.CHANGES, WriteMode.HISTORY])
+def test_rows_can_go_without_a_word_about_the_mode(copy: Copy, people: Pages, mode: WriteMode) -> None:
     """A batch that takes the table as it is changes no layout; of a table that is not there it is nothing."""
-    assert copy.write(_gone(people, Treatment(), "a1", as_it_is=True)) == Changes()
-    copy.write(replace(people.batch(people.land(_person(ADA))), treatment=Treatment(mode)))
-    assert copy.write(_gone(people, Treatment(Mode.FULL), "a1", as_it_is=True)) == Changes(deleted=1)
+    assert copy.write(_gone(people, WriteOptions(), "a1", as_it_is=True)) == Changes()
+    copy.write(replace(people.batch(people.land(_person(ADA))), treatment=WriteOptions(mode)))
+    assert copy.write(_gone(people, WriteOptions(WriteMode.FULL), "a1", as_it_is=True)) == Changes(deleted=1)
     (row,) = copy.every("customers")
     assert row["_cio_deleted_at"].timestamp() == AT + 90
-    assert ("_cio_is_current" in row) == (mode is Mode.HISTORY)
-    assert len(copy.every("customers__changes")) == (2 if mode is Mode.CHANGES else 0)
+    assert ("_cio_is_current" in row) == (mode is WriteMode.HISTORY)
+    assert len(copy.every("customers__changes")) == (2 if mode is WriteMode.CHANGES else 0)
 
 
-@pytest.mark.parametrize("mode", [Mode.APPLY, Mode.CHANGES, Mode.HISTORY])
-def test_blanking_leaves_nothing_of_a_person_and_all_of_others(copy: Copy, messages: Pages, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [WriteMode.APPLY, WriteMode.CHANGES, WriteMode.HISTORY])
+def test_blanking_leaves_nothing_of_a_person_and_all_of_others(copy: Copy, messages: Pages, mode: WriteMode) -> None:
     """In the row, its versions and its noted changes nothing personal is left; what tells rows apart and sums stays."""
-    treatment = Treatment(mode)
+    treatment = WriteOptions(mode)
     first = messages.land(_message("m1", ADA, extra_field="ada was here"), _message("m2", BOB), at=AT)
     later = messages.land(_message("m1", ADA, subject="Ada again", campaign_id={"ada": 1}), at=AT + 50)
     for file in (first, later):
         copy.write(replace(messages.batch(file, close=close(file, absence_deletes=False)), treatment=treatment))
     others = [row for name in ("messages", "messages__changes") for row in copy.every(name) if row["_cio_key"] == "m2"]
     found = _blank(copy, a1=[])
-    assert found["messages"].rows == {"a1": 2 if mode is Mode.HISTORY else 1}
-    assert ("messages__changes" in found) == (mode is Mode.CHANGES)
+    assert found["messages"].rows == {"a1": 2 if mode is WriteMode.HISTORY else 1}
+    assert ("messages__changes" in found) == (mode is WriteMode.CHANGES)
     every = [row for name in ("messages", "messages__changes") for row in copy.every(name)]
     assert "ada" not in _texts(every).lower()
     assert [row for row in every if row["_cio_key"] == "m2"] == others
@@ -233,8 +233,10 @@ def test_who_has_returned_has_values_again(copy: Copy, messages: Pages) -> None:
 
 
 @pytest.mark.parametrize("kind", tried(STORES, "twin"))
-@pytest.mark.parametrize("treatment", [Treatment(Mode.CHANGES), Treatment(Mode.HISTORY)], ids=lambda one: one.mode)
-def test_a_blanking_that_is_broken_off_is_done_again(tmp_path: Path, kind: str, treatment: Treatment) -> None:
+@pytest.mark.parametrize(
+    "treatment", [WriteOptions(WriteMode.CHANGES), WriteOptions(WriteMode.HISTORY)], ids=lambda one: one.mode
+)
+def test_a_blanking_that_is_broken_off_is_done_again(tmp_path: Path, kind: str, treatment: WriteOptions) -> None:
     """Killed before any of its writes, or just after it, a store is as it must be once all was done again."""
     killed, lives = True, -1
     while killed:

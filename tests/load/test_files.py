@@ -15,8 +15,8 @@ import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape
-from cio_replicate.sinks.lake.iceberg import IcebergStore
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
+from cio_replicate.sinks.lake.iceberg import IcebergBackend
 from cio_replicate.sinks.lake.iceberg_catalog import CatalogTables
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import LocalFiles
@@ -57,7 +57,7 @@ def test_rows_are_added_replaced_and_removed(lake: Lake) -> None:
     store = lake.open()
     store.write(edit(SHAPE, [thing(f"k{number}", number) for number in range(10)]))
 
-    def again() -> Edit:
+    def again() -> ChangeSet:
         return edit(SHAPE, [thing("k3", 33), thing("new", 5)], ["k4", "k5", "never was"])
 
     expected = {f"k{number}": number for number in range(10)} | {"k3": 33, "new": 5}
@@ -106,7 +106,9 @@ def test_every_value_survives(lake: Lake) -> None:
 def test_names_are_as_given(lake: Lake) -> None:
     """Columns, tables and datasets may be called anything that a folder may."""
     names = ["a b", '"', "é", "select", "a.b", "a", "x'y", "_", "emoji 🚚", "50%"]
-    shape = Shape("naïve täble", (SHAPE.columns[0], *(Column(name, ColumnType.STRING, "It.") for name in names)), "key")
+    shape = StoredTable(
+        "naïve täble", (SHAPE.columns[0], *(Column(name, ColumnType.STRING, "It.") for name in names)), "key"
+    )
     store = lake.open()
     store.write(edit(shape, [{"key": "k", **{name: name for name in names}}]))
     store.write(edit(shape, [{"key": "l", **dict.fromkeys(names)}]))
@@ -117,16 +119,16 @@ def test_names_are_as_given(lake: Lake) -> None:
     assert theirs.num_rows == 2
     for name in ("", "..", ".hidden", "a/b", "a\\b", "a\0"):
         with pytest.raises(DestinationUnavailableError, match="cannot be the name"):
-            store.write(edit(Shape(name, SHAPE.columns, "key"), []))
+            store.write(edit(StoredTable(name, SHAPE.columns, "key"), []))
 
 
 def test_columns_are_added_and_stay(lake: Lake) -> None:
     """A new column holds nulls in old rows; a column that an edit does not have keeps its values in the others."""
     store = lake.open()
-    wide = Shape("things", (*SHAPE.columns, Column("more", ColumnType.JSON, "More.")), "key")
+    wide = StoredTable("things", (*SHAPE.columns, Column("more", ColumnType.JSON, "More.")), "key")
     store.write(edit(SHAPE, [thing("old"), thing("both")]))
-    assert store.count(wide, [Condition("more", Is.NULL)]) == 2
-    assert store.count(wide, [Condition("more", Is.IN, ["[]"])]) == 0
+    assert store.count(wide, [Condition("more", Operator.NULL)]) == 2
+    assert store.count(wide, [Condition("more", Operator.IN, ["[]"])]) == 0
     store.write(edit(wide, [thing("new", more="[1]"), thing("both", more="[2]")]))
     store.write(edit(SHAPE, [thing("both"), thing("last")]))
     assert {row["key"]: row["more"] for row in rows(store, wide)} == {
@@ -149,7 +151,7 @@ def test_a_column_alone_is_an_edit(lake: Lake) -> None:
     store.write(edit(SHAPE, [], ["nobody"]))
     assert list(store.columns("things")) == [column.name for column in SHAPE.columns]
     assert lake.theirs("things").num_rows == store.count(SHAPE) == 0
-    wide = Shape("things", (*SHAPE.columns, Column("more", ColumnType.INTEGER, "More.")), "key")
+    wide = StoredTable("things", (*SHAPE.columns, Column("more", ColumnType.INTEGER, "More.")), "key")
     store.write(edit(wide, []))
     assert list(lake.open().columns("things"))[-1] == "more"
     store.write(edit(wide, [thing("k", more=3)]))
@@ -159,17 +161,17 @@ def test_a_column_alone_is_an_edit(lake: Lake) -> None:
 
 
 ASKED = (
-    ([Condition("key", Is.IN, ["a", "c", "zz"])], "ac"),
-    ([Condition("size", Is.IN, [2, 4])], "bd"),
-    ([Condition("key", Is.IN, [])], ""),
-    ([Condition("at", Is.AT_LEAST, moment(2))], "bc"),
-    ([Condition("at", Is.AT_MOST, moment(2))], "ab"),
-    ([Condition("at", Is.AT_LEAST, moment(2, 1)), Condition("at", Is.AT_MOST, moment(3))], "c"),
-    ([Condition("size", Is.AT_LEAST, 3)], "cd"),
-    ([Condition("key", Is.AT_MOST, "b")], "ab"),
-    ([Condition("at", Is.NULL)], "d"),
-    ([Condition("live", Is.TRUE)], "ac"),
-    ([Condition("live", Is.TRUE), Condition("at", Is.NULL)], ""),
+    ([Condition("key", Operator.IN, ["a", "c", "zz"])], "ac"),
+    ([Condition("size", Operator.IN, [2, 4])], "bd"),
+    ([Condition("key", Operator.IN, [])], ""),
+    ([Condition("at", Operator.AT_LEAST, moment(2))], "bc"),
+    ([Condition("at", Operator.AT_MOST, moment(2))], "ab"),
+    ([Condition("at", Operator.AT_LEAST, moment(2, 1)), Condition("at", Operator.AT_MOST, moment(3))], "c"),
+    ([Condition("size", Operator.AT_LEAST, 3)], "cd"),
+    ([Condition("key", Operator.AT_MOST, "b")], "ab"),
+    ([Condition("at", Operator.NULL)], "d"),
+    ([Condition("live", Operator.TRUE)], "ac"),
+    ([Condition("live", Operator.TRUE), Condition("at", Operator.NULL)], ""),
 )
 
 
@@ -188,21 +190,21 @@ def test_conditions(lake: Lake) -> None:
 def test_many_keys_are_looked_for(lake: Lake) -> None:
     """Rows are found by 20,000 keys at once, whatever they are, and 20,000 rows are replaced by them."""
     store = lake.open()
-    shape = Shape("numbers", (Column("number", ColumnType.INTEGER, "The key."), SHAPE.columns[-1]), "number")
+    shape = StoredTable("numbers", (Column("number", ColumnType.INTEGER, "The key."), SHAPE.columns[-1]), "number")
     made = [{"number": number * 3, "data": str(number)} for number in range(20_000)]
     store.write(edit(shape, made, at_once=7000))
     store.write(edit(shape, [row | {"data": "x"} for row in made[::2]], [made[1]["number"]], at_once=7000))
-    wanted = Condition("number", Is.IN, [*range(20_000)])
+    wanted = Condition("number", Operator.IN, [*range(20_000)])
     assert store.count(shape, [wanted]) == 6667 - 1
     assert sorted(store.read(shape, ["number"], [wanted]).read_all()["number"].to_pylist()) == [
         number for number in range(0, 20_000, 3) if number != 3
     ]
-    assert store.count(shape, [Condition("data", Is.IN, ["x"])]) == 10_000
+    assert store.count(shape, [Condition("data", Operator.IN, ["x"])]) == 10_000
 
 
 def test_rows_are_split_by_a_moment(lake: Lake) -> None:
     """A row whose moment changes is still there once; where files are by month, others' rows stay where they are."""
-    shape = Shape("things", SHAPE.columns, "key", split_by="at")
+    shape = StoredTable("things", SHAPE.columns, "key", split_by="at")
     store = lake.open()
     store.write(edit(shape, [thing("jan", at=moment(1)), thing("feb", at=moment(33)), thing("none", at=None)]))
     store.write(
@@ -223,15 +225,15 @@ def test_a_table_is_dropped(lake: Lake) -> None:
     store = lake.open()
     store.drop("things")
     store.write(edit(SHAPE, [thing("k")]))
-    store.write(edit(Shape("others", SHAPE.columns, "key"), [thing("k")]))
+    store.write(edit(StoredTable("others", SHAPE.columns, "key"), [thing("k")]))
     store.drop("things")
     store.drop("things")
     assert store.columns("things") == {}
     assert store.count(SHAPE) == 0
-    other = Shape("things", (Column("id", ColumnType.INTEGER, "The key."),), "id")
+    other = StoredTable("things", (Column("id", ColumnType.INTEGER, "The key."),), "id")
     store.write(edit(other, [{"id": 7}]))
     assert lake.theirs("things").to_pylist() == [{"id": 7}]
-    assert store.count(Shape("others", SHAPE.columns, "key")) == 1
+    assert store.count(StoredTable("others", SHAPE.columns, "key")) == 1
 
 
 def test_an_edit_can_come_from_the_table_itself(lake: Lake) -> None:
@@ -239,7 +241,7 @@ def test_an_edit_can_come_from_the_table_itself(lake: Lake) -> None:
     store = lake.open()
     store.write(edit(SHAPE, [thing(f"k{number}") for number in range(100)]))
     columns = [column.name for column in SHAPE.columns]
-    store.write(Edit(SHAPE, store.read(SHAPE, columns), 100, NOTHING))
+    store.write(ChangeSet(SHAPE, store.read(SHAPE, columns), 100, NOTHING))
     assert lake.theirs("things").num_rows == 100
 
 
@@ -254,7 +256,7 @@ def test_nothing_is_written_when_the_rows_break_off(lake: Lake) -> None:
 
     reader = pa.RecordBatchReader.from_batches(edit(SHAPE, []).rows.schema, breaking())
     with pytest.raises(LookupError):
-        store.write(Edit(SHAPE, reader, 2, pa.array(["k"])))
+        store.write(ChangeSet(SHAPE, reader, 2, pa.array(["k"])))
     assert [row["key"] for row in lake.theirs("things").to_pylist()] == ["k"]
     if not lake.endpoint:
         assert len([*Path(lake.path).rglob("*.parquet"), *Path(lake.path).rglob(".unfinished*")]) == 1
@@ -264,7 +266,7 @@ def test_a_type_never_changes(lake: Lake) -> None:
     """An edit whose column has another type than the table's is refused, and the table stays as it was."""
     store = lake.open()
     store.write(edit(SHAPE, [thing("k")]))
-    other = Shape("things", (SHAPE.columns[0], Column("size", ColumnType.STRING, "Text.")), "key")
+    other = StoredTable("things", (SHAPE.columns[0], Column("size", ColumnType.STRING, "Text.")), "key")
     with pytest.raises(LoadError, match="size"):
         store.write(edit(other, [{"key": "l", "size": "secret value"}]))
     assert rows(store, SHAPE) == [thing("k")]
@@ -321,7 +323,7 @@ def test_any_edits_in_any_order(tmp_path: Path, scheme: str, split: str | None) 
     """A table whose files are full after a few rows holds what a dictionary would, whatever edits come."""
     lake = folder(scheme, tmp_path)
     store = lake.small(full=20_000)
-    shape = Shape("things", SHAPE.columns, "key", split)
+    shape = StoredTable("things", SHAPE.columns, "key", split)
     generator = random.Random(f"{scheme} {split}")  # noqa: S311 - the same each time
     expected: dict[str, dict[str, Any]] = {}
     for step in range(24):
@@ -355,7 +357,7 @@ def test_two_who_write_at_once_are_told(tmp_path: Path, scheme: str) -> None:
 
     reader = pa.RecordBatchReader.from_batches(edit(SHAPE, []).rows.schema, slow())
     with pytest.raises(LoadError, match="at the same time"):
-        one.write(Edit(SHAPE, reader, 1, NOTHING))
+        one.write(ChangeSet(SHAPE, reader, 1, NOTHING))
     assert {row["key"]: row["size"] for row in rows(one, SHAPE)} == {"k": 3, "l": 1}
     one.write(edit(SHAPE, [thing("k", 4)]))
     assert {row["key"]: row["size"] for row in rows(other, SHAPE)} == {"k": 4, "l": 1}
@@ -367,10 +369,10 @@ def test_iceberg_tables_can_be_in_a_catalog(tmp_path: Path) -> None:
     from pyiceberg.catalog.sql import SqlCatalog  # noqa: PLC0415 - an extra
 
     properties = {"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}"}
-    store = IcebergStore(CatalogTables("ours", properties, "customerio", f"file://{tmp_path}/lake"))
+    store = IcebergBackend(CatalogTables("ours", properties, "customerio", f"file://{tmp_path}/lake"))
     store.open()
     assert rows(store, SHAPE) == []
-    wide = Shape("things", (*SHAPE.columns, Column("more", ColumnType.JSON, "More.")), "key")
+    wide = StoredTable("things", (*SHAPE.columns, Column("more", ColumnType.JSON, "More.")), "key")
     store.write(edit(SHAPE, [thing("k"), thing("l")]))
     store.write(edit(wide, [thing("k", 2, more="[]")], ["l"]))
     catalog = SqlCatalog("ours", **properties)
@@ -386,7 +388,7 @@ def test_iceberg_tables_can_be_in_a_catalog(tmp_path: Path) -> None:
 def test_files_that_no_state_needs_go_after_a_day(tmp_path: Path) -> None:
     """What older states of an Iceberg folder needed stays a day for who reads them, and then goes."""
     moments = [0.0]
-    store = IcebergStore(FolderTables(LocalFiles(tmp_path / "lake"), {}, lambda: moments[0]))
+    store = IcebergBackend(FolderTables(LocalFiles(tmp_path / "lake"), {}, lambda: moments[0]))
     counted = []
     for moments[0] in (1e9, 1e9 + 80_000, 1e9 + 200_000):
         for number in range(12):

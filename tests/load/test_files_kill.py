@@ -14,10 +14,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.backend import StoredTable
 from tests.load.lakes import SHAPE, Lake, edit, folder, moment, rows, thing
 
-MONTHLY = Shape("things", SHAPE.columns, "key", "at")
+MONTHLY = StoredTable("things", SHAPE.columns, "key", "at")
 BEFORE = [thing(f"k{number:03}", 1, at=moment(number), data="{}" * 200) for number in range(1, 181)]
 AFTER = [row | {"size": 2, "ratio": 1.0} for row in BEFORE[::3]] + [thing("new", 2, at=moment(400))]
 GONE = [str(row["key"]) for row in BEFORE[1::3]]

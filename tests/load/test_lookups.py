@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close
 
@@ -15,7 +15,7 @@ A, B, C = ({"id": number, "name": name, "created": AT + number} for number, name
 
 
 @contextmanager
-def _opened(copy: Copy) -> Iterator[Destination]:
+def _opened(copy: Copy) -> Iterator[Sink]:
     destination = copy.open()
     destination.look()
     destination.prepare(AT)
@@ -24,7 +24,7 @@ def _opened(copy: Copy) -> Iterator[Destination]:
 
 
 @pytest.fixture
-def filled(copy: Copy, pages: Pages) -> Iterator[Destination]:
+def filled(copy: Copy, pages: Pages) -> Iterator[Sink]:
     """Three campaigns: one that is deleted, one that was written later than the others."""
     first = pages.land(A, B)
     copy.write(pages.batch(first), pages.batch(pages.land(C, at=AT + 500)), pages.batch(close=close(pages.land(A, C))))
@@ -32,7 +32,7 @@ def filled(copy: Copy, pages: Pages) -> Iterator[Destination]:
         yield destination
 
 
-def test_rows_are_found_by_key(filled: Destination, pages: Pages) -> None:
+def test_rows_are_found_by_key(filled: Sink, pages: Pages) -> None:
     """Only those asked for, each once however often its key was named; a key that is not there finds nothing."""
     table = pages.fields.table
     found = filled.find(table, ["name", "_cio_key"], keys=["3", "1", "3", "9", ""])
@@ -52,7 +52,7 @@ def test_many_keys_at_once(copy: Copy, pages: Pages) -> None:
         assert sorted(key for (key,) in found) == sorted(odd)
 
 
-def test_deleted_rows_are_found_on_request(filled: Destination, pages: Pages) -> None:
+def test_deleted_rows_are_found_on_request(filled: Sink, pages: Pages) -> None:
     """They are left out unless they are asked for."""
     table = pages.fields.table
     assert filled.find(table, ["id"], keys=["2"]) == []
@@ -61,7 +61,7 @@ def test_deleted_rows_are_found_on_request(filled: Destination, pages: Pages) ->
     assert deleted.timestamp() == AT + 60
 
 
-def test_rows_are_found_by_the_time_of_their_writing(filled: Destination, pages: Pages) -> None:
+def test_rows_are_found_by_the_time_of_their_writing(filled: Sink, pages: Pages) -> None:
     """From that second on; together with keys both must hold."""
     table = pages.fields.table
     assert filled.find(table, ["id"], synced_since=AT + 500) == [(3,)]
@@ -70,12 +70,12 @@ def test_rows_are_found_by_the_time_of_their_writing(filled: Destination, pages:
     assert filled.find(table, ["id"], keys=["1"], synced_since=AT + 1) == []
 
 
-def test_a_missing_column_holds_nothing(filled: Destination, pages: Pages) -> None:
+def test_a_missing_column_holds_nothing(filled: Sink, pages: Pages) -> None:
     """As in a row whose record lacks the field."""
     assert filled.find(pages.fields.table, ["none", "id", "it's"], keys=["1"]) == [(None, 1, None)]
 
 
-def test_rows_are_found_by_a_text(filled: Destination, pages: Pages) -> None:
+def test_rows_are_found_by_a_text(filled: Sink, pages: Pages) -> None:
     """Those that have one of several; a column that is not copied has none of them, nor does a table without it."""
     table = pages.fields.table
     assert sorted(filled.find(table, ["id"], among=("name", ["a", "c", "x"]))) == [(1,), (3,)]
@@ -83,7 +83,7 @@ def test_rows_are_found_by_a_text(filled: Destination, pages: Pages) -> None:
     assert filled.find(table, ["id"], after=("none", AT)) == []
 
 
-def test_rows_are_counted_by_a_moment(filled: Destination, pages: Pages) -> None:
+def test_rows_are_counted_by_a_moment(filled: Sink, pages: Pages) -> None:
     """Both ends belong to the span; deleted rows do not count."""
     table = pages.fields.table
     assert filled.count(table, "created", AT + 1, AT + 3) == 2

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.sinks.backend import Condition, Shape, Store
+from cio_replicate.sinks.backend import Condition, StoredTable, TableBackend
 from cio_replicate.sinks.merge.merge import COMPARED_AT_ONCE
-from cio_replicate.sinks.port import Changes, Destination
+from cio_replicate.sinks.port import Changes, Sink
 from tests.load.copies import COPIES, Copy, TwinCopy, tried
 from tests.load.copying import alone
 from tests.load.mode_model import TREATMENTS, Page, Step, Value
@@ -227,7 +227,9 @@ class NarrowStore(TwinStore):
         super().__init__(file)
         self.asked: list[int] = []
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """Rows for which all conditions hold."""
         self.asked += [len(one.value) for one in conditions if isinstance(one.value, list)]
         return super().read(shape, columns, conditions)
@@ -239,8 +241,8 @@ def test_any_number_of_rows_can_go_at_once(tmp_path: Path, mode: str) -> None:
     copy, stores = TwinCopy(tmp_path), list[NarrowStore]()
 
     class Narrow(TwinCopy):
-        def open(self, around: Callable[[Store], Store] = alone) -> Destination:
-            def narrow(_store: Store) -> Store:
+        def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
+            def narrow(_store: TableBackend) -> TableBackend:
                 stores.append(NarrowStore(copy.file))
                 return around(stores[-1])
 

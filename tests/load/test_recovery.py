@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.config.table_options import Treatment
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.config.table_options import WriteOptions
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from tests.load.copies import COPIES, STORES, StoreCopy, tried
 from tests.load.fragile import FragileStore, Killed
 from tests.load.mode_model import TREATMENTS, Page, Step
@@ -42,11 +42,11 @@ def copy(request: pytest.FixtureRequest, tmp_path: Path) -> StoreCopy:
     return STORES[request.param](tmp_path)
 
 
-def broken(copy: StoreCopy, lives: int, *, late: bool, act: Callable[[Destination], object]) -> list[str] | None:
+def broken(copy: StoreCopy, lives: int, *, late: bool, act: Callable[[Sink], object]) -> list[str] | None:
     """Do something with the store, which is killed at a write; what was written before. None: it lived on."""
     stores: list[FragileStore] = []
 
-    def around(store: Store) -> Store:
+    def around(store: TableBackend) -> TableBackend:
         stores.append(FragileStore(store, lives, late=late))
         return stores[0]
 
@@ -62,7 +62,7 @@ def broken(copy: StoreCopy, lives: int, *, late: bool, act: Callable[[Destinatio
     return None
 
 
-def writing(batch: Batch) -> Callable[[Destination], object]:
+def writing(batch: Batch) -> Callable[[Sink], object]:
     """To write the batch."""
     return lambda destination: destination.write(batch)
 
@@ -209,7 +209,7 @@ def test_rows_that_a_killed_run_spilled_do_not_stay(tmp_path: Path, kind: str) -
     """What DuckDB wrote beside its file for want of memory is removed by the next run; what is not DuckDB's stays."""
     copy = COPIES[kind](tmp_path)
     folder = tmp_path / ("copy.duckdb.tmp" if kind == "duckdb" else "ledger.duckdb.tmp")
-    Play(copy, tmp_path).play(BASE, treatment=Treatment())
+    Play(copy, tmp_path).play(BASE, treatment=WriteOptions())
     folder.mkdir()
     (folder / "duckdb_temp_1_0_storage_DEFAULT-0.tmp").write_bytes(b"rows")
     (folder / "mine").write_bytes(b"")
@@ -226,12 +226,12 @@ def unchanged(folder: Path, rows: int) -> tuple[float, float]:
         pages.land(*({"id": one, "name": f"name {one}"} for one in range(first, first + at_once)))
         for first in range(0, rows, at_once)
     ]
-    copy, treatment = STORES["twin"](folder), Treatment()
+    copy, treatment = STORES["twin"](folder), WriteOptions()
     first = replace(pages.batch(*files, close=close(*files)), treatment=treatment)
     assert copy.write(first) == Changes(inserted=rows)
     stores: list[FragileStore] = []
 
-    def around(store: Store) -> Store:
+    def around(store: TableBackend) -> TableBackend:
         stores.append(FragileStore(store, 100))
         return stores[0]
 

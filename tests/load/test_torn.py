@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.copy import RemoteDestination
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.lake.object_files import LocalFiles, NewFile
-from cio_replicate.sinks.lake.parquet import ParquetStore
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.lake.parquet import ParquetBackend
+from cio_replicate.sinks.port import Sink
 from tests.load.copying import alone
 from tests.load.fragile import Killed
 from tests.load.mode_model import TREATMENTS, Page, Step
@@ -60,10 +60,10 @@ class SmallCopy(RealCopy):
         self._root.parent.mkdir(exist_ok=True)
         self.lives = 1000
 
-    def open(self, around: Callable[[Store], Store] = alone) -> Destination:
+    def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""
-        store = ParquetStore(MortalFiles(self._root, self.lives), full=SMALL)
-        return RemoteDestination(around(store), self._ledger, self._dataset, "a store")
+        store = ParquetBackend(MortalFiles(self._root, self.lives), full=SMALL)
+        return CopySink(around(store), self._ledger, self._dataset, "a store")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Is, Store
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, TableBackend
 from tests.load import servers
 from tests.load.places import AT, COLUMNS, Place, edit, missing_ducklake, row, rows_of, shape
 
@@ -72,7 +72,7 @@ def test_a_write_replaces_adds_and_removes(place: Place) -> None:
     store.write(edit(TABLE, [], ["a", "f"]))
     assert [one["_cio_key"] for one in rows_of(store, TABLE)] == ["b", "d", "e"]
     store.write(edit(TABLE, [row("d", _cio_deleted_at=AT)]))  # a mark of deletion is a value, not an order
-    assert rows_of(store, TABLE, Condition("_cio_key", Is.IN, ["d"])) == [row("d", _cio_deleted_at=AT)]
+    assert rows_of(store, TABLE, Condition("_cio_key", Operator.IN, ["d"])) == [row("d", _cio_deleted_at=AT)]
     store.close()
 
 
@@ -85,7 +85,7 @@ def test_a_table_of_another_sort(place: Place) -> None:
     store.write(edit(table, [{"id": number, "text": str(number)} for number in (1, -(2**63), 2**63 - 1)]))
     store.write(edit(table, [{"id": 1, "text": "one"}], [2**63 - 1]))
     assert rows_of(store, table) == [{"id": -(2**63), "text": str(-(2**63))}, {"id": 1, "text": "one"}]
-    assert store.count(table, [Condition("id", Is.AT_LEAST, 0)]) == 1
+    assert store.count(table, [Condition("id", Operator.AT_LEAST, 0)]) == 1
     store.close()
 
 
@@ -115,10 +115,10 @@ def test_a_column_that_is_not_there_holds_nulls(place: Place) -> None:
     store.write(edit(shape(_cio_key=ColumnType.STRING), [{"_cio_key": "a"}]))
     assert store.read(TABLE, ["number", "_cio_key"]).read_all().to_pylist() == [{"number": None, "_cio_key": "a"}]
     assert store.read(TABLE, ["number"]).read_all().to_pylist() == [{"number": None}]
-    assert store.count(TABLE, [Condition("number", Is.NULL)]) == 1
-    assert store.count(TABLE, [Condition("number", Is.AT_MOST, 3)]) == 0
-    assert store.count(TABLE, [Condition("fooBar", Is.TRUE)]) == 0
-    assert store.count(TABLE, [Condition("name", Is.IN, ["a"])]) == 0
+    assert store.count(TABLE, [Condition("number", Operator.NULL)]) == 1
+    assert store.count(TABLE, [Condition("number", Operator.AT_MOST, 3)]) == 0
+    assert store.count(TABLE, [Condition("fooBar", Operator.TRUE)]) == 0
+    assert store.count(TABLE, [Condition("name", Operator.IN, ["a"])]) == 0
     store.close()
 
 
@@ -135,19 +135,21 @@ def test_conditions(place: Place) -> None:
     store.write(edit(TABLE, rows))
     cases: list[tuple[list[Condition], str]] = [
         ([], "Zabü"),
-        ([Condition("_cio_key", Is.IN, ["a", "Z", "a", "A", "no\x00", "\ud800"])], "Za"),
-        ([Condition("_cio_key", Is.IN, [])], ""),
-        ([Condition("number", Is.IN, [3, 1, 9])], "aü"),
-        ([Condition("created", Is.AT_LEAST, AT)], "bü"),
-        ([Condition("created", Is.AT_LEAST, AT + timedelta(microseconds=1))], "ü"),
-        ([Condition("created", Is.AT_MOST, AT.astimezone())], "ab"),
-        ([Condition("number", Is.AT_LEAST, 2), Condition("_cio_deleted_at", Is.NULL)], "ü"),
-        ([Condition("fooBar", Is.TRUE)], "Zb"),
-        ([Condition("number", Is.NULL)], "Z"),
-        ([Condition("_cio_key", Is.IN, ["a", "b"]), Condition("number", Is.IN, [2, 3])], "b"),
+        ([Condition("_cio_key", Operator.IN, ["a", "Z", "a", "A", "no\x00", "\ud800"])], "Za"),
+        ([Condition("_cio_key", Operator.IN, [])], ""),
+        ([Condition("number", Operator.IN, [3, 1, 9])], "aü"),
+        ([Condition("created", Operator.AT_LEAST, AT)], "bü"),
+        ([Condition("created", Operator.AT_LEAST, AT + timedelta(microseconds=1))], "ü"),
+        ([Condition("created", Operator.AT_MOST, AT.astimezone())], "ab"),
+        ([Condition("number", Operator.AT_LEAST, 2), Condition("_cio_deleted_at", Operator.NULL)], "ü"),
+        ([Condition("fooBar", Operator.TRUE)], "Zb"),
+        ([Condition("number", Operator.NULL)], "Z"),
+        ([Condition("_cio_key", Operator.IN, ["a", "b"]), Condition("number", Operator.IN, [2, 3])], "b"),
     ]
     if not place.through_dlt:
-        cases.append(([Condition("_cio_key", Is.AT_LEAST, "a"), Condition("_cio_key", Is.AT_MOST, "b")], "ab"))
+        cases.append(
+            ([Condition("_cio_key", Operator.AT_LEAST, "a"), Condition("_cio_key", Operator.AT_MOST, "b")], "ab")
+        )
     for conditions, expected in cases:
         found = rows_of(store, TABLE, *conditions)
         assert "".join(one["_cio_key"] for one in found) == expected, conditions
@@ -161,7 +163,7 @@ def test_many_keys_and_many_rows(place: Place) -> None:
     store = place.open()
     store.write(edit(TABLE, rows, batch=700))
     keys = [f"k{number}" for number in range(0, 12_000, 2)]
-    assert store.count(TABLE, [Condition("_cio_key", Is.IN, keys)]) == 1500
+    assert store.count(TABLE, [Condition("_cio_key", Operator.IN, keys)]) == 1500
     reader = store.read(TABLE, ["_cio_key", "number"])
     first = reader.read_next_batch()
     store.write(edit(TABLE, [row("k0", number=-1)], ["k1"]))
@@ -211,7 +213,7 @@ def test_hostile_values(place: Place) -> None:
         found = {one["_cio_key"]: one for one in rows_of(store, TABLE)}
         assert found == {expected["_cio_key"]: expected for expected in rows}
     keys = [one["_cio_key"] for one in rows]
-    found = {one["_cio_key"]: one for one in rows_of(store, TABLE, Condition("_cio_key", Is.IN, keys[1:]))}
+    found = {one["_cio_key"]: one for one in rows_of(store, TABLE, Condition("_cio_key", Operator.IN, keys[1:]))}
     assert list(found) == sorted(keys[1:], key=str)
     store.write(edit(TABLE, [], keys[1:]))
     assert store.count(TABLE) == 1
@@ -273,7 +275,7 @@ def test_names_of_columns_and_tables(place: Place) -> None:
     assert rows_of(store, table) == [values]
     assert store.columns(table.name) == columns
     for name in names[1::2]:
-        assert store.count(table, [Condition(name, Is.IN, [json.dumps(name)])]) == 1
+        assert store.count(table, [Condition(name, Operator.IN, [json.dumps(name)])]) == 1
     for name in ("x" * 2000, "a\x00b", ""):
         assert not store.accepts_name(name)
         with pytest.raises(LoadError, match="takes no table or column called"):
@@ -326,7 +328,7 @@ def test_an_edit_that_breaks_off_leaves_nothing(place: Place) -> None:
 
     broken = pa.RecordBatchReader.from_batches(schema_for(TABLE.columns), rows())
     with pytest.raises((LoadError, RuntimeError, pa.ArrowException)):
-        store.write(Edit(TABLE, broken, 60_001, pa.array(["b"])))
+        store.write(ChangeSet(TABLE, broken, 60_001, pa.array(["b"])))
     assert rows_of(store, TABLE) == [row("a"), row("b")]
     store.write(edit(TABLE, [row("c")]))
     assert store.count(TABLE) == 3
@@ -335,7 +337,7 @@ def test_an_edit_that_breaks_off_leaves_nothing(place: Place) -> None:
 
 def test_a_closed_store_opens_again(place: Place) -> None:
     """Closing twice is no error, nor is closing what was never open."""
-    store: Store = place.open()
+    store: TableBackend = place.open()
     store.write(edit(TABLE, [row("a")]))
     store.close()
     store.close()

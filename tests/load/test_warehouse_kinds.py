@@ -15,8 +15,8 @@ from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.warehouse import WarehouseStore
-from cio_replicate.sinks.warehouse.dlt_backend import PackagePlace
+from cio_replicate.sinks.sql.warehouse import WarehouseBackend
+from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend
 from cio_replicate.sinks.warehouse.dlt_context import alone
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
@@ -124,10 +124,10 @@ DRIVERS = {
 }
 
 
-def _place(kind: str, folder: Path) -> PackagePlace:
+def _place(kind: str, folder: Path) -> PackageBackend:
     store = warehouse_store(Address(kind=schemes()[kind], **CASES[kind][0]), "customerio", folder)
-    assert isinstance(store, WarehouseStore)
-    assert isinstance(store.place, PackagePlace)
+    assert isinstance(store, WarehouseBackend)
+    assert isinstance(store.place, PackageBackend)
     return store.place
 
 
@@ -164,7 +164,7 @@ def test_files_on_their_way(tmp_path: Path) -> None:
     ):
         fields = {**CASES[kind][0], "options": options, "secrets": {**AWS, "password": Secret("a word")}}
         place = warehouse_store(Address(kind=schemes()[kind], **fields), "customerio", tmp_path).place
-        assert isinstance(place, PackagePlace)
+        assert isinstance(place, PackageBackend)
         with alone(tmp_path):
             staging = _resolved(place.warehouse.staging())
         assert staging.bucket_url == bucket
@@ -177,7 +177,7 @@ def test_where_the_lake_is(tmp_path: Path) -> None:
     for options, rows in (({"data": str(tmp_path / "rows")}, "rows"), ({}, "lake.sqlite.files")):
         address = Address(kind=schemes()["ducklake"], path=str(tmp_path / "lake.sqlite"), options=options)
         place = warehouse_store(address, "customerio", tmp_path / "working").place
-        assert isinstance(place, PackagePlace)
+        assert isinstance(place, PackageBackend)
         with alone(tmp_path):
             credentials = _resolved(place.warehouse.destination()).credentials
         assert credentials.catalog.database == str(tmp_path / "lake.sqlite")
@@ -203,7 +203,7 @@ def _installed(module: str) -> bool:
 @pytest.mark.parametrize("kind", [kind for kind, module in DRIVERS.items() if not _installed(module)])
 def test_an_extra_that_is_missing(kind: str, tmp_path: Path) -> None:
     """Without the driver, opening the store says what to install."""
-    store = WarehouseStore(_place(kind, tmp_path))
+    store = WarehouseBackend(_place(kind, tmp_path))
     with pytest.raises(DestinationUnavailableError, match=rf"needs the extra: pip install 'cio-replicate\[{kind}\]'"):
         store.open()
 

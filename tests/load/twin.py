@@ -10,10 +10,15 @@ import pyarrow as pa
 
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
 from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
 
-TESTS = {Is.AT_LEAST: "{0} >= ?", Is.AT_MOST: "{0} <= ?", Is.NULL: "{0} IS NULL", Is.TRUE: "{0}"}
+TESTS = {
+    Operator.AT_LEAST: "{0} >= ?",
+    Operator.AT_MOST: "{0} <= ?",
+    Operator.NULL: "{0} IS NULL",
+    Operator.TRUE: "{0}",
+}
 
 
 class TwinStore:
@@ -43,7 +48,9 @@ class TwinStore:
             return {}
         return {row[0]: KINDS[row[1]] for row in rows}
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """Rows for which all conditions hold."""
         schema = schema_for([shape.column(name) for name in columns])
         there = self.columns(shape.name)
@@ -53,21 +60,21 @@ class TwinStore:
         where, values = ["true"], []
         for one in conditions:
             name = quoted(one.column) if one.column in there else "NULL"
-            if one.comparison is Is.IN:
+            if one.comparison is Operator.IN:
                 where.append(f"{name} IN (SELECT unnest(?))")
                 values.append(one.value)
             else:
                 where.append(TESTS[one.comparison].format(name))
-                values += [one.value] if one.comparison in (Is.AT_LEAST, Is.AT_MOST) else []
+                values += [one.value] if one.comparison in (Operator.AT_LEAST, Operator.AT_MOST) else []
         query = f"SELECT {chosen} FROM {quoted(shape.name)} WHERE {' AND '.join(where)}"
         found = self._connection.sql(query, params=values or None).to_arrow_table()
         return found.cast(schema).to_reader()
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows."""
         return len(self.read(shape, [shape.key], conditions).read_all())
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """One transaction."""
         self.writes.append(edit.shape.name)
         rows, name = edit.rows.read_all(), quoted(edit.shape.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.sinks.backend import Edit
+from cio_replicate.sinks.backend import ChangeSet
 from cio_replicate.sinks.kinds import schemes
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
@@ -17,7 +17,7 @@ ROWS = 2000
 STEP = 100
 
 
-def step(number: int) -> Edit:
+def step(number: int) -> ChangeSet:
     """The edit that makes a table as the one before left it into one whose rows all bear this number."""
     first = number * STEP
     gone = [str(key) for key in range(first - STEP, first)]

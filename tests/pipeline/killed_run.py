@@ -12,15 +12,15 @@ import pyarrow as pa
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import Client
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 
 POINTS = ("event", "page on disk", "before commit", "after commit")
 START = 1_577_836_800
@@ -41,7 +41,7 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DeadlyFolder(StateFolder):
+class DeadlyFolder(Staging):
     """A state folder whose pages are on disk before the journal knows of them."""
 
     def __init__(self, path: Path, fate: Fate) -> None:
@@ -54,7 +54,7 @@ class DeadlyFolder(StateFolder):
         self._fate.at("page on disk")
 
 
-class DeadlyDestination(DuckDBDestination):
+class DeadlyDestination(DuckDBBackend):
     """A destination that commits, or does not, before the journal knows of it."""
 
     def __init__(self, file: Path, fate: Fate) -> None:
@@ -71,11 +71,11 @@ class DeadlyDestination(DuckDBDestination):
 
 async def _main(url: str, folder: Path, fate: Fate) -> None:
     clock = SystemClock()
-    async with Client(url, Secret("simulator-token"), Budget(5_000.0, clock), clock) as client:
+    async with Client(url, Secret("simulator-token"), RateLimiter(5_000.0, clock), clock) as client:
         with DeadlyFolder(folder / "state", fate) as state:
             destination = DeadlyDestination(folder / "copy.duckdb", fate)
-            full = dict.fromkeys(os.environ.get("FULL", "").split(), Treatment(Mode.FULL))
-            order = Order(TABLES, START, treatments=full, keep_landed="KEEP_LANDED" in os.environ)
+            full = dict.fromkeys(os.environ.get("FULL", "").split(), WriteOptions(WriteMode.FULL))
+            order = RunSpec(TABLES, START, treatments=full, keep_landed="KEEP_LANDED" in os.environ)
             run = Run(order, client, destination, state, clock, lambda _event: fate.at("event"))
             await run.execute()
             destination.close()

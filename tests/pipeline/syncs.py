@@ -9,18 +9,18 @@ from typing import Any
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.config.again import Rules
+from cio_replicate.config.again import RereadPolicy
 from cio_replicate.pipeline.base_events import Event
 from cio_replicate.pipeline.replication_report import Report
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.port import Sink
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.client import Client, Limits
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.client import Client, RequestLimits
+from cio_replicate.source.rate_limiter import RateLimiter
 from cio_replicate.source.retry import RetryPolicy
 from cio_replicate.source.strategies.base import USUAL
 from customerio_simulator import Simulator
@@ -29,7 +29,7 @@ ALL = tuple(table.name for table in TABLES)
 SETTLING = ("messages", "activities")  # of which a later run reads what is recent, unless it is to read all again
 QUICK = RetryPolicy(first_wait=0.01, longest_wait=0.05)
 PATIENCE = 3.0  # seconds that tables wait for those that have no answer
-IMPATIENT = Limits(connect=2.0, read=0.5, attempt=3.0)
+IMPATIENT = RequestLimits(connect=2.0, read=0.5, attempt=3.0)
 
 
 class ShiftedClock(SystemClock):
@@ -50,13 +50,13 @@ def sync(
     tables: tuple[Table, ...] = TABLES,
     start: int = 1_577_836_800,
     refresh: tuple[str, ...] = (),
-    rules: Rules = USUAL,
+    rules: RereadPolicy = USUAL,
     max_rps: float = 5_000.0,
     now: int | None = None,
     state: str = "state",
     told: list[Event] | None = None,
     token: str = "",
-    to: Callable[[], Destination] | None = None,
+    to: Callable[[], Sink] | None = None,
     **order: Any,  # Any: what else an Order says
 ) -> Report:
     """Replicate into `folder`/copy.duckdb, or into what `to` makes, and return the report."""
@@ -66,14 +66,14 @@ def sync(
         async with Client(
             simulator.url,
             Secret(token or simulator.behaviour.tokens[0]),
-            Budget(max_rps, clock),
+            RateLimiter(max_rps, clock),
             clock,
             policy=QUICK,
             limits=IMPATIENT,
         ) as client:
-            with StateFolder(folder / state) as held:
-                wanted = Order(tables, start, refresh, rules, **order)
-                destination = DuckDBDestination(folder / "copy.duckdb", "customerio") if to is None else to()
+            with Staging(folder / state) as held:
+                wanted = RunSpec(tables, start, refresh, rules, **order)
+                destination = DuckDBBackend(folder / "copy.duckdb", "customerio") if to is None else to()
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
                     return await Run(wanted, client, destination, held, clock, tell, patience=PATIENCE).execute()

@@ -13,9 +13,9 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.addresses import destination as address
 from cio_replicate.config.naming import naming
 from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Status
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destination_at
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.extract.landings import wanted
@@ -100,7 +100,7 @@ def test_a_column_that_is_excluded_later_is_emptied(simulator: Simulator, tmp_pa
 def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_path: Path) -> None:
     """A later run that gives it another name is refused, since rows would be left behind; the first name goes on."""
 
-    def to() -> Destination:
+    def to() -> Sink:
         return destination_at(address(f"{kind}:///{tmp_path}/copy.duckdb"), "customerio", tmp_path)
 
     before = sync(simulator, tmp_path, tables=(wanted("messages"),), to=to).tables[0]
@@ -124,7 +124,7 @@ def test_a_rule_that_a_copy_cannot_follow_says_what_to_do(rule: str, simulator: 
 
 def test_what_was_copied_before_a_rule_is_told_to_stay(simulator: Simulator, tmp_path: Path) -> None:
     """A column that is excluded later is empty in rows that are read again; the report says that versions keep it."""
-    history = {"campaigns": Treatment(Mode.HISTORY)}
+    history = {"campaigns": WriteOptions(WriteMode.HISTORY)}
     sync(simulator, tmp_path, tables=(wanted("campaigns"),), treatments=history)
     report = sync(simulator, tmp_path, tables=(wanted("campaigns", "campaigns:exclude=name"),), treatments=history)
     left = _ask(tmp_path, "SELECT _cio_is_current, count(name) > 0 FROM customerio.campaigns GROUP BY 1 ORDER BY 1")

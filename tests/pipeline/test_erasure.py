@@ -15,21 +15,21 @@ import pytest
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.addresses import destination as address
-from cio_replicate.config.table_options import USUAL, Deletes, Mode, Treatment
+from cio_replicate.config.table_options import USUAL, Deletes, WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.copy import RemoteDestination
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.fan_out import SeveralDestinations
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.fan_out import FanOutSink
+from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.client import Client
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline.syncs import IMPATIENT, QUICK, ShiftedClock
@@ -46,18 +46,16 @@ class Copied:
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self._folder = kind, folder
 
-    def open(self) -> Destination:
+    def open(self) -> Sink:
         """The destination, not yet looked at."""
         if self.kind == "several":
             kinds = ("duckdb", "twin")
-            return SeveralDestinations({kind: Copied(kind, self._folder).open() for kind in kinds})
+            return FanOutSink({kind: Copied(kind, self._folder).open() for kind in kinds})
         if self.kind == "duckdb":
-            return DuckDBDestination(self._folder / "copy.duckdb", "customerio")
+            return DuckDBBackend(self._folder / "copy.duckdb", "customerio")
         if self.kind == "parquet":
             return destination_at(address(f"parquet:///{self._folder}/lake"), "customerio", self._folder)
-        return RemoteDestination(
-            TwinStore(self._folder / "twin.duckdb"), self._folder / "ledger.duckdb", "customerio", "a twin"
-        )
+        return CopySink(TwinStore(self._folder / "twin.duckdb"), self._folder / "ledger.duckdb", "customerio", "a twin")
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every table, that of the program's own too, but for when a run was."""
@@ -78,7 +76,7 @@ class Copied:
         simulator: Simulator,
         *,
         tables: tuple[Table, ...] = ABOUT_PEOPLE,
-        treatment: Treatment = USUAL,
+        treatment: WriteOptions = USUAL,
         later: int = 0,
         **order: Any,  # Any: fields of an order
     ) -> Report:
@@ -86,13 +84,13 @@ class Copied:
         clock = ShiftedClock(NOW + later)
         others = tuple(one for one in TABLES if one.name not in {table.name for table in tables})
         treatments = {one.name: treatment for one in tables}
-        asked = replace(Order(tables, NOW - 30 * 86_400, others=others, treatments=treatments), **order)
+        asked = replace(RunSpec(tables, NOW - 30 * 86_400, others=others, treatments=treatments), **order)
 
         async def scenario() -> Report:
             token = Secret(simulator.behaviour.tokens[0])
-            budget = Budget(5_000.0, clock)
+            budget = RateLimiter(5_000.0, clock)
             async with Client(simulator.url, token, budget, clock, policy=QUICK, limits=IMPATIENT) as client:
-                with StateFolder(self._folder / "state") as held:
+                with Staging(self._folder / "state") as held:
                     destination = self.open()
                     try:
                         return await Run(asked, client, destination, held, clock, lambda _event: None).execute()
@@ -189,24 +187,24 @@ def _changed(report: Report) -> list[tuple[int, int, int]]:
 
 
 def _said(value: object) -> str:
-    return f"{value.mode}-{value.deletes}" if isinstance(value, Treatment) else str(value)
+    return f"{value.mode}-{value.deletes}" if isinstance(value, WriteOptions) else str(value)
 
 
 TREATMENTS = [
-    ("duckdb", Treatment(Mode.APPLY)),
-    ("duckdb", Treatment(Mode.APPLY, Deletes.HARD)),
-    pytest.param("duckdb", Treatment(Mode.CHANGES), marks=pytest.mark.slow),
-    pytest.param("duckdb", Treatment(Mode.CHANGES, Deletes.HARD), marks=pytest.mark.slow),
-    ("duckdb", Treatment(Mode.HISTORY)),
-    ("twin", Treatment(Mode.CHANGES, Deletes.HARD)),
-    pytest.param("twin", Treatment(Mode.HISTORY), marks=pytest.mark.slow),
-    ("parquet", Treatment(Mode.APPLY)),
+    ("duckdb", WriteOptions(WriteMode.APPLY)),
+    ("duckdb", WriteOptions(WriteMode.APPLY, Deletes.HARD)),
+    pytest.param("duckdb", WriteOptions(WriteMode.CHANGES), marks=pytest.mark.slow),
+    pytest.param("duckdb", WriteOptions(WriteMode.CHANGES, Deletes.HARD), marks=pytest.mark.slow),
+    ("duckdb", WriteOptions(WriteMode.HISTORY)),
+    ("twin", WriteOptions(WriteMode.CHANGES, Deletes.HARD)),
+    pytest.param("twin", WriteOptions(WriteMode.HISTORY), marks=pytest.mark.slow),
+    ("parquet", WriteOptions(WriteMode.APPLY)),
 ]
 
 
 @pytest.mark.parametrize(("kind", "treatment"), TREATMENTS, ids=_said)
 def test_nothing_is_left_of_an_erased_person(
-    simulator: Simulator, tmp_path: Path, kind: str, treatment: Treatment
+    simulator: Simulator, tmp_path: Path, kind: str, treatment: WriteOptions
 ) -> None:
     """No table holds the address or the id any more, others are as they were, and later runs leave it so."""
     copied, gone = Copied(kind, tmp_path), _person(simulator, 7)
@@ -224,7 +222,10 @@ def test_nothing_is_left_of_an_erased_person(
     assert (report.status, report.erased) == (Status.COMPLETE, 1)
     assert _marked(after) == []
     assert _of_others(after, gone) == _of_others(before, gone)
-    assert {one.proof.verdict for one in report.tables if one.proof} <= {Verdict.PROVED, Verdict.CONSISTENT}
+    assert {one.proof.verdict for one in report.tables if one.proof} <= {
+        VerificationStatus.PROVED,
+        VerificationStatus.CONSISTENT,
+    }
     assert [row["_cio_key"] for row in after["customers"] if row["_cio_key"] == gone] == (
         [] if treatment.removes else [gone]
     )
@@ -245,9 +246,9 @@ def _moved(simulator: Simulator, key: str) -> dict[str, Any]:
     return {**msgspec.json.decode(record), "metrics": {"sent": NOW - 4_900, "opened": NOW}}
 
 
-def _tables_of(treatment: Treatment) -> set[str]:
+def _tables_of(treatment: WriteOptions) -> set[str]:
     names = {"customers", "messages", "activities"}
-    return names | ({f"{name}__changes" for name in names} if treatment.mode is Mode.CHANGES else set())
+    return names | ({f"{name}__changes" for name in names} if treatment.mode is WriteMode.CHANGES else set())
 
 
 def test_a_delivery_that_changes_later_stays_erased(simulator: Simulator, tmp_path: Path) -> None:
@@ -327,18 +328,18 @@ def test_a_merged_person_is_told_and_is_erased_with_whom_it_lives_on_in(simulato
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        ("duckdb", Mode.APPLY),
-        ("duckdb", Mode.CHANGES),
-        ("duckdb", Mode.HISTORY),
-        ("twin", Mode.HISTORY),
-        ("several", Mode.APPLY),
+        ("duckdb", WriteMode.APPLY),
+        ("duckdb", WriteMode.CHANGES),
+        ("duckdb", WriteMode.HISTORY),
+        ("twin", WriteMode.HISTORY),
+        ("several", WriteMode.APPLY),
     ],
 )
 def test_the_log_tells_who_is_gone_where_the_list_does_not(
-    simulator: Simulator, tmp_path: Path, kind: str, mode: Mode, *, selected: bool
+    simulator: Simulator, tmp_path: Path, kind: str, mode: WriteMode, *, selected: bool
 ) -> None:
     """Deleted and merged people are marked when the list failed or was not asked for; whoever shows up later is not."""
-    copied, treatment = Copied(kind, tmp_path), Treatment(mode)
+    copied, treatment = Copied(kind, tmp_path), WriteOptions(mode)
     deleted, merged, alive, early = (_person(simulator, number) for number in (7, 9, 11, 13))
     copied.sync(simulator, treatment=treatment)
     _delete(simulator, deleted)
@@ -362,7 +363,7 @@ def test_the_log_tells_who_is_gone_where_the_list_does_not(
 
 def test_hard_deletes_and_erasure_by_the_log_alone(simulator: Simulator, tmp_path: Path) -> None:
     """Where rows are removed, a person whom only the log names as deleted is erased, and then removed."""
-    copied, gone, hard = Copied("twin", tmp_path), _person(simulator, 7), Treatment(Mode.APPLY, Deletes.HARD)
+    copied, gone, hard = Copied("twin", tmp_path), _person(simulator, 7), WriteOptions(WriteMode.APPLY, Deletes.HARD)
     copied.sync(simulator, treatment=hard)
     _delete(simulator, gone)
     simulator.faults = FAILED_LIST

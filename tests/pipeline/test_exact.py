@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from cio_replicate.pipeline.base_events import Event, Noted
+from cio_replicate.pipeline.base_events import Event, NoteAdded
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -168,7 +168,7 @@ def test_a_destination_that_was_removed_is_filled_anew(simulator: Simulator, tmp
     told: list[Event] = []
     report = sync(simulator, tmp_path, told=told)
     assert report.status is Status.COMPLETE
-    assert any(isinstance(event, Noted) for event in told)
+    assert any(isinstance(event, NoteAdded) for event in told)
     assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
 
 

@@ -13,9 +13,9 @@ import duckdb
 import pytest
 
 from cio_replicate.config.again import RECENT_DAYS
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.due import LOOKBACK
@@ -27,12 +27,12 @@ DAY = 86_400
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
 SPEC = WorkspaceSpec(seed=4, messages=2_400, activities=150, people=130)
-FULL = {one.name: Treatment(Mode.FULL) for one in TABLES if one.retention_days is None}
+FULL = {one.name: WriteOptions(WriteMode.FULL) for one in TABLES if one.retention_days is None}
 LISTS = tuple(FULL)
 SOME = tuple(table(name) for name in ("messages", "customers", "newsletters", "topics"))
 
 
-def _this(copy: DuckDBDestination) -> DuckDBDestination:
+def _this(copy: DuckDBBackend) -> DuckDBBackend:
     return copy
 
 
@@ -68,7 +68,7 @@ def test_messages_are_read_whole_by_every_run(tmp_path: Path) -> None:
         assert differences(simulator, tmp_path / "copy.duckdb", ("messages",)) == {}
 
 
-class Watched(DuckDBDestination):
+class Watched(DuckDBBackend):
     """A copy that is looked at after each commit, as somebody who reads it all the time would."""
 
     def __init__(self, file: Path) -> None:

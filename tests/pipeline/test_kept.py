@@ -16,14 +16,14 @@ import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.replay import reload
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.due import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -34,17 +34,19 @@ DAY = 86_400
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
 SPEC = WorkspaceSpec(seed=4, messages=400, activities=150, people=60)
-CHANGES = Rules(people=PeopleMode.CHANGES)
+CHANGES = RereadPolicy(people=PeopleRefresh.CHANGES)
 NAMES = ("customers", "segments", "messages", "activities", "topics", "eps_suppression")
 CHOSEN = tuple(table(name) for name in NAMES)
 sync = partial(syncs.sync, tables=CHOSEN)
 
 
-def load(folder: Path, *, into: str = "other", tables: tuple[Table, ...] = CHOSEN, mode: Mode = Mode.APPLY) -> Report:
+def load(
+    folder: Path, *, into: str = "other", tables: tuple[Table, ...] = CHOSEN, mode: WriteMode = WriteMode.APPLY
+) -> Report:
     """Load what `folder` has kept into another copy."""
-    treatments = {one.name: Treatment(mode) for one in tables if one.retention_days is None}
-    with StateFolder(folder / "state") as pages:
-        destination = DuckDBDestination(folder / f"{into}.duckdb", "customerio")
+    treatments = {one.name: WriteOptions(mode) for one in tables if one.retention_days is None}
+    with Staging(folder / "state") as pages:
+        destination = DuckDBBackend(folder / f"{into}.duckdb", "customerio")
         try:
             return reload(destination, pages, tables, treatments, SystemClock())
         finally:
@@ -74,8 +76,8 @@ def _pages(folder: Path) -> int:
     return len(list((folder / "state" / "pages").iterdir()))
 
 
-@pytest.mark.parametrize("rules", [Rules(), CHANGES], ids=["everybody", "some people"])
-def test_another_copy_is_equal_and_goes_on(rules: Rules, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rules", [RereadPolicy(), CHANGES], ids=["everybody", "some people"])
+def test_another_copy_is_equal_and_goes_on(rules: RereadPolicy, tmp_path: Path) -> None:
     """After a first run and after later ones, with deletions among them: equal, proved, and read on from there."""
     with Simulator(SPEC) as simulator:
         begun = simulator.workspace.now
@@ -85,13 +87,13 @@ def test_another_copy_is_equal_and_goes_on(rules: Rules, tmp_path: Path) -> None
             report = load(tmp_path, into=f"other{number}")
             assert not simulator.requests
             assert {one.proof.verdict for one in report.tables if one.proof is not None} <= {
-                Verdict.PROVED,
-                Verdict.CONSISTENT,
+                VerificationStatus.PROVED,
+                VerificationStatus.CONSISTENT,
             }
             assert (report.status, report.notes) == (Status.COMPLETE, [])
             _equal(tmp_path, f"other{number}.duckdb")
             _evolve(simulator, number)
-        later = DuckDBDestination(tmp_path / "other2.duckdb", "customerio")
+        later = DuckDBBackend(tmp_path / "other2.duckdb", "customerio")
         there = sync(simulator, tmp_path, to=lambda: later, state="another", rules=rules, now=begun + 3 * DAY)
         here = sync(simulator, tmp_path, rules=rules, now=begun + 3 * DAY)
         assert there.requests == here.requests
@@ -119,11 +121,11 @@ def test_loading_again_changes_nothing_and_loading_later_adds_what_came(tmp_path
     with Simulator(SPEC) as simulator:
         begun = simulator.workspace.now
         sync(simulator, tmp_path, keep_landed=True, rules=CHANGES, now=begun)
-        load(tmp_path, mode=Mode.HISTORY)
-        assert sum(one.read for one in load(tmp_path, mode=Mode.HISTORY).tables) == 0
+        load(tmp_path, mode=WriteMode.HISTORY)
+        assert sum(one.read for one in load(tmp_path, mode=WriteMode.HISTORY).tables) == 0
         _evolve(simulator, 3)
         sync(simulator, tmp_path, keep_landed=True, rules=CHANGES, now=begun + DAY)
-        added = _of(load(tmp_path, mode=Mode.HISTORY), "customers")
+        added = _of(load(tmp_path, mode=WriteMode.HISTORY), "customers")
     assert (added.inserted, added.deleted) == (3, 3)
     with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
         again = "SELECT count(*) FROM customerio.customers WHERE NOT _cio_is_current AND _cio_deleted_at IS NULL"
@@ -135,7 +137,7 @@ def test_a_destination_that_is_ahead_is_left_alone(tmp_path: Path) -> None:
     with Simulator(SPEC) as simulator:
         begun = simulator.workspace.now
         sync(simulator, tmp_path, keep_landed=True, now=begun)
-        ahead = DuckDBDestination(tmp_path / "other.duckdb", "customerio")
+        ahead = DuckDBBackend(tmp_path / "other.duckdb", "customerio")
         sync(simulator, tmp_path, to=lambda: ahead, state="another", now=begun + DAY)
         report = load(tmp_path)
     assert {one.status for one in report.tables} == {Status.FAILED}

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 import pytest
 
-from cio_replicate.config.again import PeopleMode, Rules
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.again import PeopleRefresh, RereadPolicy
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.due import LOOKBACK
@@ -83,7 +83,7 @@ CASES = {
     "people who are kept back": Case("customers", _fails(kind="missing_ids", operation="getPeopleById")),
     "people of whom only some are asked for": Case(
         "customers",
-        order={"rules": Rules(people=PeopleMode.CHANGES)},
+        order={"rules": RereadPolicy(people=PeopleRefresh.CHANGES)},
         before=(table("activities"),),
         later=DAY,
     ),
@@ -103,39 +103,48 @@ def _spans(simulator: Simulator) -> set[tuple[int, int]]:
     return {(int(one["start_ts"][0]), int(one["end_ts"][0])) for one in asked}
 
 
-def _live(folder: Path, name: str, mode: Mode) -> int:
-    live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is Mode.HISTORY else "")
+def _live(folder: Path, name: str, mode: WriteMode) -> int:
+    live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is WriteMode.HISTORY else "")
     with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
         found = connection.execute(f'SELECT count(*) FROM customerio."{name}" WHERE {live}').fetchone()
     assert found is not None
     return int(found[0])
 
 
-def _modes(case: Case) -> list[Mode]:
+def _modes(case: Case) -> list[WriteMode]:
     """The modes that take deletions in different ways; a log that forgets is never replaced."""
     forgets = table(case.table).retention_days is not None
-    return [Mode.APPLY, Mode.HISTORY, *([] if forgets else [Mode.FULL])]
+    return [WriteMode.APPLY, WriteMode.HISTORY, *([] if forgets else [WriteMode.FULL])]
 
 
 @pytest.mark.parametrize(
     ("case", "mode"),
     [
-        pytest.param(case, mode, id=f"{name}-{mode}", marks=pytest.mark.slow if mode is Mode.HISTORY else ())
+        pytest.param(case, mode, id=f"{name}-{mode}", marks=pytest.mark.slow if mode is WriteMode.HISTORY else ())
         for name, case in CASES.items()
         for mode in _modes(case)
     ],
 )
-def test_what_is_read_in_part_deletes_nothing(case: Case, mode: Mode, tmp_path: Path) -> None:
+def test_what_is_read_in_part_deletes_nothing(case: Case, mode: WriteMode, tmp_path: Path) -> None:
     """The copy keeps every row that it had, the run reports no deletion, and the copy is still consistent."""
-    tables, treatments = (*case.before, table(case.table)), {case.table: Treatment(mode)}
+    tables, treatments = (*case.before, table(case.table)), {case.table: WriteOptions(mode)}
     with Simulator(SPEC) as simulator:
-        sync(simulator, tmp_path, tables=tables, treatments=treatments, now=NOW, rules=case.order.get("rules", Rules()))
+        sync(
+            simulator,
+            tmp_path,
+            tables=tables,
+            treatments=treatments,
+            now=NOW,
+            rules=case.order.get("rules", RereadPolicy()),
+        )
         before = _live(tmp_path, case.table, mode)
         case.disturb(simulator)
         report = sync(simulator, tmp_path, tables=tables, treatments=treatments, now=NOW + case.later, **case.order)
     found = _of(report, case.table)
     assert (found.status, found.deleted) == (case.status, 0)
-    assert found.proof is None or found.proof.verdict is not Verdict.SHORT  # none where not one page was let in
+    assert (
+        found.proof is None or found.proof.verdict is not VerificationStatus.SHORT
+    )  # none where not one page was let in
     assert _live(tmp_path, case.table, mode) == before > 0
 
 
@@ -146,7 +155,7 @@ def test_other_tables_than_those_selected_are_left_alone(tmp_path: Path) -> None
         for key in [key for key, _ in simulator.workspace.truth_items("segments")]:
             simulator.workspace.delete("segments", key)
         sync(simulator, tmp_path, tables=(table("topics"),))
-    assert _live(tmp_path, "segments", Mode.APPLY) == SPEC.segments
+    assert _live(tmp_path, "segments", WriteMode.APPLY) == SPEC.segments
 
 
 def test_a_run_that_is_killed_before_a_table_is_closed_deletes_nothing(tmp_path: Path) -> None:
@@ -160,24 +169,24 @@ def test_a_run_that_is_killed_before_a_table_is_closed_deletes_nothing(tmp_path:
         command = [sys.executable, str(DRIVER), simulator.url, str(tmp_path), "before commit", "1"]
         done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
         assert done.returncode == -signal.SIGKILL
-        assert [_live(tmp_path, name, Mode.APPLY) for name in keys] == [len(some) for some in keys.values()]
+        assert [_live(tmp_path, name, WriteMode.APPLY) for name in keys] == [len(some) for some in keys.values()]
         report = sync(simulator, tmp_path)
         assert all(_of(report, name).deleted == 1 for name in keys)
 
 
-@pytest.mark.parametrize("first", [Mode.APPLY, Mode.FULL])
-def test_a_read_that_goes_on_in_mode_full_knows_all_of_its_rows(first: Mode, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [WriteMode.APPLY, WriteMode.FULL])
+def test_a_read_that_goes_on_in_mode_full_knows_all_of_its_rows(first: WriteMode, tmp_path: Path) -> None:
     """Pages that were loaded and removed before the mode was changed are read again, else they would be deleted."""
     only = (table("messages"),)
     with Simulator(WorkspaceSpec(seed=8, messages=12_000, start=NOW - 30 * DAY, hostile=False)) as simulator:
         simulator.faults = Faults((Fault(kind="status", table="messages", nth=6, times=None),))
-        broken = sync(simulator, tmp_path, tables=only, now=NOW, treatments={"messages": Treatment(first)})
+        broken = sync(simulator, tmp_path, tables=only, now=NOW, treatments={"messages": WriteOptions(first)})
         assert (broken.status, broken.tables[0].read > 0) == (Status.FAILED, True)
         simulator.faults = Faults()
-        report = sync(simulator, tmp_path, tables=only, now=NOW, treatments={"messages": Treatment(Mode.FULL)})
+        report = sync(simulator, tmp_path, tables=only, now=NOW, treatments={"messages": WriteOptions(WriteMode.FULL)})
         assert (report.status, report.tables[0].deleted) == (Status.COMPLETE, 0)
-        assert _live(tmp_path, "messages", Mode.FULL) == 12_000
-        assert (report.tables[0].read < 12_000) is (first is Mode.FULL)
+        assert _live(tmp_path, "messages", WriteMode.FULL) == 12_000
+        assert (report.tables[0].read < 12_000) is (first is WriteMode.FULL)
 
 
 def test_a_backfill_leaves_the_position_and_asks_for_nothing_else(tmp_path: Path) -> None:
@@ -185,11 +194,11 @@ def test_a_backfill_leaves_the_position_and_asks_for_nothing_else(tmp_path: Path
     only, stretch = (table("messages"),), (NOW - 100 * DAY, NOW - 90 * DAY)
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, now=NOW, start=NOW - 60 * DAY)
-        short = _live(tmp_path, "messages", Mode.APPLY)
+        short = _live(tmp_path, "messages", WriteMode.APPLY)
         simulator.log.reset()
         report = sync(simulator, tmp_path, tables=only, now=NOW, start=stretch[0], backfill=stretch)
         assert _spans(simulator) == {stretch}
-        assert _live(tmp_path, "messages", Mode.APPLY) == short + report.tables[0].inserted > short
+        assert _live(tmp_path, "messages", WriteMode.APPLY) == short + report.tables[0].inserted > short
         again = sync(simulator, tmp_path, tables=only, now=NOW + DAY, start=NOW - 60 * DAY)
         assert (again.status, again.tables[0].deleted) == (Status.COMPLETE, 0)
 
@@ -232,4 +241,4 @@ def test_entries_of_the_log_outlive_it_in_mode_full_for_all(tmp_path: Path) -> N
         simulator.workspace.advance(25 * DAY)
         report = sync(simulator, tmp_path, tables=log, now=NOW + 25 * DAY, refresh=("activities",))
         assert report.tables[0].deleted == 0
-    assert _live(tmp_path, "activities", Mode.APPLY) >= SPEC.activities
+    assert _live(tmp_path, "activities", WriteMode.APPLY) >= SPEC.activities

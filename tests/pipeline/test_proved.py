@@ -13,12 +13,12 @@ import duckdb
 import msgspec
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.config.table_options import Deletes, Mode, Treatment
+from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
+from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
-from cio_replicate.pipeline.verification import Prover
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.verification import Verifier
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.due import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -30,14 +30,14 @@ ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_run.py")
 SMALL = WorkspaceSpec(seed=5, messages=300, activities=200, people=60, workspaces=1)
 PEOPLE = (table("customers"), table("workspaces"), table("activities"))
-HARD = {"customers": Treatment(Mode.APPLY, Deletes.HARD)}
+HARD = {"customers": WriteOptions(WriteMode.APPLY, Deletes.HARD)}
 
 
 def _of(report: Report, name: str) -> TableReport:
     return next(one for one in report.tables if one.name == name)
 
 
-def _verdict(report: Report, name: str) -> Verdict:
+def _verdict(report: Report, name: str) -> VerificationStatus:
     proof = _of(report, name).proof
     assert proof is not None
     return proof.verdict
@@ -54,9 +54,9 @@ def test_a_true_copy_is_proved_or_consistent_after_every_run(tmp_path: Path) -> 
         for _ in range(3):
             report = sync(simulator, tmp_path)
             verdicts = {one.name: one.proof.verdict for one in report.tables if one.proof is not None}
-            assert verdicts == dict.fromkeys(ALL, Verdict.PROVED) | {
-                "messages": Verdict.CONSISTENT,
-                "activities": Verdict.CONSISTENT,
+            assert verdicts == dict.fromkeys(ALL, VerificationStatus.PROVED) | {
+                "messages": VerificationStatus.CONSISTENT,
+                "activities": VerificationStatus.CONSISTENT,
             }
             assert report.status is Status.COMPLETE
             simulator.evolve(5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
@@ -72,17 +72,19 @@ def _tamper(folder: Path, name: str, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=["taken", "added"])
-@pytest.mark.parametrize("mode", list(Mode))
-def test_what_somebody_else_changed_in_a_list_the_next_sync_puts_right(mode: Mode, change: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", list(WriteMode))
+def test_what_somebody_else_changed_in_a_list_the_next_sync_puts_right(
+    mode: WriteMode, change: str, tmp_path: Path
+) -> None:
     """The whole list is read, and tells what the table must hold, whatever it held before."""
-    only, treatments = (table("segments"),), {"segments": Treatment(mode)}
+    only, treatments = (table("segments"),), {"segments": WriteOptions(mode)}
     with Simulator(SMALL) as simulator:
         sync(simulator, tmp_path, tables=only, treatments=treatments)
         _tamper(tmp_path, "segments", change)
         for _ in range(2):
             report = sync(simulator, tmp_path, tables=only, treatments=treatments)
-            assert (report.exit_code, _verdict(report, "segments")) == (0, Verdict.PROVED)
-        live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is Mode.HISTORY else "")
+            assert (report.exit_code, _verdict(report, "segments")) == (0, VerificationStatus.PROVED)
+        live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is WriteMode.HISTORY else "")
         assert _ask(tmp_path, f"SELECT count(*), min(id) FROM customerio.segments WHERE {live}") == [(12, 1)]
 
 
@@ -95,12 +97,12 @@ def test_what_somebody_else_changed_elsewhere_is_short_until_a_resync(change: st
         _tamper(tmp_path, "activities", change)
         for _ in range(2):
             report = sync(simulator, tmp_path, tables=only)
-            assert (report.exit_code, _verdict(report, "activities")) == (1, Verdict.SHORT)
+            assert (report.exit_code, _verdict(report, "activities")) == (1, VerificationStatus.SHORT)
             assert "somebody else has changed it" in (_of(report, "activities").error or "")
         verdicts = _ask(tmp_path, "SELECT verdict FROM customerio._cio_proof ORDER BY proved_at")
         assert verdicts == [("consistent",), ("short",), ("short",)]
         again = sync(simulator, tmp_path, tables=only, refresh=("activities",), forget=True)
-        assert (again.exit_code, _verdict(again, "activities")) == (0, Verdict.CONSISTENT)
+        assert (again.exit_code, _verdict(again, "activities")) == (0, VerificationStatus.CONSISTENT)
         assert sync(simulator, tmp_path, tables=only).exit_code == 0
 
 
@@ -110,7 +112,7 @@ def test_people_who_are_listed_without_being_handed_over_leave_it_unproved(tmp_p
         every_second = Fault(kind="missing_ids", operation="getPeopleById", times=None, params={"every": 2})
         simulator.faults = Faults((every_second,))
         report = sync(simulator, tmp_path, tables=PEOPLE)
-    assert (report.status, _verdict(report, "customers")) == (Status.COMPLETE, Verdict.UNPROVED)
+    assert (report.status, _verdict(report, "customers")) == (Status.COMPLETE, VerificationStatus.UNPROVED)
     assert _of(report, "customers").left_out == 60 - _of(report, "customers").inserted > 0
 
 
@@ -126,14 +128,14 @@ def test_people_whom_the_list_lacks_make_it_short(tmp_path: Path) -> None:
     with Simulator(SMALL) as simulator:
         _claims(simulator, 3)
         report = sync(simulator, tmp_path, tables=PEOPLE)
-    assert (report.exit_code, _verdict(report, "customers")) == (1, Verdict.SHORT)
+    assert (report.exit_code, _verdict(report, "customers")) == (1, VerificationStatus.SHORT)
     assert "The list of workspaces says 63, the copy has 60" in (_of(report, "customers").error or "")
 
 
 @pytest.mark.parametrize("treatments", [{}, HARD], ids=["soft", "hard"])
 @pytest.mark.parametrize("tables", [PEOPLE, PEOPLE[:2]], ids=["log", "no log"])
 def test_deletions_since_the_count_explain_the_difference(
-    tables: tuple[Any, ...], treatments: dict[str, Treatment], tmp_path: Path
+    tables: tuple[Any, ...], treatments: dict[str, WriteOptions], tmp_path: Path
 ) -> None:
     """The count is up to two hours old, and the copy knows who has gone: by its own rows, or by the log."""
     with Simulator(SMALL) as simulator:
@@ -146,7 +148,7 @@ def test_deletions_since_the_count_explain_the_difference(
         for raw in told.values():  # as it was counted before
             simulator.workspace.put("workspaces", raw)
         report = sync(simulator, tmp_path, tables=tables, treatments=treatments, now=now + 600)
-        assert (_of(report, "customers").deleted, _verdict(report, "customers")) == (4, Verdict.CONSISTENT)
+        assert (_of(report, "customers").deleted, _verdict(report, "customers")) == (4, VerificationStatus.CONSISTENT)
 
 
 def test_an_old_count_of_people_is_not_gone_by(tmp_path: Path) -> None:
@@ -168,7 +170,10 @@ def test_a_failed_table_is_unproved_and_the_run_is_recorded_all_the_same(tmp_pat
     with Simulator(SMALL) as simulator:
         simulator.faults = Faults((Fault(kind="missing_key", table="topics", times=None),))
         report = sync(simulator, tmp_path, tables=only)
-    assert (_verdict(report, "topics"), _verdict(report, "segments")) == (Verdict.UNPROVED, Verdict.PROVED)
+    assert (_verdict(report, "topics"), _verdict(report, "segments")) == (
+        VerificationStatus.UNPROVED,
+        VerificationStatus.PROVED,
+    )
     assert _ask(tmp_path, "SELECT run_id, status, requests, rows_read, inserted, error FROM customerio._cio_runs") == [
         (report.run_id, "failed", report.requests, 12, 12, None)
     ]
@@ -198,7 +203,10 @@ def test_a_killed_run_stays_in_the_copy_as_interrupted(tmp_path: Path) -> None:
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
     runs = _ask(tmp_path, "SELECT status, ended IS NULL FROM customerio._cio_runs ORDER BY ended NULLS FIRST")
     assert runs == [("interrupted", True), ("complete", False)]
-    assert {one.proof.verdict for one in report.tables if one.proof is not None} <= {Verdict.PROVED, Verdict.CONSISTENT}
+    assert {one.proof.verdict for one in report.tables if one.proof is not None} <= {
+        VerificationStatus.PROVED,
+        VerificationStatus.CONSISTENT,
+    }
 
 
 def test_more_keys_than_are_read_back_are_counted(tmp_path: Path) -> None:
@@ -210,17 +218,17 @@ def test_more_keys_than_are_read_back_are_counted(tmp_path: Path) -> None:
     found = []
     for deep in (False, True):
         report = TableReport(name="segments", status=Status.COMPLETE)
-        copy = DuckDBDestination(tmp_path / "copy.duckdb", "customerio")
+        copy = DuckDBBackend(tmp_path / "copy.duckdb", "customerio")
         copy.look()
-        Prover(copy, only, f"proof {deep}", 1_790_000_000, deep=deep, most_read_back=5).prove([report])
+        Verifier(copy, only, f"proof {deep}", 1_790_000_000, deep=deep, most_read_back=5).prove([report])
         copy.close()
         assert report.proof is not None
         found.append((report.proof.verdict, report.proof.digest == ""))
-    assert found == [(Verdict.UNPROVED, True), (Verdict.SHORT, False)]
+    assert found == [(VerificationStatus.UNPROVED, True), (VerificationStatus.SHORT, False)]
 
 
-@pytest.mark.parametrize("rules", [Rules(), Rules(people=PeopleMode.CHANGES)])
-def test_rules_for_columns_do_not_disturb_the_proof(rules: Rules, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rules", [RereadPolicy(), RereadPolicy(people=PeopleRefresh.CHANGES)])
+def test_rules_for_columns_do_not_disturb_the_proof(rules: RereadPolicy, tmp_path: Path) -> None:
     """Every table is as well known in a copy that is read in part as in one that is read whole."""
     with Simulator(SMALL) as simulator:
         sync(simulator, tmp_path, tables=TABLES, rules=rules)

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
-from cio_replicate.pipeline.base_events import Event, Noted
+from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
+from cio_replicate.pipeline.base_events import Event, NoteAdded
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
 from cio_replicate.source.strategies.due import DAY, LOOKBACK
@@ -17,7 +17,7 @@ from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 
-CHANGES = Rules(people=PeopleMode.CHANGES)
+CHANGES = RereadPolicy(people=PeopleRefresh.CHANGES)
 PEOPLE_AND_LOG = (table("customers"), table("activities"))
 WEEK = 7 * DAY
 
@@ -27,7 +27,7 @@ def _of(report: Report, name: str) -> TableReport:
 
 
 def _notes(told: list[Event]) -> str:
-    return " ".join(event.text for event in told if isinstance(event, Noted))
+    return " ".join(event.text for event in told if isinstance(event, NoteAdded))
 
 
 def test_a_later_sync_brings_every_recent_change_for_a_part_of_the_requests(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_delivery_is_read_again_when_it_gets_old(age: int, tmp_path: Path) -> 
             simulator.workspace.truth_items("messages"), key=lambda one: abs(json.loads(one[1])["created"] - moment)
         )
         simulator.workspace.put("messages", msgspec.json.encode(msgspec.json.decode(raw) | {"subject": "changed"}))
-        rules = Rules(recent_days=10)
+        rules = RereadPolicy(recent_days=10)
         updated = [
             _of(sync(simulator, tmp_path, tables=messages, now=begun + days * DAY, rules=rules), "messages").updated
             for days in (1, 2, 6)

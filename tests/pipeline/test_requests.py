@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleMode, Rules
+from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
 from cio_replicate.pipeline.replication_report import Report
 from cio_replicate.source.catalog import table
 from cio_replicate.source.strategies.due import DAY, LOOKBACK
@@ -15,7 +15,7 @@ from tests.pipeline.copies import differences
 from tests.pipeline.syncs import sync
 
 SPEC = WorkspaceSpec(seed=1, hostile=False, messages=20_000, people=2_500, activities=3_000, suppressions=2_400)
-CHANGES = Rules(people=PeopleMode.CHANGES)
+CHANGES = RereadPolicy(people=PeopleRefresh.CHANGES)
 ONE_ANSWER = (
     "broadcasts", "transactional_messages", "campaigns", "segments", "exports", "reporting_webhooks", "snippets",
     "ip_addresses", "collections", "topics", "workspaces", "types",
@@ -72,11 +72,11 @@ def test_a_long_list_by_offset_is_read_in_ranges(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "customers"),
     [
-        (Rules(), 3 + 25),
+        (RereadPolicy(), 3 + 25),
         (CHANGES, 3 + 1),  # the list, and a request for those whom the log names and for those who are new
     ],
 )
-def test_a_later_sync_costs_what_may_have_changed(rules: Rules, customers: int, tmp_path: Path) -> None:
+def test_a_later_sync_costs_what_may_have_changed(rules: RereadPolicy, customers: int, tmp_path: Path) -> None:
     """Thirty days of deliveries and four ages at which older ones settle, two pages of the log, the lists."""
     with Simulator(SPEC) as simulator:
         now = SPEC.now

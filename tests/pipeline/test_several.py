@@ -14,15 +14,15 @@ import pytest
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.again import RECENT_DAYS
 from cio_replicate.config.column_rules import column_rules
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
-from cio_replicate.sinks.backend import Edit
-from cio_replicate.sinks.copy import RemoteDestination
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.fan_out import SeveralDestinations, members_of, missing_in
+from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.sinks.backend import ChangeSet
+from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.fan_out import FanOutSink, members_of, missing_in
 from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Batch, Changes, Destination
+from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
 from cio_replicate.source.strategies.due import LOOKBACK
@@ -47,14 +47,14 @@ class FullStore(TwinStore):
         super().__init__(file)
         self._refuses = refuses
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """Write, or say that there is no room."""
         if edit.shape.name == self._refuses:
             raise LoadError(f"There is no room for {edit.shape.name}.", "Make room.")
         super().write(edit)
 
 
-class Choosy(DuckDBDestination):
+class Choosy(DuckDBBackend):
     """A copy that refuses the batches of some tables from a certain one on."""
 
     def __init__(self, file: Path, refuses: tuple[str, ...], after: int, error: type[Exception]) -> None:
@@ -71,9 +71,9 @@ class Choosy(DuckDBDestination):
         return super().write(batch)
 
 
-def several(folder: Path, *names: str) -> SeveralDestinations:
+def several(folder: Path, *names: str) -> FanOutSink:
     """Copies in DuckDB files of these names."""
-    return SeveralDestinations({name: DuckDBDestination(folder / f"{name}.duckdb", "customerio") for name in names})
+    return FanOutSink({name: DuckDBBackend(folder / f"{name}.duckdb", "customerio") for name in names})
 
 
 def _of(report: Report, name: str) -> TableReport:
@@ -144,7 +144,7 @@ def test_one_that_was_filled_by_other_rules_is_filled_anew(tmp_path: Path) -> No
 
 def _positions(folder: Path, name: str) -> dict[str, int]:
     """Since when each table of a copy is replicated."""
-    destination = DuckDBDestination(folder / f"{name}.duckdb", "customerio")
+    destination = DuckDBBackend(folder / f"{name}.duckdb", "customerio")
     destination.look()
     positions = {name: position.start for name, position in destination.positions().items()}
     destination.close()
@@ -164,25 +164,25 @@ def test_an_odd_empty_list_is_asked_for_again_though_one_destination_is_new(tmp_
 @pytest.mark.parametrize(
     ("mode", "error", "after", "first"),
     [
-        (Mode.APPLY, LoadError, 0, True),
-        (Mode.APPLY, LoadError, 1, False),
-        (Mode.APPLY, DestinationUnavailableError, 1, True),
-        (Mode.FULL, LoadError, 0, False),
-        (Mode.FULL, DestinationUnavailableError, 0, True),
+        (WriteMode.APPLY, LoadError, 0, True),
+        (WriteMode.APPLY, LoadError, 1, False),
+        (WriteMode.APPLY, DestinationUnavailableError, 1, True),
+        (WriteMode.FULL, LoadError, 0, False),
+        (WriteMode.FULL, DestinationUnavailableError, 0, True),
     ],
 )
 def test_what_one_refuses_the_others_take(
-    mode: Mode, error: type[Exception], after: int, *, first: bool, tmp_path: Path
+    mode: WriteMode, error: type[Exception], after: int, *, first: bool, tmp_path: Path
 ) -> None:
     """The run fails, the other copy is complete, and the next run brings the failed one up without a second read."""
-    treatments = {"messages": Treatment(mode)}
+    treatments = {"messages": WriteOptions(mode)}
 
-    def both() -> Destination:
+    def both() -> Sink:
         members = {
-            "a": DuckDBDestination(tmp_path / "a.duckdb", "customerio"),
+            "a": DuckDBBackend(tmp_path / "a.duckdb", "customerio"),
             "b": Choosy(tmp_path / "b.duckdb", ("messages",), after, error),
         }
-        return SeveralDestinations(dict(reversed(members.items())) if first else members)
+        return FanOutSink(dict(reversed(members.items())) if first else members)
 
     with Simulator(WorkspaceSpec(seed=4, messages=3_000)) as simulator:
         report = sync(simulator, tmp_path, tables=SOME, to=both, treatments=treatments)
@@ -202,10 +202,10 @@ def test_what_one_refuses_the_others_take(
 def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> None:
     """A database and a store side by side: the store lacks one table, the database none."""
 
-    def both() -> Destination:
+    def both() -> Sink:
         store = FullStore(tmp_path / "b.duckdb", "segments")
-        remote = RemoteDestination(store, tmp_path / "ledger.duckdb", "customerio", "twin")
-        return SeveralDestinations({"a": DuckDBDestination(tmp_path / "a.duckdb", "customerio"), "b": remote})
+        remote = CopySink(store, tmp_path / "ledger.duckdb", "customerio", "twin")
+        return FanOutSink({"a": DuckDBBackend(tmp_path / "a.duckdb", "customerio"), "b": remote})
 
     with Simulator(SPEC) as simulator:
         report = sync(simulator, tmp_path, to=both)
@@ -221,14 +221,14 @@ def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> N
 def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -> None:
     """The other copy is whole; the next run makes the lost one anew."""
 
-    class Vanishing(DuckDBDestination):
+    class Vanishing(DuckDBBackend):
         def write(self, batch: Batch) -> Changes:
             self.file.unlink(missing_ok=True)
             return super().write(batch)
 
-    def both() -> Destination:
+    def both() -> Sink:
         lost = Vanishing(tmp_path / "a.duckdb", "customerio")
-        return SeveralDestinations({"a": lost, "b": DuckDBDestination(tmp_path / "b.duckdb", "customerio")})
+        return FanOutSink({"a": lost, "b": DuckDBBackend(tmp_path / "b.duckdb", "customerio")})
 
     with Simulator(SPEC) as simulator:
         report = sync(simulator, tmp_path, to=both)
@@ -250,7 +250,7 @@ def test_the_proof_is_that_of_the_worst_and_names_it(tmp_path: Path) -> None:
             )
         proof = sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO)).tables[0].proof
     assert proof is not None
-    assert proof.verdict is Verdict.SHORT
+    assert proof.verdict is VerificationStatus.SHORT
     assert proof.why.startswith("b: The copy has 1 row fewer")
 
 

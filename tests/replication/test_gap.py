@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.pipeline.read import Tally
-from cio_replicate.schema.position import Position
+from cio_replicate.pipeline.read import ReadStats
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.source.strategies.log import DAY, gap
 
 BEGAN = 1_760_000_000
@@ -15,13 +15,13 @@ SURE = BEGAN - 30 * DAY
 
 
 def _gap(through: int, latest: int | None, earliest: int | None) -> tuple[int, int] | None:
-    position = Position(read="r", start=0, through=through, latest=latest)
-    return gap(position, Tally(earliest=earliest), BEGAN, 30)
+    position = Checkpoint(read="r", start=0, through=through, latest=latest)
+    return gap(position, ReadStats(earliest=earliest), BEGAN, 30)
 
 
 def test_a_first_read_misses_nothing() -> None:
     """Before there was a copy nothing was promised."""
-    assert gap(None, Tally(earliest=SURE), BEGAN, 30) is None
+    assert gap(None, ReadStats(earliest=SURE), BEGAN, 30) is None
 
 
 def test_the_drawing() -> None:

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.pipeline.batches import LONGEST_WAIT, batch_of, is_due
-from cio_replicate.pipeline.read import LandedPage
+from cio_replicate.pipeline.read import StagedPage
 from cio_replicate.sinks.duckdb.duckdb_backend import BATCH_ROWS
 
 PAGES = st.lists(st.tuples(st.integers(0, 120), st.booleans()), max_size=12).map(
-    lambda made: [LandedPage(number, f"{number}.parquet", rows, done) for number, (rows, done) in enumerate(made)]
+    lambda made: [StagedPage(number, f"{number}.parquet", rows, done) for number, (rows, done) in enumerate(made)]
 )
 
 
 @given(pages=PAGES, most=st.integers(1, 300))
-def test_a_batch_is_the_oldest_pages_that_fit(pages: list[LandedPage], most: int) -> None:
+def test_a_batch_is_the_oldest_pages_that_fit(pages: list[StagedPage], most: int) -> None:
     """Waiting pages in landing order, as many as fit and not one fewer, and always at least one."""
     chosen = batch_of(pages, most)
     waiting = [page for page in pages if not page.loaded]
@@ -28,7 +28,7 @@ def test_a_batch_is_the_oldest_pages_that_fit(pages: list[LandedPage], most: int
 
 
 @given(pages=PAGES, most=st.integers(1, 300))
-def test_a_batch_holds_no_more_bytes_than_may_be(pages: list[LandedPage], most: int) -> None:
+def test_a_batch_holds_no_more_bytes_than_may_be(pages: list[StagedPage], most: int) -> None:
     """Where rows are large it is the size of the files that counts, and one page still goes alone."""
     sizes = {page.file: 10 * page.rows for page in pages}
     chosen = batch_of(pages, 10_000, sizes.__getitem__, most)
@@ -36,7 +36,7 @@ def test_a_batch_holds_no_more_bytes_than_may_be(pages: list[LandedPage], most: 
 
 
 @given(pages=PAGES, most=st.integers(1, 300))
-def test_batch_after_batch_loads_every_page_once(pages: list[LandedPage], most: int) -> None:
+def test_batch_after_batch_loads_every_page_once(pages: list[StagedPage], most: int) -> None:
     """Nothing is left over and nothing comes twice."""
     loaded: list[int] = []
     left = pages

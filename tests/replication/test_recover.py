@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.pipeline.read import Part, Read
+from cio_replicate.pipeline.read import Partition, TableRead
 from cio_replicate.pipeline.recover import (
     FINISHED_IS_FRESH,
     RESUME_WITHIN,
@@ -14,38 +14,38 @@ from cio_replicate.pipeline.recover import (
     starting_positions,
     still_done,
 )
-from cio_replicate.schema.position import Position
-from cio_replicate.sinks.port import Identity
-from cio_replicate.source.pages import Place
+from cio_replicate.schema.position import Checkpoint
+from cio_replicate.sinks.port import CopyIdentity
+from cio_replicate.source.pages import Cursor
 
 BEGAN = 1_760_000_000
 START = BEGAN - 1_000_000
-BASE = Position(read="before", start=START, through=BEGAN - 5_000)
+BASE = Checkpoint(read="before", start=START, through=BEGAN - 5_000)
 
 
-def _read(*, finished: bool = False, base: Position | None = BASE) -> Read:
-    parts = [Part("one", place=Place(done=True)), Part("two", place=Place(done=finished))]
-    return Read("now", "campaigns", START, BEGAN, BEGAN, base, parts)
+def _read(*, finished: bool = False, base: Checkpoint | None = BASE) -> TableRead:
+    parts = [Partition("one", place=Cursor(done=True)), Partition("two", place=Cursor(done=finished))]
+    return TableRead("now", "campaigns", START, BEGAN, BEGAN, base, parts)
 
 
 def test_a_journal_that_has_loaded_nothing_fits_every_copy() -> None:
     """Landed pages may go into whatever copy is there, or into a new one."""
     assert same_copy(None, None, None)
-    assert same_copy(None, None, Identity("one", 7))
+    assert same_copy(None, None, CopyIdentity("one", 7))
 
 
 @pytest.mark.parametrize(("commits", "same"), [(0, False), (6, False), (7, True), (8, True), (100, True)])
 def test_a_copy_with_fewer_commits_was_restored_from_a_backup(commits: int, *, same: bool) -> None:
     """Rows taken for loaded are missing there; one commit more is that of a run which died before it noted it."""
-    assert same_copy("one", "7", Identity("one", commits)) is same
+    assert same_copy("one", "7", CopyIdentity("one", commits)) is same
 
 
 def test_another_copy_or_none_is_not_the_same() -> None:
     """A file that was removed or replaced begins anew, however many commits it has seen."""
     assert not same_copy("one", "7", None)
     assert not same_copy("one", None, None)
-    assert not same_copy("one", "7", Identity("two", 7))
-    assert same_copy("one", None, Identity("one", 0))
+    assert not same_copy("one", "7", CopyIdentity("two", 7))
+    assert same_copy("one", None, CopyIdentity("one", 0))
 
 
 @pytest.mark.parametrize(("age", "goes"), [(0, True), (RESUME_WITHIN, True), (RESUME_WITHIN + 1, False), (-60, True)])
@@ -71,11 +71,11 @@ def test_the_age_counts_from_the_last_page() -> None:
     "position",
     [
         None,
-        Position(read="before", start=START, through=BEGAN),
-        Position(read="other", start=START, through=BEGAN - 5_000),
+        Checkpoint(read="before", start=START, through=BEGAN),
+        Checkpoint(read="other", start=START, through=BEGAN - 5_000),
     ],
 )
-def test_a_read_from_another_position_does_not_go_on(position: Position | None) -> None:
+def test_a_read_from_another_position_does_not_go_on(position: Checkpoint | None) -> None:
     """It was closed already, the copy is another one, or the table is to be read anew."""
     assert not goes_on(_read(), position, START, BEGAN)
     assert goes_on(_read(base=position), position, START, BEGAN)
@@ -102,9 +102,9 @@ def test_a_killed_run_started_again_soon_is_the_same_run(age: int, *, done: bool
 
 @pytest.mark.parametrize(
     "positions",
-    [{}, {"a": None}, {"a": Position(read="other", start=START, through=BEGAN)}, {"b": BASE}],
+    [{}, {"a": None}, {"a": Checkpoint(read="other", start=START, through=BEGAN)}, {"b": BASE}],
 )
-def test_a_table_that_stands_elsewhere_is_not_done(positions: dict[str, Position | None]) -> None:
+def test_a_table_that_stands_elsewhere_is_not_done(positions: dict[str, Checkpoint | None]) -> None:
     """The destination has another position or none, or the table is to be read anew."""
     assert still_done({"a": ("before", BEGAN)}, positions, START, BEGAN, BEGAN) == {}
 

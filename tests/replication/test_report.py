@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from cio_replicate.pipeline.replication_report import Report, budget_report, read_report
-from cio_replicate.source.account import Account
+from cio_replicate.source.account import RateUsage
 
 
 def test_a_report_survives_being_written() -> None:
     """What is written is what is read."""
-    account = Account(10.0, 0.1)
+    account = RateUsage(10.0, 0.1)
     account.took(0.0, 0.0, 0.0)
     account.took(1.1, 0.0, 1.0)
     report = Report(run_id="r", started="2026-01-01T00:00:00Z", budget=budget_report(account))
@@ -24,4 +24,4 @@ def test_a_report_of_an_earlier_version_can_be_read() -> None:
 
 def test_a_run_that_asked_nothing_has_no_budget_to_tell_of() -> None:
     """There is no rate where there was no request."""
-    assert budget_report(Account(10.0, 0.1)) is None
+    assert budget_report(RateUsage(10.0, 0.1)) is None

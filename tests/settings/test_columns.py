@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.text import Secret
-from cio_replicate.config.column_rules import Action, ColumnRules, Spot, column_rules
+from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind, column_rules
 from cio_replicate.source.catalog import TABLES
 from tests.settings.refused import refusal
 
@@ -37,11 +37,11 @@ def test_each_action_is_read() -> None:
     )
     assert made["customers"] == ColumnRules(
         actions={
-            Spot("devices"): Action.EXCLUDE,
-            Spot("timestamps"): Action.EXCLUDE,
-            Spot("identifiers__email"): Action.HASH,
-            Spot("attributes", "email"): Action.HASH,
-            Spot("attributes", "phone"): Action.MASK,
+            ColumnPath("devices"): RedactionKind.EXCLUDE,
+            ColumnPath("timestamps"): RedactionKind.EXCLUDE,
+            ColumnPath("identifiers__email"): RedactionKind.HASH,
+            ColumnPath("attributes", "email"): RedactionKind.HASH,
+            ColumnPath("attributes", "phone"): RedactionKind.MASK,
         },
         salt=SALT,
     )
@@ -52,7 +52,7 @@ def test_a_star_means_all_tables_that_have_the_column() -> None:
     """`*` stands for the tables with that column and for no other."""
     made = rules("*:exclude=tags")
     assert set(made) == {name for name, columns in COLUMNS.items() if "tags" in columns}
-    assert all(one.actions == {Spot("tags"): Action.EXCLUDE} for one in made.values())
+    assert all(one.actions == {ColumnPath("tags"): RedactionKind.EXCLUDE} for one in made.values())
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ def test_a_star_means_all_tables_that_have_the_column() -> None:
 def test_a_key_may_hold_any_characters(written: str, key: str) -> None:
     """All that follows the first dot is the key, a backslash taking the next character as it is."""
     made = rules(f"customers:exclude={written}", "customers:mask=devices.id")
-    assert set(made["customers"].actions) == {Spot("attributes", key), Spot("devices", "id")}
+    assert set(made["customers"].actions) == {ColumnPath("attributes", key), ColumnPath("devices", "id")}
 
 
 @given(key=st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_every_key_can_be_written(key: str) -> None:
     """There is a way to write each key there is: a backslash before each of its characters."""
     written = "".join("\\" + sign for sign in key)
-    assert set(rules(f"customers:mask=attributes.{written}")["customers"].actions) == {Spot("attributes", key)}
+    assert set(rules(f"customers:mask=attributes.{written}")["customers"].actions) == {ColumnPath("attributes", key)}
 
 
 def test_a_field_that_no_documentation_knows_is_named_with_a_plus() -> None:
     """`+name` needs no column; that of a documented column is that column."""
     made = rules("messages:exclude=+surprise,+recipient")["messages"].actions
-    assert set(made) == {Spot("surprise", known=False), Spot("recipient")}
+    assert set(made) == {ColumnPath("surprise", known=False), ColumnPath("recipient")}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.describe_destinations import facts_of, main, page, section
 from cio_replicate.config.addresses import destination, duckdb_file
-from cio_replicate.config.destination_kind import S3_OPTIONS, Engine, Kind, Place
+from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, SinkFamily, UrlStyle
 from cio_replicate.sinks.kinds import KINDS, schemes
 from tests.settings.refused import refusal
 
@@ -31,7 +31,11 @@ def test_a_file_of_duckdb_is_the_place_it_always_was(tmp_path: Path) -> None:
         address = destination(f"DuckDB:///{tmp_path}/{name}", {})
         assert str(address) == address.shown == f"duckdb:///{tmp_path}/{name}"
         assert address == duckdb_file(tmp_path / name) == destination(str(address), {})
-        assert (address.kind.scheme, address.kind.engine, address.file) == ("duckdb", Engine.DUCKDB, tmp_path / name)
+        assert (address.kind.scheme, address.kind.engine, address.file) == (
+            "duckdb",
+            SinkFamily.DUCKDB,
+            tmp_path / name,
+        )
 
 
 @pytest.mark.parametrize("scheme", ["duckdb", "sqlite", "parquet", "delta", "iceberg", "ducklake"])
@@ -105,7 +109,7 @@ def test_another_server_for_s3_is_another_place() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.scheme)
-def test_a_row_of_the_table_agrees_with_itself(kind: Kind) -> None:
+def test_a_row_of_the_table_agrees_with_itself(kind: DestinationKind) -> None:
     """The example is of the kind, what the row refers to exists, and what it says are sentences."""
     references = [option.name for option in kind.options if option.secret and f"{option.name}=" in kind.example]
     example = re.sub(r"=file:[^&]*", "=env:PGPASSWORD", kind.example)
@@ -115,7 +119,7 @@ def test_a_row_of_the_table_agrees_with_itself(kind: Kind) -> None:
     names = [option.name for option in kind.options]
     assert len({*names}) == len(names)
     assert {*kind.one_of} | {name for option in kind.options for name in option.goes_with} <= {*names}
-    assert not kind.path_default or kind.place is Place.SERVER
+    assert not kind.path_default or kind.place is UrlStyle.SERVER
     sentences = [kind.about, *kind.notes, *facts_of(kind), *(option.about for option in kind.options)]
     assert [sentence for sentence in sentences if not sentence.endswith(".")] == []
     assert schemes()[kind.scheme] is kind
@@ -283,7 +287,7 @@ def test_check_says_when_the_page_lags(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.scheme)
-def test_a_section_says_what_is_proved_and_takes_every_option(kind: Kind) -> None:
+def test_a_section_says_what_is_proved_and_takes_every_option(kind: DestinationKind) -> None:
     """Whether we have tried it stands in the section, and no cell breaks out of its row."""
     lines = list(section(kind))
     assert any(("tested here" in line) == kind.proved for line in lines if "Known to work" in line)
@@ -292,5 +296,5 @@ def test_a_section_says_what_is_proved_and_takes_every_option(kind: Kind) -> Non
     assert {row.replace("\\|", "").count("|") for row in rows} <= {4}
 
 
-def _variables(kind: Kind) -> set[str]:
+def _variables(kind: DestinationKind) -> set[str]:
     return {reference.partition(":")[2] for option in kind.options for reference in option.references}

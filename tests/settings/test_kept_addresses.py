@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.addresses import described, destination, is_relative, made_absolute
-from cio_replicate.config.destination_kind import Kind
+from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
 from cio_replicate.config.stored import stored_names
 from cio_replicate.sinks.kinds import KINDS
@@ -19,7 +19,7 @@ from tests.settings.refused import refusal
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.scheme)
-def test_what_is_described_needs_no_secret(kind: Kind) -> None:
+def test_what_is_described_needs_no_secret(kind: DestinationKind) -> None:
     """Each kind's own example is taken where none of its credentials can be found."""
     assert described(kind.example).kind is kind
     assert described(kind.example).secrets == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.config.naming import Case, Naming, naming
+from cio_replicate.config.naming import LetterCase, Naming, naming
 from cio_replicate.config.schema_changes import SchemaChanges, schema_changes
 from tests.settings.refused import refusal
 
@@ -35,7 +35,7 @@ def test_a_prefix_that_makes_no_name_is_refused(option: str, prefix: str) -> Non
 
 def test_an_unknown_rule_is_refused_with_the_list() -> None:
     """The refusal names every rule there is."""
-    assert all(case in refusal(lambda: naming(case="camel")) for case in Case)
+    assert all(case in refusal(lambda: naming(case="camel")) for case in LetterCase)
 
 
 def test_a_policy_is_set_for_all_tables_or_for_one() -> None:

@@ -8,7 +8,7 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import column_rules
 from cio_replicate.config.naming import AS_IS, Naming, naming
 from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.schema.fields import Fields
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import (
@@ -91,7 +91,7 @@ def test_names_follow_the_rule_but_for_those_that_were_chosen() -> None:
 def test_a_discovered_column_follows_the_rule_and_leads_back_to_its_field(case: str) -> None:
     """New fields get names by the same rule, and from the name in the destination the field is found again."""
     one = named(table("messages"), naming("cio_", "c_", case))
-    fields = Fields(one)
+    fields = KnownColumns(one)
     for path in (("surprise",), ("metrics", "waved")):
         column = fields.discover(path, ColumnType.STRING)
         assert column is not None
@@ -102,7 +102,7 @@ def test_a_discovered_column_follows_the_rule_and_leads_back_to_its_field(case: 
 def test_a_name_in_the_destination_whose_field_was_guessed_wrong_is_that_of_the_field_that_comes() -> None:
     """After a change of case the field behind a column is known for sure only when it is sent again."""
     one = named(table("messages"), naming(case="upper"))
-    fields = Fields(one, [Column("SURPRISE", ColumnType.STRING, "", one.path_of("SURPRISE"))])
+    fields = KnownColumns(one, [Column("SURPRISE", ColumnType.STRING, "", one.path_of("SURPRISE"))])
     before = fields.changes
     column = fields.discover(("Surprise",), ColumnType.INTEGER)
     assert column is fields.at(("Surprise",))

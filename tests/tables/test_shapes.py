@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from cio_replicate.schema.table import Shape, Slice
+from cio_replicate.schema.table import DeclaredPartition, Shape
 from cio_replicate.source.catalog import shared_columns as shapes
 
-ALL = Slice()
-BOUNCES = Slice("bounces", path={"suppression_type": "bounces"})
+ALL = DeclaredPartition()
+BOUNCES = DeclaredPartition("bounces", path={"suppression_type": "bounces"})
 
 
-def shaped(shape: Shape, item: object, part: Slice = ALL) -> Any:
+def shaped(shape: Shape, item: object, part: DeclaredPartition = ALL) -> Any:
     """What the shape makes of this item, decoded."""
     return msgspec.json.decode(shape(msgspec.Raw(msgspec.json.encode(item)), part))
 

@@ -9,7 +9,7 @@ import pytest
 
 from cio_replicate.console import inquiries
 from cio_replicate.database.actor import Role
-from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.web.visiting import Console
@@ -138,7 +138,7 @@ def test_a_gateways_connection_is_asked_about_there(console: Console, admin: Any
     number = admin.post("/api/v1/connections/inside/inquiries", json={"about": "tables"}).json()["inquiry"]
     address = f"/api/v1/connections/inside/inquiries/{number}"
     assert admin.get(address).json() == {"waiting": True, "found": None}
-    found = Found(requests=29, tables=[FoundTable(name="campaigns", readable=True, rows=12, basis="the list")])
+    found = ProbeResult(requests=29, tables=[TableProbe(name="campaigns", readable=True, rows=12, basis="the list")])
     with database.writing() as connection:
         assert inquiries.take(connection, "vienna", "machine/1", int(clock.now())) is not None
         assert inquiries.answer(connection, number, "machine/1", found, int(clock.now()))

@@ -17,7 +17,7 @@ import pytest
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.installation import opened
-from cio_replicate.console.users import People
+from cio_replicate.console.users import Users
 from cio_replicate.database.actor import LOCAL, Role
 from tests.gateway.certificates import Authority
 
@@ -61,7 +61,7 @@ def test_the_first_line_is_the_link_while_there_is_no_user(tmp_path: Path) -> No
         assert "/welcome/" in second
         assert second.rpartition("/")[2] != first.rpartition("/")[2]
     with opened(_environment(tmp_path)["CIO_REPLICATE_STORE"], _environment(tmp_path)) as store:
-        People(store.database, SystemClock()).invite("ada", Role.ADMIN, LOCAL)
+        Users(store.database, SystemClock()).invite("ada", Role.ADMIN, LOCAL)
     with _started(tmp_path) as (third, _):
         assert third.count("/") == 3
         assert httpx.get(f"{third}healthz").text == "ok\n"

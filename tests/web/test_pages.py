@@ -11,11 +11,11 @@ import pytest
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.console import gateways, inquiries
 from cio_replicate.database.actor import LOCAL, Role
-from cio_replicate.jobs.board import End
-from cio_replicate.jobs.ports import Found, FoundTable
-from cio_replicate.pipeline.progress import Line, Progress, TableProgress
+from cio_replicate.jobs.board import Outcome
+from cio_replicate.jobs.ports import ProbeResult, TableProbe
+from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Proof, Verdict
+from cio_replicate.pipeline.report import Verification, VerificationStatus
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of
@@ -165,8 +165,8 @@ def test_a_gateways_connection_is_asked_about_there(console: Console) -> None:
     assert 'hx-trigger="every 2s"' in operator.get(asked).text
     tested = operator.post("/connections/inside/test").headers["location"]
     assert "Asking the gateway vienna" in operator.get(tested).text
-    found = Found(
-        api="https://api.example", requests=29, tables=[FoundTable(name="campaigns", readable=True, rows=1_234)]
+    found = ProbeResult(
+        api="https://api.example", requests=29, tables=[TableProbe(name="campaigns", readable=True, rows=1_234)]
     )
     with database.writing() as connection:
         for _ in range(2):
@@ -254,11 +254,11 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
     run = console.stage.ask("nightly")
     board = console.stage.board()
     run_of(board.claim("worker"))
-    table = TableProgress(
+    table = TableProgressEvent(
         name="campaigns", status="reading", rows=1_500, pages=3, requests=3, done=0.5, rate=250.0, left=6.0
     )
     progress = Progress(seconds=6.0, requests=9, throttled=2, allowed=10.0, used=0.93, tables=[table])
-    board.beat("worker", run, progress, [Line(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
+    board.beat("worker", run, progress, [LogLine(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
     text = admin.get(f"/runs/{run}").text
     for said in (
         "1,500",
@@ -269,12 +269,14 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
         "campaigns: &lt;b&gt;slow&lt;/b&gt;",
     ):
         assert said in text
-    short = Proof(verdict=Verdict.SHORT, why="The copy lacks 2 rows.", source=12, basis="the list", rows=10)
+    short = Verification(
+        verdict=VerificationStatus.SHORT, why="The copy lacks 2 rows.", source=12, basis="the list", rows=10
+    )
     told = TableReport(
         name="campaigns", status=Status.FAILED, read=12, inserted=10, error="It is short. Resync it.", proof=short
     )
     report = Report(run_id="r", status=Status.FAILED, started="2026-01-01T00:00:00Z", tables=[told])
-    board.end("worker", run, End(status="failed", report=report, error="campaigns: It is short. Resync it."))
+    board.end("worker", run, Outcome(status="failed", report=report, error="campaigns: It is short. Resync it."))
     text = admin.get(f"/runs/{run}").text
     assert "It is short. Resync it." in text
     assert "every 2s" not in text

@@ -8,7 +8,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.console.web import words
 from cio_replicate.console.web.application import listening
 from cio_replicate.console.web.http_security import host_of, site
-from cio_replicate.console.web.throttle import MOST_KEPT, Throttle
+from cio_replicate.console.web.throttle import MOST_KEPT, LoginThrottle
 from tests.manual_clock import ManualClock
 
 
@@ -72,7 +72,7 @@ def test_the_name_of_a_host_is_read_without_its_port(header: str, name: str) -> 
 def test_tries_come_back_one_by_one() -> None:
     """A few at once, then one per pause; another key is not held up by them."""
     clock = ManualClock()
-    throttle = Throttle(clock, 3, 10.0)
+    throttle = LoginThrottle(clock, 3, 10.0)
     assert [throttle.wait("ada") for _ in range(4)] == [0, 0, 0, 10.0]
     assert throttle.wait("eve") == 0
     clock.time += 10
@@ -85,7 +85,7 @@ def test_tries_come_back_one_by_one() -> None:
 
 def test_only_so_many_keys_are_kept() -> None:
     """Memory is bounded, whoever tries whatever names."""
-    throttle = Throttle(ManualClock(), 1, 10.0)
+    throttle = LoginThrottle(ManualClock(), 1, 10.0)
     for number in range(MOST_KEPT + 10):
         throttle.wait(str(number))
     assert throttle.wait("0") == 0

@@ -15,7 +15,7 @@ from litestar.testing import TestClient
 from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.web.app import application
 from cio_replicate.console.web.http_security import site
-from cio_replicate.console.web.services import Services, services_over
+from cio_replicate.console.web.services import WebServices, services_over
 from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import Stage, stage
 
@@ -68,7 +68,7 @@ class Browser:
 class Console:
     """A console over a stage, on whose clock time goes by."""
 
-    def __init__(self, made: Stage, services: Services) -> None:
+    def __init__(self, made: Stage, services: WebServices) -> None:
         self.stage = made
         self.services = services
         self.app = application(services)

@@ -10,15 +10,15 @@ from cio_replicate.base.errors import ForbiddenError, ReadError
 from cio_replicate.base.together import together
 from cio_replicate.schema.table import Table
 from cio_replicate.source.client import Client
-from cio_replicate.source.pages import Place, read_page
-from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.pages import Cursor, read_page
+from cio_replicate.source.request import Request, RequestCounter
 from cio_replicate.source.strategies.base import parts_of, request_for
 
 DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AccessCheck:
     """What a probe of one table found: that it can be read, or the cause why not and what to do."""
 
     table: str
@@ -34,19 +34,19 @@ def probe(table: Table, now: int) -> Request:
     """
     parts = parts_of(table, now - DAY, now)
     part = next((one for one in parts if not one.query), parts[0])
-    request = request_for(table, part, Place())
+    request = request_for(table, part, Cursor())
     query = {**request.query, "limit": "1"} if table.page_size is not None else request.query
     return replace(request, query=query, part=False, extra=False)
 
 
-async def check(client: Client, tables: Sequence[Table], now: int) -> list[Finding]:
+async def check(client: Client, tables: Sequence[Table], now: int) -> list[AccessCheck]:
     """One finding per table, in their order. Raises AccessError when the key is refused as a whole."""
     return await together([partial(_finding, client, table, now) for table in tables])
 
 
-async def _finding(client: Client, table: Table, now: int) -> Finding:
+async def _finding(client: Client, table: Table, now: int) -> AccessCheck:
     try:
-        await client.send(probe(table, now), lambda body: read_page(body, table.records), Meter())
+        await client.send(probe(table, now), lambda body: read_page(body, table.records), RequestCounter())
     except (ForbiddenError, ReadError) as error:
-        return Finding(table.name, readable=False, cause=error.message, fix=error.fix)
-    return Finding(table.name, readable=True)
+        return AccessCheck(table.name, readable=False, cause=error.message, fix=error.fix)
+    return AccessCheck(table.name, readable=True)

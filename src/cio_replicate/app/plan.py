@@ -11,14 +11,14 @@ import msgspec
 
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
 from cio_replicate.base.together import together
-from cio_replicate.config.again import Rules
-from cio_replicate.pipeline.predict import Estimate, Past, of_changes, people_requests, predicted
-from cio_replicate.pipeline.read import Part
+from cio_replicate.config.again import RereadPolicy
+from cio_replicate.pipeline.predict import Estimate, History, of_changes, people_requests, predicted
+from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
-from cio_replicate.source.pages import Page, Place, read_page
-from cio_replicate.source.request import Meter
+from cio_replicate.source.pages import Cursor, Page, read_page
+from cio_replicate.source.request import RequestCounter
 from cio_replicate.source.strategies.base import bounds_of, parts_of, request_for
 from cio_replicate.source.strategies.windows import WINDOW
 from cio_replicate.source.values import fit
@@ -29,22 +29,22 @@ _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class RunEstimate:
     """What a whole run will cost; `most` is None when there is no telling."""
 
     least: int
     most: int | None
 
 
-def total(estimates: Sequence[Estimate]) -> Total:
+def total(estimates: Sequence[Estimate]) -> RunEstimate:
     """The sum."""
     bounds = [one.most for one in estimates]
     known = [bound for bound in bounds if bound is not None]
-    return Total(sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None)
+    return RunEstimate(sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None)
 
 
 @dataclass(frozen=True, slots=True)
-class Modes:
+class PeopleCosts:
     """The requests that each way to read people costs; `changed` people are expected to be named by the log."""
 
     full: int
@@ -53,7 +53,7 @@ class Modes:
     full_every_days: int
 
 
-def modes(estimates: Sequence[Estimate], now: int, past: Past, rules: Rules) -> Modes | None:
+def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadPolicy) -> PeopleCosts | None:
     """What both ways to read people cost; None when it is not known how many there are."""
     people = table_named("customers")
     mine = next((one for one in estimates if one.table == people.name and one.error is None), None)
@@ -63,20 +63,20 @@ def modes(estimates: Sequence[Estimate], now: int, past: Past, rules: Rules) -> 
     if base is not None and past.copy is not None:
         count = past.copy.live(people)
         shorter = of_changes(people, now, base, past)
-        return Modes(people_requests(people, count), shorter.least, shorter.rows, rules.full_every_days)
+        return PeopleCosts(people_requests(people, count), shorter.least, shorter.rows, rules.full_every_days)
     if mine.rows is None:
         return None
-    return Modes(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
+    return PeopleCosts(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
 
 
 async def estimate(
-    client: Client, tables: Sequence[Table], start: int, now: int, past: Past, rules: Rules
+    client: Client, tables: Sequence[Table], start: int, now: int, past: History, rules: RereadPolicy
 ) -> list[Estimate]:
     """One estimate per table, in their order. Raises AccessError when the key is refused as a whole."""
     return await together([partial(_one, client, table, start, now, past, rules) for table in tables])
 
 
-async def _one(client: Client, table: Table, start: int, now: int, past: Past, rules: Rules) -> Estimate:
+async def _one(client: Client, table: Table, start: int, now: int, past: History, rules: RereadPolicy) -> Estimate:
     last = past.last.get(table.name)
     known = predicted(table, start, now, past, rules)
     if known is not None:
@@ -103,7 +103,7 @@ def of_people(table: Table, people: Sequence[int]) -> Estimate:
     return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
 
 
-def of_first_pages(table: Table, first: Sequence[tuple[Part, Page]]) -> Estimate:
+def of_first_pages(table: Table, first: Sequence[tuple[Partition, Page]]) -> Estimate:
     """The cost of reading a table of whose parts the first pages are known; a part that another holds costs a request.
 
     Lists by offset cost one more, unless one shows by its length how long a page can be.
@@ -126,28 +126,28 @@ def of_first_pages(table: Table, first: Sequence[tuple[Part, Page]]) -> Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class _Cost:
+class TableEstimate:
     least: int
     most: int | None
     rows: int
     estimated: bool = False
 
 
-def _cost(table: Table, part: Part, page: Page) -> _Cost:
+def _cost(table: Table, part: Partition, page: Page) -> TableEstimate:
     count = len(page.items)
     windows = 1
     if table.reading is Reading.WINDOWS:
         first, last = bounds_of(part)
         windows = ceil((last - first + 1) / WINDOW)
     if not page.next if table.paging is Paging.CURSOR else count < (table.page_size or 1):
-        return _Cost(windows, windows, count, estimated=windows > 1)
+        return TableEstimate(windows, windows, count, estimated=windows > 1)
     if count < (table.page_size or 1) and table.reading is Reading.LIST:
-        return _Cost(2, 2, count)  # an empty page may stand behind the last token
+        return TableEstimate(2, 2, count)  # an empty page may stand behind the last token
     guess = stretched(_times(table, page), _reach(table, part, page))
     if guess is None:
-        return _Cost(windows + 1, None, count, estimated=True)
+        return TableEstimate(windows + 1, None, count, estimated=True)
     requests = max(windows, ceil(guess / max(1, count)))
-    return _Cost(requests, requests, guess, estimated=True)
+    return TableEstimate(requests, requests, guess, estimated=True)
 
 
 def stretched(times: Sequence[int], until: int | None) -> int | None:
@@ -162,11 +162,11 @@ def stretched(times: Sequence[int], until: int | None) -> int | None:
     return len(times) + max(1, round(max(0, min(times) - until) * density))
 
 
-def _is_covered(table: Table, part: Part) -> bool:
+def _is_covered(table: Table, part: Partition) -> bool:
     return any(one.name == part.name and one.covered_by for one in table.slices)
 
 
-def _reach(table: Table, part: Part, page: Page) -> int | None:
+def _reach(table: Table, part: Partition, page: Page) -> int | None:
     """How far back a part goes: to the beginning of its window, or as far as the source keeps rows."""
     if table.reading is Reading.WINDOWS:
         return int(part.query["start_ts"])
@@ -198,7 +198,7 @@ def _integers(page: Page, name: str) -> list[int]:
 async def people_by_workspace(client: Client) -> list[int]:
     """The people of each workspace of the account."""
     workspaces = table_named("workspaces")
-    return people_counts(await _first_page(client, workspaces, Part("all")))
+    return people_counts(await _first_page(client, workspaces, Partition("all")))
 
 
 def people_counts(page: Page) -> list[int]:
@@ -206,10 +206,10 @@ def people_counts(page: Page) -> list[int]:
     return _integers(page, "people")
 
 
-async def _first_page(client: Client, table: Table, part: Part) -> Page:
+async def _first_page(client: Client, table: Table, part: Partition) -> Page:
     """The first page of a part; of one that the API does not know, a page without rows."""
-    request = request_for(table, part, Place())
+    request = request_for(table, part, Cursor())
     try:
-        return await client.send(request, lambda body: read_page(body, table.records), Meter())
+        return await client.send(request, lambda body: read_page(body, table.records), RequestCounter())
     except ChildGoneError:
         return Page([], "")

@@ -16,11 +16,11 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.config.stored import stored_names
 from cio_replicate.console import secrets
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import KeptConnection, KeptTask
+from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.schema.table import Table
 
 MOST_ROWS = 50
@@ -38,14 +38,14 @@ class Previews:
     """Asks the API for a few rows; what a task excludes, hashes or masks is that way here too."""
 
     def __init__(
-        self, database: Database, keys: Keys, clock: Clock, environment: Mapping[str, str] | None = None
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._environment = os.environ if environment is None else environment
 
-    def rows(self, kept: KeptConnection, task: KeptTask | None, table: str, count: int, by: Actor) -> Preview:
+    def rows(self, kept: StoredConnection, task: StoredTask | None, table: str, count: int, by: Actor) -> Preview:
         """At most so many rows of a table, as that task would copy them.
 
         Raises SettingsError, and for a connection with a data gateway says that no row leaves its network; also
@@ -68,7 +68,9 @@ class Previews:
         async with connected(connection, self._clock, IMPATIENT) as client:
             return await preview(client, table, count, int(self._clock.now()))
 
-    def _with_secrets(self, kept: KeptConnection, task: KeptTask | None, table: str, by: Actor) -> Mapping[str, str]:
+    def _with_secrets(
+        self, kept: StoredConnection, task: StoredTask | None, table: str, by: Actor
+    ) -> Mapping[str, str]:
         """The environment with the stored secrets that this needs; that somebody looked at rows is in the audit log."""
         names = {*stored_names(kept.settings)}
         if task is not None and task.settings.salt is not None:

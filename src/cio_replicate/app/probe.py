@@ -16,7 +16,7 @@ from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.config.stored import stored_names_in
 from cio_replicate.console import secrets
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
@@ -26,7 +26,7 @@ MOST = 5  # places that are tried out at once
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class DestinationProbe:
     """What came of trying a place out: the cause and the fix are empty when it can be written."""
 
     shown: str
@@ -34,33 +34,33 @@ class Tried:
     fix: str = ""
 
 
-class Places:
+class DestinationProbes:
     """Tries destinations out. Stored secrets that an address names are used for it, and shown nowhere."""
 
     def __init__(
-        self, database: Database, keys: Keys, clock: Clock, environment: Mapping[str, str] | None = None
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._environment = os.environ if environment is None else environment
 
-    def try_out(self, urls: Sequence[str], dataset: str, by: Actor) -> list[Tried]:
+    def try_out(self, urls: Sequence[str], dataset: str, by: Actor) -> list[DestinationProbe]:
         """One answer for each address, in their order; what is wrong with one is in its answer."""
         by.require(Role.ADMIN)
         if not urls:
-            return [Tried("", "The task has no destination.", "Write where the copy goes.")]
+            return [DestinationProbe("", "The task has no destination.", "Write where the copy goes.")]
         return [self._tried(url, dataset, by) for url in urls[:MOST]]
 
-    def _tried(self, url: str, dataset: str, by: Actor) -> Tried:
+    def _tried(self, url: str, dataset: str, by: Actor) -> DestinationProbe:
         shown = url.partition(":")[0][:40]
         try:
             address = destination(url, self._with_secrets(url, by))
             shown = address.shown
             _write(address, settings.dataset(dataset))
         except (SettingsError, LoadError) as error:
-            return Tried(shown, error.message, error.fix)
-        return Tried(shown)
+            return DestinationProbe(shown, error.message, error.fix)
+        return DestinationProbe(shown)
 
     def _with_secrets(self, url: str, by: Actor) -> Mapping[str, str]:
         with self._database.writing() as transaction:

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate.pipeline.read import Part
-from cio_replicate.schema.fields import Fields
+from cio_replicate.pipeline.read import Partition
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.decode import RowEncoder
-from cio_replicate.source.pages import Place, read_page
+from cio_replicate.source.pages import Cursor, read_page
 from cio_replicate.source.redact import Redactor
-from cio_replicate.source.request import Meter
+from cio_replicate.source.request import RequestCounter
 from cio_replicate.source.strategies.base import parts_of, request_for, slice_of
 from cio_replicate.source.strategies.people import attribute_requests, listed, person
 from cio_replicate.source.strategies.windows import WINDOW
@@ -23,12 +23,12 @@ from cio_replicate.source.strategies.windows import WINDOW
 async def preview(client: Client, table: Table, rows: int, now: int) -> list[dict[str, Any]]:
     """At most so many of the first rows: column to value, JSON as its text. Raises AccessError and ReadError."""
     part = parts_of(table, now - WINDOW + 1, now)[-1]
-    request = request_for(table, part, Place())
+    request = request_for(table, part, Cursor())
     if table.page_size is not None:
         request = replace(request, query={**request.query, "limit": str(min(rows, table.page_size))})
-    page = await client.send(request, lambda body: read_page(body, table.records), Meter())
+    page = await client.send(request, lambda body: read_page(body, table.records), RequestCounter())
     records = await _records(client, table, part, page.items[:rows])
-    fields = Fields(table)
+    fields = KnownColumns(table)
     encoded = RowEncoder(fields).encode(Redactor(table).apply(records).records, now).table
     return [
         {name: value for name, value in row.items() if not name.startswith("_cio_") or name == "_cio_extra"}
@@ -36,13 +36,15 @@ async def preview(client: Client, table: Table, rows: int, now: int) -> list[dic
     ]
 
 
-async def _records(client: Client, table: Table, part: Part, items: list[msgspec.Raw]) -> list[bytes | msgspec.Raw]:
+async def _records(
+    client: Client, table: Table, part: Partition, items: list[msgspec.Raw]
+) -> list[bytes | msgspec.Raw]:
     """The records of the items of a list; of people, whom an answer of its own tells about."""
     if table.reading is Reading.PEOPLE:
         known = listed(items).by_id
         people: list[bytes | msgspec.Raw] = []
         for request in attribute_requests(list(known)):
-            page = await client.send(request, lambda body: read_page(body, "customers"), Meter())
+            page = await client.send(request, lambda body: read_page(body, "customers"), RequestCounter())
             people += [person(item, known)[1] for item in page.items]
         return people
     if table.shape is None:

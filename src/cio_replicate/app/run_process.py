@@ -25,15 +25,15 @@ from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.jobs.job import Job
 from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.events import Standing, after, new_standing
-from cio_replicate.pipeline.progress import ERROR, INFO, WARNING, Line, Progress, progress_of
+from cio_replicate.pipeline.events import RunProgress, after, new_standing
+from cio_replicate.pipeline.progress import ERROR, INFO, WARNING, LogLine, Progress, progress_of
 from cio_replicate.pipeline.replication_report import Report, Status, iso
 from cio_replicate.pipeline.told import line_of
 
 SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
 
 
-class Ordered(msgspec.Struct, frozen=True, kw_only=True):
+class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What the process is given: a job, and the folder below which the state of tasks is kept.
 
     `silence` is for how many seconds it goes on without a sign of life.
@@ -44,15 +44,15 @@ class Ordered(msgspec.Struct, frozen=True, kw_only=True):
     silence: float = SILENCE
 
 
-class Message(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
 
     progress: Progress | None = None
-    line: Line | None = None
+    line: LogLine | None = None
     report: Report | None = None
 
 
-class Teller:
+class MessageRenderer:
     """Shows a run by telling messages. The progress is told with each beat, so that events never block the run."""
 
     seconds = 1.0
@@ -60,7 +60,7 @@ class Teller:
     def __init__(self, out: IO[bytes], clock: Clock) -> None:
         self._out = out
         self._clock = clock
-        self._standing: Standing = new_standing([], clock.monotonic())
+        self._standing: RunProgress = new_standing([], clock.monotonic())
 
     def __enter__(self) -> Self:
         return self
@@ -80,17 +80,17 @@ class Teller:
         text = line_of(event, self._standing)
         if text is not None:
             failed = isinstance(event, events.TableEnded) and event.error is not None
-            self._line(ERROR if failed else WARNING if isinstance(event, events.Noted) else INFO, text)
+            self._line(ERROR if failed else WARNING if isinstance(event, events.NoteAdded) else INFO, text)
 
     def beat(self) -> None:
         """Tell how the run stands."""
-        self.send(Message(progress=progress_of(self._standing, self._clock.monotonic())))
+        self.send(ProcessMessage(progress=progress_of(self._standing, self._clock.monotonic())))
 
     def say(self, text: str) -> None:
         """Tell a sentence."""
         self._line(INFO, text)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ProcessMessage) -> None:
         """Write a message; if nobody reads any more, the run is stopped by the end of its input."""
         try:
             self._out.write(msgspec.json.encode(message) + b"\n")
@@ -99,22 +99,22 @@ class Teller:
             self._out = open(os.devnull, "wb")  # noqa: SIM115, PTH123 - until the process ends
 
     def _line(self, level: str, text: str) -> None:
-        self.send(Message(line=Line(int(self._clock.now()), level, text)))
+        self.send(ProcessMessage(line=LogLine(int(self._clock.now()), level, text)))
 
 
 def main() -> int:
     """Execute the job that comes in by standard input; the exit code of its end."""
     clock = SystemClock()
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Ordered)
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=RunOrder)
     _take_secrets(job.job.stored, os.environ)
     threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), job.silence), daemon=True).start()
-    teller = Teller(sys.stdout.buffer, clock)
+    teller = MessageRenderer(sys.stdout.buffer, clock)
     report = _executed(job, clock, teller)
-    teller.send(Message(report=report))
+    teller.send(ProcessMessage(report=report))
     return report.exit_code
 
 
-def _executed(ordered: Ordered, clock: Clock, teller: Teller) -> Report:
+def _executed(ordered: RunOrder, clock: Clock, teller: MessageRenderer) -> Report:
     job = ordered.job
     state_dir = Path(ordered.state_dir)
     try:

@@ -14,20 +14,27 @@ from cio_replicate.config import again as settings_again
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.access import access_token_from
 from cio_replicate.config.addresses import destination
-from cio_replicate.config.again import PeopleMode, Rules
+from cio_replicate.config.again import PeopleRefresh, RereadPolicy
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.naming import naming
-from cio_replicate.config.options import Access, Again, Filling, Looks, Shaping, Source
+from cio_replicate.config.options import (
+    AccessOptions,
+    ColumnOptions,
+    CopyOptions,
+    RereadOptions,
+    SourceOptions,
+    WriteModeOptions,
+)
 from cio_replicate.config.schema_changes import schema_changes
 from cio_replicate.config.secret_references import resolved
-from cio_replicate.config.table_options import Treatment, treatments
+from cio_replicate.config.table_options import WriteOptions, treatments
 from cio_replicate.pipeline.staging import default_root
 from cio_replicate.schema.table import Table
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes
 from cio_replicate.source.client import Client
-from cio_replicate.source.rate_limiter import Budget
+from cio_replicate.source.rate_limiter import RateLimiter
 from cio_replicate.source.region import AUTO, HOSTS, find_region
 from cio_replicate.source.retry import RetryPolicy
 
@@ -36,7 +43,7 @@ IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 
 
 def connection_of(
-    source: Access, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
+    source: AccessOptions, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> settings.Connection:
     """The connection that the options and the environment name. Raises SettingsError."""
     return settings.Connection(
@@ -48,7 +55,7 @@ def connection_of(
     )
 
 
-def names_of(source: Source) -> tuple[str, ...]:
+def names_of(source: SourceOptions) -> tuple[str, ...]:
     """The names of the tables that the options select. Raises SettingsError."""
     return settings.selected(catalogue.names(), source.tables, source.exclude)
 
@@ -68,48 +75,51 @@ def names_among(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def tables_of(
-    names: Iterable[str], looks: Looks | None = None, environment: Mapping[str, str] = os.environ
+    names: Iterable[str], looks: ColumnOptions | None = None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Table, ...]:
     """These tables, as the copy is to have them. Raises SettingsError."""
     if looks is None:
         return tuple(catalogue.table(name) for name in names)
     rules = column_rules_of(looks, environment)
     names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
-    given = looks.schema_changes if isinstance(looks, Shaping) else None
+    given = looks.schema_changes if isinstance(looks, WriteModeOptions) else None
     policies = schema_changes(_listed(given), catalogue.names())
     return tuple(
         chosen(catalogue.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
     )
 
 
-def column_rules_of(looks: Looks, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
+def column_rules_of(looks: ColumnOptions, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
     """The rules for columns, by table. Raises SettingsError."""
     columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
     salt = resolved(looks.salt, environment, "--salt") if looks.salt is not None else None
     return column_rules(looks.columns or [], salt, columns)
 
 
-def erases(shaping: Shaping, environment: Mapping[str, str] = os.environ) -> bool:
+def erases(shaping: WriteModeOptions, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether people who are gone are to be erased. Raises SettingsError when they could not be."""
-    wanted = isinstance(shaping, Filling) and shaping.erase
+    wanted = isinstance(shaping, CopyOptions) and shaping.erase
     if wanted:
         require_erasable(catalogue.TABLES, column_rules_of(shaping, environment))
     return wanted
 
 
-def treatments_of(shaping: Shaping, names: Collection[str]) -> dict[str, Treatment]:
+def treatments_of(shaping: WriteModeOptions, names: Collection[str]) -> dict[str, WriteOptions]:
     """How changes reach each table. Raises SettingsError."""
     forgetting = {table.name for table in catalogue.TABLES if table.retention_days is not None}
     return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
 
 
 def rules_of(
-    again: Again, tables: Collection[Table], shaping: Shaping, environment: Mapping[str, str] = os.environ
-) -> Rules:
+    again: RereadOptions,
+    tables: Collection[Table],
+    shaping: WriteModeOptions,
+    environment: Mapping[str, str] = os.environ,
+) -> RereadPolicy:
     """The rules of reading again that the options name. Raises SettingsError."""
     names = [table.name for table in tables]
     rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
-    if rules.people is PeopleMode.CHANGES and "customers" in names:
+    if rules.people is PeopleRefresh.CHANGES and "customers" in names:
         require_readable_changes(catalogue.TABLES, column_rules_of(shaping, environment))
     return rules
 
@@ -136,7 +146,7 @@ async def connected(
 
     Raises AccessError when no region knows the key.
     """
-    budget = Budget(connection.max_rps, clock)
+    budget = RateLimiter(connection.max_rps, clock)
     clients: list[Client] = []
 
     def connect(url: str) -> Client:

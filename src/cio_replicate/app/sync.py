@@ -21,12 +21,12 @@ from cio_replicate.base.errors import (
 from cio_replicate.base.runtime import Clock
 from cio_replicate.pipeline.replication_report import EXIT_CODES, Report, Status, iso
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.show import Show
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.show import Renderer
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.sinks.registry import destinations_at
 
 
-def execute(task: Task, clock: Clock, show: Show) -> Report:
+def execute(task: Task, clock: Clock, show: Renderer) -> Report:
     """Run the task once. What the user can mend, and a stop, end in the report; only a defect is raised."""
     report = Report(run_id=uuid.uuid4().hex[:12], started=iso(clock.now()))
     try:
@@ -35,11 +35,11 @@ def execute(task: Task, clock: Clock, show: Show) -> Report:
         return _ended(report, Status.INTERRUPTED, None, clock)
 
 
-async def _execute(task: Task, clock: Clock, show: Show, report: Report) -> Report:
+async def _execute(task: Task, clock: Clock, show: Renderer, report: Report) -> Report:
     runs: list[Run] = []
 
     async def work() -> None:
-        with StateFolder(task.folder) as folder:
+        with Staging(task.folder) as folder:
             destination = destinations_at(task.destinations, task.dataset, task.folder)
             try:
                 async with connected(task.connection, clock) as client:
@@ -92,7 +92,7 @@ def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> R
     return report
 
 
-async def _until_stopped(work: Coroutine[object, object, None], show: Show, beat: Callable[[], None]) -> bool:
+async def _until_stopped(work: Coroutine[object, object, None], show: Renderer, beat: Callable[[], None]) -> bool:
     """Do the work; whether a signal ended it. The first asks it to stop, a second ends the process at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)

@@ -22,10 +22,10 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import Copy, Wanted
+from cio_replicate.config.options import DestinationOptions, Wanted
 from cio_replicate.config.secret_references import caution
-from cio_replicate.config.table_options import Mode
-from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.config.table_options import WriteMode
+from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import task_folder
 from cio_replicate.schema.table import Reading
 from cio_replicate.source import catalog as catalogue
@@ -38,7 +38,7 @@ class Task:
     connection: Connection
     destinations: tuple[Address, ...]
     dataset: str
-    order: Order
+    order: RunSpec
     state_root: Path
     cautions: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
     connection = connection_of(wanted.source, clock, wanted.since.start_date)
     names = names_of(wanted.source)
     chosen = tables_of(names, wanted.shaping)
-    addresses = addresses_of(copy.to if isinstance(copy, Copy) else [])
+    addresses = addresses_of(copy.to if isinstance(copy, DestinationOptions) else [])
     references = (one for one in (wanted.source.access_token_from, wanted.shaping.salt) if one is not None)
     said = [
         *(one for address in addresses for one in address.cautions),
@@ -69,7 +69,7 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
         connection=connection,
         destinations=addresses,
         dataset=settings.dataset(copy.dataset),
-        order=Order(
+        order=RunSpec(
             chosen,
             connection.start,
             refresh,
@@ -90,7 +90,7 @@ def forgetting(task: Task) -> Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class BackfillRange:
     """A stretch of time of a table, in unix seconds."""
 
     table: str
@@ -98,7 +98,7 @@ class Stretch:
     end: int
 
 
-def stretch(table: str, first: str, until: str | None, now: float) -> Stretch:
+def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
     """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
     windowed = [one.name for one in catalogue.TABLES if one.reading is Reading.WINDOWS]
     if table not in windowed:
@@ -110,12 +110,12 @@ def stretch(table: str, first: str, until: str | None, now: float) -> Stretch:
     end = int(now) if until is None else settings.start_date(until, now, "--until")
     if end < begin:
         raise SettingsError("--until lies before --from.", "Turn them round.")
-    return Stretch(table, begin, end)
+    return BackfillRange(table, begin, end)
 
 
-def backfilling(task: Task, wanted: Stretch) -> Task:
+def backfilling(task: Task, wanted: BackfillRange) -> Task:
     """The same for one stretch of time of a table. Raises SettingsError where the copy could not keep it."""
-    if task.order.treatment(wanted.table).mode is Mode.FULL:
+    if task.order.treatment(wanted.table).mode is WriteMode.FULL:
         raise SettingsError(
             "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
         )

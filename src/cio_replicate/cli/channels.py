@@ -13,7 +13,7 @@ from cio_replicate.cli.terminal import product, say
 from cio_replicate.config.documents import ChannelSettings, plain
 from cio_replicate.console.installation import opened
 from cio_replicate.console.notifier import scrubbed, send_by_apprise
-from cio_replicate.database.rows import KeptChannel
+from cio_replicate.database.rows import StoredChannel
 
 TITLE = "cio-replicate can reach this channel"
 BODY = "This was sent to try it out: notifications of tasks will come here."
@@ -89,5 +89,5 @@ def delete(name: str, shown: Shown, *, yes: bool) -> int:
     return COMPLETE
 
 
-def _document(kept: KeptChannel) -> dict[str, Any]:
+def _document(kept: StoredChannel) -> dict[str, Any]:
     return {"name": kept.name, "settings": plain(kept.settings)}

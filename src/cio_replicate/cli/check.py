@@ -11,7 +11,7 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.check import Finding, check
+from cio_replicate.app.check import AccessCheck, check
 from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
@@ -22,7 +22,7 @@ from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import MaybeCopy, Source
+from cio_replicate.config.options import OptionalDestinationOptions, SourceOptions
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.region import HOSTS
@@ -35,12 +35,12 @@ class Checked(msgspec.Struct, kw_only=True):
     api: str
     region: str | None
     requests: int
-    tables: list[Finding]
+    tables: list[AccessCheck]
     destination: str | None = None
     destination_error: str | None = None
 
 
-def check_access(source: Source, copy: MaybeCopy, output: AsJson) -> int:
+def check_access(source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
     """Check and print; the exit code. Raises SettingsError and AccessError."""
     clock = SystemClock()
     connection, tables = connection_of(source, clock), tables_of(names_of(source))

@@ -15,16 +15,16 @@ from cio_replicate.base.version import __version__
 from cio_replicate.cli.options import AsJson, Output
 from cio_replicate.cli.taking import taking
 from cio_replicate.config.options import (
-    Again,
-    Copy,
-    Filling,
+    ColumnOptions,
+    CopyOptions,
+    DestinationOptions,
     KeepLanded,
-    Looks,
-    MaybeCopy,
-    Shaping,
-    Since,
-    Source,
+    OptionalDestinationOptions,
+    RereadOptions,
+    SourceOptions,
+    StartDateOptions,
     Wanted,
+    WriteModeOptions,
 )
 from cio_replicate.config.setting import AGAIN
 
@@ -99,11 +99,11 @@ def demo(
 @taking
 def sync(
     *,
-    since: Since,
-    copy: Copy,
-    source: Source,
-    shaping: Filling,
-    again: Again,
+    since: StartDateOptions,
+    copy: DestinationOptions,
+    source: SourceOptions,
+    shaping: CopyOptions,
+    again: RereadOptions,
     full_refresh: Annotated[
         str | None,
         typer.Option(
@@ -152,7 +152,7 @@ def tables(
 
 @app.command(epilog=examples("cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb"))
 @taking
-def check(*, source: Source, copy: MaybeCopy, output: AsJson) -> int:
+def check(*, source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
     """Find out whether the access token works, and which tables it may read.
 
     Sends one small request per table, and says for each that cannot be read why, and what to do. With --to it also
@@ -165,7 +165,15 @@ def check(*, source: Source, copy: MaybeCopy, output: AsJson) -> int:
 
 @app.command(epilog=examples("cio-replicate plan --start-date 2024-01-31"))
 @taking
-def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, again: Again, output: AsJson) -> int:
+def plan(
+    *,
+    since: StartDateOptions,
+    copy: OptionalDestinationOptions,
+    source: SourceOptions,
+    shaping: WriteModeOptions,
+    again: RereadOptions,
+    output: AsJson,
+) -> int:
     """Tell what a sync would cost: requests and time per table, and how well each number is known.
 
     Asks the API with very few requests and writes nothing. With --to it also goes by the copy that is there and by
@@ -178,7 +186,7 @@ def plan(*, since: Since, copy: MaybeCopy, source: Source, shaping: Shaping, aga
 
 @app.command(epilog=examples("cio-replicate status --to duckdb:///customerio.duckdb"))
 @taking
-def status(*, copy: Copy, looks: Looks, output: AsJson) -> int:
+def status(*, copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
     """Show how far each table of a copy is, what is not finished, and how the last runs went.
 
     Asks only this machine, never the API, and may be used while a sync runs.

@@ -10,18 +10,18 @@ from cio_replicate.cli.commands import app, examples
 from cio_replicate.cli.options import AsJson, Output
 from cio_replicate.cli.taking import taking
 from cio_replicate.config.options import (
-    Access,
-    Again,
-    Copy,
+    AccessOptions,
+    ColumnOptions,
+    CopyOptions,
+    DestinationOptions,
     Exclude,
-    Filling,
     KeepLanded,
-    Looks,
     Only,
-    Shaping,
-    Since,
-    Source,
+    RereadOptions,
+    SourceOptions,
+    StartDateOptions,
     Wanted,
+    WriteModeOptions,
 )
 
 
@@ -34,9 +34,9 @@ from cio_replicate.config.options import (
 @taking
 def verify(
     *,
-    copy: Copy,
-    source: Source,
-    looks: Looks,
+    copy: DestinationOptions,
+    source: SourceOptions,
+    looks: ColumnOptions,
     requests: Annotated[
         int,
         typer.Option(
@@ -65,10 +65,10 @@ def verify(
 def resync(
     names: Annotated[list[str], typer.Argument(metavar="TABLE...", help="The tables to read anew.")],
     *,
-    since: Since,
-    copy: Copy,
-    access: Access,
-    shaping: Filling,
+    since: StartDateOptions,
+    copy: DestinationOptions,
+    access: AccessOptions,
+    shaping: CopyOptions,
     keep_landed: KeepLanded = False,
     output: Output,
 ) -> int:
@@ -80,8 +80,8 @@ def resync(
     from cio_replicate.app.settings import names_among  # noqa: PLC0415 - see above
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = Source.of(access, names_among(names))
-    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=Again())
+    source = SourceOptions.of(access, names_among(names))
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
     return work.resync(wanted, output, keep_landed=keep_landed)
 
 
@@ -98,9 +98,9 @@ def backfill(
     until: Annotated[
         str | None, typer.Option("--until", metavar="DATE", help="The last moment to read; now if not given.")
     ] = None,
-    copy: Copy,
-    access: Access,
-    shaping: Filling,
+    copy: DestinationOptions,
+    access: AccessOptions,
+    shaping: CopyOptions,
     keep_landed: KeepLanded = False,
     output: Output,
 ) -> int:
@@ -110,8 +110,10 @@ def backfill(
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = Source.of(access, [table])
-    wanted = Wanted(since=Since(start_date=first), copy=copy, source=source, shaping=shaping, again=Again())
+    source = SourceOptions.of(access, [table])
+    wanted = Wanted(
+        since=StartDateOptions(start_date=first), copy=copy, source=source, shaping=shaping, again=RereadOptions()
+    )
     return work.backfill(table, first, until, wanted, output, keep_landed=keep_landed)
 
 
@@ -130,10 +132,10 @@ def load(
             "--from-landing", metavar="URL", help="The copy whose pages were kept: what --to was in that sync."
         ),
     ],
-    copy: Copy,
+    copy: DestinationOptions,
     tables: Only = None,
     exclude: Exclude = None,
-    shaping: Shaping,
+    shaping: WriteModeOptions,
     output: Output,
 ) -> int:
     """Fill another destination from the pages that `sync --keep-landed` has kept, without a request.
@@ -151,8 +153,8 @@ def preview(
     name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
     *,
     rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
-    access: Access,
-    looks: Looks,
+    access: AccessOptions,
+    looks: ColumnOptions,
     output: AsJson,
 ) -> int:
     """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
@@ -173,8 +175,8 @@ def drop(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    copy: Copy,
-    looks: Looks,
+    copy: DestinationOptions,
+    looks: ColumnOptions,
 ) -> int:
     """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     from cio_replicate.cli import drop as work  # noqa: PLC0415 - see above

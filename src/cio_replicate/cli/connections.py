@@ -20,10 +20,10 @@ from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config.documents import ConnectionSettings, plain
 from cio_replicate.console import inquiries
-from cio_replicate.console.installation import Store, opened
-from cio_replicate.console.metadata import Opened, OpenedTable
-from cio_replicate.database.rows import KeptConnection
-from cio_replicate.jobs.ports import About, Found
+from cio_replicate.console.installation import ControlServices, opened
+from cio_replicate.console.metadata import Metadata, TableMetadata
+from cio_replicate.database.rows import StoredConnection
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 from cio_replicate.pipeline.replication_report import iso
 
 TOKEN = "The access token"  # noqa: S105 - what is asked for
@@ -107,7 +107,7 @@ def delete(name: str, shown: Shown, *, yes: bool) -> int:
 def test(name: str, shown: Shown) -> int:
     """Ask the API with a connection; the exit code, as that of `check`. Raises SettingsError."""
     with opened(shown.store) as store:
-        found = _found(store, store.connections.named(name), About.ACCESS)
+        found = _found(store, store.connections.named(name), ProbeRequest.ACCESS)
     refused = [one for one in found.tables if not one.readable]
     ready = found.works and not refused
     if shown.json:
@@ -135,7 +135,7 @@ def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
         elif kept.settings.gateway is None:
             found = store.connections.open_metadata(name, acting())
         else:
-            found = store.connections.keep_metadata(kept.id, _found(store, kept, About.TABLES))
+            found = store.connections.keep_metadata(kept.id, _found(store, kept, ProbeRequest.TABLES))
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
         raise SettingsError(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
@@ -148,7 +148,7 @@ def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
     return REFUSED if found.cause else COMPLETE
 
 
-def _document(kept: KeptConnection) -> dict[str, Any]:
+def _document(kept: StoredConnection) -> dict[str, Any]:
     """A connection as JSON: its settings name places of secrets, and hold none."""
     return {
         "name": kept.name,
@@ -159,14 +159,16 @@ def _document(kept: KeptConnection) -> dict[str, Any]:
     }
 
 
-def _found(store: Store, kept: KeptConnection, about: About) -> Found:
+def _found(store: ControlServices, kept: StoredConnection, about: ProbeRequest) -> ProbeResult:
     """What is found out of a connection, here or by its gateway."""
     if kept.settings.gateway is None:
         return store.connections.inquire(kept.settings, about, acting())
     return asyncio.run(_answered(store, kept.settings, about, SystemClock()))
 
 
-async def _answered(store: Store, settings: ConnectionSettings, about: About, clock: Clock) -> Found:
+async def _answered(
+    store: ControlServices, settings: ConnectionSettings, about: ProbeRequest, clock: Clock
+) -> ProbeResult:
     asked = inquiries.ask(store.database, settings, about, int(clock.now()))
     while True:
         reply = inquiries.reply(store.database, asked, int(clock.now()))
@@ -180,7 +182,7 @@ async def _answered(store: Store, settings: ConnectionSettings, about: About, cl
         await clock.sleep(1.0)
 
 
-def _print_tables(found: Opened) -> None:
+def _print_tables(found: Metadata) -> None:
     console = product()
     if found.cause:
         say(console, f"Nothing could be found out. {found.cause} {found.fix}".rstrip(), "red")
@@ -208,7 +210,7 @@ def _print_tables(found: Opened) -> None:
     say(console, f"{when}; rows and requests of a whole read are approximate.")
 
 
-def _requests(one: OpenedTable) -> str:
+def _requests(one: TableMetadata) -> str:
     if one.least is None:
         return ""
     if one.most is None:
@@ -216,7 +218,7 @@ def _requests(one: OpenedTable) -> str:
     return number(one.least) if one.least == one.most else f"{number(one.least)} - {number(one.most)}"
 
 
-def _print_table(one: OpenedTable) -> None:
+def _print_table(one: TableMetadata) -> None:
     console = product()
     say(console, one.name, "bold")
     console.print(Text(one.about))

@@ -27,9 +27,9 @@ from cio_replicate.config.addresses import duckdb_file
 from cio_replicate.config.again import RECENT_DAYS
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.run_plan import Order
+from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import default_root
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.strategies.due import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
@@ -48,7 +48,7 @@ def demo(to: Path) -> int:
     spec = workspace_spec(clock.now())
     with Simulator(spec, token=TOKEN) as simulator:
         connection = Connection(Secret(TOKEN), "us", spec.start, simulator.url, RPS)
-        task = Task(connection, (address,), DATASET, Order(TABLES, spec.start), default_root() / "demo")
+        task = Task(connection, (address,), DATASET, RunSpec(TABLES, spec.start), default_root() / "demo")
         make_room(task)
         _heading(console, "1. A made-up workspace")
         _paragraph(
@@ -115,7 +115,7 @@ def _prove_and_ask(
     source: Mapping[str, int],
     edits: Mapping[str, Edits],
 ) -> int:
-    reader = DuckDBDestination(task.destinations[0].file, task.dataset, read_only=True)
+    reader = DuckDBBackend(task.destinations[0].file, task.dataset, read_only=True)
     reader.look()
     copy = {table.name: reader.live(table) for table in TABLES}
     funnel = campaigns(reader.ask(QUERY).rows)

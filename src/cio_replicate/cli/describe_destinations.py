@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from cio_replicate.cli.written_page import write_or_check
-from cio_replicate.config.destination_kind import S3_OPTIONS, Kind, Option, Place, User
+from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, UrlOption, UrlStyle, UrlUser
 from cio_replicate.sinks.kinds import KINDS
 
 COMMAND = "python -m cio_replicate.cli.describe_destinations"
@@ -70,12 +70,12 @@ Parquet files, Delta and Iceberg tables can be on Amazon S3, or on a server that
 """
 
 
-def page(kinds: Sequence[Kind] = KINDS) -> str:
+def page(kinds: Sequence[DestinationKind] = KINDS) -> str:
     """The whole page, in Markdown."""
     return "\n".join(_lines(kinds)) + "\n"
 
 
-def section(kind: Kind) -> Iterator[str]:
+def section(kind: DestinationKind) -> Iterator[str]:
     """All there is to say about one kind."""
     yield from (f"## {kind.title}", "", kind.about, "", "```", f"--to '{kind.example}'", "```", "")
     facts = {
@@ -93,28 +93,28 @@ def section(kind: Kind) -> Iterator[str]:
         yield from ("", f"```{look.language}", look.code, "```")
 
 
-def forms(kind: Kind) -> Iterator[str]:
+def forms(kind: DestinationKind) -> Iterator[str]:
     """The forms of an address of this kind."""
     yield kind.form
-    if kind.place is Place.FOLDER:
+    if kind.place is UrlStyle.FOLDER:
         yield f"{kind.scheme}+s3://BUCKET/PREFIX"
 
 
-def facts_of(kind: Kind) -> Iterator[str]:
+def facts_of(kind: DestinationKind) -> Iterator[str]:
     """What the row says of how an address is read, in sentences."""
     if kind.aliases:
         yield f"{_codes(f'{alias}://' for alias in kind.aliases)} means the same."
     if kind.port is not None:
         yield f"The usual port is {kind.port}."
-    if kind.place is Place.SERVER and kind.path_default is not None:
+    if kind.place is UrlStyle.SERVER and kind.path_default is not None:
         yield f"Without a {kind.path_is}, it is `{kind.path_default}`."
-    if kind.user is User.OPTIONAL:
+    if kind.user is UrlUser.OPTIONAL:
         yield f"Without a user, it is `{kind.user_default}`."
     if kind.one_of:
         yield f"One of {_codes(kind.one_of)} must be given."
 
 
-def _lines(kinds: Sequence[Kind]) -> Iterator[str]:
+def _lines(kinds: Sequence[DestinationKind]) -> Iterator[str]:
     yield from (f"<!-- Written by `{COMMAND}`: change the table of destinations, not this page. -->", "")
     yield from ("# Destinations", "")
     yield f"The {len(kinds)} kinds of place that a copy can be in, and how each is named."
@@ -147,14 +147,14 @@ def _lines(kinds: Sequence[Kind]) -> Iterator[str]:
         yield from section(kind)
 
 
-def _options(options: Iterable[Option]) -> Iterator[str]:
+def _options(options: Iterable[UrlOption]) -> Iterator[str]:
     yield from _grid(
         ("Option", "Is", "When it is not written"),
         ((f"`{option.name}`", _what(option), _without(option)) for option in options),
     )
 
 
-def _what(option: Option) -> str:
+def _what(option: UrlOption) -> str:
     return (
         option.about
         + (f" One of {_codes(option.choices)}." if option.choices else "")
@@ -163,7 +163,7 @@ def _what(option: Option) -> str:
     )
 
 
-def _without(option: Option) -> str:
+def _without(option: UrlOption) -> str:
     if option.references:
         return f"{_codes(option.references)}{', or refused' if option.needed else ''}"
     if option.needed:
@@ -171,7 +171,7 @@ def _without(option: Option) -> str:
     return f"`{option.default}`" if option.default is not None else NONE
 
 
-def _install(kind: Kind) -> str:
+def _install(kind: DestinationKind) -> str:
     return f"pip install 'cio-replicate[{kind.extra}]'"
 
 

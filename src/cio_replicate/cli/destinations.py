@@ -10,7 +10,7 @@ from rich.text import Text
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, say_as_is, write_json
-from cio_replicate.config.destination_kind import Kind
+from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.sinks.kinds import KINDS, schemes
 
 
@@ -38,7 +38,7 @@ def destinations(name: str | None, output: AsJson) -> int:
     return 0
 
 
-def _listed(kind: Kind) -> Listed:
+def _listed(kind: DestinationKind) -> Listed:
     return Listed(scheme=kind.scheme, title=kind.title, form=kind.form, extra=kind.extra, tested=kind.proved)
 
 
@@ -54,7 +54,7 @@ def _print_list(console: Console) -> None:
     say(console, "by us are configured as dlt documents them. `cio-replicate destinations KIND` shows one in full.")
 
 
-def _print_kind(console: Console, kind: Kind) -> None:
+def _print_kind(console: Console, kind: DestinationKind) -> None:
     say(console, kind.title, "bold")
     say(console, kind.about)
     console.print()

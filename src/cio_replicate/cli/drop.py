@@ -12,17 +12,17 @@ from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.options import Copy, Looks
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.config.options import ColumnOptions, DestinationOptions
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destinations_at
 
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 
 
-def drop(names: list[str], copy: Copy, looks: Looks, *, everything: bool, yes: bool) -> int:
+def drop(names: list[str], copy: DestinationOptions, looks: ColumnOptions, *, everything: bool, yes: bool) -> int:
     """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises SettingsError."""
     if bool(names) == everything:
         raise SettingsError("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
@@ -31,7 +31,7 @@ def drop(names: list[str], copy: Copy, looks: Looks, *, everything: bool, yes: b
     where = f"{' and '.join(one.shown for one in addresses)}, dataset {dataset}"
     what = "the whole copy" if everything else ", ".join(one.target for one in tables)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
-    with StateFolder(folder) as held:
+    with Staging(folder) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:
             missing = missing_in(destination)
@@ -55,7 +55,7 @@ def drop(names: list[str], copy: Copy, looks: Looks, *, everything: bool, yes: b
     return COMPLETE
 
 
-def _require_there(copies: Sequence[Destination], tables: Collection[Table], where: str, *, everything: bool) -> None:
+def _require_there(copies: Sequence[Sink], tables: Collection[Table], where: str, *, everything: bool) -> None:
     """Raise SettingsError when what is to be dropped is not there, or is called otherwise."""
     if not copies:
         raise SettingsError(f"There is no copy in {where}.", "Check --to and --dataset.")
@@ -69,7 +69,7 @@ def _require_there(copies: Sequence[Destination], tables: Collection[Table], whe
         raise SettingsError(f"No table {lost[0]} with rows can be found in {where}.", OTHER_NAMES)
 
 
-def _has_lost(copy: Destination, table: Table) -> bool:
+def _has_lost(copy: Sink, table: Table) -> bool:
     """Whether none of the rows that were loaded can be found."""
     keys = copy.expected(table)
     return keys is not None and keys.rows > 0 and not copy.held(table).rows

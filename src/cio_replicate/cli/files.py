@@ -16,12 +16,12 @@ from cio_replicate.cli.listing import as_json
 from cio_replicate.cli.stored import At, Shown, acting
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.console import settings_files as files
-from cio_replicate.console.apply_settings import Means, shown
-from cio_replicate.console.difference import Change, What
+from cio_replicate.console.apply_settings import ChangeContext, shown
+from cio_replicate.console.difference import Change, ChangeKind
 from cio_replicate.console.installation import opened
 from cio_replicate.database.rows import documents_of
 
-_COLORS = {What.CREATE: "green", What.EDIT: "yellow", What.DELETE: "red"}
+_COLORS = {ChangeKind.CREATE: "green", ChangeKind.EDIT: "yellow", ChangeKind.DELETE: "red"}
 
 
 def apply(place: Path, output: Shown, *, yes: bool, prune: bool) -> int:
@@ -36,7 +36,7 @@ def apply(place: Path, output: Shown, *, yes: bool, prune: bool) -> int:
         if changes:
             if not yes:
                 require_meant(f"Apply {counted(len(changes), 'change')}?", "Nothing was changed.")
-            means = Means(acting(), now, store.keys, os.environ)
+            means = ChangeContext(acting(), now, store.keys, os.environ)
             with store.database.writing() as transaction:
                 files.apply(transaction, changes, wanted, means, prune=prune)
     if output.json:
@@ -67,7 +67,7 @@ def _print(changes: Sequence[Change]) -> None:
     for change in changes:
         say(console, f"{change.what} {change.kind} {change.name}", _COLORS[change.what])
         for one in change.fields:
-            if change.what is What.CREATE:
+            if change.what is ChangeKind.CREATE:
                 say(console, f"  {one.name}: {shown(one.new)}")
             else:
                 say(console, f"  {one.name}: {shown(one.old)} → {shown(one.new)}")

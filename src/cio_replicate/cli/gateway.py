@@ -21,11 +21,11 @@ from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config.console import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
-from cio_replicate.gateway.agent import Agent, Limits
+from cio_replicate.gateway.agent import Agent, AgentLimits
 from cio_replicate.gateway.allowed import allowed
 from cio_replicate.gateway.enrolment import enrol
 from cio_replicate.gateway.health import noted, trouble_of
-from cio_replicate.gateway.identity import IDENTITY_FILE, GatewayFolder, Identity, folder_at, require_same_console
+from cio_replicate.gateway.identity import IDENTITY_FILE, Enrolment, GatewayFolder, folder_at, require_same_console
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def start(wanted: Start) -> int:
     Raises SettingsError, GatewayRefusedError, and BoardAwayError when the console cannot be reached to enrol.
     """
     console = console_url(wanted.console) if wanted.console is not None else None
-    limits = Limits(wanted.slots, wanted.away_minutes * 60, allowed(wanted.allow_api, wanted.allow_to))
+    limits = AgentLimits(wanted.slots, wanted.away_minutes * 60, allowed(wanted.allow_api, wanted.allow_to))
     clock = SystemClock()
     with folder_at(wanted.state_dir) as folder:
         identity = _identity(folder, console, wanted)
@@ -67,7 +67,7 @@ def start(wanted: Start) -> int:
     return COMPLETE
 
 
-def _identity(folder: GatewayFolder, console: str | None, wanted: Start) -> Identity:
+def _identity(folder: GatewayFolder, console: str | None, wanted: Start) -> Enrolment:
 
     identity = folder.identity()
     if identity is None:

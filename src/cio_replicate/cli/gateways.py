@@ -12,7 +12,7 @@ from cio_replicate.cli.listing import as_json, grid_of
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say, say_as_is
 from cio_replicate.console import gateways
-from cio_replicate.console.gateways import Code, Gateway
+from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.installation import opened
 from cio_replicate.pipeline.replication_report import iso
 
@@ -82,7 +82,7 @@ def remove(name: str, shown: Shown, *, yes: bool) -> int:
     return COMPLETE
 
 
-def _show(code: Code, shown: Shown, status: str) -> None:
+def _show(code: EnrolmentCode, shown: Shown, status: str) -> None:
     if shown.json:
         as_json({"status": status, "gateway": code.gateway, "code": code.code, "expires": iso(code.expires_at)})
         return
@@ -97,7 +97,7 @@ def _document(one: Gateway) -> object:
     return msgspec.to_builtins(one) | {"members": [_member(member) for member in one.members]}
 
 
-def _member(member: gateways.Member) -> dict[str, object]:
+def _member(member: gateways.GatewayMember) -> dict[str, object]:
     return {
         "id": member.id,
         "machine": member.machine,

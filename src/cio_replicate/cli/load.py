@@ -9,24 +9,29 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.options import Output
 from cio_replicate.cli.sync import tell_end
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.options import Copy, Shaping, Source
+from cio_replicate.config.options import DestinationOptions, SourceOptions, WriteModeOptions
 from cio_replicate.pipeline.replay import reload
-from cio_replicate.pipeline.staging import StateFolder
+from cio_replicate.pipeline.staging import Staging
 from cio_replicate.sinks.registry import destinations_at
 
 
 def load(
-    landing: list[str], copy: Copy, tables: str | None, exclude: str | None, shaping: Shaping, output: Output
+    landing: list[str],
+    copy: DestinationOptions,
+    tables: str | None,
+    exclude: str | None,
+    shaping: WriteModeOptions,
+    output: Output,
 ) -> int:
     """Load and tell its end; the exit code. Raises SettingsError."""
     clock, root = SystemClock(), state_root(copy.state_dir)
     dataset = settings.dataset(copy.dataset)
-    chosen = tables_of(names_of(Source(tables=tables, exclude=exclude)), shaping)
+    chosen = tables_of(names_of(SourceOptions(tables=tables, exclude=exclude)), shaping)
     addresses = addresses_of(copy.to)
     kept, own = folder_of(root, addresses_of(landing), dataset), folder_of(root, addresses, dataset)
     if kept == own:
         raise SettingsError("--from-landing and --to name the same copy.", "Name another destination in --to.")
-    with StateFolder(kept) as pages, StateFolder(own) as held:
+    with Staging(kept) as pages, Staging(own) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:
             report = reload(destination, pages, chosen, treatments_of(shaping, [one.name for one in chosen]), clock)

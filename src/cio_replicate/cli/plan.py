@@ -13,7 +13,7 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.plan import Modes, estimate, modes, total
+from cio_replicate.app.plan import PeopleCosts, estimate, modes, total
 from cio_replicate.app.settings import (
     IMPATIENT,
     addresses_of,
@@ -33,12 +33,12 @@ from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.again import Rules
+from cio_replicate.config.again import RereadPolicy
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import MaybeCopy, Wanted
-from cio_replicate.config.table_options import Mode, Treatment
-from cio_replicate.pipeline.predict import Estimate, Past, Speed, last_complete
+from cio_replicate.config.options import OptionalDestinationOptions, Wanted
+from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.pipeline.predict import Estimate, History, RequestSpeed, last_complete
 from cio_replicate.pipeline.run_plan import LOG
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destinations_at
@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, kw_only=True):
     seconds_least: float
     seconds_most: float | None
     tables: list[Estimate]
-    customers: Modes | None = None  # what each way to read people costs; none when that is not known
+    customers: PeopleCosts | None = None  # what each way to read people costs; none when that is not known
 
 
 def plan(wanted: Wanted, output: AsJson) -> int:
@@ -66,7 +66,7 @@ def plan(wanted: Wanted, output: AsJson) -> int:
     tables = tables_of(names_of(wanted.source), wanted.shaping)
     treatments = treatments_of(wanted.shaping, [table.name for table in tables])
     rules = rules_of(wanted.again, tables, wanted.shaping)
-    addresses = addresses_of((copy.to or []) if isinstance(copy, MaybeCopy) else [])
+    addresses = addresses_of((copy.to or []) if isinstance(copy, OptionalDestinationOptions) else [])
     dataset = settings.dataset(copy.dataset)
     with _past(addresses, dataset, state_root(copy.state_dir), tables) as past:
         by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read anew
@@ -85,31 +85,33 @@ def plan(wanted: Wanted, output: AsJson) -> int:
     return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
 
 
-def _is_read_whole(treatment: Treatment | None) -> bool:
-    return treatment is not None and treatment.mode is Mode.FULL
+def _is_read_whole(treatment: WriteOptions | None) -> bool:
+    return treatment is not None and treatment.mode is WriteMode.FULL
 
 
 @contextmanager
-def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequence[Table]) -> Iterator[Past]:
+def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequence[Table]) -> Iterator[History]:
     """What earlier runs have left, while the copy is open."""
     if not addresses:
-        yield Past()
+        yield History()
         return
     folder = folder_of(root, addresses, dataset)
     last = last_complete(past_runs(folder, 100))
     log = next((one for one in tables if one.name == LOG), table_named(LOG))
     copy = destinations_at(addresses, dataset, folder, read_only=True)
     try:
-        yield Past(copy, copy.positions(), last, log) if copy.look() is not None else Past(last=last)
+        yield History(copy, copy.positions(), last, log) if copy.look() is not None else History(last=last)
     finally:
         copy.close()
 
 
-async def _plan(connection: Connection, tables: Sequence[Table], past: Past, rules: Rules, clock: Clock) -> Plan:
+async def _plan(
+    connection: Connection, tables: Sequence[Table], past: History, rules: RereadPolicy, clock: Clock
+) -> Plan:
     now = int(clock.now())
     async with connected(connection, clock, IMPATIENT) as client:
         estimates = await estimate(client, tables, connection.start, now, past, rules)
-        asked, speed = client.totals.requests, Speed(connection.max_rps, client.answer_time)
+        asked, speed = client.totals.requests, RequestSpeed(connection.max_rps, client.answer_time)
     whole = total(estimates)
     least = speed.together({one.table: one.least for one in estimates})
     most = speed.together({one.table: one.most or 0 for one in estimates})
@@ -127,7 +129,7 @@ async def _plan(connection: Connection, tables: Sequence[Table], past: Past, rul
 
 
 def _print(made: Plan) -> None:
-    console, speed = product(), Speed(made.max_rps, made.answer_seconds or 0.0)
+    console, speed = product(), RequestSpeed(made.max_rps, made.answer_seconds or 0.0)
     grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     grid.add_column("table", no_wrap=True)
     for name in ("requests", "rows", "time"):
@@ -166,7 +168,7 @@ def whole(made: Plan) -> str:
     return f"{requests} requests, {time} at {made.max_rps:g} requests a second{answers}."
 
 
-def told(modes: Modes, rps: float) -> str:
+def told(modes: PeopleCosts, rps: float) -> str:
     """What each way to read people costs, in one sentence."""
     about = "about " if modes.changed is not None else "at least "
     return (

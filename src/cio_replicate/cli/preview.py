@@ -18,13 +18,13 @@ from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config.connection_options import Connection
-from cio_replicate.config.options import Access, Looks
+from cio_replicate.config.options import AccessOptions, ColumnOptions
 from cio_replicate.schema.table import Table
 
 LONGEST = 60  # characters of a value
 
 
-def preview(name: str, rows: int, access: Access, looks: Looks, output: AsJson) -> int:
+def preview(name: str, rows: int, access: AccessOptions, looks: ColumnOptions, output: AsJson) -> int:
     """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
     table = tables_of(names_among([name]), looks)[0]
     found = asyncio.run(_ask(connection_of(access, SystemClock()), table, rows))

@@ -19,8 +19,8 @@ from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.console.installation import opened
-from cio_replicate.jobs.job import Action, Kind
-from cio_replicate.jobs.runs import RunRow, Runs, RunShown
+from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
 from cio_replicate.pipeline.replication_report import iso
 
 LOOK = 0.5  # seconds between two looks at a run that is waited for
@@ -28,20 +28,20 @@ LINES = 200  # of a log, the last ones, that are shown
 EXIT_CODES = {"complete": COMPLETE, "refused": REFUSED, "cancelled": INTERRUPTED, "interrupted": INTERRUPTED}
 
 
-def action_of(resync: str | None, backfill: str | None, first: str | None, until: str | None) -> Action:
+def action_of(resync: str | None, backfill: str | None, first: str | None, until: str | None) -> RunAction:
     """What the options ask for. Raises SettingsError where they contradict each other."""
     if resync is not None and backfill is not None:
         raise SettingsError("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
     if backfill is None and (first is not None or until is not None):
         raise SettingsError("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
     if resync is not None:
-        return Action(kind=Kind.RESYNC, tables=tuple(one.strip() for one in resync.split(",") if one.strip()))
+        return RunAction(kind=ActionKind.RESYNC, tables=tuple(one.strip() for one in resync.split(",") if one.strip()))
     if backfill is not None:
-        return Action(kind=Kind.BACKFILL, tables=(backfill,), first=first, until=until)
-    return Action()
+        return RunAction(kind=ActionKind.BACKFILL, tables=(backfill,), first=first, until=until)
+    return RunAction()
 
 
-def ask(task: str, action: Action, shown: Shown, *, wait: bool) -> int:
+def ask(task: str, action: RunAction, shown: Shown, *, wait: bool) -> int:
     """Ask for a run, and wait for its end if that is wanted; the exit code. Raises SettingsError."""
     with _runs(shown) as runs:
         run_id = runs.ask(task, acting(), action)
@@ -145,12 +145,12 @@ async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
         await clock.sleep(LOOK)
 
 
-def _status(run: RunRow) -> Text:
+def _status(run: StoredRunSummary) -> Text:
     asked = " (to be cancelled)" if run.cancelling and run.status == "running" else ""
     return Text(f"{run.status}{asked}", STYLES.get(run.status, ""))
 
 
-def _print(found: RunShown, lines: list[str]) -> None:
+def _print(found: StoredRunDetail, lines: list[str]) -> None:
     """One run, for people."""
     run, console = found.run, product()
     facts: list[tuple[str, Any]] = [
@@ -195,7 +195,7 @@ def _print(found: RunShown, lines: list[str]) -> None:
 _CAUSES = {"schedule": "its schedule", "after": "the end of another task", "retry": "the try before"}
 
 
-def _document(found: RunShown) -> dict[str, Any]:
+def _document(found: StoredRunDetail) -> dict[str, Any]:
     return {
         **_fields(found.run),
         "waits": found.waits,
@@ -204,7 +204,7 @@ def _document(found: RunShown) -> dict[str, Any]:
     }
 
 
-def _fields(run: RunRow) -> dict[str, Any]:
+def _fields(run: StoredRunSummary) -> dict[str, Any]:
     """A run as JSON has it: times are ISO 8601 in UTC."""
     fields = msgspec.to_builtins(run)
     times = {name.removesuffix("_at"): fields.pop(name) for name in ("due_at", "started_at", "ended_at")}

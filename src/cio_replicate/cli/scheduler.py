@@ -14,9 +14,9 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.words import counted
 from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
 from cio_replicate.cli.terminal import messages, say
-from cio_replicate.console.background import Engine
+from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
-from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.launcher import ProcessStarter
 
 
 def scheduler(store: str | None, slots: int, state_dir: Path | None) -> int:
@@ -25,8 +25,8 @@ def scheduler(store: str | None, slots: int, state_dir: Path | None) -> int:
     with opened(store, environment, clock) as kept:
         _log_to_stderr()
         stop = _stopped_by_signals()
-        launcher = ProcessLauncher(state_root(state_dir))
-        engine = Engine(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
+        launcher = ProcessStarter(state_root(state_dir))
+        engine = BackgroundServices(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
         engine.start()
         say(messages(), f"Running the tasks in {kept.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.")
         stop.wait()

@@ -15,7 +15,16 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.terminal import say
 from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.events import ASKING, LOADING, READING, WAITING, Line, Standing, after, new_standing
+from cio_replicate.pipeline.events import (
+    ASKING,
+    LOADING,
+    READING,
+    WAITING,
+    RunProgress,
+    TableProgress,
+    after,
+    new_standing,
+)
 from cio_replicate.pipeline.told import line_of, problem
 
 STYLES = {
@@ -123,7 +132,7 @@ class LiveShow:
         return picture(self._standing, self._clock.monotonic(), self._console.height)
 
 
-def totals(standing: Standing, now: float) -> str:
+def totals(standing: RunProgress, now: float) -> str:
     """The run as a whole in one line."""
     seconds = max(now - standing.began, 0.001)
     if not standing.source and not standing.over:
@@ -139,7 +148,7 @@ def totals(standing: Standing, now: float) -> str:
     return " · ".join(parts)
 
 
-def picture(standing: Standing, now: float, height: int) -> RenderableType:
+def picture(standing: RunProgress, now: float, height: int) -> RenderableType:
     """The whole run as a table, with a line of totals below; tables that do not fit the height are left out."""
     grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column("table", no_wrap=True)
@@ -164,18 +173,18 @@ def picture(standing: Standing, now: float, height: int) -> RenderableType:
     return Group(grid, *more, Text(), Text(totals(standing, now), "bold"))
 
 
-def brief_changes(line: Line) -> str:
+def brief_changes(line: TableProgress) -> str:
     """What a table's rows changed in the copy, in a few characters: new, changed, deleted."""
     signs = ((line.inserted, "+"), (line.updated, "~"), (line.deleted, "-"))
     return " ".join(f"{sign}{number(count)}" for count, sign in signs if count)
 
 
-def visible(lines: list[Line], room: int) -> tuple[list[Line], int]:
+def visible(lines: list[TableProgress], room: int) -> tuple[list[TableProgress], int]:
     """The lines that fit, in their order, and how many do not: those that move stay, then failures, then the rest."""
     if len(lines) <= room:
         return lines, 0
 
-    def weight(line: Line) -> int:
+    def weight(line: TableProgress) -> int:
         if line.error is not None:
             return 1
         return 2 if line.is_over else (0 if line.began is not None else 3)

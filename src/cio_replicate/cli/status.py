@@ -22,10 +22,10 @@ from cio_replicate.cli.summary import PROOF_STYLES
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import Copy, Looks
+from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.replication_report import Report, iso
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
@@ -62,7 +62,7 @@ class CopyStatus(msgspec.Struct, kw_only=True):
     runs: list[Report] = msgspec.field(default_factory=list)
 
 
-def status(copy: Copy, looks: Looks, output: AsJson) -> int:
+def status(copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
     """Look and print; the exit code. Raises SettingsError."""
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
@@ -157,7 +157,7 @@ def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:
         rows = number(one.rows) if one.rows is not None else ""
         through = _minute(one.through) if one.through else Text("not complete yet", "yellow")
         latest = [_minute(one.latest) if one.latest else ""] if roomy else []
-        verdict = Text(one.verdict, PROOF_STYLES[Verdict(one.verdict)]) if one.verdict else ""
+        verdict = Text(one.verdict, PROOF_STYLES[VerificationStatus(one.verdict)]) if one.verdict else ""
         grid.add_row(one.name, rows, (one.start or "")[:10], through, *latest, verdict)
     return grid
 

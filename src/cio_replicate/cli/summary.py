@@ -12,14 +12,14 @@ from cio_replicate.base.words import counted, duration, number
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.terminal import say
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 
 WORTH_TELLING = 0.01  # of the reading time, lost to 429
 PROOF_STYLES = {
-    Verdict.PROVED: "green",
-    Verdict.CONSISTENT: "green",
-    Verdict.UNPROVED: "yellow",
-    Verdict.SHORT: "red",
+    VerificationStatus.PROVED: "green",
+    VerificationStatus.CONSISTENT: "green",
+    VerificationStatus.UNPROVED: "yellow",
+    VerificationStatus.SHORT: "red",
 }
 _OUTCOMES = {
     Status.COMPLETE: "Complete",
@@ -99,7 +99,11 @@ def remarks(report: Report) -> Iterable[str]:
     for table in report.tables:
         if table.error is not None:
             yield f"{table.name}: {table.error}"
-        elif table.proof is not None and table.proof.verdict is Verdict.UNPROVED and table.status is Status.COMPLETE:
+        elif (
+            table.proof is not None
+            and table.proof.verdict is VerificationStatus.UNPROVED
+            and table.status is Status.COMPLETE
+        ):
             yield f"{table.name}: {table.proof.why}"
         for note in table.notes:
             yield f"{table.name}: {note}"

@@ -15,7 +15,7 @@ from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.options import Wanted
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.show import Show
+from cio_replicate.pipeline.show import Renderer
 from cio_replicate.source import catalog as catalogue
 
 
@@ -49,7 +49,7 @@ def backfill(table: str, first: str, until: str | None, wanted: Wanted, output: 
     return run(backfilling(task_of(wanted, clock, keep_landed=keep_landed), wanted_time), clock, output)
 
 
-def show_for(task: Task, clock: Clock, output: Output) -> Show:
+def show_for(task: Task, clock: Clock, output: Output) -> Renderer:
     """How the run is shown while it goes on."""
     console = messages()
     names = [table.name for table in task.order.tables]

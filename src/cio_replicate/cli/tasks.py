@@ -15,8 +15,8 @@ from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config.addresses import made_absolute
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
-from cio_replicate.console.installation import Store, opened
-from cio_replicate.database.rows import KeptTask
+from cio_replicate.console.installation import ControlServices, opened
+from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.pipeline.replication_report import iso
 
@@ -117,7 +117,7 @@ def delete(name: str, shown: Shown, *, yes: bool) -> int:
     return COMPLETE
 
 
-def _here(store: Store, settings: TaskSettings) -> TaskSettings:
+def _here(store: ControlServices, settings: TaskSettings) -> TaskSettings:
     """The settings with the files and folders of this machine where the command sees them.
 
     What a gateway writes to is on another machine, so there nothing is made of a path that is not whole.
@@ -127,7 +127,7 @@ def _here(store: Store, settings: TaskSettings) -> TaskSettings:
     return replace(settings, to=[made_absolute(one, Path.cwd()) for one in settings.to])
 
 
-def _document(kept: KeptTask) -> dict[str, Any]:
+def _document(kept: StoredTask) -> dict[str, Any]:
     return {
         "name": kept.name,
         "settings": plain(kept.settings),
@@ -138,7 +138,7 @@ def _document(kept: KeptTask) -> dict[str, Any]:
     }
 
 
-def _when(kept: KeptTask) -> str:
+def _when(kept: StoredTask) -> str:
     settings = kept.settings
     after = f"after {settings.after}" if settings.after is not None else ""
     parts = [_clock(settings.schedule) if settings.schedule is not None else "", after]
@@ -150,11 +150,11 @@ def _clock(one: ScheduleSettings) -> str:
     return f"every {one.every}" if one.every is not None else f"{one.cron} ({one.zone})"
 
 
-def _next(kept: KeptTask) -> str:
+def _next(kept: StoredTask) -> str:
     return iso(kept.next_at) if kept.next_at is not None else ""
 
 
-def _times(kept: KeptTask) -> list[int]:
+def _times(kept: StoredTask) -> list[int]:
     """The next times of its schedule."""
     if kept.settings.schedule is None or kept.next_at is None:
         return []

@@ -31,18 +31,18 @@ from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.summary import PROOF_STYLES, outcome
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.options import Copy, Looks, Source
+from cio_replicate.config.options import ColumnOptions, DestinationOptions, SourceOptions
 from cio_replicate.pipeline.names import require_same_names
 from cio_replicate.pipeline.replication_report import Status, TableReport, iso
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import Order
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.pipeline.verification import Prover
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.sinks.fan_out import missing_in
 from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destinations_at
 
 
@@ -57,13 +57,15 @@ class Verified(msgspec.Struct, kw_only=True):
     tables: list[TableReport]
 
 
-def verify(copy: Copy, source: Source, looks: Looks, most_requests: int, output: AsJson) -> int:
+def verify(
+    copy: DestinationOptions, source: SourceOptions, looks: ColumnOptions, most_requests: int, output: AsJson
+) -> int:
     """Verify and print; the exit code: 1 when a table is short. Raises SettingsError and AccessError."""
     clock = SystemClock()
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     tables = tables_of(names_of(source), looks)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
-    with StateFolder(folder) as held:
+    with Staging(folder) as held:
         destination = destinations_at(addresses, dataset, held.path)
         try:
             missing = [name or addresses[0].shown for name in missing_in(destination)]
@@ -76,10 +78,10 @@ def verify(copy: Copy, source: Source, looks: Looks, most_requests: int, output:
             requests = asyncio.run(_count(destination, copied, reports, people, source, most_requests, clock))
             by_name = {one.name: one for one in tables}
             run_id = f"verify-{uuid.uuid4().hex[:12]}"
-            Prover(destination, by_name, run_id, int(clock.now()), deep=True, people=people).prove(reports)
+            Verifier(destination, by_name, run_id, int(clock.now()), deep=True, people=people).prove(reports)
         finally:
             destination.close()
-    short = any(one.proof is not None and one.proof.verdict is Verdict.SHORT for one in reports)
+    short = any(one.proof is not None and one.proof.verdict is VerificationStatus.SHORT for one in reports)
     found = Verified(
         destination=" and ".join(one.shown for one in addresses),
         dataset=dataset,
@@ -110,18 +112,18 @@ def countable(tables: Sequence[Table], rows: dict[str, int], most_requests: int)
     return chosen
 
 
-def _copied(destination: Destination, tables: Sequence[Table]) -> list[Table]:
+def _copied(destination: Sink, tables: Sequence[Table]) -> list[Table]:
     """The tables that were read to their end at least once."""
     positions = destination.positions()
     return [one for one in tables if one.name in positions]
 
 
 async def _count(
-    destination: Destination,
+    destination: Sink,
     copied: Sequence[Table],
     reports: Sequence[TableReport],
     people: list[int],
-    source: Source,
+    source: SourceOptions,
     most_requests: int,
     clock: Clock,
 ) -> int:
@@ -137,8 +139,8 @@ async def _count(
     found: list[TableReport] = []
     async with connected(connection_of(source, clock), clock, IMPATIENT) as client:
         for start in starts:  # a list is counted from the start date that its table has
-            order = Order(tuple(one for one in chosen if positions[one.name].start == start), start, prove=False)
-            with tempfile.TemporaryDirectory() as folder, StateFolder(Path(folder) / "count") as held:
+            order = RunSpec(tuple(one for one in chosen if positions[one.name].start == start), start, prove=False)
+            with tempfile.TemporaryDirectory() as folder, Staging(Path(folder) / "count") as held:
                 found += (await Run(order, client, Nowhere(), held, clock, lambda _: None).execute()).tables
         if count_people:
             try:
@@ -175,7 +177,7 @@ def _print(found: Verified) -> None:
     console.print()
     say(console, sentence(found), "bold red" if found.status == "short" else "bold")
     for one in found.tables:
-        if one.proof is not None and one.proof.verdict in (Verdict.SHORT, Verdict.UNPROVED):
+        if one.proof is not None and one.proof.verdict in (VerificationStatus.SHORT, VerificationStatus.UNPROVED):
             say(console, f"{one.name}: {one.proof.why}", PROOF_STYLES[one.proof.verdict])
         for note in one.notes:
             say(console, f"{one.name}: {note}")
@@ -184,7 +186,7 @@ def _print(found: Verified) -> None:
 def sentence(found: Verified) -> str:
     """What was found in one sentence."""
     verdicts = [one.proof.verdict for one in found.tables if one.proof is not None]
-    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in Verdict if one in verdicts)
+    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in VerificationStatus if one in verdicts)
     told = "is not true" if found.status == "short" else "holds what was loaded into it"
     every, requests = counted(len(found.tables), "table"), counted(found.requests, "request")
     return f"The copy {told}: {every}, {counts or 'nothing to verify'}; it took {requests}."

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import Secret
-from cio_replicate.config.destination_kind import Form, Kind, Option
+from cio_replicate.config.destination_kind import DestinationKind, OptionSyntax, UrlOption
 from cio_replicate.config.secret_references import FORMS, caution, conventional, is_reference, resolved
 
 _BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^\s?#]*)?")
@@ -19,7 +19,7 @@ _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class UrlOptions:
     """The options of an address: values with the defaults, secrets, and what to warn of."""
 
     values: Mapping[str, str]
@@ -41,7 +41,9 @@ def decoded(text: str) -> str:
     return plain
 
 
-def taken(kind: Kind, known: Sequence[Option], query: str, environment: Mapping[str, str] | None) -> Options:
+def taken(
+    kind: DestinationKind, known: Sequence[UrlOption], query: str, environment: Mapping[str, str] | None
+) -> UrlOptions:
     """The options of a query, among those that are known to the kind. Raises SettingsError, never showing a value.
 
     Without an environment secrets are not looked for: what may be found where the run is counts as found.
@@ -55,7 +57,7 @@ def taken(kind: Kind, known: Sequence[Option], query: str, environment: Mapping[
         present = {*values, *places, *(option.name for option in known if option.references)}
         _insist_on_company(kind, by_name, written, present)
         _insist(kind, known, present)
-        return Options(values, {}, ())
+        return UrlOptions(values, {}, ())
     secrets = {name: resolved(place, environment, f"the option {name}") for name, place in places.items()}
     usual = _usual(known, written, environment)
     _insist_on_company(kind, by_name, written, {*values, *secrets, *usual})
@@ -65,10 +67,10 @@ def taken(kind: Kind, known: Sequence[Option], query: str, environment: Mapping[
     secrets |= {name: secret for name, (_, secret) in usual.items()}
     _insist(kind, known, {*values, *secrets})
     said = (caution(place, environment) for place in places.values())
-    return Options(values, secrets, tuple(sentence for sentence in said if sentence))
+    return UrlOptions(values, secrets, tuple(sentence for sentence in said if sentence))
 
 
-def _written(kind: Kind, by_name: Mapping[str, Option], query: str) -> dict[str, str]:
+def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str) -> dict[str, str]:
     pieces = [piece.partition("=") for piece in query.split("&") if piece]
     for name, _, value in pieces:  # first of all: what follows a plain secret may be its second half
         if name in by_name and by_name[name].secret and not is_reference(decoded(value)):
@@ -90,7 +92,7 @@ def _written(kind: Kind, by_name: Mapping[str, Option], query: str) -> dict[str,
     return written
 
 
-def _unknown(kind: Kind, name: str, known: Sequence[str]) -> SettingsError:
+def _unknown(kind: DestinationKind, name: str, known: Sequence[str]) -> SettingsError:
     near = get_close_matches(name, known, n=1)
     shown = f"no option {name!r}" if near else "not one of the options that stand there"  # which may be a password
     return SettingsError(
@@ -100,29 +102,29 @@ def _unknown(kind: Kind, name: str, known: Sequence[str]) -> SettingsError:
     )
 
 
-def _checked(kind: Kind, option: Option, text: str) -> str:
+def _checked(kind: DestinationKind, option: UrlOption, text: str) -> str:
     """The value of an option that is no secret, as it is kept."""
     wanted = ""
-    in_a_bucket = option.form is Form.BUCKET or (option.form is Form.FOLDER and "://" in text)
+    in_a_bucket = option.form is OptionSyntax.BUCKET or (option.form is OptionSyntax.FOLDER and "://" in text)
     if option.choices and text not in option.choices:
         wanted = f"one of: {', '.join(option.choices)}"
-    elif option.form is Form.NUMBER and not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+    elif option.form is OptionSyntax.NUMBER and not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         wanted = "a whole number above 0"
-    elif option.form is Form.URL and not _URL.fullmatch(text):
+    elif option.form is OptionSyntax.URL and not _URL.fullmatch(text):
         wanted = "an address such as http://127.0.0.1:9000, without credentials"
     elif in_a_bucket and not _BUCKET.fullmatch(text):
         wanted = "a bucket and a prefix, as s3://bucket/prefix"
     if wanted:  # the value itself may be a secret in the wrong place
         raise SettingsError(f"The value of the option {option.name} of {kind.scheme} cannot be.", f"Write {wanted}.")
-    if option.form is Form.URL or in_a_bucket:
+    if option.form is OptionSyntax.URL or in_a_bucket:
         return text.rstrip("/")
-    if option.form is Form.FOLDER:
+    if option.form is OptionSyntax.FOLDER:
         return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - Path's own fails for an unknown user
     return text
 
 
 def _usual(
-    known: Sequence[Option], written: Mapping[str, str], environment: Mapping[str, str]
+    known: Sequence[UrlOption], written: Mapping[str, str], environment: Mapping[str, str]
 ) -> dict[str, tuple[str, Secret]]:
     """The secrets that were not written but are where they usually are: where that is, and what."""
     logins = {option.login for option in known if option.secret and option.name in written}
@@ -137,7 +139,7 @@ def _usual(
 
 
 def _insist_on_company(
-    kind: Kind, by_name: Mapping[str, Option], written: Mapping[str, str], present: Collection[str]
+    kind: DestinationKind, by_name: Mapping[str, UrlOption], written: Mapping[str, str], present: Collection[str]
 ) -> None:
     for name in written:
         for other in by_name[name].goes_with:
@@ -145,7 +147,7 @@ def _insist_on_company(
                 raise SettingsError(f"The option {name} of {kind.scheme} needs {other} too.", _fix(by_name[other]))
 
 
-def _insist(kind: Kind, known: Sequence[Option], present: Collection[str]) -> None:
+def _insist(kind: DestinationKind, known: Sequence[UrlOption], present: Collection[str]) -> None:
     for option in known:
         if option.needed and option.name not in present:
             raise SettingsError(f"The destination {kind.scheme} needs the option {option.name}.", _fix(option))
@@ -156,7 +158,7 @@ def _insist(kind: Kind, known: Sequence[Option], present: Collection[str]) -> No
         )
 
 
-def _fix(option: Option) -> str:
+def _fix(option: UrlOption) -> str:
     if not option.secret:
         return f"Write {option.name}=… behind the question mark: {option.about[0].lower()}{option.about[1:]}"
     variables = [reference.partition(":")[2] for reference in option.references]

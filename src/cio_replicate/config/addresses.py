@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.address_options import decoded, taken
-from cio_replicate.config.destination_kind import S3, Address, Kind, Place, User, options_of
+from cio_replicate.config.destination_kind import S3, Address, DestinationKind, UrlStyle, UrlUser, options_of
 from cio_replicate.config.secret_references import FORMS
 from cio_replicate.sinks.kinds import KINDS, schemes
 from cio_replicate.sinks.lake.file_kinds import DUCKDB
@@ -52,17 +52,17 @@ def made_absolute(text: str, folder: Path) -> str:
     return f"{text.partition('://')[0]}:///{place}/{rest}"
 
 
-def _on_this_machine(text: str) -> tuple[Kind | None, str]:
+def _on_this_machine(text: str) -> tuple[DestinationKind | None, str]:
     """The kind and the path of a destination whose place is a file or a folder of this machine."""
     scheme, _, rest = text.partition("://")
     kind = schemes().get(scheme.lower())
-    if kind is None or kind.place not in (Place.FILE, Place.FOLDER):
+    if kind is None or kind.place not in (UrlStyle.FILE, UrlStyle.FOLDER):
         return None, ""
     return kind, rest.removeprefix("/")
 
 
-def _is_verbatim(kind: Kind) -> bool:
-    return kind.place is Place.FILE and not kind.options
+def _is_verbatim(kind: DestinationKind) -> bool:
+    return kind.place is UrlStyle.FILE and not kind.options
 
 
 def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
@@ -71,8 +71,8 @@ def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
     kind = schemes().get(name) if separator else None
     if kind is None:
         raise _unknown(text, name)
-    if plus and (kind.place is not Place.FOLDER or storage != S3):
-        others = f", or {kind.scheme}+s3://BUCKET/PREFIX for S3" if kind.place is Place.FOLDER else ""
+    if plus and (kind.place is not UrlStyle.FOLDER or storage != S3):
+        others = f", or {kind.scheme}+s3://BUCKET/PREFIX for S3" if kind.place is UrlStyle.FOLDER else ""
         raise SettingsError(
             f"The destination {kind.scheme} knows no storage of the name behind the plus sign.",
             f"Write it as {kind.form}{others}.",
@@ -109,21 +109,21 @@ def _shown(text: str) -> str:
     return f"{scheme[0] if scheme else ''}***"
 
 
-def _placed(kind: Kind, text: str, place: str, *, in_a_bucket: bool) -> Address:
+def _placed(kind: DestinationKind, text: str, place: str, *, in_a_bucket: bool) -> Address:
     _refuse_password(kind, place)
-    if kind.place is Place.FILE:
+    if kind.place is UrlStyle.FILE:
         return _file(kind, text, decoded(place))
-    if kind.place is Place.FOLDER:
+    if kind.place is UrlStyle.FOLDER:
         return _bucket(kind, place) if in_a_bucket else _folder(kind, place)
-    return _named(kind, place) if kind.place is Place.NAME else _server(kind, place)
+    return _named(kind, place) if kind.place is UrlStyle.NAME else _server(kind, place)
 
 
-def _refuse_password(kind: Kind, place: str) -> None:
+def _refuse_password(kind: DestinationKind, place: str) -> None:
     """A password before the host may hold anything, so everything before the last @ is taken for the login."""
     login, at, _ = place.rpartition("@")
-    if kind.place in (Place.FILE, Place.FOLDER) and place.startswith("/"):
+    if kind.place in (UrlStyle.FILE, UrlStyle.FOLDER) and place.startswith("/"):
         return  # a path on this machine may hold an @
-    if at and (kind.user is User.NONE or re.search(r"[:/]|%3a|%2f", login, re.IGNORECASE)):
+    if at and (kind.user is UrlUser.NONE or re.search(r"[:/]|%3a|%2f", login, re.IGNORECASE)):
         secret = next((option.name for option in options_of(kind, S3) if option.secret), "")
         raise SettingsError(
             f"The destination {kind.scheme} holds credentials before its {kind.host_is}.",
@@ -134,7 +134,7 @@ def _refuse_password(kind: Kind, place: str) -> None:
 # --- places on this machine, and buckets -----------------------------------------------------------------------------
 
 
-def _file(kind: Kind, text: str, place: str) -> Address:
+def _file(kind: DestinationKind, text: str, place: str) -> Address:
     if not _FILE.fullmatch(place):
         ending = kind.example.partition("?")[0].rpartition(".")[2]
         raise SettingsError(
@@ -148,7 +148,7 @@ def _file(kind: Kind, text: str, place: str) -> Address:
     return Address(kind, str(file))
 
 
-def _folder(kind: Kind, place: str) -> Address:
+def _folder(kind: DestinationKind, place: str) -> Address:
     path = decoded(place)
     if not path.startswith("/") or path == "/":
         raise SettingsError(
@@ -162,7 +162,7 @@ def _folder(kind: Kind, place: str) -> Address:
     return Address(kind, str(folder))
 
 
-def _bucket(kind: Kind, place: str) -> Address:
+def _bucket(kind: DestinationKind, place: str) -> Address:
     bucket, _, prefix = (decoded(part) for part in place.partition("/"))
     if not _BUCKET.fullmatch(bucket):
         raise SettingsError(
@@ -178,20 +178,20 @@ def _absolute(path: str) -> Path:
 # --- servers and services --------------------------------------------------------------------------------------------
 
 
-def _named(kind: Kind, place: str) -> Address:
+def _named(kind: DestinationKind, place: str) -> Address:
     name = decoded(place.removesuffix("/"))
     if not name or "/" in name:
         raise SettingsError(f"The destination {kind.scheme} names no {kind.path_is}.", f"Write it as {kind.form}.")
     return Address(kind, name)
 
 
-def _server(kind: Kind, place: str) -> Address:
+def _server(kind: DestinationKind, place: str) -> Address:
     login, _, rest = place.rpartition("@")
     server, _, path = rest.partition("/")
     user = decoded(login) or kind.user_default
     host, port = _host_and_port(kind, server)
     name = path.removesuffix("/")
-    missing = "user" if kind.user is User.NEEDED and not user else ""
+    missing = "user" if kind.user is UrlUser.NEEDED and not user else ""
     missing = kind.host_is if not host else missing
     if not name or "/" in name:
         missing = missing or (kind.path_is if name or kind.path_default is None else "")
@@ -200,7 +200,7 @@ def _server(kind: Kind, place: str) -> Address:
     return Address(kind, decoded(name) or kind.path_default or "", host, port, user)
 
 
-def _host_and_port(kind: Kind, server: str) -> tuple[str, int | None]:
+def _host_and_port(kind: DestinationKind, server: str) -> tuple[str, int | None]:
     """The host in lower case, since its name is the same in upper case, and the port, which may be the usual one."""
     parts = _SERVER.fullmatch(server)
     host = decoded((parts["six"] or parts["name"] or "") if parts else "[")
@@ -225,7 +225,7 @@ def _host_and_port(kind: Kind, server: str) -> tuple[str, int | None]:
     return _lowered(kind, host), int(parts["port"])
 
 
-def _lowered(kind: Kind, host: str) -> str:
+def _lowered(kind: DestinationKind, host: str) -> str:
     return host.lower() if kind.host_is in ("host", "account", "region") and not host.startswith("/") else host
 
 

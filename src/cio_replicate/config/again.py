@@ -13,7 +13,7 @@ FULL_EVERY_DAYS = 7
 LONGEST_RECENT, LONGEST_BETWEEN = 180, 30  # days; the log of activities is kept for 30
 
 
-class PeopleMode(StrEnum):
+class PeopleRefresh(StrEnum):
     """How people are read."""
 
     FULL = "full"  # everybody, with all attributes
@@ -21,7 +21,7 @@ class PeopleMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RereadPolicy:
     """What is read again.
 
     `recent_days`: deliveries created within so many days are read on every run. `people`: how people are read.
@@ -29,13 +29,13 @@ class Rules:
     """
 
     recent_days: int = RECENT_DAYS
-    people: PeopleMode = PeopleMode.FULL
+    people: PeopleRefresh = PeopleRefresh.FULL
     full_every_days: int = FULL_EVERY_DAYS
 
 
-def rules(customers: str, recent_days: int, full_every_days: int, tables: Collection[str]) -> Rules:
+def rules(customers: str, recent_days: int, full_every_days: int, tables: Collection[str]) -> RereadPolicy:
     """The rules that the options name, for these tables. Raises SettingsError."""
-    if customers not in list(PeopleMode):
+    if customers not in list(PeopleRefresh):
         raise SettingsError(f"There is no way {customers!r} to read people.", "Choose --customers full or changes.")
     if not 1 <= recent_days <= LONGEST_RECENT:
         raise SettingsError(
@@ -47,10 +47,10 @@ def rules(customers: str, recent_days: int, full_every_days: int, tables: Collec
             f"--full-every {full_every_days} is out of range.",
             f"Choose 1 to {LONGEST_BETWEEN} days: the activity log is kept no longer.",
         )
-    mode = PeopleMode(customers)
-    if mode is PeopleMode.CHANGES and "customers" in tables and "activities" not in tables:
+    mode = PeopleRefresh(customers)
+    if mode is PeopleRefresh.CHANGES and "customers" in tables and "activities" not in tables:
         raise SettingsError(
             "--customers changes goes by the activity log, which is not among the tables to copy.",
             "Copy the table activities too, or choose --customers full.",
         )
-    return Rules(recent_days, mode, full_every_days)
+    return RereadPolicy(recent_days, mode, full_every_days)

@@ -38,7 +38,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _STRIP = re.compile(r"\s*((?:\\.|[^\\])*?)\s*", re.DOTALL)
 
 
-class Action(StrEnum):
+class RedactionKind(StrEnum):
     """What is done to the values of a column."""
 
     EXCLUDE = "exclude"
@@ -47,12 +47,17 @@ class Action(StrEnum):
 
 
 INCLUDE, RENAME = "include", "rename"
-ACTIONS = (INCLUDE, *Action, RENAME)
-_DONE = {Action.EXCLUDE: "excluded", Action.HASH: "hashed", Action.MASK: "masked", INCLUDE: "included"}
+ACTIONS = (INCLUDE, *RedactionKind, RENAME)
+_DONE = {
+    RedactionKind.EXCLUDE: "excluded",
+    RedactionKind.HASH: "hashed",
+    RedactionKind.MASK: "masked",
+    INCLUDE: "included",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ColumnPath:
     """What a rule concerns: a column, or with `key` only that key of its objects; `known` unless written with a `+`."""
 
     column: str
@@ -69,7 +74,7 @@ class ColumnRules:
     """The rules of one table. `include`: the only columns wanted; None for all. `salt` is there if any are hashed."""
 
     include: set[str] | None = None
-    actions: dict[Spot, Action] = field(default_factory=dict)
+    actions: dict[ColumnPath, RedactionKind] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     salt: Secret | None = None
 
@@ -94,7 +99,7 @@ def column_rules(
                 _add(rules.setdefault(one, ColumnRules()), one, action, spot, other)
     for table, its in rules.items():
         _agree(table, its)
-        if Action.HASH in its.actions.values():
+        if RedactionKind.HASH in its.actions.values():
             its.salt = _usable(salt)
     return rules
 
@@ -114,7 +119,7 @@ def _read(text: str) -> tuple[str, str, list[str]]:
 
 def _meant(
     table: str, action: str, written: str, columns: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, Spot, str]]:
+) -> Iterator[tuple[str, ColumnPath, str]]:
     """The tables, the place in each and the new name that one name of a rule stands for."""
     new = ""
     if action == RENAME:
@@ -138,14 +143,14 @@ def _meant(
             f"There is no column {spot.column!r} in {where} (--columns).", _instead(str(spot), known, "column")
         )
     for one in found:
-        yield one, Spot(spot.column, spot.key, known=spot.column in columns[one]), new
+        yield one, ColumnPath(spot.column, spot.key, known=spot.column in columns[one]), new
 
 
-def _spot(written: str) -> Spot:
+def _spot(written: str) -> ColumnPath:
     text = _plain(written)
     known = not text.startswith(UNDOCUMENTED)
     column, dot, key = text.removeprefix(UNDOCUMENTED).partition(".")
-    return Spot(column, key if dot else None, known)
+    return ColumnPath(column, key if dot else None, known)
 
 
 def _plain(written: str) -> str:
@@ -154,31 +159,31 @@ def _plain(written: str) -> str:
     return _ESCAPED.sub(r"\1", inner[1] if inner else written)
 
 
-def _add(rules: ColumnRules, table: str, action: str, spot: Spot, new: str) -> None:
+def _add(rules: ColumnRules, table: str, action: str, spot: ColumnPath, new: str) -> None:
     if action == INCLUDE:
         rules.include = {*(rules.include or ()), spot.column}
     elif action == RENAME:
         if rules.renamed.setdefault(spot.column, new) != new:
             raise _contradiction(table, spot, "renamed", "renamed otherwise")
     else:
-        before = rules.actions.setdefault(spot, Action(action))
+        before = rules.actions.setdefault(spot, RedactionKind(action))
         if before != action:
-            raise _contradiction(table, spot, _DONE[before], _DONE[Action(action)])
+            raise _contradiction(table, spot, _DONE[before], _DONE[RedactionKind(action)])
 
 
 def _agree(table: str, rules: ColumnRules) -> None:
     """Raise SettingsError when two rules of a table contradict one another."""
     for spot, action in rules.actions.items():
-        whole = Spot(spot.column, known=spot.known)
+        whole = ColumnPath(spot.column, known=spot.known)
         if spot.key is not None and whole in rules.actions:
             raise _contradiction(table, spot, f"{_DONE[rules.actions[whole]]} with all of {spot.column}", _DONE[action])
-        if action is Action.EXCLUDE and spot.key is None and spot.column in rules.renamed:
+        if action is RedactionKind.EXCLUDE and spot.key is None and spot.column in rules.renamed:
             raise _contradiction(table, spot, "excluded", "renamed")
-        if action is Action.EXCLUDE and spot.key is None and spot.column in (rules.include or ()):
+        if action is RedactionKind.EXCLUDE and spot.key is None and spot.column in (rules.include or ()):
             raise _contradiction(table, spot, "excluded", "included")
 
 
-def _contradiction(table: str, spot: Spot, one: str, other: str) -> SettingsError:
+def _contradiction(table: str, spot: ColumnPath, one: str, other: str) -> SettingsError:
     return SettingsError(
         f"The column {str(spot)!r} of {table} is both {one} and {other} (--columns).", "Keep one of the two rules."
     )

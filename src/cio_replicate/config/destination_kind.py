@@ -13,7 +13,7 @@ from cio_replicate.base.text import Secret
 S3 = "s3"  # `parquet+s3://`: what stands behind the plus
 
 
-class Engine(StrEnum):
+class SinkFamily(StrEnum):
     """What writes to a kind of destination."""
 
     DUCKDB = "duckdb"  # one transaction of our own
@@ -23,7 +23,7 @@ class Engine(StrEnum):
     ICEBERG = "iceberg"  # Iceberg tables
 
 
-class Place(StrEnum):
+class UrlStyle(StrEnum):
     """What an address of a kind points at, which says how its text is read."""
 
     FILE = "file"  # scheme:///file
@@ -32,7 +32,7 @@ class Place(StrEnum):
     NAME = "name"  # scheme://database
 
 
-class User(StrEnum):
+class UrlUser(StrEnum):
     """Whether an address of a kind names a user."""
 
     NONE = "none"
@@ -40,7 +40,7 @@ class User(StrEnum):
     NEEDED = "needed"
 
 
-class Form(StrEnum):
+class OptionSyntax(StrEnum):
     """What the value of an option looks like."""
 
     TEXT = "text"
@@ -51,7 +51,7 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class UrlOption:
     """What may stand behind the question mark of an address.
 
     A secret is written as a reference to where it is kept, never as its value. `references` are where it is looked
@@ -63,7 +63,7 @@ class Option:
     about: str  # a sentence
     needed: bool = False
     default: str | None = None
-    form: Form = Form.TEXT
+    form: OptionSyntax = OptionSyntax.TEXT
     choices: tuple[str, ...] = ()
     identifies: bool = False  # whether another value means another place
     secret: bool = False
@@ -73,7 +73,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OpenHint:
     """How to look at the copy: lines in a language."""
 
     language: str  # as behind the fence of a code block
@@ -81,35 +81,35 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Kind:
+class DestinationKind:
     """One row: what `--to` looks like, what it needs, and what is known of it."""
 
     scheme: str  # what `--to` begins with, before `://`
     title: str
-    engine: Engine
+    engine: SinkFamily
     form: str  # the whole form of `--to`
-    place: Place
+    place: UrlStyle
     about: str  # a sentence
     example: str  # a `--to` with every option that is needed
-    look: tuple[Look, ...]
+    look: tuple[OpenHint, ...]
     extra: str | None = None  # `pip install cio-replicate[extra]`; None: nothing more is needed
     proved: bool = False  # whether our own tests write to a real one; else it is configured as dlt documents it
     aliases: tuple[str, ...] = ()  # other schemes that mean the same
     host_is: str = "host"  # what stands before the first slash
     path_is: str = "database"  # what stands behind it
     path_default: str | None = None  # None: it must be written
-    user: User = User.NONE
+    user: UrlUser = UrlUser.NONE
     user_default: str = ""
     port: int | None = None  # the usual one; None: an address has no port
     socket: bool = False  # whether the host may be the folder of a Unix socket, its slashes written %2F
-    options: tuple[Option, ...] = ()
+    options: tuple[UrlOption, ...] = ()
     one_of: tuple[str, ...] = ()  # options of which at least one must be there, or have a reference that holds one
     notes: tuple[str, ...] = ()  # sentences: what is special
 
     def __repr__(self) -> str:
         return f"Kind({self.scheme})"
 
-    def option(self, name: str) -> Option | None:
+    def option(self, name: str) -> UrlOption | None:
         """The option of that name."""
         return next((option for option in self.options if option.name == name), None)
 
@@ -122,7 +122,7 @@ class Address:
     holds the values that were found. For files, `host` is a bucket, or empty when they are on this machine.
     """
 
-    kind: Kind
+    kind: DestinationKind
     path: str  # what stands behind the host: a database, or a folder or bucket and prefix for files
     host: str = ""
     port: int | None = None
@@ -151,9 +151,9 @@ class Address:
 
     def _place(self, user: str) -> str:
         scheme, path = self.kind.scheme, self.path if self._verbatim else _quoted(self.path, "?")
-        if self.kind.place is Place.NAME:
+        if self.kind.place is UrlStyle.NAME:
             return f"{scheme}://{path}"
-        if self.kind.place is not Place.SERVER:
+        if self.kind.place is not UrlStyle.SERVER:
             return f"{scheme}+{S3}://{self.host}/{path}".rstrip("/") if self.host else f"{scheme}:///{path}"
         host = f"[{_quoted(self.host, ']?/')}]" if ":" in self.host else _quoted(self.host, "/@:?")
         port = f":{self.port}" if self.port not in (None, self.kind.port) else ""
@@ -163,14 +163,14 @@ class Address:
     @property
     def _verbatim(self) -> bool:
         """Whether the path is written as it is: nothing can stand behind it."""
-        return self.kind.place is Place.FILE and not self.kind.options
+        return self.kind.place is UrlStyle.FILE and not self.kind.options
 
     def _changed(self) -> list[str]:
         return [name for name, value in self.options.items() if value != self._option(name).default]
 
-    def _option(self, name: str) -> Option:
+    def _option(self, name: str) -> UrlOption:
         known = (option for option in (*self.kind.options, *S3_OPTIONS) if option.name == name)
-        return next(known, Option(name, ""))
+        return next(known, UrlOption(name, ""))
 
 
 def _quoted(text: str, also: str) -> str:
@@ -182,14 +182,14 @@ def _quoted(text: str, also: str) -> str:
 
 
 S3_OPTIONS = (
-    Option(
+    UrlOption(
         "endpoint",
         "Another server than Amazon's that speaks the S3 protocol, such as `http://127.0.0.1:9000`.",
-        form=Form.URL,
+        form=OptionSyntax.URL,
         identifies=True,
     ),
-    Option("region", "The region of the bucket; without it, the one that your AWS settings name."),
-    Option(
+    UrlOption("region", "The region of the bucket; without it, the one that your AWS settings name."),
+    UrlOption(
         "access_key_id",
         "The id of the access key; without one, the profile or the role of the machine is used.",
         secret=True,
@@ -197,7 +197,7 @@ S3_OPTIONS = (
         login=S3,
         goes_with=("secret_access_key",),
     ),
-    Option(
+    UrlOption(
         "secret_access_key",
         "The secret part of the access key.",
         secret=True,
@@ -205,7 +205,7 @@ S3_OPTIONS = (
         login=S3,
         goes_with=("access_key_id",),
     ),
-    Option(
+    UrlOption(
         "session_token",
         "The token that belongs to a temporary access key.",
         secret=True,
@@ -216,11 +216,11 @@ S3_OPTIONS = (
 )
 
 
-def password(*references: str, needed: bool = False, about: str = "The user's password.") -> Option:
+def password(*references: str, needed: bool = False, about: str = "The user's password.") -> UrlOption:
     """The option for a password, which is looked for in these places."""
-    return Option("password", about, needed=needed, secret=True, references=references)
+    return UrlOption("password", about, needed=needed, secret=True, references=references)
 
 
-def options_of(kind: Kind, storage: str = "") -> tuple[Option, ...]:
+def options_of(kind: DestinationKind, storage: str = "") -> tuple[UrlOption, ...]:
     """The options that an address of this kind takes, with files in that storage."""
     return (*kind.options, *S3_OPTIONS) if storage == S3 else kind.options

@@ -13,14 +13,14 @@ import msgspec
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.options import (
-    Access,
-    Again,
-    Copy,
-    Filling,
+    AccessOptions,
+    CopyOptions,
+    DatasetOptions,
+    DestinationOptions,
     KeepLanded,
-    Named,
-    Selection,
-    Since,
+    RereadOptions,
+    StartDateOptions,
+    TableOptions,
     To,
 )
 from cio_replicate.config.setting import Setting, fields_of
@@ -149,7 +149,7 @@ Events = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionSettings(Since, Access):
+class ConnectionSettings(StartDateOptions, AccessOptions):
     """What reaches a workspace, as the user wrote it."""
 
     gateway: GatewayName = None
@@ -168,7 +168,7 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings(Filling, Again, Selection, Named):
+class TaskSettings(CopyOptions, RereadOptions, TableOptions, DatasetOptions):
     """What a task replicates, how and when, as the user wrote it."""
 
     connection: ConnectionName
@@ -259,7 +259,7 @@ _SECTIONS: dict[str, type] = {
     "tasks": TaskSettings,
     "channels": ChannelSettings,
 }
-_KINDS = (*_SECTIONS.values(), ScheduleSettings, Copy)
+_KINDS = (*_SECTIONS.values(), ScheduleSettings, DestinationOptions)
 
 
 def _default(one: DataclassField[Any]) -> Any:  # noqa: ANN401 - of any kind

@@ -12,7 +12,7 @@ RESERVED = "_cio_"  # begins the names of our own
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,29}|")
 
 
-class Case(StrEnum):
+class LetterCase(StrEnum):
     """The naming rule for letters."""
 
     AS_IS = "as-is"
@@ -26,7 +26,7 @@ class Naming:
 
     table_prefix: str = ""
     column_prefix: str = ""
-    case: Case = Case.AS_IS
+    case: LetterCase = LetterCase.AS_IS
 
     def table(self, name: str) -> str:
         """What a table is called in the copy."""
@@ -39,22 +39,22 @@ class Naming:
     def field(self, name: str) -> str:
         """The likeliest field for a column that is called so in the copy: the API writes its fields in lower case."""
         plain = name[len(self.column_prefix) :] if name.startswith(self._cased(self.column_prefix)) else name
-        return plain.lower() if self.case is Case.UPPER else plain
+        return plain.lower() if self.case is LetterCase.UPPER else plain
 
     def _cased(self, name: str) -> str:
         match self.case:
-            case Case.AS_IS:
+            case LetterCase.AS_IS:
                 return name
-            case Case.LOWER:
+            case LetterCase.LOWER:
                 return name.lower()
-            case Case.UPPER:
+            case LetterCase.UPPER:
                 return name.upper()
 
 
 AS_IS = Naming()
 
 
-def naming(table_prefix: str = "", column_prefix: str = "", case: str = Case.AS_IS) -> Naming:
+def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCase.AS_IS) -> Naming:
     """The naming that the options name. Raises SettingsError."""
     for option, prefix in (("--table-prefix", table_prefix), ("--column-prefix", column_prefix)):
         if not _PREFIX.fullmatch(prefix):
@@ -66,6 +66,6 @@ def naming(table_prefix: str = "", column_prefix: str = "", case: str = Case.AS_
             raise SettingsError(
                 f"{option} {prefix!r} begins like the names of the program's own ({RESERVED}).", "Choose another."
             )
-    if case not in list(Case):
-        raise SettingsError(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(Case)}.")
-    return Naming(table_prefix, column_prefix, Case(case))
+    if case not in list(LetterCase):
+        raise SettingsError(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(LetterCase)}.")
+    return Naming(table_prefix, column_prefix, LetterCase(case))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
-from cio_replicate.config.again import FULL_EVERY_DAYS, RECENT_DAYS, PeopleMode
+from cio_replicate.config.again import FULL_EVERY_DAYS, RECENT_DAYS, PeopleRefresh
 from cio_replicate.config.setting import AGAIN, CHANGES, COLUMNS, COPY, Setting
 
 StartDate = Annotated[
@@ -252,7 +252,7 @@ KeepLanded = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class AccessOptions:
     """How the workspace is reached, as the user wrote it."""
 
     region: Region = "auto"
@@ -263,7 +263,7 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class TableOptions:
     """Which tables, as the user wrote it."""
 
     tables: Only = None
@@ -271,33 +271,33 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Selection, Access):
+class SourceOptions(TableOptions, AccessOptions):
     """What is to be read, as the user wrote it."""
 
     @classmethod
-    def of(cls, access: Access, names: Iterable[str]) -> Source:
+    def of(cls, access: AccessOptions, names: Iterable[str]) -> SourceOptions:
         """These tables, by that access."""
-        return cls(tables=",".join(names), **{one.name: getattr(access, one.name) for one in fields(Access)})
+        return cls(tables=",".join(names), **{one.name: getattr(access, one.name) for one in fields(AccessOptions)})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Since:
+class StartDateOptions:
     """From when on."""
 
     start_date: StartDate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
+class RereadOptions:
     """What later runs read again, as the user wrote it."""
 
-    customers: Customers = PeopleMode.FULL.value
+    customers: Customers = PeopleRefresh.FULL.value
     recent_days: RecentDays = RECENT_DAYS
     full_every: FullEvery = FULL_EVERY_DAYS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks:
+class ColumnOptions:
     """What the columns of a copy hold and are called, as the user wrote it."""
 
     columns: ColumnTexts = None
@@ -308,7 +308,7 @@ class Looks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shaping(Looks):
+class WriteModeOptions(ColumnOptions):
     """How the copy takes changes in, as the user wrote it."""
 
     mode: Modes = None
@@ -317,35 +317,35 @@ class Shaping(Looks):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filling(Shaping):
+class CopyOptions(WriteModeOptions):
     """As that, where a copy is filled: also what becomes of people who are gone, as the user wrote it."""
 
     erase: Erase = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class DatasetOptions:
     """In which dataset the copy is."""
 
     dataset: Dataset = "customerio"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place(Named):
+class StateOptions(DatasetOptions):
     """In which dataset the copy is, and where this machine keeps its own record of it."""
 
     state_dir: StateDir = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copy(Place):
+class DestinationOptions(StateOptions):
     """Where the copy is."""
 
     to: To
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaybeCopy(Place):
+class OptionalDestinationOptions(StateOptions):
     """Where the copy is, if there is one."""
 
     to: MaybeTo = None
@@ -355,8 +355,8 @@ class MaybeCopy(Place):
 class Wanted:
     """What is to be copied, from where, to where and how, as the user wrote it."""
 
-    since: Since
-    copy: Place
-    source: Source
-    shaping: Shaping
-    again: Again
+    since: StartDateOptions
+    copy: StateOptions
+    source: SourceOptions
+    shaping: WriteModeOptions
+    again: RereadOptions

@@ -10,7 +10,7 @@ from enum import StrEnum
 from cio_replicate.base.errors import SettingsError
 
 
-class Mode(StrEnum):
+class WriteMode(StrEnum):
     """What a change at the source does to a table of the copy."""
 
     FULL = "full"  # the table is replaced, in one commit, by what a whole read brought
@@ -27,34 +27,34 @@ class Deletes(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class WriteOptions:
     """How a table takes in what changed."""
 
-    mode: Mode = Mode.APPLY
+    mode: WriteMode = WriteMode.APPLY
     deletes: Deletes = Deletes.SOFT
 
     @property
     def removes(self) -> bool:
         """Whether rows that are gone leave the table."""
-        return self.mode is Mode.FULL or (self.deletes is Deletes.HARD and self.mode is not Mode.HISTORY)
+        return self.mode is WriteMode.FULL or (self.deletes is Deletes.HARD and self.mode is not WriteMode.HISTORY)
 
     @property
-    def marking(self) -> Treatment:
+    def marking(self) -> WriteOptions:
         """The same, but that rows that are gone stay, marked."""
-        return Treatment(Mode.APPLY if self.mode is Mode.FULL else self.mode)
+        return WriteOptions(WriteMode.APPLY if self.mode is WriteMode.FULL else self.mode)
 
     @property
     def versions(self) -> bool:
         """Whether the table has a row per version."""
-        return self.mode is Mode.HISTORY
+        return self.mode is WriteMode.HISTORY
 
 
-USUAL = Treatment()
+USUAL = WriteOptions()
 
 
-def as_shown(*, versions: bool, noted: bool) -> Treatment:
+def as_shown(*, versions: bool, noted: bool) -> WriteOptions:
     """The treatment of a table of which is known only whether it has versions, and whether its changes are noted."""
-    return Treatment(Mode.HISTORY if versions else Mode.CHANGES if noted else Mode.APPLY)
+    return WriteOptions(WriteMode.HISTORY if versions else WriteMode.CHANGES if noted else WriteMode.APPLY)
 
 
 _FOR_ALL = "*"
@@ -62,25 +62,25 @@ _FOR_ALL = "*"
 
 def treatments(
     modes: Sequence[str], deletes: Sequence[str], names: Sequence[str], forgetting: Collection[str] = ()
-) -> dict[str, Treatment]:
+) -> dict[str, WriteOptions]:
     """The treatment of each table, from texts such as `history` (all tables) and `customers=changes` (that one).
 
     A text for one table stands before one for all. The tables `forgetting` are those of which the source forgets rows:
     to replace one would throw away what cannot be read again, so `full` for all leaves them as they usually are.
     Raises SettingsError.
     """
-    mode = _given(modes, names, "--mode", [one.value for one in Mode])
+    mode = _given(modes, names, "--mode", [one.value for one in WriteMode])
     deleted = _given(deletes, names, "--deletes", [one.value for one in Deletes])
     for name in forgetting:
-        if mode.get(name) == Mode.FULL:
+        if mode.get(name) == WriteMode.FULL:
             raise SettingsError(
                 f"--mode {name}=full would throw away rows of {name} that Customer.io no longer has.",
                 "Choose apply, changes or history for it.",
             )
-    for_all, deleted_for_all = mode.get(_FOR_ALL, Mode.APPLY), deleted.get(_FOR_ALL, Deletes.SOFT)
-    usual = {name: Mode.APPLY if name in forgetting and for_all == Mode.FULL else for_all for name in names}
+    for_all, deleted_for_all = mode.get(_FOR_ALL, WriteMode.APPLY), deleted.get(_FOR_ALL, Deletes.SOFT)
+    usual = {name: WriteMode.APPLY if name in forgetting and for_all == WriteMode.FULL else for_all for name in names}
     return {
-        name: Treatment(Mode(mode.get(name, usual[name])), Deletes(deleted.get(name, deleted_for_all)))
+        name: WriteOptions(WriteMode(mode.get(name, usual[name])), Deletes(deleted.get(name, deleted_for_all)))
         for name in names
     }
 

@@ -12,31 +12,35 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
 from cio_replicate.console.checks import require_usable
 from cio_replicate.console.consistency import require_consistent
-from cio_replicate.console.difference import Change, FieldChange, Kind, What
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.difference import Change, ChangeKind, FieldChange, SettingsKind
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.names import checked_name
 from cio_replicate.console.secret_users import users_in
-from cio_replicate.console.workspace import Known, workspace_of
+from cio_replicate.console.workspace import KnownWorkspace, workspace_of
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.rows import as_text, documents_of, kept_connections, settings_from
 from cio_replicate.database.tables import channels, connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.jobs.scheduler import next_due
 
-_TABLES: dict[Kind, Table] = {Kind.CHANNEL: channels, Kind.CONNECTION: connections, Kind.TASK: tasks}
+_TABLES: dict[SettingsKind, Table] = {
+    SettingsKind.CHANNEL: channels,
+    SettingsKind.CONNECTION: connections,
+    SettingsKind.TASK: tasks,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ChangeContext:
     """What a change needs besides its transaction: who makes it, when, and where secrets are found."""
 
     by: Actor
     now: int
-    keys: Keys
+    keys: EncryptionKeys
     environment: Mapping[str, str]
 
 
-def perform(transaction: Connection, changes: Sequence[Change], means: Means) -> None:
+def perform(transaction: Connection, changes: Sequence[Change], means: ChangeContext) -> None:
     """Bring these changes about, what is deleted last, each with a line in the audit log.
 
     Raises SettingsError for settings that no run could use, and when what is kept would not fit together any more;
@@ -50,7 +54,7 @@ def perform(transaction: Connection, changes: Sequence[Change], means: Means) ->
     gone = [change for change in changes if change.settings is None]
     tasks_there = documents_of(transaction).tasks if gone else {}
     for change in gone:
-        _require_unused(change, tasks_there, {one.name for one in gone if one.kind is Kind.TASK})
+        _require_unused(change, tasks_there, {one.name for one in gone if one.kind is SettingsKind.TASK})
         _delete(transaction, change)
         _note(transaction, change, means)
     left = documents_of(transaction)
@@ -62,16 +66,16 @@ def perform(transaction: Connection, changes: Sequence[Change], means: Means) ->
     )
 
 
-def _note(transaction: Connection, change: Change, means: Means) -> None:
+def _note(transaction: Connection, change: Change, means: ChangeContext) -> None:
     did = f"{change.kind}.{change.what}"
     record(transaction, means.now, means.by, did, change.name, told(change.fields))
 
 
-def recognise(transaction: Connection, means: Means) -> int:
+def recognise(transaction: Connection, means: ChangeContext) -> int:
     """Find out anew which connections reach the same workspace; how many are known otherwise now."""
     changed = 0
     for one in kept_connections(transaction):
-        known = Known(one.settings, one.workspace)
+        known = KnownWorkspace(one.settings, one.workspace)
         found = workspace_of(transaction, means.keys, means.environment, one.settings, means.now, known)
         if found != one.workspace:
             transaction.execute(update(connections).where(connections.c.id == one.id).values(workspace=found))
@@ -94,7 +98,7 @@ def shown(value: str | None) -> str:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _write(transaction: Connection, change: Change, means: Means) -> None:
+def _write(transaction: Connection, change: Change, means: ChangeContext) -> None:
     if isinstance(change.settings, ConnectionSettings):
         _write_connection(transaction, change, change.settings, means)
     elif isinstance(change.settings, TaskSettings):
@@ -103,15 +107,17 @@ def _write(transaction: Connection, change: Change, means: Means) -> None:
         _put(transaction, change, means, {})
 
 
-def _write_connection(transaction: Connection, change: Change, settings: ConnectionSettings, means: Means) -> None:
+def _write_connection(
+    transaction: Connection, change: Change, settings: ConnectionSettings, means: ChangeContext
+) -> None:
     found = kept_connections(transaction, connections.c.name == change.name)
-    known = Known(found[0].settings, found[0].workspace) if found else None
+    known = KnownWorkspace(found[0].settings, found[0].workspace) if found else None
     workspace = workspace_of(transaction, means.keys, means.environment, settings, means.now, known)
     _put(transaction, change, means, {"gateway": settings.gateway, "workspace": workspace})
     _refresh_waiting(transaction)
 
 
-def _write_task(transaction: Connection, change: Change, settings: TaskSettings, means: Means) -> None:
+def _write_task(transaction: Connection, change: Change, settings: TaskSettings, means: ChangeContext) -> None:
     source = transaction.scalar(select(connections.c.id).where(connections.c.name == settings.connection))
     if source is None:
         raise SettingsError(
@@ -129,11 +135,11 @@ def _write_task(transaction: Connection, change: Change, settings: TaskSettings,
     _refresh_waiting(transaction)
 
 
-def _put(transaction: Connection, change: Change, means: Means, values: Mapping[str, object]) -> None:
+def _put(transaction: Connection, change: Change, means: ChangeContext, values: Mapping[str, object]) -> None:
     """Insert or update the row of what has changed."""
     table = _TABLES[change.kind]
     written = {"settings": as_text(change.settings), "changed_at": means.now, **values}
-    if change.what is What.EDIT:
+    if change.what is ChangeKind.EDIT:
         transaction.execute(update(table).where(table.c.name == change.name).values(written))
         return
     name = checked_name(change.name, change.kind)
@@ -158,9 +164,9 @@ def _delete(transaction: Connection, change: Change) -> None:
     row_id = transaction.scalar(select(table.c.id).where(table.c.name == change.name))
     if row_id is None:
         raise not_there(change.kind, change.name)
-    if change.kind is Kind.TASK:
+    if change.kind is SettingsKind.TASK:
         _delete_runs(transaction, row_id, change.name)
-    elif change.kind is Kind.CHANNEL:
+    elif change.kind is SettingsKind.CHANNEL:
         transaction.execute(delete(notices).where(notices.c.channel_id == row_id))
     transaction.execute(delete(table).where(table.c.id == row_id))
 
@@ -181,10 +187,10 @@ def _delete_runs(transaction: Connection, task_id: str, name: str) -> None:
 
 def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Collection[str]) -> None:
     """Raises SettingsError while a task that stays names what is deleted."""
-    named: dict[Kind, Callable[[TaskSettings], bool]] = {
-        Kind.CHANNEL: lambda task: change.name in task.notify,
-        Kind.CONNECTION: lambda task: task.connection == change.name,
-        Kind.TASK: lambda task: task.after == change.name,
+    named: dict[SettingsKind, Callable[[TaskSettings], bool]] = {
+        SettingsKind.CHANNEL: lambda task: change.name in task.notify,
+        SettingsKind.CONNECTION: lambda task: task.connection == change.name,
+        SettingsKind.TASK: lambda task: task.after == change.name,
     }
     users = [name for name, task in there.items() if name not in gone and named[change.kind](task)]
     if users:
@@ -194,11 +200,11 @@ def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Col
         )
 
 
-def not_there(kind: Kind, name: str) -> SettingsError:
+def not_there(kind: SettingsKind, name: str) -> SettingsError:
     """What is said when nothing of that name is kept."""
     return SettingsError(f"There is no {kind} {name[:80]!r}.", f"See what there is: cio-replicate {kind} list.")
 
 
-def own_secret(kind: Kind, name: str) -> str:
+def own_secret(kind: SettingsKind, name: str) -> str:
     """The name of the stored secret that is kept for a connection or a channel, and goes with it."""
     return f"{kind}/{name}"

@@ -18,9 +18,9 @@ from cio_replicate.base.errors import CioReplicateError, SettingsError, defect
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
-from cio_replicate.console.apply_settings import Means, recognise
+from cio_replicate.console.apply_settings import ChangeContext, recognise
 from cio_replicate.console.channels import address_of
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.notifier import Send, send_by_apprise, send_due
 from cio_replicate.console.reaper import reap
 from cio_replicate.console.secrets import revealed
@@ -29,7 +29,7 @@ from cio_replicate.database.connection import Database
 from cio_replicate.jobs.control_scheduler import Scheduler
 from cio_replicate.jobs.launcher import Launcher
 from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.local_engine import DatabaseBoard
+from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ SLOTS = 4  # runs that are executed at a time, unless something else is said
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class ServiceHealth:
     """Whether the engine does its work. `said` is what went wrong last, if it still does."""
 
     well: bool
@@ -50,7 +50,7 @@ class Health:
     said: str | None
 
 
-class Engine:
+class BackgroundServices:
     """The scheduler, the worker of this machine and the sender of notifications, each on a thread of its own.
 
     Whatever goes wrong in one of them is written to the log, and tried again after a growing pause: the database may be
@@ -60,7 +60,7 @@ class Engine:
     def __init__(
         self,
         database: Database,
-        keys: Keys,
+        keys: EncryptionKeys,
         clock: Clock,
         launcher: Launcher,
         *,
@@ -75,7 +75,7 @@ class Engine:
         self._environment = os.environ if environment is None else environment
         self._send = send
         self._scheduler = Scheduler(database, clock, lease)
-        self._board = DatabaseBoard(database, clock, reveal=self._reveal, lease=lease)
+        self._board = LocalEngine(database, clock, reveal=self._reveal, lease=lease)
         self._worker = Worker(worker_name(), self._board, launcher, clock, slots)
         self._stopping = threading.Event()
         self._ticked: float | None = None
@@ -100,12 +100,12 @@ class Engine:
         for thread in self._threads:
             thread.join(SENDING if thread.name == "notifier" else None)
 
-    def health(self) -> Health:
+    def health(self) -> ServiceHealth:
         """How it does; also while the database is away."""
         ticked = None if self._ticked is None else self._clock.monotonic() - self._ticked
         said = next(iter(self._said.values()), None)
         alive = all(thread.is_alive() for thread in self._threads)
-        return Health(alive and ticked is not None and ticked < LATE, ticked, said)
+        return ServiceHealth(alive and ticked is not None and ticked < LATE, ticked, said)
 
     def _tick(self) -> None:
         self._scheduler.tick()
@@ -118,7 +118,7 @@ class Engine:
 
     def _recognise(self) -> None:
         """Which connections share a workspace: tokens may be found here that who made a connection could not find."""
-        means = Means(LOCAL, int(self._clock.now()), self._keys, self._environment)
+        means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment)
         with suppress(SettingsError), self._database.writing() as connection:
             recognise(connection, means)
 

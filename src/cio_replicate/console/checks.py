@@ -10,7 +10,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.addresses import described, is_relative
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ConnectionSettings, Documents, TaskSettings
-from cio_replicate.config.options import Source
+from cio_replicate.config.options import SourceOptions
 from cio_replicate.config.secret_references import is_reference, require_reference
 from cio_replicate.jobs.scheduler import schedule
 
@@ -64,7 +64,7 @@ def _require_task(kept: TaskSettings) -> None:
     if kept.salt is not None:
         require_reference(kept.salt, "--salt")
         kept = replace(kept, salt="env:ANY")
-    names = names_of(Source(tables=kept.tables, exclude=kept.exclude))
+    names = names_of(SourceOptions(tables=kept.tables, exclude=kept.exclude))
     chosen = tables_of(names, kept, _ANY)
     treatments_of(kept, names)
     rules_of(kept, chosen, kept, _ANY)

@@ -20,7 +20,7 @@ BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class SessionUser:
     """Who is logged in, as a page needs it."""
 
     user_id: str
@@ -65,7 +65,7 @@ class Sessions:
             connection.execute(update(users).where(users.c.id == user_id).values(seen_at=now))
         return value
 
-    def visitor(self, value: str) -> Visitor | None:
+    def visitor(self, value: str) -> SessionUser | None:
         """Who holds this session, if it goes on and its user may still log in."""
         now = int(self._clock.now())
         query = (
@@ -85,7 +85,7 @@ class Sessions:
         if row.seen_at <= now - NOTED:
             with self._database.writing() as connection:
                 connection.execute(update(sessions).where(sessions.c.digest == row.digest).values(seen_at=now))
-        return Visitor(row.user_id, row.name, Role(row.role), row.zone, row.digest, row.csrf)
+        return SessionUser(row.user_id, row.name, Role(row.role), row.zone, row.digest, row.csrf)
 
     def end(self, session: str) -> None:
         """End the session with that digest."""
@@ -105,6 +105,6 @@ class Sessions:
             connection.execute(delete(sessions).where(ended))
 
 
-def is_theirs(visitor: Visitor, token: str) -> bool:
+def is_theirs(visitor: SessionUser, token: str) -> bool:
     """Whether a form was made for this session."""
     return hmac.compare_digest(visitor.csrf.encode(), token.encode())

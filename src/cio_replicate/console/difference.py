@@ -12,7 +12,7 @@ from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, 
 Settings = ConnectionSettings | TaskSettings | ChannelSettings
 
 
-class Kind(StrEnum):
+class SettingsKind(StrEnum):
     """What settings are of."""
 
     CHANNEL = "channel"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     TASK = "task"
 
 
-class What(StrEnum):
+class ChangeKind(StrEnum):
     """What becomes of settings."""
 
     CREATE = "create"
@@ -41,9 +41,9 @@ class FieldChange:
 class Change:
     """What becomes of one connection, task or channel; `settings` is None when it is deleted."""
 
-    kind: Kind
+    kind: SettingsKind
     name: str
-    what: What
+    what: ChangeKind
     settings: Settings | None
     fields: tuple[FieldChange, ...] = ()
 
@@ -53,12 +53,12 @@ def difference(kept: Documents, wanted: Documents, *, prune: bool) -> list[Chang
 
     In an order in which it can be done: what others name is made before them, and deleted after them.
     """
-    made = [change for kind in Kind for change in _made(kind, _of(kept, kind), _of(wanted, kind))]
+    made = [change for kind in SettingsKind for change in _made(kind, _of(kept, kind), _of(wanted, kind))]
     if not prune:
         return made
     gone = [
-        Change(kind, name, What.DELETE, None)
-        for kind in reversed(Kind)
+        Change(kind, name, ChangeKind.DELETE, None)
+        for kind in reversed(SettingsKind)
         for name in _of(kept, kind)
         if name not in _of(wanted, kind)
     ]
@@ -79,21 +79,21 @@ def changed_fields(old: Settings | None, new: Settings) -> tuple[FieldChange, ..
     )
 
 
-def _made(kind: Kind, kept: Mapping[str, Settings], wanted: Mapping[str, Settings]) -> Iterator[Change]:
+def _made(kind: SettingsKind, kept: Mapping[str, Settings], wanted: Mapping[str, Settings]) -> Iterator[Change]:
     for name, settings in wanted.items():
         if name not in kept:
-            yield Change(kind, name, What.CREATE, settings, changed_fields(None, settings))
+            yield Change(kind, name, ChangeKind.CREATE, settings, changed_fields(None, settings))
         elif kept[name] != settings:
-            yield Change(kind, name, What.EDIT, settings, changed_fields(kept[name], settings))
+            yield Change(kind, name, ChangeKind.EDIT, settings, changed_fields(kept[name], settings))
 
 
-def _of(documents: Documents, kind: Kind) -> Mapping[str, Settings]:
+def _of(documents: Documents, kind: SettingsKind) -> Mapping[str, Settings]:
     match kind:
-        case Kind.CHANNEL:
+        case SettingsKind.CHANNEL:
             return documents.channels
-        case Kind.CONNECTION:
+        case SettingsKind.CONNECTION:
             return documents.connections
-        case Kind.TASK:
+        case SettingsKind.TASK:
             return documents.tasks
 
 

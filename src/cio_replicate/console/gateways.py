@@ -20,7 +20,7 @@ MOST_CODES = 20  # of one gateway that wait to be used
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class EnrolmentCode:
     """An enrolment code, which is shown this once."""
 
     gateway: str
@@ -29,7 +29,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GatewayMember:
     """A machine that serves, or has served, under a gateway's name."""
 
     id: str
@@ -47,14 +47,14 @@ class Gateway:
 
     name: str
     created_at: int
-    members: tuple[Member, ...] = ()
+    members: tuple[GatewayMember, ...] = ()
     connections: tuple[str, ...] = ()
     running: int = 0
     waiting: int = 0
     codes: int = field(default=0)  # that wait to be used
 
 
-def create(database: Database, name: str, now: int, by: Actor) -> Code:
+def create(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
     """Make a gateway; the code lets its first machine in. Raises SettingsError."""
     by.require(Role.ADMIN)
     name = checked_name(name, "gateway")
@@ -74,7 +74,7 @@ def create(database: Database, name: str, now: int, by: Actor) -> Code:
         ) from None
 
 
-def new_code(database: Database, name: str, now: int, by: Actor) -> Code:
+def new_code(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
     """A code that lets one more machine serve under this name, within the hour. Raises SettingsError."""
     by.require(Role.ADMIN)
     with database.writing() as connection:
@@ -131,7 +131,7 @@ def require_code(database: Database, code: str, now: int) -> None:
             raise _no_code()
 
 
-def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | None = None) -> list[Member]:
+def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | None = None) -> list[GatewayMember]:
     """Shut out a member, by its id or the first letters of it, or all machines and codes of a gateway, by its name.
 
     With `of`, only a member of that gateway. Holds from the next request on. Returns who was shut out. Raises
@@ -177,7 +177,7 @@ def listed(database: Database, now: int) -> list[Gateway]:
     """All gateways by name, with their machines, newest first."""
     with database.reading() as connection:
         made = {row.name: row.created_at for row in connection.execute(select(gateways))}
-        members: dict[str, list[Member]] = {name: [] for name in made}
+        members: dict[str, list[GatewayMember]] = {name: [] for name in made}
         for row in connection.execute(select(gateway_members).order_by(gateway_members.c.enrolled_at.desc())):
             members[row.gateway].append(_member(row))
         used: dict[str, list[str]] = {name: [] for name in made}
@@ -222,13 +222,13 @@ def _require_there(connection: Connection, name: str) -> None:
         raise SettingsError(f"There is no gateway {name!r}.", there)
 
 
-def _new_code(connection: Connection, name: str, now: int) -> Code:
+def _new_code(connection: Connection, name: str, now: int) -> EnrolmentCode:
     code = enrolment_codes.new_code()
     expires = now + enrolment_codes.LIFETIME
     connection.execute(
         gateway_codes.insert().values(digest=enrolment_codes.digest_of(code), gateway=name, expires_at=expires)
     )
-    return Code(name, code, expires)
+    return EnrolmentCode(name, code, expires)
 
 
 def _enrolled_before(connection: Connection, gateway: str | None, public_key: str) -> tuple[str, str]:
@@ -261,5 +261,5 @@ def _member_named(connection: Connection, target: str, gateway: str | None) -> s
     return str(ids[0])
 
 
-def _member(row: Row[tuple[object, ...]]) -> Member:
-    return Member(row.id, row.machine, row.version, row.enrolled_at, row.seen_at, row.revoked_at, row.public_key)
+def _member(row: Row[tuple[object, ...]]) -> GatewayMember:
+    return GatewayMember(row.id, row.machine, row.version, row.enrolled_at, row.seen_at, row.revoked_at, row.public_key)

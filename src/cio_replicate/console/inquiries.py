@@ -14,7 +14,7 @@ from cio_replicate.console.gateways import require_gateway
 from cio_replicate.console.own_side import require_own_secrets
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import inquiries
-from cio_replicate.jobs.ports import About, Found
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 
 PATIENCE = 180  # seconds that a question waits for a machine to take it, and for its answer then
 KEPT = 3_600
@@ -22,24 +22,24 @@ MOST_WAITING = 50  # of one gateway
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class ProbeJob:
     """A question that a machine has taken."""
 
     id: str
-    about: About
+    about: ProbeRequest
     connection: ConnectionSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProbeReply:
     """What became of a question: an answer, none yet, or none any more, as no machine of the gateway came for it."""
 
-    found: Found | None
+    found: ProbeResult | None
     waiting: bool
     taken: bool
 
 
-def ask(database: Database, connection: ConnectionSettings, about: About, now: int) -> str:
+def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest, now: int) -> str:
     """Ask the connection's gateway; the question's number. Asked twice while it waits, it is one question.
 
     Raises SettingsError when there is no such gateway, or when its connection needs a secret of the console.
@@ -73,8 +73,8 @@ def ask(database: Database, connection: ConnectionSettings, about: About, now: i
 
 
 def reply(
-    database: Database, number: str, now: int, of: ConnectionSettings | None = None, about: About | None = None
-) -> Reply:
+    database: Database, number: str, now: int, of: ConnectionSettings | None = None, about: ProbeRequest | None = None
+) -> ProbeReply:
     """What became of a question; of one about another connection than `of`, or about something else, nothing."""
     query = select(inquiries).where(inquiries.c.id == number)
     if of is not None:
@@ -84,10 +84,10 @@ def reply(
     with database.reading() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
-        return Reply(None, waiting=False, taken=False)
-    found = msgspec.json.decode(row.found, type=Found) if row.found is not None else None
+        return ProbeReply(None, waiting=False, taken=False)
+    found = msgspec.json.decode(row.found, type=ProbeResult) if row.found is not None else None
     taken = row.worker is not None
-    return Reply(found, waiting=found is None and row.asked_at > now - PATIENCE, taken=taken)
+    return ProbeReply(found, waiting=found is None and row.asked_at > now - PATIENCE, taken=taken)
 
 
 def _as_text(connection: ConnectionSettings) -> str:
@@ -95,7 +95,7 @@ def _as_text(connection: ConnectionSettings) -> str:
     return msgspec.json.encode(connection, order="sorted").decode()
 
 
-def take(connection: Connection, gateway: str, worker: str, now: int) -> Inquiry | None:
+def take(connection: Connection, gateway: str, worker: str, now: int) -> ProbeJob | None:
     """The next question for a gateway, now this machine's; None when none waits."""
     waiting = select(inquiries).where(
         inquiries.c.gateway == gateway,
@@ -109,10 +109,10 @@ def take(connection: Connection, gateway: str, worker: str, now: int) -> Inquiry
     connection.execute(
         inquiries.update().where(inquiries.c.id == row.id).values(worker=worker, lease_until=now + PATIENCE // 2)
     )
-    return Inquiry(row.id, About(row.about), msgspec.json.decode(row.settings, type=ConnectionSettings))
+    return ProbeJob(row.id, ProbeRequest(row.about), msgspec.json.decode(row.settings, type=ConnectionSettings))
 
 
-def answer(connection: Connection, number: str, worker: str, found: Found, now: int) -> bool:
+def answer(connection: Connection, number: str, worker: str, found: ProbeResult, now: int) -> bool:
     """Keep the answer of the machine that has taken a question; whether it was still its own."""
     kept = connection.execute(
         inquiries.update()

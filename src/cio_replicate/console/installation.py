@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.console.channels import Channels
-from cio_replicate.console.keys import Keys, keys_for
+from cio_replicate.console.keys import EncryptionKeys, keys_for
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.stored_settings import Connections
 from cio_replicate.console.tasks import Tasks
@@ -18,11 +18,11 @@ from cio_replicate.database.place import store_url
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class ControlServices:
     """What is kept, each kind with what may be done with it."""
 
     database: Database
-    keys: Keys
+    keys: EncryptionKeys
     connections: Connections
     tasks: Tasks
     channels: Channels
@@ -32,7 +32,7 @@ class Store:
 @contextmanager
 def opened(
     url: str | None, environment: Mapping[str, str] | None = None, clock: Clock | None = None
-) -> Iterator[Store]:
+) -> Iterator[ControlServices]:
     """The store at this address, or at the usual place; its tables are made or brought up to date first.
 
     Raises SettingsError and DatabaseError.
@@ -42,7 +42,7 @@ def opened(
     try:
         database.migrate()
         keys = keys_for(database.address, environment)
-        yield Store(
+        yield ControlServices(
             database,
             keys,
             Connections(database, keys, clock, environment),

@@ -19,7 +19,7 @@ from cio_replicate.database.place import KEY_VARIABLE, key_file
 NEW_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
 
-class Keys(Protocol):
+class EncryptionKeys(Protocol):
     """Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list."""
 
     @property
@@ -86,7 +86,7 @@ class KeyFile:
         )
 
 
-class KeysElsewhere:
+class ReferencedKeys:
     """Keys at a reference: they can be read there, and only who keeps them can change them."""
 
     def __init__(self, reference: str, environment: Mapping[str, str]) -> None:
@@ -112,13 +112,13 @@ class KeysElsewhere:
         )
 
 
-def keys_for(address: Address, environment: Mapping[str, str]) -> Keys:
+def keys_for(address: Address, environment: Mapping[str, str]) -> EncryptionKeys:
     """The keys of the control database at this address: where the environment says, or in the file for it."""
     reference = environment.get(KEY_VARIABLE)
     if not reference:
         return KeyFile(key_file(address))
     form, _, path = reference.partition(":")
-    return KeyFile(Path(path).expanduser()) if form == "file" and path else KeysElsewhere(reference, environment)
+    return KeyFile(Path(path).expanduser()) if form == "file" and path else ReferencedKeys(reference, environment)
 
 
 def new_key() -> bytes:

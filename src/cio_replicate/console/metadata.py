@@ -7,13 +7,13 @@ from sqlalchemy import Connection, select, update
 
 from cio_replicate.cli.describe_tables import facts_of
 from cio_replicate.database.tables import connections
-from cio_replicate.jobs.ports import Found, FoundTable
+from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.source.catalog import TABLES
 
 
-class OpenedColumn(msgspec.Struct, frozen=True, kw_only=True):
+class ColumnMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """A column of a table."""
 
     name: str
@@ -23,7 +23,7 @@ class OpenedColumn(msgspec.Struct, frozen=True, kw_only=True):
     personal: bool
 
 
-class OpenedTable(msgspec.Struct, frozen=True, kw_only=True):
+class TableMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """A table: how it is read, what it holds, and whether this key may read it; None where that was not asked yet.
 
     `rows` are approximate. `least` and `most` are the requests of a whole read; `most` is null where there is no
@@ -38,7 +38,7 @@ class OpenedTable(msgspec.Struct, frozen=True, kw_only=True):
     reads: str
     reference: str
     notes: list[str]
-    columns: list[OpenedColumn]
+    columns: list[ColumnMetadata]
     readable: bool | None = None
     cause: str = ""
     fix: str = ""
@@ -48,7 +48,7 @@ class OpenedTable(msgspec.Struct, frozen=True, kw_only=True):
     basis: str = ""
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Metadata of a connection as it was opened `at` a moment, in unix seconds; None: nothing was asked yet.
 
     `cause` and `fix` say why nothing was found out.
@@ -60,23 +60,23 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     cause: str
     fix: str
-    tables: list[OpenedTable]
+    tables: list[TableMetadata]
 
-    def table(self, name: str) -> OpenedTable | None:
+    def table(self, name: str) -> TableMetadata | None:
         """The table of that name."""
         return next((one for one in self.tables if one.name == name), None)
 
 
 class _Kept(msgspec.Struct):
     at: int
-    found: Found
+    found: ProbeResult
 
 
-def joined(found: Found | None, at: int | None) -> Opened:
+def joined(found: ProbeResult | None, at: int | None) -> Metadata:
     """What is known of all tables, and of each what was found out."""
-    found = found or Found()
+    found = found or ProbeResult()
     by_name = {one.name: one for one in found.tables}
-    return Opened(
+    return Metadata(
         at=at,
         api=found.api,
         region=found.region,
@@ -87,7 +87,7 @@ def joined(found: Found | None, at: int | None) -> Opened:
     )
 
 
-def keep(transaction: Connection, connection_id: str, found: Found, now: int) -> Opened:
+def keep(transaction: Connection, connection_id: str, found: ProbeResult, now: int) -> Metadata:
     """Keep what was found out; where nothing could be, what is kept from before stays."""
     if found.works:
         text = msgspec.json.encode(_Kept(now, found)).decode()
@@ -95,15 +95,15 @@ def keep(transaction: Connection, connection_id: str, found: Found, now: int) ->
     return joined(found, now)
 
 
-def last_opened(transaction: Connection, connection_id: str) -> Opened:
+def last_opened(transaction: Connection, connection_id: str) -> Metadata:
     """What was found out last."""
     text = transaction.scalar(select(connections.c.metadata).where(connections.c.id == connection_id))
     kept = msgspec.json.decode(text, type=_Kept) if text is not None else None
     return joined(kept.found, kept.at) if kept is not None else joined(None, None)
 
 
-def _table(table: Table, found: FoundTable | None) -> OpenedTable:
-    return OpenedTable(
+def _table(table: Table, found: TableProbe | None) -> TableMetadata:
+    return TableMetadata(
         name=table.name,
         about=table.about,
         method=table.method,
@@ -123,8 +123,8 @@ def _table(table: Table, found: FoundTable | None) -> OpenedTable:
     )
 
 
-def _column(column: Column, key: tuple[str, ...]) -> OpenedColumn:
-    return OpenedColumn(
+def _column(column: Column, key: tuple[str, ...]) -> ColumnMetadata:
+    return ColumnMetadata(
         name=column.name,
         type=column.type,
         about=column.about,

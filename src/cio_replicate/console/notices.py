@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import ChannelSettings
-from cio_replicate.console.notifications import Ended, text_of
+from cio_replicate.console.notifications import EndedRun, text_of
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import channels, notices, runs
 from cio_replicate.jobs.run_log import storable
@@ -23,7 +23,7 @@ _BAD = (Status.FAILED, Status.REFUSED, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class NotificationHistory:
     """What is known of a task's earlier runs, in unix seconds: when one was complete, and when what was told last."""
 
     complete_at: int | None = None
@@ -35,7 +35,7 @@ class Before:
         return at if at is not None and (self.complete_at is None or at > self.complete_at) else None
 
 
-def events_of(ended: Ended, before: Before, now: int) -> list[str]:
+def events_of(ended: EndedRun, before: NotificationHistory, now: int) -> list[str]:
     """What is to be told of the end of a run.
 
     Trouble is told when no other try follows, and again after a day as long as it lasts; that it is over is told once,
@@ -58,7 +58,7 @@ def events_of(ended: Ended, before: Before, now: int) -> list[str]:
     return events
 
 
-def told_to(wanted: Sequence[str], events: Sequence[str], ended: Ended) -> list[str]:
+def told_to(wanted: Sequence[str], events: Sequence[str], ended: EndedRun) -> list[str]:
     """Of these events what a channel gets that wants some: not that a run failed, where what failed it is told."""
     chosen = [event for event in events if event in wanted]
     if (SHORT in chosen and ended.is_only_short) or (SCHEMA in chosen and ended.is_only_frozen):
@@ -66,7 +66,7 @@ def told_to(wanted: Sequence[str], events: Sequence[str], ended: Ended) -> list[
     return chosen
 
 
-def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: Ended, now: int) -> None:
+def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: EndedRun, now: int) -> None:
     """Note the notifications that the end of a run brings, in the transaction that records the end.
 
     `task` is the row of the task, `names` are the channels that it notifies.
@@ -98,7 +98,7 @@ def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: En
             )
 
 
-def _before(connection: Connection, task_id: str, run_id: str) -> Before:
+def _before(connection: Connection, task_id: str, run_id: str) -> NotificationHistory:
     earlier = (runs.c.task_id == task_id) & (runs.c.id != run_id)
     complete_at = connection.scalar(select(func.max(runs.c.ended_at)).where(earlier, runs.c.status == Status.COMPLETE))
     told = connection.execute(
@@ -107,4 +107,4 @@ def _before(connection: Connection, task_id: str, run_id: str) -> Before:
         .where(earlier)
         .group_by(notices.c.event)
     )
-    return Before(complete_at, {row.event: row.at for row in told})
+    return NotificationHistory(complete_at, {row.event: row.at for row in told})

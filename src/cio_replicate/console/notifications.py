@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from cio_replicate.base.words import counted, number
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verdict
+from cio_replicate.pipeline.report import VerificationStatus
 
 MOST_NAMED = 10  # tables that are named one by one
 LONGEST_CAUSE = 400
@@ -15,7 +15,7 @@ _WORDS = {Status.FAILED: "failed", Status.REFUSED: "was refused", Status.INTERRU
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRun:
     """How a run of a task ended. `attempt` counts the tries, the first one included; `will_retry`: another follows."""
 
     run_id: str
@@ -34,7 +34,7 @@ class Ended:
     @property
     def short_tables(self) -> list[TableReport]:
         """The tables whose copy is not what it must be."""
-        return [one for one in self._tables if one.proof is not None and one.proof.verdict is Verdict.SHORT]
+        return [one for one in self._tables if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT]
 
     @property
     def frozen_tables(self) -> list[TableReport]:
@@ -61,7 +61,7 @@ class Ended:
         return self.report.tables if self.report is not None else []
 
 
-def text_of(event: str, ended: Ended, next_at: int | None) -> tuple[str, str]:
+def text_of(event: str, ended: EndedRun, next_at: int | None) -> tuple[str, str]:
     """The title and the body of a notification; `next_at` is when the task is due next, in unix seconds."""
     title, lines = {
         "failure": _failure,
@@ -76,7 +76,7 @@ def text_of(event: str, ended: Ended, next_at: int | None) -> tuple[str, str]:
     return f"cio-replicate: {title}", "\n".join(lines)
 
 
-def _failure(ended: Ended) -> tuple[str, list[str]]:
+def _failure(ended: EndedRun) -> tuple[str, list[str]]:
     word = _WORDS.get(Status(ended.status), ended.status)
     tries = f", the last of {ended.attempt} tries" if ended.attempt > 1 else ""
     lines = [f"The task {ended.task} {word}{tries}."]
@@ -90,7 +90,7 @@ def _failure(ended: Ended) -> tuple[str, list[str]]:
     return f"{ended.task} {word}", [*lines, "", f"{again}: cio-replicate task run {ended.task}"]
 
 
-def _short(ended: Ended) -> tuple[str, list[str]]:
+def _short(ended: EndedRun) -> tuple[str, list[str]]:
     short = ended.short_tables
     names = ",".join(one.name for one in short)
     lines = [f"The proof of the task {ended.task} found that {_tables(len(short))} not what they must be:"]
@@ -108,7 +108,7 @@ def _short(ended: Ended) -> tuple[str, list[str]]:
     return f"{ended.task}: {counted(len(short), 'table')} short", lines
 
 
-def _schema(ended: Ended) -> tuple[str, list[str]]:
+def _schema(ended: EndedRun) -> tuple[str, list[str]]:
     lines: list[str] = []
     if ended.new_columns:
         lines.append(f"The API sends fields that the copy of the task {ended.task} did not have:")
@@ -123,7 +123,7 @@ def _schema(ended: Ended) -> tuple[str, list[str]]:
     return f"{ended.task}: {what}", lines
 
 
-def _recovery(ended: Ended) -> tuple[str, list[str]]:
+def _recovery(ended: EndedRun) -> tuple[str, list[str]]:
     changed = sum(one.inserted + one.updated + one.deleted for one in ended.report.tables) if ended.report else 0
     line = f"The task {ended.task} is complete again: {counted(changed, 'row')} changed. Nothing needs to be done."
     return f"{ended.task} is complete again", [line]

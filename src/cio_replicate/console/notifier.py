@@ -32,7 +32,7 @@ Find = Callable[[Connection, ChannelSettings], Secret]
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class QueuedNotification:
     """A notification that is to be sent now."""
 
     id: str
@@ -95,7 +95,7 @@ def _due(now: int) -> ColumnElement[bool]:
     return notices.c.sent_at.is_(None) & (notices.c.not_before <= now) & (notices.c.tries < MOST_TRIES)
 
 
-def _take(connection: Connection, notice_id: str, find: Find, now: int) -> Letter | None:
+def _take(connection: Connection, notice_id: str, find: Find, now: int) -> QueuedNotification | None:
     """A notification to be sent, its try counted; None when another has taken it, or its address is not to be had."""
     row = connection.execute(
         select(notices, channels.c.settings)
@@ -113,7 +113,7 @@ def _take(connection: Connection, notice_id: str, find: Find, now: int) -> Lette
     except SettingsError as error:
         _note(connection, row.id, str(error), now)
         return None
-    return Letter(row.id, row.title, row.body, address)
+    return QueuedNotification(row.id, row.title, row.body, address)
 
 
 def _note(connection: Connection, notice_id: str, error: str | None, now: int) -> None:

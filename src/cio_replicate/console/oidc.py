@@ -33,7 +33,7 @@ LEEWAY = 60  # seconds that the clocks of the provider and this machine may diff
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ProviderIdentity:
     """Who the provider says it is: `subject` is theirs for good, `name` is how they are called.
 
     `verified`: the name is an e-mail address of which the provider has seen that it is theirs.
@@ -83,7 +83,7 @@ class Oidc:
                 self._waiting.popitem(last=False)
         return str(url), holder
 
-    def end(self, site_url: str, state: str, holder: str, code: str) -> Known:
+    def end(self, site_url: str, state: str, holder: str, code: str) -> ProviderIdentity:
         """Who has come back from the provider. Raises AccessError."""
         with self._lock:
             waiting = self._waiting.pop(state, None)
@@ -107,7 +107,7 @@ class Oidc:
             raise self._failed(type(error).__name__) from None
         name = str(claims.get("email") or claims.get("preferred_username") or claims["sub"])
         verified = bool(claims.get("email")) and claims.get("email_verified") is True
-        return Known(f"{self.issuer} {claims['sub']}", name, verified)
+        return ProviderIdentity(f"{self.issuer} {claims['sub']}", name, verified)
 
     def _claims(
         self,

@@ -12,7 +12,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name
-from cio_replicate.console.keys import Keys, KeysElsewhere, new_key
+from cio_replicate.console.keys import EncryptionKeys, ReferencedKeys, new_key
 from cio_replicate.console.secret_users import users_of
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
@@ -47,7 +47,7 @@ class Rotation:
 class Secrets:
     """The stored secrets. There is no way to read one back but `revealed`, which what starts a run calls."""
 
-    def __init__(self, database: Database, keys: Keys, clock: Clock) -> None:
+    def __init__(self, database: Database, keys: EncryptionKeys, clock: Clock) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
@@ -87,7 +87,7 @@ class Secrets:
             rotation = _renewed(connection, self._keys, key_lost=key_lost)
             lost = f"lost: {', '.join(rotation.lost)}" if rotation.lost else None
             record(connection, int(self._clock.now()), by, "secret.rotate", self._keys.shown, lost)
-        if not isinstance(self._keys, KeysElsewhere):
+        if not isinstance(self._keys, ReferencedKeys):
             with self._database.writing():  # so that no other rotation has begun since
                 if self._keys.read()[:1] == [first]:
                     self._keys.replace([first])
@@ -95,7 +95,7 @@ class Secrets:
 
     def _begin_rotation(self, *, key_lost: bool) -> bytes:
         """The key that is to encrypt from now on; the others stay until nothing is encrypted with them."""
-        if isinstance(self._keys, KeysElsewhere):
+        if isinstance(self._keys, ReferencedKeys):
             there = self._keys.read()
             if len(there) < 2 and not key_lost:
                 self._keys.replace(there)  # which says what to do
@@ -105,7 +105,7 @@ class Secrets:
         return first
 
 
-def put(connection: Connection, keys: Keys, name: str, secret: Secret, now: int, by: Actor) -> bool:
+def put(connection: Connection, keys: EncryptionKeys, name: str, secret: Secret, now: int, by: Actor) -> bool:
     """As `Secrets.put`, in a transaction that writes."""
     by.require(Role.ADMIN)
     if not is_stored_name(name):
@@ -137,7 +137,7 @@ def remove(connection: Connection, name: str, now: int, by: Actor) -> None:
     record(connection, now, by, "secret.remove", name)
 
 
-def write_own(connection: Connection, keys: Keys, name: str, value: str, now: int) -> bool:
+def write_own(connection: Connection, keys: EncryptionKeys, name: str, value: str, now: int) -> bool:
     """Store a value under any name, also of the program's own; whether it replaced another."""
     cipher = _cipher(connection, keys)
     values = {"ciphertext": cipher.encrypt(value.encode()).decode(), "changed_at": now}
@@ -147,7 +147,7 @@ def write_own(connection: Connection, keys: Keys, name: str, value: str, now: in
     return replaced
 
 
-def revealed(connection: Connection, keys: Keys, names: Iterable[str]) -> dict[str, str]:
+def revealed(connection: Connection, keys: EncryptionKeys, names: Iterable[str]) -> dict[str, str]:
     """The secrets of these names, for a run of this machine. Call it in a transaction that writes, and show nothing.
 
     In one that only reads, a rotation may come between. Raises SettingsError for one that is not there, and for a key
@@ -167,7 +167,7 @@ def revealed(connection: Connection, keys: Keys, names: Iterable[str]) -> dict[s
     return {name: _decrypted(cipher, found[name], keys) for name in wanted}
 
 
-def _renewed(connection: Connection, keys: Keys, *, key_lost: bool) -> Rotation:
+def _renewed(connection: Connection, keys: EncryptionKeys, *, key_lost: bool) -> Rotation:
     """Encrypt all with the first key."""
     cipher, lost, renewed = _cipher_of(keys.read()), [], 0
     for row in connection.execute(select(secrets.c.name, secrets.c.ciphertext).order_by(secrets.c.name)).all():
@@ -185,7 +185,7 @@ def _renewed(connection: Connection, keys: Keys, *, key_lost: bool) -> Rotation:
     return Rotation(renewed, tuple(lost))
 
 
-def _cipher(connection: Connection, keys: Keys) -> MultiFernet:
+def _cipher(connection: Connection, keys: EncryptionKeys) -> MultiFernet:
     """What encrypts, proved by a secret that is there; where nothing is stored and there is no key, one is made."""
     there = keys.read()
     sample = connection.scalar(select(secrets.c.ciphertext).limit(1))
@@ -203,7 +203,7 @@ def _cipher(connection: Connection, keys: Keys) -> MultiFernet:
     return cipher
 
 
-def _at_hand(keys: Keys) -> list[bytes]:
+def _at_hand(keys: EncryptionKeys) -> list[bytes]:
     """The keys as far as there are any."""
     try:
         return keys.read()
@@ -215,14 +215,14 @@ def _cipher_of(keys: list[bytes]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
-def _decrypted(cipher: MultiFernet, ciphertext: str, keys: Keys) -> str:
+def _decrypted(cipher: MultiFernet, ciphertext: str, keys: EncryptionKeys) -> str:
     try:
         return cipher.decrypt(ciphertext.encode()).decode()
     except InvalidToken:
         raise _wrong(keys) from None
 
 
-def _wrong(keys: Keys) -> SettingsError:
+def _wrong(keys: EncryptionKeys) -> SettingsError:
     return SettingsError(
         f"The stored secrets are encrypted with another key than that in {keys.shown}.",
         FIX,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import Documents, documents, plain
-from cio_replicate.console.apply_settings import Means, perform
+from cio_replicate.console.apply_settings import ChangeContext, perform
 from cio_replicate.console.checks import require_all_usable
 from cio_replicate.console.difference import Change, difference
 from cio_replicate.console.names import checked_name
@@ -44,7 +44,9 @@ def wanted_changes(transaction: Connection, wanted: Documents, *, prune: bool) -
     return difference(documents_of(transaction), wanted, prune=prune)
 
 
-def apply(transaction: Connection, shown: list[Change], wanted: Documents, means: Means, *, prune: bool) -> None:
+def apply(
+    transaction: Connection, shown: list[Change], wanted: Documents, means: ChangeContext, *, prune: bool
+) -> None:
     """Bring about the changes that were shown. Raises SettingsError when they would be others by now."""
     means.by.require(Role.ADMIN)
     if wanted_changes(transaction, wanted, prune=prune) != shown:

@@ -18,48 +18,52 @@ from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.config.stored import PREFIX, stored_names
 from cio_replicate.console import secrets
-from cio_replicate.console.apply_settings import Means, not_there, own_secret, perform, recognise
+from cio_replicate.console.apply_settings import ChangeContext, not_there, own_secret, perform, recognise
 from cio_replicate.console.checks import require_usable
-from cio_replicate.console.difference import Change, FieldChange, Kind, What, changed_fields
-from cio_replicate.console.keys import Keys
-from cio_replicate.console.metadata import Opened, keep, last_opened
+from cio_replicate.console.difference import Change, ChangeKind, FieldChange, SettingsKind, changed_fields
+from cio_replicate.console.keys import EncryptionKeys
+from cio_replicate.console.metadata import Metadata, keep, last_opened
 from cio_replicate.console.names import checked_name
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import KeptConnection, kept_connections
+from cio_replicate.database.rows import StoredConnection, kept_connections
 from cio_replicate.database.tables import connections
-from cio_replicate.jobs.ports import About, Found, inquire, refused
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, inquire, refused
 
 
 class Connections:
     """The connections. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
 
     def __init__(
-        self, database: Database, keys: Keys, clock: Clock, environment: Mapping[str, str] | None = None
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._environment = os.environ if environment is None else environment
 
-    def all(self) -> list[KeptConnection]:
+    def all(self) -> list[StoredConnection]:
         """Every connection, by name."""
         with self._database.reading() as transaction:
             return kept_connections(transaction)
 
-    def named(self, name: str) -> KeptConnection:
+    def named(self, name: str) -> StoredConnection:
         """One connection."""
         with self._database.reading() as transaction:
             return _named(transaction, name)
 
-    def create(self, name: str, settings: ConnectionSettings, by: Actor, token: Secret | None = None) -> KeptConnection:
+    def create(
+        self, name: str, settings: ConnectionSettings, by: Actor, token: Secret | None = None
+    ) -> StoredConnection:
         """Make a connection. A `token` is stored for it, encrypted, and goes when the connection does."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
             means = self._means(by)
             if token is not None:
                 settings = self._with_token(transaction, name, settings, token, means)
-            changes = [Change(Kind.CONNECTION, name, What.CREATE, settings, changed_fields(None, settings))]
+            changes = [
+                Change(SettingsKind.CONNECTION, name, ChangeKind.CREATE, settings, changed_fields(None, settings))
+            ]
             perform(transaction, changes, means)
             return _named(transaction, name)
 
@@ -74,14 +78,14 @@ class Connections:
                 settings = self._with_token(transaction, name, settings, token, means)
             fields = changed_fields(kept.settings, settings)
             if fields or token is not None:
-                perform(transaction, [Change(Kind.CONNECTION, name, What.EDIT, settings, fields)], means)
+                perform(transaction, [Change(SettingsKind.CONNECTION, name, ChangeKind.EDIT, settings, fields)], means)
             return fields
 
     def delete(self, name: str, by: Actor) -> None:
         """Delete a connection that no task uses; what was copied stays where it is."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
-            perform(transaction, [Change(Kind.CONNECTION, name, What.DELETE, None)], self._means(by))
+            perform(transaction, [Change(SettingsKind.CONNECTION, name, ChangeKind.DELETE, None)], self._means(by))
 
     def recognise(self) -> int:
         """Find out anew which connections reach the same workspace, by the tokens that can be found from here.
@@ -92,7 +96,9 @@ class Connections:
         with self._database.writing() as transaction:
             return recognise(transaction, self._means(LOCAL))
 
-    def inquire(self, settings: ConnectionSettings, about: About, by: Actor, token: Secret | None = None) -> Found:
+    def inquire(
+        self, settings: ConnectionSettings, about: ProbeRequest, by: Actor, token: Secret | None = None
+    ) -> ProbeResult:
         """Ask the API by these settings, which need not be kept yet; what is wrong with them is in the answer.
 
         A connection with a data gateway is asked about there: SettingsError says so.
@@ -112,31 +118,31 @@ class Connections:
             return refused(error)
         return asyncio.run(inquire(connection, about, self._clock))
 
-    def test(self, name: str, by: Actor) -> Found:
+    def test(self, name: str, by: Actor) -> ProbeResult:
         """Find out whether a connection's key works, and which tables it may read."""
-        return self.inquire(self.named(name).settings, About.ACCESS, by)
+        return self.inquire(self.named(name).settings, ProbeRequest.ACCESS, by)
 
-    def open_metadata(self, name: str, by: Actor) -> Opened:
+    def open_metadata(self, name: str, by: Actor) -> Metadata:
         """Find out what the tables of a connection hold and cost, and keep the answer."""
         kept = self.named(name)
-        found = self.inquire(kept.settings, About.TABLES, by)
+        found = self.inquire(kept.settings, ProbeRequest.TABLES, by)
         return self.keep_metadata(kept.id, found)
 
-    def keep_metadata(self, connection_id: str, found: Found) -> Opened:
+    def keep_metadata(self, connection_id: str, found: ProbeResult) -> Metadata:
         """Keep what was found out of a connection, by a gateway perhaps."""
         with self._database.writing() as transaction:
             return keep(transaction, connection_id, found, int(self._clock.now()))
 
-    def last_metadata(self, name: str) -> Opened:
+    def last_metadata(self, name: str) -> Metadata:
         """What was found out last; before that, what is known of the tables without asking."""
         with self._database.reading() as transaction:
             return last_opened(transaction, _named(transaction, name).id)
 
-    def _means(self, by: Actor) -> Means:
-        return Means(by, int(self._clock.now()), self._keys, self._environment)
+    def _means(self, by: Actor) -> ChangeContext:
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
 
     def _with_token(
-        self, transaction: Connection, name: str, settings: ConnectionSettings, token: Secret, means: Means
+        self, transaction: Connection, name: str, settings: ConnectionSettings, token: Secret, means: ChangeContext
     ) -> ConnectionSettings:
         """The settings with the token stored, and named in its place."""
         if settings.gateway is not None:
@@ -144,7 +150,7 @@ class Connections:
                 "The token of a connection with a data gateway is kept where the gateway runs, not here.",
                 "Leave it out, and say by --access-token-from where it is there.",
             )
-        stored = own_secret(Kind.CONNECTION, checked_name(name, Kind.CONNECTION))
+        stored = own_secret(SettingsKind.CONNECTION, checked_name(name, SettingsKind.CONNECTION))
         secrets.put(transaction, means.keys, stored, _sound(token), means.now, means.by)
         return replace(settings, access_token_from=f"{PREFIX}{stored}")
 
@@ -172,8 +178,8 @@ def _sound(token: Secret) -> Secret:
         ) from None
 
 
-def _named(transaction: Connection, name: str) -> KeptConnection:
+def _named(transaction: Connection, name: str) -> StoredConnection:
     found = kept_connections(transaction, connections.c.name == name)
     if not found:
-        raise not_there(Kind.CONNECTION, name)
+        raise not_there(SettingsKind.CONNECTION, name)
     return found[0]

@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
-from cio_replicate.console.apply_settings import Means, not_there, perform
-from cio_replicate.console.difference import Change, FieldChange, Kind, What, changed_fields
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.apply_settings import ChangeContext, not_there, perform
+from cio_replicate.console.difference import Change, ChangeKind, FieldChange, SettingsKind, changed_fields
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import KeptTask, kept_tasks
+from cio_replicate.database.rows import StoredTask, kept_tasks
 from cio_replicate.database.tables import tasks
 
 
@@ -23,28 +23,28 @@ class Tasks:
     """The tasks. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
 
     def __init__(
-        self, database: Database, keys: Keys, clock: Clock, environment: Mapping[str, str] | None = None
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._environment = os.environ if environment is None else environment
 
-    def all(self) -> list[KeptTask]:
+    def all(self) -> list[StoredTask]:
         """Every task, by name."""
         with self._database.reading() as transaction:
             return kept_tasks(transaction)
 
-    def named(self, name: str) -> KeptTask:
+    def named(self, name: str) -> StoredTask:
         """One task."""
         with self._database.reading() as transaction:
             return _named(transaction, name)
 
-    def create(self, name: str, settings: TaskSettings, by: Actor) -> KeptTask:
+    def create(self, name: str, settings: TaskSettings, by: Actor) -> StoredTask:
         """Make a task; its schedule counts from now on."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
-            changes = [Change(Kind.TASK, name, What.CREATE, settings, changed_fields(None, settings))]
+            changes = [Change(SettingsKind.TASK, name, ChangeKind.CREATE, settings, changed_fields(None, settings))]
             perform(transaction, changes, self._means(by))
             return _named(transaction, name)
 
@@ -68,22 +68,24 @@ class Tasks:
         """Delete a task with its history, unless a run of it goes on; what was copied stays where it is."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
-            perform(transaction, [Change(Kind.TASK, name, What.DELETE, None)], self._means(by))
+            perform(transaction, [Change(SettingsKind.TASK, name, ChangeKind.DELETE, None)], self._means(by))
 
     def _edit(
-        self, transaction: Connection, kept: KeptTask, settings: TaskSettings, by: Actor
+        self, transaction: Connection, kept: StoredTask, settings: TaskSettings, by: Actor
     ) -> tuple[FieldChange, ...]:
         fields = changed_fields(kept.settings, settings)
         if fields:
-            perform(transaction, [Change(Kind.TASK, kept.name, What.EDIT, settings, fields)], self._means(by))
+            perform(
+                transaction, [Change(SettingsKind.TASK, kept.name, ChangeKind.EDIT, settings, fields)], self._means(by)
+            )
         return fields
 
-    def _means(self, by: Actor) -> Means:
-        return Means(by, int(self._clock.now()), self._keys, self._environment)
+    def _means(self, by: Actor) -> ChangeContext:
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
 
 
-def _named(transaction: Connection, name: str) -> KeptTask:
+def _named(transaction: Connection, name: str) -> StoredTask:
     found = kept_tasks(transaction, tasks.c.name == name)
     if not found:
-        raise not_there(Kind.TASK, name)
+        raise not_there(SettingsKind.TASK, name)
     return found[0]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console import passwords
-from cio_replicate.console.control_sessions import BYTES, Visitor, digest
+from cio_replicate.console.control_sessions import BYTES, SessionUser, digest
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
@@ -45,7 +45,7 @@ class Invitation:
     user: User | None
 
 
-class People:
+class Users:
     """The users. Whoever does something is named in the audit log with it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -160,7 +160,7 @@ class People:
             )
         return str(row.id) if allowed and row is not None else None
 
-    def log_out(self, visitor: Visitor) -> None:
+    def log_out(self, visitor: SessionUser) -> None:
         """End a session."""
         with self._database.writing() as connection:
             connection.execute(delete(sessions).where(sessions.c.digest == visitor.session))

@@ -16,7 +16,7 @@ from cio_replicate.config.access import USUAL, access_token_from
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.config.stored import stored_names
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.secrets import OWN, revealed, write_own
 from cio_replicate.database.tables import secrets
 from cio_replicate.source.region import HOSTS
@@ -26,7 +26,7 @@ CUSTOMER_IO = "customer.io"  # all of its regions: a token is known to one of th
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownWorkspace:
     """What is known of a connection from before: its settings, and its workspace by them."""
 
     settings: ConnectionSettings
@@ -35,11 +35,11 @@ class Known:
 
 def workspace_of(
     connection: Connection,
-    keys: Keys,
+    keys: EncryptionKeys,
     environment: Mapping[str, str],
     settings: ConnectionSettings,
     now: int,
-    known: Known | None = None,
+    known: KnownWorkspace | None = None,
 ) -> str:
     """The same text for settings with the same access token at the same API; call it in a transaction that writes.
 
@@ -69,13 +69,15 @@ def _host(settings: ConnectionSettings) -> str:
     return CUSTOMER_IO if url is None or url in HOSTS.values() else url
 
 
-def _token(connection: Connection, keys: Keys, environment: Mapping[str, str], settings: ConnectionSettings) -> str:
+def _token(
+    connection: Connection, keys: EncryptionKeys, environment: Mapping[str, str], settings: ConnectionSettings
+) -> str:
     stored = revealed(connection, keys, stored_names(settings))
     found = {stored_variable(name): value for name, value in stored.items()}
     return access_token_from(settings.access_token_from, {**environment, **found}).reveal()
 
 
-def _key(connection: Connection, keys: Keys, now: int) -> str:
+def _key(connection: Connection, keys: EncryptionKeys, now: int) -> str:
     if connection.scalar(select(secrets.c.name).where(secrets.c.name == FINGERPRINTS)) is None:
         write_own(connection, keys, FINGERPRINTS, randomness.token_hex(32), now)
     return revealed(connection, keys, [FINGERPRINTS])[FINGERPRINTS]

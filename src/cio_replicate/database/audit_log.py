@@ -15,7 +15,7 @@ LONGEST = 2_000  # characters of a detail that are kept
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One line of the audit log. `at` is unix seconds."""
 
     at: int
@@ -37,9 +37,9 @@ def record(connection: Connection, now: int, by: Actor, did: str, what: str, det
     )
 
 
-def entries(connection: Connection, limit: int = 100, offset: int = 0, what: str | None = None) -> list[Entry]:
+def entries(connection: Connection, limit: int = 100, offset: int = 0, what: str | None = None) -> list[AuditEntry]:
     """The newest lines first, perhaps only those about one thing; `offset` are left out."""
     query = select(audit).order_by(audit.c.at.desc(), audit.c.id.desc()).limit(limit).offset(offset)
     if what is not None:
         query = query.where(audit.c.what == what)
-    return [Entry(row.at, row.who, row.did, row.what, row.detail) for row in connection.execute(query)]
+    return [AuditEntry(row.at, row.who, row.did, row.what, row.detail) for row in connection.execute(query)]

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptConnection:
+class StoredConnection:
     """A connection. Runs of connections with the same `workspace` share a request budget, so they do not overlap."""
 
     id: str
@@ -27,7 +27,7 @@ class KeptConnection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptTask:
+class StoredTask:
     """A task. `next_at` is when its schedule lets it run next, in unix seconds; None when nothing does."""
 
     id: str
@@ -41,7 +41,7 @@ class KeptTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptChannel:
+class StoredChannel:
     """A place that notifications go to."""
 
     id: str
@@ -50,11 +50,11 @@ class KeptChannel:
     changed_at: int
 
 
-def kept_connections(connection: Connection, *where: ColumnElement[bool]) -> list[KeptConnection]:
+def kept_connections(connection: Connection, *where: ColumnElement[bool]) -> list[StoredConnection]:
     """All of them, or those of which this is true, by name."""
     rows = connection.execute(select(connections).where(*where).order_by(connections.c.name))
     return [
-        KeptConnection(
+        StoredConnection(
             id=row.id,
             name=row.name,
             settings=settings_from(row.settings, ConnectionSettings),
@@ -66,11 +66,11 @@ def kept_connections(connection: Connection, *where: ColumnElement[bool]) -> lis
     ]
 
 
-def kept_tasks(connection: Connection, *where: ColumnElement[bool]) -> list[KeptTask]:
+def kept_tasks(connection: Connection, *where: ColumnElement[bool]) -> list[StoredTask]:
     """All of them, or those of which this is true, by name."""
     rows = connection.execute(select(tasks).where(*where).order_by(tasks.c.name))
     return [
-        KeptTask(
+        StoredTask(
             id=row.id,
             name=row.name,
             settings=settings_from(row.settings, TaskSettings),
@@ -84,11 +84,11 @@ def kept_tasks(connection: Connection, *where: ColumnElement[bool]) -> list[Kept
     ]
 
 
-def kept_channels(connection: Connection, *where: ColumnElement[bool]) -> list[KeptChannel]:
+def kept_channels(connection: Connection, *where: ColumnElement[bool]) -> list[StoredChannel]:
     """All of them, or those of which this is true, by name."""
     rows = connection.execute(select(channels).where(*where).order_by(channels.c.name))
     return [
-        KeptChannel(
+        StoredChannel(
             id=row.id,
             name=row.name,
             settings=settings_from(row.settings, ChannelSettings),

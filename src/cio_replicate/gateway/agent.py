@@ -15,15 +15,15 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.base.words import counted
 from cio_replicate.gateway import health
-from cio_replicate.gateway.allowed import Allowed
-from cio_replicate.gateway.gateway_client import GatewayBoard
-from cio_replicate.gateway.identity import GatewayFolder, Identity
-from cio_replicate.gateway.inquirer import Inquirer
+from cio_replicate.gateway.allowed import GatewayPolicy
+from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.identity import Enrolment, GatewayFolder
+from cio_replicate.gateway.inquirer import ProbeRunner
 from cio_replicate.gateway.key import read_key
-from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
-from cio_replicate.jobs.gateway_protocol import STANDING, Standing, StandingRequest
-from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
+from cio_replicate.jobs.launcher import ProcessStarter
 from cio_replicate.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -33,18 +33,18 @@ IDLE = 3.0  # seconds between two questions for a run, where there was none
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AgentLimits:
     """How many runs at a time, for how many seconds a run goes on while the console is away, and what may be asked."""
 
     slots: int
     alone: float
-    allowed: Allowed = Allowed()  # noqa: RUF009 - a constant
+    allowed: GatewayPolicy = GatewayPolicy()  # noqa: RUF009 - a constant
 
 
 class Agent:
     """Serves under a gateway's name, with the folder and the identity of this machine."""
 
-    def __init__(self, folder: GatewayFolder, identity: Identity, limits: Limits, clock: Clock) -> None:
+    def __init__(self, folder: GatewayFolder, identity: Enrolment, limits: AgentLimits, clock: Clock) -> None:
         self._folder = folder
         self._identity = identity
         self._limits = limits
@@ -62,10 +62,10 @@ class Agent:
             self._greet(link)
             outbox = Outbox(self._folder.outbox)
             limits = self._limits
-            board = GatewayBoard(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
-            worker = Worker(self._name, board, ProcessLauncher(self._folder.tasks), self._clock, self._limits.slots)
+            board = RemoteQueue(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
+            worker = Worker(self._name, board, ProcessStarter(self._folder.tasks), self._clock, self._limits.slots)
             done = threading.Event()
-            inquirer = Inquirer(self._name, second, self._clock, limits.allowed)
+            inquirer = ProbeRunner(self._name, second, self._clock, limits.allowed)
             answering = threading.Thread(target=inquirer.work, args=(done,), daemon=True)
             answering.start()
             try:
@@ -76,7 +76,9 @@ class Agent:
             if board.refusal is not None:
                 raise board.refusal
 
-    def _work(self, worker: Worker, board: GatewayBoard, link: Link, outbox: Outbox, stop: Callable[[], bool]) -> None:
+    def _work(
+        self, worker: Worker, board: RemoteQueue, link: GatewayClient, outbox: Outbox, stop: Callable[[], bool]
+    ) -> None:
         pause = threading.Event()
         while not (stop() or board.is_refused()):
             worker.step()
@@ -91,15 +93,17 @@ class Agent:
             self._note(board, link, outbox)
             pause.wait(STEP)
 
-    def _linked(self) -> Link:
+    def _linked(self) -> GatewayClient:
         identity = self._identity
         ca_file = Path(identity.ca_file) if identity.ca_file is not None else None
-        return Link(identity.console, read_key(self._folder.path), identity.member, self._clock, ca_file=ca_file)
+        return GatewayClient(
+            identity.console, read_key(self._folder.path), identity.member, self._clock, ca_file=ca_file
+        )
 
-    def _greet(self, link: Link) -> None:
+    def _greet(self, link: GatewayClient) -> None:
         """Say who is there. A console that is away is waited for; one that refuses this machine ends it."""
         try:
-            standing = link.ask(STANDING, StandingRequest(), Standing)
+            standing = link.ask(STANDING, StatusRequest(), MemberStatus)
         except BoardAwayError as error:
             log.warning("%s", error)
             return
@@ -112,14 +116,14 @@ class Agent:
             counted(self._limits.slots, "run"),
         )
 
-    def _note(self, board: GatewayBoard, link: Link, outbox: Outbox) -> None:
+    def _note(self, board: RemoteQueue, link: GatewayClient, outbox: Outbox) -> None:
         steady, now = self._clock.monotonic(), self._clock.now()
         if self._noted is not None and steady - self._noted < health.EVERY:
             return
         self._noted = steady
         health.note(
             self._folder.path,
-            health.Health(
+            health.GatewayHealth(
                 at=int(now),
                 pid=os.getpid(),
                 version=__version__,

@@ -10,25 +10,25 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.addresses import described
 from cio_replicate.config.connection_options import api_url
 from cio_replicate.config.console import LOOPBACK, host_of
-from cio_replicate.config.destination_kind import Address, Place
+from cio_replicate.config.destination_kind import Address, UrlStyle
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.source.region import HOSTS
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class GatewayPolicy:
     """`apis` besides Customer.io's own and this machine; `destinations`, or any when none is named."""
 
     apis: frozenset[str] = field(default_factory=frozenset)
     destinations: tuple[Address, ...] = ()
 
 
-def allowed(apis: Iterable[str], destinations: Iterable[str]) -> Allowed:
+def allowed(apis: Iterable[str], destinations: Iterable[str]) -> GatewayPolicy:
     """What these texts allow. Raises SettingsError."""
-    return Allowed(frozenset(map(api_url, apis)), tuple(map(described, destinations)))
+    return GatewayPolicy(frozenset(map(api_url, apis)), tuple(map(described, destinations)))
 
 
-def require_allowed(connection: ConnectionSettings, to: Sequence[str], allowed: Allowed) -> None:
+def require_allowed(connection: ConnectionSettings, to: Sequence[str], allowed: GatewayPolicy) -> None:
     """Raises SettingsError when the token, or rows, would go where this gateway's owner has not said they may.
 
     A console, or whoever has taken it over, can name any address; the token and the rows are in here.
@@ -56,7 +56,7 @@ def _lies_in(one: Address, other: Address) -> bool:
         other.options,
     ):
         return False
-    if one.kind.place not in (Place.FILE, Place.FOLDER):
+    if one.kind.place not in (UrlStyle.FILE, UrlStyle.FOLDER):
         return one.path == other.path
     path, folder = PurePosixPath(one.path), PurePosixPath(other.path)
     return ".." not in path.parts and path.is_relative_to(folder)

@@ -11,9 +11,9 @@ import tenacity
 from cio_replicate.base.errors import BoardAwayError, StateFolderError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
-from cio_replicate.gateway.identity import GatewayFolder, Identity
-from cio_replicate.gateway.key import Key, new_key, read_key
-from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.identity import Enrolment, GatewayFolder
+from cio_replicate.gateway.key import MemberKey, new_key, read_key
+from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.job import PROTOCOL
 
@@ -28,7 +28,7 @@ def enrol(
     *,
     ca_file: Path | None = None,
     pause: Callable[[float], None],
-) -> Identity:
+) -> Enrolment:
     """Enrol this machine and remember it. Raises GatewayRefusedError for a code that does not count, BoardAwayError.
 
     The key is kept before it is shown to anybody: when the answer is lost, the same command asks again, as the same.
@@ -42,9 +42,9 @@ def enrol(
         sleep=pause,
         reraise=True,
     )
-    with Link(console, key, key.thumbprint, clock, ca_file=ca_file) as link:
+    with GatewayClient(console, key, key.thumbprint, clock, ca_file=ca_file) as link:
         enrolled = again(link.ask, wire.ENROL, wish, wire.Enrolled)
-    identity = Identity(
+    identity = Enrolment(
         console=console,
         gateway=enrolled.gateway,
         member=enrolled.member,
@@ -54,7 +54,7 @@ def enrol(
     return identity
 
 
-def _kept_key(folder: GatewayFolder) -> Key:
+def _kept_key(folder: GatewayFolder) -> MemberKey:
     try:
         return read_key(folder.path)
     except StateFolderError:  # none yet, or one that is worth nothing

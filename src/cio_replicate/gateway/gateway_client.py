@@ -13,15 +13,15 @@ from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, Setti
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.base.words import counted
-from cio_replicate.gateway.allowed import Allowed, require_allowed
+from cio_replicate.gateway.allowed import GatewayPolicy, require_allowed
 from cio_replicate.gateway.job import job_of
-from cio_replicate.gateway.link import Link
+from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.gateway.policy import end_to_tell, lines_to_tell, progress_to_tell
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.board import Answer, Claim, End
+from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
 from cio_replicate.jobs.job import PROTOCOL
-from cio_replicate.pipeline.progress import WARNING, Line, Progress
+from cio_replicate.pipeline.progress import WARNING, LogLine, Progress
 from cio_replicate.pipeline.replication_report import Status
 
 log = logging.getLogger(__name__)
@@ -35,15 +35,15 @@ FINAL = ("revoked", "unknown", "protocol")
 
 
 @dataclass
-class Kept:
+class UnsentEvents:
     """What the console has not heard yet of a run. `heard` is when it last answered, on the steady clock."""
 
     heard: float
-    lines: list[Line] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     left_out: int = 0
     again: int = 0  # how many of the next lines were told here before
 
-    def add(self, lines: Sequence[Line]) -> None:
+    def add(self, lines: Sequence[LogLine]) -> None:
         """Keep lines; of too many, the newest."""
         self.lines.extend(lines)
         self.left_out += max(0, len(self.lines) - MOST_LINES)
@@ -54,12 +54,12 @@ class Kept:
         self.again = count
         self.lines = self.lines[: max(0, len(self.lines) - count)]
 
-    def written(self) -> list[Line]:
+    def written(self) -> list[LogLine]:
         """The lines, and before them what is missing."""
         if not self.left_out or not self.lines:
             return self.lines
         said = f"The console was away for long: {counted(self.left_out, 'line')} of the log were left out here."
-        return [Line(self.lines[0].at, WARNING, said), *self.lines]
+        return [LogLine(self.lines[0].at, WARNING, said), *self.lines]
 
     def told(self, count: int) -> None:
         """So many of what was written are with the console now."""
@@ -68,7 +68,7 @@ class Kept:
         self.lines = self.lines[count:]
 
 
-class GatewayBoard:
+class RemoteQueue:
     """A Board. While the console is away a run goes on for `alone` seconds, and what it tells is kept.
 
     One that had nothing to do is asked again after `idle` seconds.
@@ -79,13 +79,13 @@ class GatewayBoard:
 
     def __init__(
         self,
-        link: Link,
+        link: GatewayClient,
         outbox: Outbox,
         clock: Clock,
         alone: float,
         *,
         idle: float = 0.0,
-        allowed: Allowed | None = None,
+        allowed: GatewayPolicy | None = None,
     ) -> None:
         self.refusal: GatewayRefusedError | None = None
         self.draining = False  # this machine is being stopped: runs that it interrupts are given back
@@ -93,10 +93,10 @@ class GatewayBoard:
         self._outbox = outbox
         self._clock = clock
         self._alone = alone
-        self._allowed = allowed or Allowed()
+        self._allowed = allowed or GatewayPolicy()
         self._idle = idle
         self._nothing: float | None = None  # when the console last had no run
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, UnsentEvents] = {}
 
     def is_refused(self) -> bool:
         """Whether the console takes nothing from this machine any more."""
@@ -107,7 +107,7 @@ class GatewayBoard:
         """How many runs this machine has."""
         return len(self._kept)
 
-    def claim(self, worker: str) -> Claim | None:
+    def claim(self, worker: str) -> Lease | None:
         """The next run for this machine. What still has to be told is told first."""
         now = self._clock.monotonic()
         recently = self._nothing is not None and now - self._nothing < self._idle
@@ -118,41 +118,41 @@ class GatewayBoard:
         self._nothing = now if answer.run_id is None else None
         if answer.run_id is None:
             return None
-        self._kept[answer.run_id] = Kept(self._clock.monotonic())
+        self._kept[answer.run_id] = UnsentEvents(self._clock.monotonic())
         try:
             job = job_of(answer.job)
             require_allowed(job.connection, job.task.to, self._allowed)
-            return Claim(job, answer.lease)
+            return Lease(job, answer.lease)
         except SettingsError as error:
-            self.end(worker, answer.run_id, End(status=Status.REFUSED, error=str(error)))
+            self.end(worker, answer.run_id, Outcome(status=Status.REFUSED, error=str(error)))
             return None
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[Line]) -> Answer:
+    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
         """Tell how a run goes on, with all that is kept of it."""
-        kept = self._kept.get(run_id) or Kept(self._clock.monotonic())
+        kept = self._kept.get(run_id) or UnsentEvents(self._clock.monotonic())
         for line in lines[kept.again :]:
             log.info("%s: %s", run_id[:8], line.text)
         kept.again = 0
         kept.add(lines_to_tell(lines))
         if self.is_refused():
-            return Answer.LOST
+            return HeartbeatReply.LOST
         try:
             answer = self._beat(worker, run_id, progress, kept)
         except BoardAwayError:
             if self.is_refused():
-                return Answer.LOST
+                return HeartbeatReply.LOST
             if self._clock.monotonic() - kept.heard < self._alone:
-                return Answer.GO_ON
+                return HeartbeatReply.GO_ON
             kept.forget(len(lines))
             raise
         kept.heard = self._clock.monotonic()
-        if answer is Answer.LOST:
+        if answer is HeartbeatReply.LOST:
             self._kept.pop(run_id, None)
         return answer
 
-    def end(self, worker: str, run_id: str, end: End) -> Answer:
+    def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
         """Tell how a run ended; what cannot be told now is kept on disk, and told before anything is claimed again."""
-        kept = self._kept.pop(run_id, Kept(0.0))
+        kept = self._kept.pop(run_id, UnsentEvents(0.0))
         for line in end.lines[kept.again :]:
             log.info("%s: %s", run_id[:8], line.text)
         log.info("%s: ended, %s%s", run_id[:8], end.status, f": {end.error}" if end.error else "")
@@ -160,26 +160,26 @@ class GatewayBoard:
         given_back = self.draining and told.status == Status.INTERRUPTED
         kept.add(told.lines)
         if self.is_refused():
-            return Answer.LOST
+            return HeartbeatReply.LOST
         try:
             if len(kept.lines) > AT_ONCE:
                 self._beat(worker, run_id, None, kept)
             request = wire.EndRequest(worker, msgspec.structs.replace(told, lines=kept.written()), given_back)
-            return self._ask(wire.end_path(run_id), request, wire.Told).answer
+            return self._ask(wire.end_path(run_id), request, wire.HeartbeatResponse).answer
         except BoardAwayError:
             if self.is_refused():
-                return Answer.LOST
+                return HeartbeatReply.LOST
             told.lines = kept.written()[-AT_ONCE:]
             self._outbox.put(run_id, wire.EndRequest(worker, told, given_back))
-            return Answer.GO_ON
+            return HeartbeatReply.GO_ON
 
-    def _beat(self, worker: str, run_id: str, progress: Progress | None, kept: Kept) -> Answer:
+    def _beat(self, worker: str, run_id: str, progress: Progress | None, kept: UnsentEvents) -> HeartbeatReply:
         while True:
             lines = kept.written()[:AT_ONCE]
-            beat = wire.BeatRequest(worker, progress_to_tell(progress), tuple(lines))
-            answer = self._ask(wire.beat_path(run_id), beat, wire.Told).answer
+            beat = wire.HeartbeatRequest(worker, progress_to_tell(progress), tuple(lines))
+            answer = self._ask(wire.beat_path(run_id), beat, wire.HeartbeatResponse).answer
             kept.told(len(lines))
-            if not kept.lines or answer is Answer.LOST:
+            if not kept.lines or answer is HeartbeatReply.LOST:
                 return answer
 
     def _ask(self, path: str, message: msgspec.Struct, kind: type[T]) -> T:
@@ -201,7 +201,7 @@ class GatewayBoard:
     def _deliver(self) -> None:
         for run_id, end in self._outbox.waiting():
             try:
-                self._link.ask(wire.end_path(run_id), end, wire.Told)
+                self._link.ask(wire.end_path(run_id), end, wire.HeartbeatResponse)
             except GatewayRefusedError as error:
                 if error.code != "request":
                     raise self._refused(error) from None

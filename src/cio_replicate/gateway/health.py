@@ -13,7 +13,7 @@ FRESH = 60.0  # seconds after which a note is too old to say anything
 AWAY = 120.0  # seconds without a word of the console after which the gateway counts as cut off
 
 
-class Health(msgspec.Struct, kw_only=True):
+class GatewayHealth(msgspec.Struct, kw_only=True):
     """A note. Moments are unix seconds; `heard_at` is when the console last answered."""
 
     at: int
@@ -29,7 +29,7 @@ class Health(msgspec.Struct, kw_only=True):
     trouble: str = ""
 
 
-def note(folder: Path, health: Health) -> None:
+def note(folder: Path, health: GatewayHealth) -> None:
     """Write a note. A full disk is no reason to stop a run."""
     with suppress(OSError):
         new = folder / f"{HEALTH_FILE}.new"
@@ -37,15 +37,15 @@ def note(folder: Path, health: Health) -> None:
         new.replace(folder / HEALTH_FILE)
 
 
-def noted(folder: Path) -> Health | None:
+def noted(folder: Path) -> GatewayHealth | None:
     """The last note, if there is one that can be read."""
     try:
-        return msgspec.json.decode((folder / HEALTH_FILE).read_bytes(), type=Health)
+        return msgspec.json.decode((folder / HEALTH_FILE).read_bytes(), type=GatewayHealth)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def trouble_of(health: Health | None, now: float, *, running: bool) -> str | None:
+def trouble_of(health: GatewayHealth | None, now: float, *, running: bool) -> str | None:
     """What is wrong, in a sentence; None when the gateway runs and the console answers it."""
     if not running or health is None:
         return "The gateway is not running."

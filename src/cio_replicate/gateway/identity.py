@@ -17,7 +17,7 @@ IDENTITY_FILE = "gateway.json"
 PATIENCE = 2.0  # seconds
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """This machine is that member of a gateway at a console."""
 
     console: str
@@ -72,11 +72,11 @@ class GatewayFolder:
         except OSError:
             return False
 
-    def identity(self) -> Identity | None:
+    def identity(self) -> Enrolment | None:
         """What the machine is enrolled as; None when it is not. Raises StateFolderError."""
         file = self.path / IDENTITY_FILE
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Identity)
+            return msgspec.json.decode(file.read_bytes(), type=Enrolment)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -84,7 +84,7 @@ class GatewayFolder:
                 f"The file {file} cannot be read.", "Remove it to enrol this machine anew, with another code."
             ) from None
 
-    def remember(self, identity: Identity) -> None:
+    def remember(self, identity: Enrolment) -> None:
         """Keep what the machine is enrolled as. Raises StateFolderError."""
         file = self.path / IDENTITY_FILE
         try:
@@ -107,7 +107,7 @@ def folder_at(state_dir: Path | None) -> GatewayFolder:
     return GatewayFolder(state_dir.expanduser().absolute() if state_dir is not None else default_root() / "gateway")
 
 
-def require_same_console(identity: Identity, console: str | None) -> None:
+def require_same_console(identity: Enrolment, console: str | None) -> None:
     """Raises SettingsError when the machine is enrolled at another console than the one that was named."""
     if console is not None and console != identity.console:
         raise SettingsError(

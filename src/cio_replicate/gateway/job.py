@@ -9,7 +9,7 @@ import msgspec
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, decoded
-from cio_replicate.jobs.job import Action, Job
+from cio_replicate.jobs.job import Job, RunAction
 
 
 def job_of(document: msgspec.Raw) -> Job:
@@ -18,7 +18,7 @@ def job_of(document: msgspec.Raw) -> Job:
     try:
         connection = decoded(fields.get("connection"), ConnectionSettings, "connection")
         task = decoded(fields.get("task"), TaskSettings, "task")
-        action = msgspec.convert(fields.get("action", {}), Action)
+        action = msgspec.convert(fields.get("action", {}), RunAction)
         return Job(
             run_id=str(fields["run_id"]),
             task_id=str(fields["task_id"]),

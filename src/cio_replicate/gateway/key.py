@@ -17,7 +17,7 @@ from cio_replicate.jobs.gateway_protocol import ALGORITHM, claims_of
 KEY_FILE = "gateway.key"
 
 
-class Key:
+class MemberKey:
     """An Ed25519 key pair. Only the public half can be had from it."""
 
     __slots__ = ("_key",)
@@ -62,12 +62,12 @@ class Key:
             ) from None
 
 
-def new_key() -> Key:
+def new_key() -> MemberKey:
     """A key pair that nobody has had before."""
-    return Key(OKPKey.generate_key("Ed25519", private=True))
+    return MemberKey(OKPKey.generate_key("Ed25519", private=True))
 
 
-def read_key(folder: Path) -> Key:
+def read_key(folder: Path) -> MemberKey:
     """The key pair that `write` has kept. Raises StateFolderError, also when others may read the file."""
     file = folder / KEY_FILE
     try:
@@ -77,7 +77,7 @@ def read_key(folder: Path) -> Key:
                 f"The gateway's key {file} can be read by other users of this machine.",
                 f"If nobody has: chmod 600 {file}. If unsure, revoke this machine at the console and enrol it again.",
             )
-        return Key(OKPKey.import_key(file.read_bytes()))
+        return MemberKey(OKPKey.import_key(file.read_bytes()))
     except OSError as error:
         cause = error.strerror or str(error)
     except (JoseError, ValueError):

@@ -17,8 +17,8 @@ from cio_replicate.base.quoting import quoted
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.config.console import host_of
-from cio_replicate.gateway.key import Key
-from cio_replicate.jobs.gateway_protocol import MOST_BYTES, MOST_SKEW, ROOT, SCHEME, Refusal, decoded, encoded
+from cio_replicate.gateway.key import MemberKey
+from cio_replicate.jobs.gateway_protocol import MOST_BYTES, MOST_SKEW, ROOT, SCHEME, GatewayRefusal, decoded, encoded
 from cio_replicate.source.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ PAUSES = RetryPolicy(first_wait=1.0, longest_wait=60.0)
 TRIED_AGAIN = "Nothing is lost: it is tried again."
 
 
-class Link:
+class GatewayClient:
     """Requests of one machine to one console. Use as a context manager, from one thread.
 
     Nothing listens: the machine only calls. Redirects are not followed. After a failure, further ones wait longer and
@@ -40,7 +40,7 @@ class Link:
     def __init__(
         self,
         url: str,
-        key: Key,
+        key: MemberKey,
         issuer: str,
         clock: Clock,
         *,
@@ -108,7 +108,7 @@ class Link:
 
     def _refused(self, status: int, answer: bytes) -> BoardAwayError | GatewayRefusedError:
         try:
-            refusal = msgspec.json.decode(answer, type=Refusal)
+            refusal = msgspec.json.decode(answer, type=GatewayRefusal)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return BoardAwayError(
                 f"What answers at {self.url} is no console, or something stands before it ({status}).",

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from cio_replicate.base.quoting import without_quotes
-from cio_replicate.jobs.board import End
-from cio_replicate.jobs.ports import Found
-from cio_replicate.pipeline.progress import LONGEST, Line, Progress
+from cio_replicate.jobs.board import Outcome
+from cio_replicate.jobs.ports import ProbeResult
+from cio_replicate.pipeline.progress import LONGEST, LogLine, Progress
 from cio_replicate.pipeline.replication_report import Report
 
 MOST_NOTES = 100  # of a run, and of each of its tables
@@ -21,14 +21,14 @@ def progress_to_tell(progress: Progress | None) -> Progress | None:
     return None if progress is None else msgspec.convert(_cut(msgspec.to_builtins(progress)), Progress)
 
 
-def lines_to_tell(lines: Iterable[Line]) -> tuple[Line, ...]:
+def lines_to_tell(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
     """Lines of a log, as the console may know them."""
     return tuple(msgspec.structs.replace(line, text=without_quotes(line.text)[:LONGEST]) for line in lines)
 
 
-def end_to_tell(end: End) -> End:
+def end_to_tell(end: Outcome) -> Outcome:
     """The end of a run, as the console may know it."""
-    return End(
+    return Outcome(
         status=str(end.status),
         report=_report_to_tell(end.report) if end.report is not None else None,
         error=without_quotes(end.error)[:LONGEST] if end.error is not None else None,
@@ -36,9 +36,9 @@ def end_to_tell(end: End) -> End:
     )
 
 
-def found_to_tell(found: Found) -> Found:
+def found_to_tell(found: ProbeResult) -> ProbeResult:
     """What was found about a connection, as the console may know it."""
-    return msgspec.convert(_cut(msgspec.to_builtins(found)), Found)
+    return msgspec.convert(_cut(msgspec.to_builtins(found)), ProbeResult)
 
 
 def _report_to_tell(report: Report) -> Report:

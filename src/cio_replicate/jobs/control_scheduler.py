@@ -15,8 +15,8 @@ from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import missed, tasks
 from cio_replicate.jobs.leases import LEASE, extend_unheard, give_up_lost_runs
-from cio_replicate.jobs.queueing import Cause, Wish, queue
-from cio_replicate.jobs.scheduler import Due, due, schedule
+from cio_replicate.jobs.queueing import RunRequest, Trigger, queue
+from cio_replicate.jobs.scheduler import DueTimes, due, schedule
 
 GRACE = 60.0  # seconds after which a time counts as missed
 AWAY = 15.0  # seconds without a tick after which workers may not have been heard
@@ -25,7 +25,7 @@ REASON = "The scheduler did not run, or could not reach its database."
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class TickResult:
     """What a tick did: tasks whose time had come, and runs that no worker has spoken of for too long."""
 
     fired: int = 0
@@ -45,7 +45,7 @@ class Scheduler:
         self._lease = lease
         self._ticked: float | None = None
 
-    def tick(self) -> Ticked:
+    def tick(self) -> TickResult:
         """To be called about every second. Raises DatabaseError; what was not done then is done by the next tick."""
         now = int(self._clock.now())
         if self._ticked is None or self._clock.monotonic() - self._ticked > min(AWAY, self._lease):
@@ -53,7 +53,7 @@ class Scheduler:
         fired = self._fire_all(now)
         lost = give_up_lost_runs(self._database, now, self._lease)
         self._ticked = self._clock.monotonic()
-        return Ticked(fired, lost)
+        return TickResult(fired, lost)
 
     def _fire_all(self, now: int) -> int:
         time_has_come = (tasks.c.next_at <= now) & ~tasks.c.paused
@@ -85,7 +85,7 @@ def _fire(connection: Connection, task: Row[Any], now: int) -> None:  # Any: of 
     connection.execute(update(tasks).where(tasks.c.id == task.id, tasks.c.next_at == first).values(next_at=upcoming))
 
 
-def _let_wait(connection: Connection, task_id: str, come: Due, *, skips: bool, now: int) -> None:
+def _let_wait(connection: Connection, task_id: str, come: DueTimes, *, skips: bool, now: int) -> None:
     late = come.late
     if late and skips and come.newest_late is not None:
         _note_missed(connection, task_id, come.newest_late, late, REASON)
@@ -95,7 +95,7 @@ def _let_wait(connection: Connection, task_id: str, come: Due, *, skips: bool, n
     if times and due_at is not None:
         queue(
             connection,
-            Wish(task_id=task_id, cause=Cause.SCHEDULE, due_at=due_at, not_before=now, times=times),
+            RunRequest(task_id=task_id, cause=Trigger.SCHEDULE, due_at=due_at, not_before=now, times=times),
         )
 
 

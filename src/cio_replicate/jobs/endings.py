@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, select, update
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.console import notices
-from cio_replicate.console.notifications import Ended
+from cio_replicate.console.notifications import EndedRun
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import runs, tasks
-from cio_replicate.jobs.board import CANCELLED, End
-from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, Cause, Wish, action_of, queue
+from cio_replicate.jobs.board import CANCELLED, Outcome
+from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, queue
 from cio_replicate.jobs.run_log import storable
 from cio_replicate.pipeline.replication_report import Report, Status
 
@@ -25,14 +25,14 @@ ENDS = (*map(str, Status), CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Another try that follows a run: which one, and after how many seconds."""
 
     attempt: int
     pause: int
 
 
-def again_after(status: str, attempt: int, retries: int, pause: int, *, passing: bool) -> Again | None:
+def again_after(status: str, attempt: int, retries: int, pause: int, *, passing: bool) -> Retry | None:
     """The try that follows the end of a run, if any.
 
     One that failed or was interrupted is tried again, each time after twice the pause and at most a day; one that was
@@ -41,10 +41,10 @@ def again_after(status: str, attempt: int, retries: int, pause: int, *, passing:
     lost = status in (Status.FAILED, Status.INTERRUPTED) or (status == Status.REFUSED and passing)
     if not lost or attempt > retries:
         return None
-    return Again(attempt + 1, min(pause * 2 ** min(attempt - 1, 30), LONGEST_PAUSE))
+    return Retry(attempt + 1, min(pause * 2 ** min(attempt - 1, 30), LONGEST_PAUSE))
 
 
-def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:  # Any: of every column
+def conclude(connection: Connection, run: Row[Any], end: Outcome, now: int) -> bool:  # Any: of every column
     """Record the end of a run that waits or is executed, and let follow what does; whether it had not ended before.
 
     For a transaction that writes: the end and what follows are committed together, or neither is.
@@ -70,9 +70,9 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
     if again is not None:
         queue(
             connection,
-            Wish(
+            RunRequest(
                 task_id=run.task_id,
-                cause=Cause.RETRY,
+                cause=Trigger.RETRY,
                 due_at=now + again.pause,
                 not_before=now + again.pause,
                 action=action_of(run.action),
@@ -82,7 +82,7 @@ def conclude(connection: Connection, run: Row[Any], end: End, now: int) -> bool:
         )
     elif status == Status.COMPLETE and action_of(run.action) == SYNC:
         _start_followers(connection, task.name, now)
-    told = Ended(run.id, task.name, status, run.attempt, error, end.report, will_retry=again is not None)
+    told = EndedRun(run.id, task.name, status, run.attempt, error, end.report, will_retry=again is not None)
     notices.note(connection, task, settings.notify, told, now)
     return True
 
@@ -111,4 +111,4 @@ def _start_followers(connection: Connection, name: str, now: int) -> None:
     """Let the tasks wait that run after this one."""
     followers = select(tasks.c.id).where(tasks.c.after_task == name, ~tasks.c.paused).order_by(tasks.c.name)
     for task_id in connection.scalars(followers).all():
-        queue(connection, Wish(task_id=task_id, cause=Cause.AFTER, due_at=now, not_before=now))
+        queue(connection, RunRequest(task_id=task_id, cause=Trigger.AFTER, due_at=now, not_before=now))

@@ -8,9 +8,9 @@ from typing import TypeVar
 import msgspec
 
 from cio_replicate.base.errors import GatewayRefusedError
-from cio_replicate.jobs.board import Answer, End
-from cio_replicate.jobs.ports import Found
-from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.jobs.board import HeartbeatReply, Outcome
+from cio_replicate.jobs.ports import ProbeResult
+from cio_replicate.pipeline.progress import LogLine, Progress
 
 ROOT = "/gateway/v1/"
 ENROL, STANDING, CLAIM, INQUIRY = "enrol", "standing", "claim", "inquiry"
@@ -23,7 +23,7 @@ MOST_BYTES = 2_000_000  # of a request
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class GatewayRefusal(msgspec.Struct, frozen=True):
     """Why a request was not taken: a word that a gateway can act on, and two sentences for people.
 
     `now` is the console's time, by which a gateway finds out how far its own clock is off.
@@ -66,11 +66,11 @@ class Enrolled(msgspec.Struct, frozen=True):
     gateway: str
 
 
-class StandingRequest(msgspec.Struct, frozen=True):
+class StatusRequest(msgspec.Struct, frozen=True):
     """How do I stand?"""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class MemberStatus(msgspec.Struct, frozen=True):
     """How a member stands with the console."""
 
     gateway: str
@@ -94,35 +94,35 @@ class ClaimAnswer(msgspec.Struct, frozen=True):
     lease: float = 0.0
 
 
-class BeatRequest(msgspec.Struct, frozen=True):
+class HeartbeatRequest(msgspec.Struct, frozen=True):
     """How a worker's run is going on."""
 
     worker: str
     progress: Progress | None = None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[LogLine, ...] = ()
 
 
 class EndRequest(msgspec.Struct, frozen=True):
     """How a worker's run ended. With `given_back` it did so only because the worker was stopped."""
 
     worker: str
-    end: End
+    end: Outcome
     given_back: bool = False
 
 
-class Told(msgspec.Struct, frozen=True):
+class HeartbeatResponse(msgspec.Struct, frozen=True):
     """What becomes of the run."""
 
-    answer: Answer
+    answer: HeartbeatReply
 
 
-class InquiryRequest(msgspec.Struct, frozen=True):
+class ProbeRequestBody(msgspec.Struct, frozen=True):
     """Somebody is there to answer a question about a connection."""
 
     worker: str
 
 
-class InquiryAnswer(msgspec.Struct, frozen=True):
+class ProbeAnswer(msgspec.Struct, frozen=True):
     """A question; or none, when `id` is."""
 
     id: str | None = None
@@ -130,14 +130,14 @@ class InquiryAnswer(msgspec.Struct, frozen=True):
     connection: msgspec.Raw = msgspec.Raw(b"null")  # read with the settings' own checks
 
 
-class FoundRequest(msgspec.Struct, frozen=True):
+class ProbeResultBody(msgspec.Struct, frozen=True):
     """The answer to a question."""
 
     worker: str
-    found: Found
+    found: ProbeResult
 
 
-class Done(msgspec.Struct, frozen=True):
+class Acknowledged(msgspec.Struct, frozen=True):
     """It was taken in."""
 
 

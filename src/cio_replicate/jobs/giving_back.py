@@ -10,11 +10,11 @@ from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import runs
 from cio_replicate.jobs.queueing import QUEUED, RUNNING
 from cio_replicate.jobs.run_log import add_lines
-from cio_replicate.pipeline.progress import INFO, Line
+from cio_replicate.pipeline.progress import INFO, LogLine
 
 
 def give_back(
-    database: Database, gateway: str | None, worker: str, run_id: str, lines: Sequence[Line], now: int
+    database: Database, gateway: str | None, worker: str, run_id: str, lines: Sequence[LogLine], now: int
 ) -> bool:
     """Let a run wait again, if it is this worker's and nobody wants it to end; whether it was so.
 
@@ -34,5 +34,5 @@ def give_back(
         )
         if given.rowcount:
             said = "Its worker was stopped. The run waits for another one, and goes on where it was."
-            add_lines(connection, run_id, [*lines, Line(now, INFO, said)])
+            add_lines(connection, run_id, [*lines, LogLine(now, INFO, said)])
     return bool(given.rowcount)

@@ -12,7 +12,7 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 PROTOCOL = 1
 
 
-class Kind(StrEnum):
+class ActionKind(StrEnum):
     """What may be done with a task."""
 
     SYNC = "sync"
@@ -20,10 +20,10 @@ class Kind(StrEnum):
     BACKFILL = "backfill"  # read a stretch of time of a table once more
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is done. `tables` are those of a resync, or the one of a backfill, from `first` to `until` (dates)."""
 
-    kind: Kind = Kind.SYNC
+    kind: ActionKind = ActionKind.SYNC
     tables: tuple[str, ...] = ()
     first: str | None = None
     until: str | None = None
@@ -37,5 +37,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     task_name: str
     connection: ConnectionSettings
     task: TaskSettings
-    action: Action = Action()
+    action: RunAction = RunAction()
     stored: dict[str, str] = {}

@@ -15,16 +15,16 @@ from typing import IO, Protocol
 
 import msgspec
 
-from cio_replicate.app.run_process import SILENCE, Message, Ordered
+from cio_replicate.app.run_process import SILENCE, ProcessMessage, RunOrder
 from cio_replicate.jobs.job import Job
 
 MOST_WAITING = 10_000  # messages that a process may have told and nobody has taken in; more make it wait
 
 
-class Child(Protocol):
+class RunProcess(Protocol):
     """A run that was started. Nothing here waits."""
 
-    def messages(self) -> list[Message]:
+    def messages(self) -> list[ProcessMessage]:
         """What it has told since it was last asked."""
         ...
 
@@ -56,25 +56,25 @@ class Child(Protocol):
 class Launcher(Protocol):
     """Starts runs."""
 
-    def start(self, job: Job) -> Child:
+    def start(self, job: Job) -> RunProcess:
         """Start one. Raises OSError when no process can be started."""
         ...
 
 
-class ProcessLauncher:
+class ProcessStarter:
     """Starts each run as a process of its own, so that one that dies, or takes much memory, takes no other with it."""
 
     def __init__(self, state_dir: Path, silence: float = SILENCE) -> None:
         self._state_dir = state_dir
         self._silence = silence
 
-    def start(self, job: Job) -> Child:
+    def start(self, job: Job) -> RunProcess:
         """Start one."""
-        return _Process(Ordered(job=job, state_dir=str(self._state_dir), silence=self._silence))
+        return _Process(RunOrder(job=job, state_dir=str(self._state_dir), silence=self._silence))
 
 
 class _Process:
-    def __init__(self, ordered: Ordered) -> None:
+    def __init__(self, ordered: RunOrder) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "cio_replicate.app.run_process"],
@@ -84,7 +84,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C at a terminal is for whoever started it, who then stops it in order
             env=dict(os.environ),
         )
-        self._told: queue.Queue[Message] = queue.Queue(MOST_WAITING)
+        self._told: queue.Queue[ProcessMessage] = queue.Queue(MOST_WAITING)
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         self._input = self._process.stdin
@@ -94,8 +94,8 @@ class _Process:
             self._input.write(msgspec.json.encode(ordered) + b"\n")
             self._input.flush()
 
-    def messages(self) -> list[Message]:
-        told: list[Message] = []
+    def messages(self) -> list[ProcessMessage]:
+        told: list[ProcessMessage] = []
         while len(told) < MOST_WAITING:
             try:
                 told.append(self._told.get_nowait())
@@ -131,7 +131,7 @@ class _Process:
     def _read(self, out: IO[bytes]) -> None:
         for line in out:
             try:
-                self._told.put(msgspec.json.decode(line, type=Message))
+                self._told.put(msgspec.json.decode(line, type=ProcessMessage))
             except msgspec.MsgspecError:
                 continue  # a library has printed something
         out.close()

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, select, update
 
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import runs
-from cio_replicate.jobs.board import CANCELLED, End
+from cio_replicate.jobs.board import CANCELLED, Outcome
 from cio_replicate.jobs.endings import conclude
 from cio_replicate.jobs.queueing import QUEUED, RUNNING
 from cio_replicate.jobs.run_log import add_lines
-from cio_replicate.pipeline.progress import WARNING, Line
+from cio_replicate.pipeline.progress import WARNING, LogLine
 from cio_replicate.pipeline.replication_report import Status
 
 LEASE = 60  # seconds for which a run is its worker's, from each sign of life on
@@ -50,16 +50,18 @@ def give_up_lost_runs(database: Database, now: int, lease: int) -> int:
 def _give_up(connection: Connection, run: Row[Any], now: int, lease: int) -> None:  # Any: of every column
     said = f"The worker {run.worker} was not heard of for {lease} seconds."
     if run.cancelling:
-        conclude(connection, run, End(status=CANCELLED), now)
+        conclude(connection, run, Outcome(status=CANCELLED), now)
         return
     if run.claims >= MOST_CLAIMS:
         error = (
             f"{run.claims} workers in turn were lost while they executed this run; it may need more memory than they "
             "have. Look at the machine's own log, give it more memory, and retry the run: it goes on where it was."
         )
-        conclude(connection, run, End(status=Status.FAILED, error=error), now)
+        conclude(connection, run, Outcome(status=Status.FAILED, error=error), now)
         return
-    add_lines(connection, run.id, [Line(now, WARNING, f"{said} The run waits for a worker, and goes on where it was.")])
+    add_lines(
+        connection, run.id, [LogLine(now, WARNING, f"{said} The run waits for a worker, and goes on where it was.")]
+    )
     connection.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.status == RUNNING, runs.c.lease_until == run.lease_until)

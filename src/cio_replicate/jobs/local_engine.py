@@ -16,14 +16,14 @@ from cio_replicate.config.stored import stored_names
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import connections, runs, tasks
-from cio_replicate.jobs.board import Answer, Claim, End
+from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
 from cio_replicate.jobs.endings import conclude
 from cio_replicate.jobs.giving_back import give_back
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.queueing import QUEUED, RUNNING, Cause, action_of
+from cio_replicate.jobs.queueing import QUEUED, RUNNING, Trigger, action_of
 from cio_replicate.jobs.run_log import add_lines
-from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.pipeline.progress import LogLine, Progress
 from cio_replicate.pipeline.replication_report import Status
 
 #: Reveals stored secrets by their names, in a transaction that writes.
@@ -32,7 +32,7 @@ REST = 2  # seconds, whole ones, between two runs of a workspace: no second has 
 MOST_REFUSED = 20  # runs whose settings cannot be used, that one claim looks at
 
 
-class DatabaseBoard:
+class LocalEngine:
     """Hands out the runs of connections with this gateway, or with none. A `Board`, safe to use from any thread.
 
     One run at a time is executed of a task, and of a workspace, whoever asks, and a second lies between two runs of a
@@ -57,7 +57,7 @@ class DatabaseBoard:
         self._lease = lease
         self.draining = False  # the workers are stopped: runs that are interrupted by that wait for others
 
-    def claim(self, worker: str) -> Claim | None:
+    def claim(self, worker: str) -> Lease | None:
         """The run that has waited longest of those that may begin, now this worker's for the time of a lease.
 
         One whose settings cannot be used ends as refused instead.
@@ -74,12 +74,12 @@ class DatabaseBoard:
                         return None
                     self._take(connection, row, worker, now)
                     try:
-                        return Claim(self._job(connection, row), self._lease)
+                        return Lease(self._job(connection, row), self._lease)
                     except SettingsError as error:
                         self._refuse(connection, row.id, str(error), now)
         return None
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[Line]) -> Answer:
+    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
         """Keep a run for the time of another lease.
 
         A worker that comes back after its lease has run out gets its run back unless another has it, or a run of the
@@ -89,15 +89,15 @@ class DatabaseBoard:
         with _away(), self._database.writing() as connection:
             run = self._mine(connection, worker, run_id)
             if run is None or (run.status == QUEUED and _is_busy(connection, run)):
-                return Answer.LOST
+                return HeartbeatReply.LOST
             told = {} if progress is None else {"progress": msgspec.json.encode(progress).decode()}
             connection.execute(
                 update(runs).where(runs.c.id == run_id).values(status=RUNNING, lease_until=now + self._lease, **told)
             )
             add_lines(connection, run_id, lines)
-            return Answer.CANCEL if run.cancelling else Answer.GO_ON
+            return HeartbeatReply.CANCEL if run.cancelling else HeartbeatReply.GO_ON
 
-    def end(self, worker: str, run_id: str, end: End) -> Answer:
+    def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
         """Record how a run ended, and let follow what does, once; a run that is not this worker's stays as it is.
 
         While workers are stopped, a run that is interrupted by that does not end: it waits for another worker.
@@ -106,14 +106,14 @@ class DatabaseBoard:
         if self.draining and end.status == Status.INTERRUPTED:
             with _away():
                 if give_back(self._database, self._gateway, worker, run_id, end.lines, now):
-                    return Answer.GO_ON
+                    return HeartbeatReply.GO_ON
         with _away(), self._database.writing() as connection:
             run = self._mine(connection, worker, run_id)
             if run is None:
-                return Answer.LOST
+                return HeartbeatReply.LOST
             add_lines(connection, run_id, end.lines)
             conclude(connection, run, end, now)
-            return Answer.GO_ON
+            return HeartbeatReply.GO_ON
 
     def _now(self) -> int:
         return int(self._clock.now())
@@ -131,7 +131,7 @@ class DatabaseBoard:
         )
         # a worker that was lost may come back; until then its run is for any other
         free = or_(runs.c.claims == 0, runs.c.worker.is_(None), runs.c.worker != worker, runs.c.lease_until < now)
-        wanted = or_(~tasks.c.paused, runs.c.cause == Cause.USER, runs.c.claims > 0)
+        wanted = or_(~tasks.c.paused, runs.c.cause == Trigger.USER, runs.c.claims > 0)
         columns = (
             runs,
             tasks.c.name.label("task_name"),
@@ -191,7 +191,7 @@ class DatabaseBoard:
 
     def _refuse(self, connection: Connection, run_id: str, error: str, now: int) -> None:
         run = connection.execute(select(runs).where(runs.c.id == run_id)).one()
-        conclude(connection, run, End(status=Status.REFUSED, error=error), now)
+        conclude(connection, run, Outcome(status=Status.REFUSED, error=error), now)
 
     def _mine(self, connection: Connection, worker: str, run_id: str) -> Row[Any] | None:  # Any: as above
         """The run, if it is this worker's: it executes it, or did so until it was lost, and nobody has it since."""

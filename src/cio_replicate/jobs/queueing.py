@@ -10,13 +10,13 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from cio_replicate.database.tables import connections, runs, tasks
-from cio_replicate.jobs.job import Action
+from cio_replicate.jobs.job import RunAction
 
 QUEUED, RUNNING = "queued", "running"
-SYNC = Action()
+SYNC = RunAction()
 
 
-class Cause(StrEnum):
+class Trigger(StrEnum):
     """Why a run was asked for."""
 
     SCHEDULE = "schedule"
@@ -26,23 +26,23 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RunRequest:
     """A run that is asked for. `times` is how often it was due: more than once when a scheduler was not there.
 
     `due_at` is the time that asks for it, `not_before` when it may begin, in unix seconds.
     """
 
     task_id: str
-    cause: Cause
+    cause: Trigger
     due_at: int
     not_before: int
-    action: Action = SYNC
+    action: RunAction = SYNC
     attempt: int = 1
     times: int = 1
     asked_by: str | None = None
 
 
-def queue(connection: Connection, wish: Wish) -> str:
+def queue(connection: Connection, wish: RunRequest) -> str:
     """Let a run wait, in a transaction that writes; its id.
 
     If a new run of the task for the same action waits already, it is that one: it counts the further times, begins when
@@ -55,12 +55,12 @@ def queue(connection: Connection, wish: Wish) -> str:
         )
     ).one_or_none()
     if waiting is not None:
-        more = {} if wish.cause is not Cause.USER else {"cause": wish.cause, "asked_by": wish.asked_by}
+        more = {} if wish.cause is not Trigger.USER else {"cause": wish.cause, "asked_by": wish.asked_by}
         connection.execute(
             update(runs)
             .where(runs.c.id == waiting.id)
             .values(
-                merged=waiting.merged + (wish.times if wish.cause is not Cause.RETRY else 0),
+                merged=waiting.merged + (wish.times if wish.cause is not Trigger.RETRY else 0),
                 attempt=max(waiting.attempt, wish.attempt),
                 not_before=min(waiting.not_before, wish.not_before),
                 **more,
@@ -70,17 +70,17 @@ def queue(connection: Connection, wish: Wish) -> str:
     return _insert(connection, wish, action)
 
 
-def action_text(action: Action) -> str:
+def action_text(action: RunAction) -> str:
     """An action as it is kept: the same for the same."""
     return msgspec.json.encode(action).decode()
 
 
-def action_of(text: str) -> Action:
+def action_of(text: str) -> RunAction:
     """An action as it was kept."""
-    return msgspec.json.decode(text, type=Action)
+    return msgspec.json.decode(text, type=RunAction)
 
 
-def _insert(connection: Connection, wish: Wish, action: str) -> str:
+def _insert(connection: Connection, wish: RunRequest, action: str) -> str:
     place = connection.execute(
         select(connections.c.workspace, connections.c.gateway)
         .join(tasks, tasks.c.connection_id == connections.c.id)

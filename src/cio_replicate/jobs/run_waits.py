@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select
 
 from cio_replicate.database.tables import connections, gateway_members, runs, tasks
-from cio_replicate.jobs.queueing import RUNNING, Cause
+from cio_replicate.jobs.queueing import RUNNING, Trigger
 
 QUIET = 60  # seconds after which a gateway's machine counts as away
 
@@ -22,7 +22,7 @@ def why_it_waits(connection: Connection, run: Row[Any], now: int) -> str:  # Any
         .join(connections, connections.c.id == tasks.c.connection_id)
         .where(tasks.c.id == run.task_id)
     ).one()
-    if task.paused and run.cause != Cause.USER and run.claims == 0:
+    if task.paused and run.cause != Trigger.USER and run.claims == 0:
         return "Its task is paused."
     busy = connection.execute(
         select(tasks.c.name, tasks.c.id)

@@ -18,12 +18,12 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import missed, run_lines, runs, tasks
-from cio_replicate.jobs.board import CANCELLED, End
+from cio_replicate.jobs.board import CANCELLED, Outcome
 from cio_replicate.jobs.endings import conclude
-from cio_replicate.jobs.job import Action, Kind
-from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, Cause, Wish, action_of, queue
+from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, queue
 from cio_replicate.jobs.run_waits import why_it_waits
-from cio_replicate.pipeline.progress import Line, Progress
+from cio_replicate.pipeline.progress import LogLine, Progress
 from cio_replicate.pipeline.replication_report import Report, Status, read_report
 from cio_replicate.source import catalog as catalogue
 
@@ -32,7 +32,7 @@ SHORTEST_PREFIX = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class StoredRunSummary:
     """A run, as lists show it. Moments are unix seconds, `budget_used` is a share from 0 to 1.
 
     `rows` counts rows that changed in the copy; `merged` how often it was asked for besides.
@@ -41,7 +41,7 @@ class RunRow:
     id: str
     task: str
     cause: str
-    action: Action
+    action: RunAction
     status: str
     attempt: int
     claims: int
@@ -73,25 +73,25 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunShown:
+class StoredRunDetail:
     """One run with all that is known of it. `waits` says in a sentence what it waits for."""
 
-    run: RunRow
+    run: StoredRunSummary
     progress: Progress | None
     report: Report | None
     waits: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class StoredLogLine:
     """A line of a run's log, and its number, from 1."""
 
     number: int
-    line: Line
+    line: LogLine
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class SkippedTimes:
     """Times at which a task was due and was not run: the last of them, how many, and why."""
 
     due_at: int
@@ -109,7 +109,7 @@ class Runs:
         self._database = database
         self._clock = clock
 
-    def ask(self, task: str, by: Actor, action: Action = SYNC) -> str:
+    def ask(self, task: str, by: Actor, action: RunAction = SYNC) -> str:
         """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
@@ -120,14 +120,14 @@ class Runs:
             record(connection, now, by, "run.ask", task, f"{_shown(action)}, run {run_id[:12]}")
             return run_id
 
-    def cancel(self, run_id: str, by: Actor) -> RunRow:
+    def cancel(self, run_id: str, by: Actor) -> StoredRunSummary:
         """End a run that waits; ask one that is executed to end in order. One that has ended stays as it ended."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
         with self._database.writing() as connection:
             run = _run(connection, run_id)
             if run.status == QUEUED:
-                conclude(connection, run, End(status=CANCELLED), now)
+                conclude(connection, run, Outcome(status=CANCELLED), now)
             elif run.status == RUNNING:
                 connection.execute(update(runs).where(runs.c.id == run.id).values(cancelling=True))
             else:
@@ -158,7 +158,7 @@ class Runs:
         limit: int = 50,
         before: int | None = None,
         past: str | None = None,
-    ) -> list[RunRow]:
+    ) -> list[StoredRunSummary]:
         """The newest first: perhaps of one task, of one status, due before a moment, or what is listed past a run.
 
         Several may be due at the same moment, so a list goes on `past` the last run of the one before.
@@ -177,18 +177,18 @@ class Runs:
                 query = query.where(or_(runs.c.due_at < last.due_at, at_once))
             return [_row(run) for run in connection.execute(query)]
 
-    def show(self, run_id: str) -> RunShown:
+    def show(self, run_id: str) -> StoredRunDetail:
         """One run; its id may be shortened as long as it is the only one."""
         with self._database.reading() as connection:
             run = _run(connection, run_id)
-            return RunShown(
+            return StoredRunDetail(
                 run=_row(run),
                 progress=msgspec.json.decode(run.progress, type=Progress) if run.progress else None,
                 report=read_report(run.report) if run.report else None,
                 waits=why_it_waits(connection, run, int(self._clock.now())) if run.status == QUEUED else None,
             )
 
-    def lines(self, run_id: str, after: int = 0, limit: int = 1_000) -> list[LogLine]:
+    def lines(self, run_id: str, after: int = 0, limit: int = 1_000) -> list[StoredLogLine]:
         """The log of a run, from the line after this number on."""
         with self._database.reading() as connection:
             run = _run(connection, run_id)
@@ -198,17 +198,21 @@ class Runs:
                 .order_by(run_lines.c.number)
                 .limit(limit)
             )
-            return [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+            return [
+                StoredLogLine(row.number, LogLine(row.at, row.level, row.text)) for row in connection.execute(query)
+            ]
 
-    def last_lines(self, run_id: str, count: int) -> list[LogLine]:
+    def last_lines(self, run_id: str, count: int) -> list[StoredLogLine]:
         """The newest lines of a run's log, the oldest of them first."""
         with self._database.reading() as connection:
             here = run_lines.c.run_id == _run(connection, run_id).id
             query = select(run_lines).where(here).order_by(run_lines.c.number.desc()).limit(count)
-            found = [LogLine(row.number, Line(row.at, row.level, row.text)) for row in connection.execute(query)]
+            found = [
+                StoredLogLine(row.number, LogLine(row.at, row.level, row.text)) for row in connection.execute(query)
+            ]
         return found[::-1]
 
-    def history(self, task: str, limit: int = 100) -> list[RunRow]:
+    def history(self, task: str, limit: int = 100) -> list[StoredRunSummary]:
         """The last runs of a task that have ended and were begun, the oldest first, as charts draw them."""
         with self._database.reading() as connection:
             query = (
@@ -220,7 +224,7 @@ class Runs:
             )
             return sorted(map(_row, connection.execute(query)), key=lambda run: (run.ended_at or 0, run.started_at))
 
-    def missed(self, task: str, limit: int = 20) -> list[Missed]:
+    def missed(self, task: str, limit: int = 20) -> list[SkippedTimes]:
         """The newest times at which a task was due and was not run."""
         with self._database.reading() as connection:
             query = (
@@ -229,32 +233,34 @@ class Runs:
                 .order_by(missed.c.due_at.desc())
                 .limit(limit)
             )
-            return [Missed(row.due_at, row.times, row.reason) for row in connection.execute(query)]
+            return [SkippedTimes(row.due_at, row.times, row.reason) for row in connection.execute(query)]
 
 
-def _wish(task_id: str, action: Action, by: Actor, now: int) -> Wish:
-    return Wish(task_id=task_id, cause=Cause.USER, due_at=now, not_before=now, action=action, asked_by=by.name[:100])
+def _wish(task_id: str, action: RunAction, by: Actor, now: int) -> RunRequest:
+    return RunRequest(
+        task_id=task_id, cause=Trigger.USER, due_at=now, not_before=now, action=action, asked_by=by.name[:100]
+    )
 
 
-def _checked(action: Action, task: TaskSettings, now: int) -> Action:
+def _checked(action: RunAction, task: TaskSettings, now: int) -> RunAction:
     """The action as it is kept: its tables those of the task, in the order of the list. Raises SettingsError."""
-    if action.kind is Kind.SYNC:
+    if action.kind is ActionKind.SYNC:
         return SYNC
     chosen = settings.selected(catalogue.names(), task.tables, task.exclude)
     unknown = [name for name in action.tables if name not in chosen]
     if unknown or not action.tables:
         said = f"The task has no table {unknown[0][:60]!r}." if unknown else "No table was named."
         raise SettingsError(said, f"It has: {', '.join(chosen)}.")
-    if action.kind is Kind.RESYNC:
-        return Action(kind=Kind.RESYNC, tables=tuple(name for name in chosen if name in action.tables))
+    if action.kind is ActionKind.RESYNC:
+        return RunAction(kind=ActionKind.RESYNC, tables=tuple(name for name in chosen if name in action.tables))
     if len(action.tables) > 1:
         raise SettingsError("A backfill reads one table.", "Ask for one run for each table.")
     table = action.tables[0]
     stretch(table, action.first or "", action.until, now)
-    return Action(kind=Kind.BACKFILL, tables=(table,), first=action.first, until=action.until)
+    return RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=action.first, until=action.until)
 
 
-def _shown(action: Action) -> str:
+def _shown(action: RunAction) -> str:
     return " ".join([action.kind, *action.tables, *filter(None, (action.first, action.until))])
 
 
@@ -283,10 +289,12 @@ def _run(connection: Connection, run_id: str) -> Row[Any]:  # Any: of every colu
     return found[0]
 
 
-def _row(run: Row[Any]) -> RunRow:  # Any: of every column
-    same = {one: getattr(run, one) for one in RunRow.__dataclass_fields__ if one in runs.c and one != "action"}
+def _row(run: Row[Any]) -> StoredRunSummary:  # Any: of every column
+    same = {
+        one: getattr(run, one) for one in StoredRunSummary.__dataclass_fields__ if one in runs.c and one != "action"
+    }
     used = same.pop("budget_used")
-    return RunRow(
+    return StoredRunSummary(
         **same,
         task=run.task_name,
         action=action_of(run.action),

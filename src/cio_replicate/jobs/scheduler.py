@@ -67,7 +67,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueTimes:
     """What of a schedule has come: `on_time` is the newest time that is not late, `late` counts those that are.
 
     `newest_late` is the last of the late ones, and `next` the first that is still to come.
@@ -108,7 +108,7 @@ def next_due(settings: ScheduleSettings | None, now: float) -> int | None:
     return schedule(settings).next_after(now) if settings is not None else None
 
 
-def due(times: Schedule, first: int, now: float, grace: float) -> Due:
+def due(times: Schedule, first: int, now: float, grace: float) -> DueTimes:
     """What has come of a schedule since `first`, which was due; a time is late when `grace` seconds have passed."""
     punctual = int(now - grace)
     late, newest_late, on_time, count = 0, None, None, 0
@@ -121,7 +121,7 @@ def due(times: Schedule, first: int, now: float, grace: float) -> Due:
     while moment is not None and moment <= now:
         on_time, count = moment, count + 1
         moment = times.next_after(moment)
-    return Due(on_time, count, late, newest_late, moment)
+    return DueTimes(on_time, count, late, newest_late, moment)
 
 
 def _cron(lines: list[str], written: str, zone: tzinfo) -> BaseTrigger:

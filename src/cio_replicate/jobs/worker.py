@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.base.quoting import quoted
 from cio_replicate.base.runtime import Clock
-from cio_replicate.jobs.board import CANCELLED, Answer, Board, Claim, End
-from cio_replicate.jobs.launcher import Child, Launcher
-from cio_replicate.pipeline.progress import ERROR, LONGEST, Line, Progress
+from cio_replicate.jobs.board import CANCELLED, HeartbeatReply, JobQueue, Lease, Outcome
+from cio_replicate.jobs.launcher import Launcher, RunProcess
+from cio_replicate.pipeline.progress import ERROR, LONGEST, LogLine, Progress
 from cio_replicate.pipeline.replication_report import Report, Status
 
 log = logging.getLogger(__name__)
@@ -25,21 +25,21 @@ MOST_LINES = 2_000  # of a log, that wait for a board that is away; then the old
 
 
 @dataclass
-class Held:
+class ActiveRun:
     """A run that this worker holds. All moments are of the steady clock."""
 
-    claim: Claim
-    child: Child
+    claim: Lease
+    child: RunProcess
     beaten: float  # when the board last heard of it
     tried: float  # when it was last tried to tell
     progress: Progress | None = None
     untold: bool = False  # whether there is progress that the board has not heard of
-    lines: list[Line] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     report: Report | None = None
     stopping: float | None = None
     cancelled: bool = False
     lost: bool = False
-    ended: End | None = None  # what is still to be told
+    ended: Outcome | None = None  # what is still to be told
 
     @property
     def run_id(self) -> str:
@@ -54,13 +54,13 @@ class Worker:
     begins it meanwhile.
     """
 
-    def __init__(self, name: str, board: Board, launcher: Launcher, clock: Clock, slots: int) -> None:
+    def __init__(self, name: str, board: JobQueue, launcher: Launcher, clock: Clock, slots: int) -> None:
         self.name = name
         self._board = board
         self._launcher = launcher
         self._clock = clock
         self._slots = slots
-        self._held: list[Held] = []
+        self._held: list[ActiveRun] = []
         self._looked: float | None = None
         self.draining = False  # takes no further run
 
@@ -99,19 +99,19 @@ class Worker:
             child = self._launcher.start(claim.job)
         except OSError as error:
             said = f"No process could be started for the run ({error.strerror or type(error).__name__})."
-            self._give_back(claim, End(status=Status.FAILED, error=said))
+            self._give_back(claim, Outcome(status=Status.FAILED, error=said))
             return False
         now = self._clock.monotonic()
-        self._held.append(Held(claim, child, now, now))
+        self._held.append(ActiveRun(claim, child, now, now))
         return True
 
-    def _give_back(self, claim: Claim, end: End) -> None:
+    def _give_back(self, claim: Lease, end: Outcome) -> None:
         try:
             self._board.end(self.name, claim.job.run_id, end)
         except BoardAwayError as error:
             log.warning("%s", error)  # its lease runs out
 
-    def _tend(self, held: Held) -> None:
+    def _tend(self, held: ActiveRun) -> None:
         now = self._clock.monotonic()
         _take_in(held)
         if held.ended is None and (code := held.child.exit_code()) is not None:
@@ -135,7 +135,7 @@ class Worker:
             held.lost = True
             self._stop(held)
 
-    def _told(self, held: Held, tell: Callable[[Held], None]) -> bool:
+    def _told(self, held: ActiveRun, tell: Callable[[ActiveRun], None]) -> bool:
         """Tell the board; whether it could be reached."""
         held.tried = self._clock.monotonic()
         try:
@@ -145,20 +145,20 @@ class Worker:
             return False
         return True
 
-    def _beat(self, held: Held) -> None:
+    def _beat(self, held: ActiveRun) -> None:
         lines = list(held.lines)
         answer = self._board.beat(self.name, held.run_id, held.progress, lines)
         held.lines, held.untold = held.lines[len(lines) :], False
-        if answer is Answer.LOST:
+        if answer is HeartbeatReply.LOST:
             held.lost = True
             self._stop(held)
             return
         held.beaten = self._clock.monotonic()
-        if answer is Answer.CANCEL:
+        if answer is HeartbeatReply.CANCEL:
             held.cancelled = True
             self._stop(held)
 
-    def _end(self, held: Held) -> None:
+    def _end(self, held: ActiveRun) -> None:
         if held.ended is not None and not held.lost:
             if held.untold:  # the last numbers, of a short run the only ones
                 with suppress(BoardAwayError):  # a board that is away may still take the end in
@@ -166,28 +166,28 @@ class Worker:
                 held.untold = False
             self._board.end(self.name, held.run_id, held.ended)
 
-    def _stop(self, held: Held) -> None:
+    def _stop(self, held: ActiveRun) -> None:
         if held.stopping is None:
             held.stopping = self._clock.monotonic()
             held.child.stop()
 
-    def _end_of(self, held: Held, code: int) -> End:
+    def _end_of(self, held: ActiveRun, code: int) -> Outcome:
         lines = list(held.lines)
         if held.report is None:
             said = held.child.last_words()
             if said:
-                lines.append(Line(int(self._clock.now()), ERROR, quoted(said, LONGEST)))
+                lines.append(LogLine(int(self._clock.now()), ERROR, quoted(said, LONGEST)))
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             stopped = held.stopping is not None and code < 0  # before it watched for signals, or it took too long
             status = CANCELLED if held.cancelled else Status.INTERRUPTED if stopped else Status.FAILED
             error = f"The process of the run ended without a report ({how}). What has landed is kept."
-            return End(status=status, error=None if held.cancelled else error, lines=lines)
+            return Outcome(status=status, error=None if held.cancelled else error, lines=lines)
         stopped = held.report.status is Status.INTERRUPTED
         status = CANCELLED if held.cancelled and stopped else str(held.report.status)
-        return End(status=status, report=held.report, error=held.report.error, lines=lines)
+        return Outcome(status=status, report=held.report, error=held.report.error, lines=lines)
 
 
-def _take_in(held: Held) -> None:
+def _take_in(held: ActiveRun) -> None:
     """What a run has told since."""
     for message in held.child.messages():
         if message.progress is not None:

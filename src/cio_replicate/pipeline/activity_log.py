@@ -6,16 +6,16 @@ from datetime import datetime
 
 from cio_replicate.base.threads import OnThread
 from cio_replicate.pipeline.replication_report import Status
-from cio_replicate.pipeline.run_plan import LOG, Plan
-from cio_replicate.pipeline.table_run import Work
-from cio_replicate.sinks.port import Destination
+from cio_replicate.pipeline.run_plan import LOG, RunPlan
+from cio_replicate.pipeline.table_run import TableRun
+from cio_replicate.sinks.port import Sink
 from cio_replicate.source.strategies.due import LOOKBACK, anchor
 
 
-class ActivityLog:
+class LogCoverage:
     """The log as a plan has it; `start` is the start date in unix seconds."""
 
-    def __init__(self, plan: Plan, start: int) -> None:
+    def __init__(self, plan: RunPlan, start: int) -> None:
         self._work = next((work for work in plan.works if work.table.name == LOG), None)
         self._was_read = any(one.name == LOG and one.status is Status.COMPLETE for one in plan.reports)
         self._start = start
@@ -39,7 +39,7 @@ class ActivityLog:
         return self._work.closed and self._work.lost is None
 
 
-async def late_entries(work: Work, destination: Destination, on_thread: OnThread) -> int:
+async def late_entries(work: TableRun, destination: Sink, on_thread: OnThread) -> int:
     """How many entries a whole read of the log has added that lie further back than the read before would have looked.
 
     They were back-dated by more than a read of the newest entries looks back.

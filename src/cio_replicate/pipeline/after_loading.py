@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.pipeline.erase import GonePeople
+from cio_replicate.pipeline.erase import DeletedPeople
 from cio_replicate.pipeline.journal import Journal
 from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.run_plan import LOG, Order
+from cio_replicate.pipeline.run_plan import LOG, RunSpec
 from cio_replicate.schema.system_tables import KEY
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.source.catalog import table as table_named
 
 _FOLLOWED = "people_log"  # in the journal: of which copy, and since when entries of the log are to be looked at
 
 
 def settle_people(
-    destination: Destination, order: Order, report: Report, journal: Journal, now: int, log_began: int | None
+    destination: Sink, order: RunSpec, report: Report, journal: Journal, now: int, log_began: int | None
 ) -> list[str]:
     """Follow the activity log and erase people, in each destination; sentences about what was done.
 
@@ -31,7 +31,7 @@ def settle_people(
     copy_id, notes, failed = destination.identity().copy_id, [], False
     since = _followed(journal, copy_id)
     for name, member in members_of(destination).items():
-        gone = GonePeople(
+        gone = DeletedPeople(
             member,
             people,
             copied.get(LOG) or table_named(LOG),
@@ -51,7 +51,7 @@ def settle_people(
     return notes
 
 
-def _settled(gone: GonePeople, order: Order, report: Report, since: int) -> list[str]:
+def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) -> list[str]:
     notes, told = [], {one.name: one for one in report.tables}
     mine = told.get(gone.people.name)
     if LOG in told:

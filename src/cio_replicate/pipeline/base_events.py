@@ -25,7 +25,7 @@ class TableStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class PageLanded:
+class PageStaged:
     """A page is durable. `rows`, `pages` and `requests` are this run's so far; `done` is the share read, if known."""
 
     table: str
@@ -36,7 +36,7 @@ class PageLanded:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLoaded:
+class BatchWritten:
     """Rows are in the destination."""
 
     table: str
@@ -55,7 +55,7 @@ class TableEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class NoteAdded:
     """Something the user should know that is no failure."""
 
     text: str
@@ -63,7 +63,7 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class RateUsageChanged:
     """What the run has spent of its request budget so far; told every few seconds. `used` is a share, from 0 to 1."""
 
     requests: int = 0
@@ -72,7 +72,7 @@ class Spent:
     used: float = 0.0
 
 
-Event = RunStarted | TableStarted | PageLanded | BatchLoaded | TableEnded | Noted | Spent
+Event = RunStarted | TableStarted | PageStaged | BatchWritten | TableEnded | NoteAdded | RateUsageChanged
 
 #: Told every event, from the event loop's thread, in order; must return quickly.
 Listener = Callable[[Event], None]

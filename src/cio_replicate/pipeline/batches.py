@@ -11,14 +11,14 @@ import pyarrow as pa
 from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.threads import OnThread
-from cio_replicate.pipeline.base_events import BatchLoaded, Listener
+from cio_replicate.pipeline.base_events import BatchWritten, Listener
 from cio_replicate.pipeline.pages import different_keys
-from cio_replicate.pipeline.read import LandedPage
+from cio_replicate.pipeline.read import StagedPage
 from cio_replicate.pipeline.replication_report import TableReport
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.pipeline.table_run import Work, new_position, read_whole
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
 from cio_replicate.schema.table import Reading
-from cio_replicate.sinks.port import Batch, Changes, Close, Destination
+from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
@@ -30,13 +30,13 @@ LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests
 
 
 def batch_of(
-    pages: Sequence[LandedPage], most_rows: int, size: Callable[[str], int] = lambda _: 0, most_bytes: int = BATCH_BYTES
-) -> list[LandedPage]:
+    pages: Sequence[StagedPage], most_rows: int, size: Callable[[str], int] = lambda _: 0, most_bytes: int = BATCH_BYTES
+) -> list[StagedPage]:
     """The next pages to load together: the oldest, at least one, and no more than fit into a batch.
 
     `size` tells the bytes of a landed file.
     """
-    chosen: list[LandedPage] = []
+    chosen: list[StagedPage] = []
     rows = taken = 0
     for page in pages:
         if page.loaded:
@@ -56,7 +56,7 @@ def is_due(waiting_rows: int, waited: float, batch_rows: int, *, reading: bool, 
     return waiting_rows >= batch_rows or (waiting_rows > 0 and waited >= LONGEST_WAIT)
 
 
-class Loader:
+class BatchWriter:
     """Loads for all tables of a run, one commit after another, on one thread, since a destination has one writer.
 
     With `keeps` the pages stay in the state folder when they are loaded, for another destination.
@@ -64,13 +64,13 @@ class Loader:
 
     def __init__(
         self,
-        destination: Destination,
-        folder: StateFolder,
+        destination: Sink,
+        folder: Staging,
         run_id: str,
         clock: Clock,
         on_thread: OnThread,
         tell: Listener,
-        ended: Callable[[Work], None],
+        ended: Callable[[TableRun], None],
         *,
         keeps: bool = False,
     ) -> None:
@@ -82,11 +82,11 @@ class Loader:
         self._on_thread = on_thread
         self._tell = tell
         self._ended = ended
-        self._waiting: dict[str, tuple[Work, int, float]] = {}
+        self._waiting: dict[str, tuple[TableRun, int, float]] = {}
         self._wake = asyncio.Event()
         self._no_more = False
 
-    def landed(self, work: Work, rows: int) -> None:
+    def landed(self, work: TableRun, rows: int) -> None:
         """Rows of a table wait to be loaded; of one that the destination refuses, only the end of reading counts."""
         if work.unloadable and work.reading:
             return
@@ -117,7 +117,7 @@ class Loader:
             except TimeoutError:
                 continue
 
-    def _next(self) -> Work | None:
+    def _next(self) -> TableRun | None:
         now = self._clock.monotonic()
         for work, rows, since in self._waiting.values():
             most = self._destination.batch_rows
@@ -125,7 +125,7 @@ class Loader:
                 return work
         return None
 
-    async def _load(self, work: Work) -> None:
+    async def _load(self, work: TableRun) -> None:
         _, _, since = self._waiting.pop(work.table.name)
         reading = work.reading  # what lands from here on comes with a call of `landed` of its own
         left = 0
@@ -136,7 +136,7 @@ class Loader:
                 work.failed = work.unloadable = True
                 work.report.error = str(error)
         report = work.report
-        self._tell(BatchLoaded(work.table.name, report.inserted, report.updated, report.deleted))
+        self._tell(BatchWritten(work.table.name, report.inserted, report.updated, report.deleted))
         if not reading and not left:
             if work.unloadable:
                 await self._on_thread(lambda: self._discard_damaged(work))
@@ -144,7 +144,7 @@ class Loader:
         elif left and work.table.name not in self._waiting:
             self._waiting[work.table.name] = (work, left, since)
 
-    def _listed(self, work: Work, seen: Sequence[Path]) -> int:
+    def _listed(self, work: TableRun, seen: Sequence[Path]) -> int:
         """How many different records a whole list has: those that must be in the copy.
 
         People who are only listed are there as well; rows of other tables that are only seen need not be.
@@ -154,7 +154,7 @@ class Loader:
         except (OSError, pa.ArrowException):
             raise LoadError(f"A landed page of {work.table.name} cannot be read.", "Run again.") from None
 
-    def _discard_damaged(self, work: Work) -> None:
+    def _discard_damaged(self, work: TableRun) -> None:
         """Forget a read of which a landed page can no longer be read, since no later run could load it either."""
         names = [page.file for page in self._folder.journal.pages(work.read)]
         if self._folder.sound(names, whole=True):
@@ -163,7 +163,7 @@ class Loader:
         self._folder.drop(names)
         work.report.error = DAMAGED.format(table=work.table.name) + " Run again: the table is read anew."
 
-    def _load_batch(self, work: Work, *, reading: bool) -> int:
+    def _load_batch(self, work: TableRun, *, reading: bool) -> int:
         """Load one batch, and close the read with its last one; how many rows are left.
 
         What changed is counted here, since nobody waits for the batch that is under way when a run is stopped. Pages
@@ -199,7 +199,7 @@ class Loader:
             self._note_loaded(work, chosen, done, closing=closing)
         return left
 
-    def _close(self, work: Work) -> Close:
+    def _close(self, work: TableRun) -> Close:
         """What ends the read of a table."""
         seen = None
         if work.deletes and work.read.whole:
@@ -207,7 +207,7 @@ class Loader:
             work.report.listed = self._listed(work, seen)
         return Close(new_position(work), seen, int(self._clock.now()))
 
-    def _keep(self, work: Work, done: Sequence[LandedPage], close: Close | None) -> None:
+    def _keep(self, work: TableRun, done: Sequence[StagedPage], close: Close | None) -> None:
         """Keep pages beyond their loading, and the read with its last ones.
 
         Before they are loaded: then all that the destination has is kept, whenever the process dies.
@@ -222,7 +222,7 @@ class Loader:
             work.report.notes.append(NOT_KEPT.format(table=work.table.name))
 
     def _note_loaded(
-        self, work: Work, chosen: Sequence[LandedPage], done: Sequence[LandedPage], *, closing: bool
+        self, work: TableRun, chosen: Sequence[StagedPage], done: Sequence[StagedPage], *, closing: bool
     ) -> None:
         """Note in the journal that the destination has pages, and remove those that are not needed any more."""
         journal, commit = self._folder.journal, self._destination.identity().commits

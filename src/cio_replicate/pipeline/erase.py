@@ -8,35 +8,43 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from cio_replicate.config.column_rules import Action
-from cio_replicate.config.table_options import Treatment
-from cio_replicate.schema.fields import Fields
+from cio_replicate.config.column_rules import RedactionKind
+from cio_replicate.config.table_options import WriteOptions
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.merge.shapes import record_shape
-from cio_replicate.sinks.port import About, Batch, Destination
+from cio_replicate.sinks.port import Batch, ErasureHits, Sink
 from cio_replicate.source.redact import hashed_text
-from cio_replicate.source.strategies.people_log import DELETED, MERGED, PREFIX, Departure, Entry, alive_after, departure
+from cio_replicate.source.strategies.people_log import (
+    DELETED,
+    MERGED,
+    PREFIX,
+    DeletedPerson,
+    LogEntry,
+    alive_after,
+    departure,
+)
 
 _NAMED = ("customer_identifiers", "cio_id")  # where an entry of the log names a person
 _MERGES, _ERASURES = record_shape(MERGES), record_shape(ERASURES)
 
 
 @dataclass(frozen=True, slots=True)
-class GonePeople:
+class DeletedPeople:
     """People in one destination, at the end of a run. `people`, `log` and `others` are tables as the copy has them.
 
     `others` are all tables with rows about people, but for the first. `treatment` is how changes reach the people;
     None where this run was not told.
     """
 
-    copy: Destination
+    copy: Sink
     people: Table
     log: Table
     others: Sequence[Table]
     run_id: str
     now: int
-    treatment: Treatment | None
+    treatment: WriteOptions | None
 
     def note_merges(self, since: int) -> int:
         """Record who was merged into whom, by what has come into the log since a moment (unix seconds); how many."""
@@ -92,7 +100,7 @@ class GonePeople:
         people = self._to_erase()
         if people:
             named = self._named_otherwise(people)
-            found: dict[str, About] = {}
+            found: dict[str, ErasureHits] = {}
             for table in (*self.others, self.people):  # those last, since they tell what else names them
                 found |= self.copy.blank(table, {one: sorted(named.get(one, ())) for one in people})
             self.copy.record(_ERASURES, [self._record(one, found) for one in people])
@@ -128,7 +136,7 @@ class GonePeople:
             taken |= {value for (value,) in self.copy.find(self.people, [column], among=(column, every))}
         return {key: names - taken for key, names in named.items()}
 
-    def _record(self, person: str, found: Mapping[str, About]) -> dict[str, object]:
+    def _record(self, person: str, found: Mapping[str, ErasureHits]) -> dict[str, object]:
         rows = {table: about.rows[person] for table, about in found.items() if person in about.rows}
         keys = {table: about.otherwise[person] for table, about in found.items() if person in about.otherwise}
         return {
@@ -145,14 +153,14 @@ class GonePeople:
         keys = list(people)
         return {key for (key,) in self.copy.find(self.people, [KEY.name], keys=keys)} if keys else set()
 
-    def _write(self, gone: Sequence[str], treatment: Treatment | None) -> int:
-        columns = Fields(self.people, self.copy.discovered(self.people)).all
+    def _write(self, gone: Sequence[str], treatment: WriteOptions | None) -> int:
+        columns = KnownColumns(self.people, self.copy.discovered(self.people)).all
         batch = Batch(self.people, columns, (), self.run_id, gone=gone, gone_at=self.now, as_it_is=treatment is None)
         if treatment is not None:
             batch = Batch(self.people, columns, (), self.run_id, treatment=treatment, gone=gone, gone_at=self.now)
         return self.copy.write(batch).deleted
 
-    def _departures(self, *, after: int | None = None, synced_since: int | None = None) -> list[Departure]:
+    def _departures(self, *, after: int | None = None, synced_since: int | None = None) -> list[DeletedPerson]:
         """Who is gone by entries of the log, as far as the copy has what tells it."""
         kind, at, who = self._log_columns()
         known = {column.name for column in self.log.columns}
@@ -164,21 +172,21 @@ class GonePeople:
             self.log, columns, synced_since=synced_since, after=since, among=(kind, (DELETED, MERGED))
         )
         told = [
-            departure(Entry(type_, _seconds(moment), cio_id, None), str(entry), data, self._as_copied)
+            departure(LogEntry(type_, _seconds(moment), cio_id, None), str(entry), data, self._as_copied)
             for type_, moment, cio_id, entry, data in rows
         ]
         return [one for one in told if one is not None]
 
-    def _entries_of(self, people: Sequence[str], since: int) -> list[Entry]:
+    def _entries_of(self, people: Sequence[str], since: int) -> list[LogEntry]:
         kind, at, who = self._log_columns()
         names = [name for one in people for name in (one, PREFIX + one)]
         rows = self.copy.find(self.log, [kind, at, who], after=(at, since), among=(who, names))
-        return [Entry(type_, _seconds(moment), cio_id, None) for type_, moment, cio_id in rows]
+        return [LogEntry(type_, _seconds(moment), cio_id, None) for type_, moment, cio_id in rows]
 
     def _as_copied(self, cio_id: str) -> str:
         """What the copy has of a person's `cio_id` that stands somewhere in the log: its hash where that is hashed."""
         rules = self.log.redaction
-        if rules is None or rules.salt is None or rules.actions.get(_NAMED) is not Action.HASH:
+        if rules is None or rules.salt is None or rules.actions.get(_NAMED) is not RedactionKind.HASH:
             return cio_id
         return hashed_text(cio_id, rules.salt)
 

@@ -13,7 +13,7 @@ COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableProgress:
     """One table. `began` and `ended` are seconds of a steady clock, `done` is the share read, if known."""
 
     table: str
@@ -49,14 +49,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunProgress:
     """All tables of a run, in their order."""
 
     began: float
-    lines: Mapping[str, Line]
+    lines: Mapping[str, TableProgress]
     source: str = ""
     destination: str = ""
-    spent: events.Spent = events.Spent()  # noqa: RUF009 - a constant
+    spent: events.RateUsageChanged = events.RateUsageChanged()  # noqa: RUF009 - a constant
 
     @property
     def rows(self) -> int:
@@ -79,12 +79,12 @@ class Standing:
         return sum(line.error is not None for line in self.lines.values())
 
 
-def new_standing(tables: Iterable[str], now: float) -> Standing:
+def new_standing(tables: Iterable[str], now: float) -> RunProgress:
     """A standing in which every table still waits."""
-    return Standing(now, MappingProxyType({name: Line(name) for name in tables}))
+    return RunProgress(now, MappingProxyType({name: TableProgress(name) for name in tables}))
 
 
-def after(standing: Standing, event: events.Event, now: float) -> Standing:
+def after(standing: RunProgress, event: events.Event, now: float) -> RunProgress:
     """How it stands after an event."""
     match event:
         case events.RunStarted(api=api, destination=destination, tables=tables):
@@ -95,23 +95,23 @@ def after(standing: Standing, event: events.Event, now: float) -> Standing:
             return replace(standing, source=api, destination=destination, lines=MappingProxyType(lines))
         case events.TableStarted(table=table):
             return _with(standing, replace(_line(standing, table), status=ASKING, began=now))
-        case events.PageLanded(table=table, rows=rows, pages=pages, requests=requests, done=done):
+        case events.PageStaged(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
             line = replace(_line(standing, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
             return _with(standing, line)
-        case events.BatchLoaded(table=table, inserted=inserted, updated=updated, deleted=deleted):
+        case events.BatchWritten(table=table, inserted=inserted, updated=updated, deleted=deleted):
             return _with(standing, replace(_line(standing, table), inserted=inserted, updated=updated, deleted=deleted))
         case events.TableEnded(table=table, status=status, error=error):
             return _with(standing, replace(_line(standing, table), status=status, error=error, ended=now))
-        case events.Spent():
+        case events.RateUsageChanged():
             return replace(standing, spent=event)
-        case events.Noted():
+        case events.NoteAdded():
             return standing
 
 
-def _line(standing: Standing, table: str) -> Line:
-    return standing.lines.get(table, Line(table))
+def _line(standing: RunProgress, table: str) -> TableProgress:
+    return standing.lines.get(table, TableProgress(table))
 
 
-def _with(standing: Standing, line: Line) -> Standing:
+def _with(standing: RunProgress, line: TableProgress) -> RunProgress:
     return replace(standing, lines=MappingProxyType({**standing.lines, line.table: line}))

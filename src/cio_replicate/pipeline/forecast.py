@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cio_replicate.app.plan import of_first_pages, of_people, people_counts
-from cio_replicate.pipeline.predict import Estimate, Speed
-from cio_replicate.pipeline.read import Part
-from cio_replicate.pipeline.replication_report import Expected, Status, TableReport
-from cio_replicate.pipeline.table_run import Work
+from cio_replicate.pipeline.predict import Estimate, RequestSpeed
+from cio_replicate.pipeline.read import Partition
+from cio_replicate.pipeline.replication_report import EstimateCheck, Status, TableReport
+from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.table import Reading
 from cio_replicate.source.pages import Page
 
@@ -20,12 +20,12 @@ class Forecast:
     workspaces. What cannot be told by then is left open. A read that goes on from an earlier run has no forecast.
     """
 
-    def __init__(self, works: Sequence[Work]) -> None:
+    def __init__(self, works: Sequence[TableRun]) -> None:
         self._people = [work for work in works if work.table.reading is Reading.PEOPLE]
-        self._first: dict[str, list[tuple[Part, Page]]] = {}
+        self._first: dict[str, list[tuple[Partition, Page]]] = {}
         self._parts = {work.table.name: len(work.read.parts) for work in works}
 
-    def first_page(self, work: Work, part: Part, page: Page) -> None:
+    def first_page(self, work: TableRun, part: Partition, page: Page) -> None:
         """The first page of a part has come."""
         if work.table.name == "workspaces":
             for people in self._people:
@@ -39,7 +39,7 @@ class Forecast:
             first.clear()
 
 
-def compared(tables: Sequence[TableReport], speed: Speed) -> Expected | None:
+def compared(tables: Sequence[TableReport], speed: RequestSpeed) -> EstimateCheck | None:
     """What was expected of complete tables, beside what it took; None when nothing was."""
     told = {
         table.name: table.predicted
@@ -48,7 +48,7 @@ def compared(tables: Sequence[TableReport], speed: Speed) -> Expected | None:
     }
     if not told:
         return None
-    return Expected(
+    return EstimateCheck(
         tables=len(told),
         requests=sum(told.values()),
         sent=sum(table.requests for table in tables if table.name in told),
@@ -56,6 +56,6 @@ def compared(tables: Sequence[TableReport], speed: Speed) -> Expected | None:
     )
 
 
-def _note(work: Work, estimate: Estimate) -> None:
+def _note(work: TableRun, estimate: Estimate) -> None:
     if not work.report.continued and work.report.predicted is None and estimate.least == estimate.most:
         work.report.predicted = estimate.least

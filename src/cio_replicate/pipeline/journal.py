@@ -12,10 +12,10 @@ import msgspec
 
 from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.base.quoting import quoted
-from cio_replicate.pipeline.read import KeptRead, LandedPage, Part, Read, Tally
-from cio_replicate.schema.position import Position, from_text, to_text
+from cio_replicate.pipeline.read import KeptRead, Partition, ReadStats, StagedPage, TableRead
+from cio_replicate.schema.position import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.source.pages import Place
+from cio_replicate.source.pages import Cursor
 
 VERSION = 1
 PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
@@ -46,8 +46,8 @@ CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY, started INTEGER NOT NULL, report TEXT NOT NULL) STRICT;
 """
 
-_place = msgspec.json.Decoder(Place)
-_tally = msgspec.json.Decoder(Tally)
+_place = msgspec.json.Decoder(Cursor)
+_tally = msgspec.json.Decoder(ReadStats)
 _strings = msgspec.json.Decoder(dict[str, str])
 _path = msgspec.json.Decoder(tuple[str, ...])
 
@@ -116,7 +116,7 @@ class Journal:
         with self._transaction() as sql:
             sql.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    def begin(self, read: Read) -> None:
+    def begin(self, read: TableRead) -> None:
         """Record a new read and its parts. The table must have no read yet."""
         with self._transaction() as sql:
             base = to_text(read.base) if read.base else None
@@ -126,12 +126,12 @@ class Journal:
             )
             self._add_parts(sql, read.id, read.parts)
 
-    def extend(self, read: Read, parts: list[Part]) -> None:
+    def extend(self, read: TableRead, parts: list[Partition]) -> None:
         """Add parts to a read."""
         with self._transaction() as sql:
             self._add_parts(sql, read.id, parts)
 
-    def read_of(self, table: str) -> Read | None:
+    def read_of(self, table: str) -> TableRead | None:
         """The read of a table that has begun and is not closed, with every part as it stands."""
         with self._transaction() as sql:
             row = sql.execute(
@@ -142,7 +142,7 @@ class Journal:
             parts = sql.execute(
                 "SELECT name, query, path, place FROM parts WHERE read_id = ? ORDER BY rowid", (row[0],)
             ).fetchall()
-        return Read(
+        return TableRead(
             id=row[0],
             table=table,
             start=row[1],
@@ -150,11 +150,20 @@ class Journal:
             touched=row[3],
             base=from_text(row[4]) if row[4] else None,
             tally=_tally.decode(row[5]),
-            parts=[Part(name, _strings.decode(q), _strings.decode(p), _place.decode(at)) for name, q, p, at in parts],
+            parts=[
+                Partition(name, _strings.decode(q), _strings.decode(p), _place.decode(at)) for name, q, p, at in parts
+            ],
         )
 
     def land(
-        self, read: Read, part: Part, file: str, rows: int, found: list[Column], at: int, more: Sequence[Part] = ()
+        self,
+        read: TableRead,
+        part: Partition,
+        file: str,
+        rows: int,
+        found: list[Column],
+        at: int,
+        more: Sequence[Partition] = (),
     ) -> int:
         """Record a page whose file is on disk, together with where its part goes on; returns the page's number.
 
@@ -173,19 +182,19 @@ class Journal:
                 ).fetchone()[0]
             )
 
-    def settle(self, read: Read, part: Part, at: int, more: Sequence[Part] = ()) -> None:
+    def settle(self, read: TableRead, part: Partition, at: int, more: Sequence[Partition] = ()) -> None:
         """Record where a part stands without a page: it was empty, skipped, or starts again; `more` as in `land`."""
         with self._transaction() as sql:
             self._settle(sql, read, part, at)
             self._add_parts(sql, read.id, more)
 
-    def pages(self, read: Read) -> list[LandedPage]:
+    def pages(self, read: TableRead) -> list[StagedPage]:
         """The landed pages of a read, in the order in which they landed."""
         with self._transaction() as sql:
             rows = sql.execute(
                 "SELECT number, file, rows, loaded FROM pages WHERE read_id = ? ORDER BY number", (read.id,)
             ).fetchall()
-        return [LandedPage(number, file, count, bool(loaded)) for number, file, count, loaded in rows]
+        return [StagedPage(number, file, count, bool(loaded)) for number, file, count, loaded in rows]
 
     def loaded(self, numbers: list[int], commit: int, *, drop: bool) -> None:
         """Record that pages are in the destination since its commit of that number; forget them if `drop`."""
@@ -194,14 +203,14 @@ class Journal:
             sql.executemany(f"{change} WHERE number = ?", [(number,) for number in numbers])
             sql.execute("INSERT OR REPLACE INTO facts VALUES ('commit', ?)", (str(commit),))
 
-    def forget(self, read: Read) -> None:
+    def forget(self, read: TableRead) -> None:
         """Remove a read with its parts and pages, kept ones too: it is worth nothing any more."""
         with self._transaction() as sql:
             sql.execute("DELETE FROM reads WHERE id = ?", (read.id,))
             sql.execute("DELETE FROM kept_reads WHERE read_id = ?", (read.id,))
             sql.execute("DELETE FROM kept_pages WHERE read_id = ?", (read.id,))
 
-    def closed(self, read: Read, commit: int, at: int) -> None:
+    def closed(self, read: TableRead, commit: int, at: int) -> None:
         """Remove a read whose position is in the destination, and remember that this run is done with its table.
 
         Its pages are kept if `keep_read` said so.
@@ -255,7 +264,7 @@ class Journal:
             sql.execute("DELETE FROM discovered")
             sql.execute("DELETE FROM done")
 
-    def keep(self, read: Read, pages: Sequence[LandedPage]) -> None:
+    def keep(self, read: TableRead, pages: Sequence[StagedPage]) -> None:
         """Keep pages beyond their loading."""
         with self._transaction() as sql:
             sql.executemany(
@@ -263,7 +272,7 @@ class Journal:
                 [(page.number, read.table, read.id, page.file, page.rows) for page in pages],
             )
 
-    def keep_read(self, read: Read, position: Position, *, tells_gone: bool, alone: bool, at: int) -> bool:
+    def keep_read(self, read: TableRead, position: Checkpoint, *, tells_gone: bool, alone: bool, at: int) -> bool:
         """Keep a read that is closed at that moment; with `alone` none before it is needed any more.
 
         Returns whether it is kept: not when some of its pages are gone, nor when it goes on from a read that is not
@@ -298,7 +307,7 @@ class Journal:
             ).fetchall()
         found = []
         for read, position, tells_gone, at in reads:
-            own = [LandedPage(number, file, rows, loaded=False) for of, number, file, rows in pages if of == read]
+            own = [StagedPage(number, file, rows, loaded=False) for of, number, file, rows in pages if of == read]
             found.append(KeptRead(from_text(position), own, bool(tells_gone), at))
         return found
 
@@ -316,7 +325,7 @@ class Journal:
             sql.execute("DELETE FROM kept_pages WHERE table_name = ?", (table,))
             sql.execute("DELETE FROM discovered WHERE table_name = ?", (table,))
 
-    def reads(self) -> list[Read]:
+    def reads(self) -> list[TableRead]:
         """All reads that have begun and are not closed."""
         with self._transaction() as sql:
             names = [row[0] for row in sql.execute("SELECT table_name FROM reads")]
@@ -338,13 +347,13 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: Sequence[Part]) -> None:
+    def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: Sequence[Partition]) -> None:
         sql.executemany(
             "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
             [(read_id, part.name, _text(part.query), _text(part.path), _text(part.place)) for part in parts],
         )
 
-    def _settle(self, sql: sqlite3.Connection, read: Read, part: Part, at: int) -> None:
+    def _settle(self, sql: sqlite3.Connection, read: TableRead, part: Partition, at: int) -> None:
         sql.execute(
             "UPDATE parts SET place = ? WHERE read_id = ? AND name = ?", (_text(part.place), read.id, part.name)
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 
 
-def require_same_names(destination: Destination, tables: Sequence[Table]) -> None:
+def require_same_names(destination: Sink, tables: Sequence[Table]) -> None:
     """Raise SettingsError when a copy knows one of these tables by another name than the one that it is to have."""
     for where, table, position in _known(destination, tables):
         called = other_name(table, position)
@@ -22,7 +22,7 @@ def require_same_names(destination: Destination, tables: Sequence[Table]) -> Non
             )
 
 
-def require_same_rules(destination: Destination, tables: Sequence[Table]) -> None:
+def require_same_rules(destination: Sink, tables: Sequence[Table]) -> None:
     """Raise SettingsError when rows about people could not be found in one of these tables, which are not read now.
 
     By other rules for columns and names they are looked for in columns that are called or hashed otherwise.
@@ -36,7 +36,7 @@ def require_same_rules(destination: Destination, tables: Sequence[Table]) -> Non
             )
 
 
-def _known(destination: Destination, tables: Sequence[Table]) -> Iterator[tuple[str, Table, Position]]:
+def _known(destination: Sink, tables: Sequence[Table]) -> Iterator[tuple[str, Table, Checkpoint]]:
     """Where each table was copied, for a sentence, and how far it was read there."""
     missing = missing_in(destination)
     for name, copy in members_of(destination).items():
@@ -46,7 +46,7 @@ def _known(destination: Destination, tables: Sequence[Table]) -> Iterator[tuple[
                 yield f" in {name}" if name else "", table, positions[table.name]
 
 
-def other_name(table: Table, position: Position | None) -> str:
+def other_name(table: Table, position: Checkpoint | None) -> str:
     """What a copy calls a table by the position that it has, if that is not its name here; else "".
 
     Positions of earlier versions do not tell it.

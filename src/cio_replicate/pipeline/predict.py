@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Protocol
 
-from cio_replicate.config.again import Rules
+from cio_replicate.config.again import RereadPolicy
 from cio_replicate.pipeline.read_state import log_columns, people_named
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.catalog import table as table_named
-from cio_replicate.source.pages import Place
-from cio_replicate.source.strategies.base import Urgency, urgency_of
+from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import Priority, urgency_of
 from cio_replicate.source.strategies.due import DAY, anchor, due_spans, log_until, reads_whole
 from cio_replicate.source.strategies.people import BATCH
 from cio_replicate.source.strategies.windows import WINDOW
@@ -40,7 +40,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class RequestSpeed:
     """How fast requests can be sent: so many per second, and the seconds that an answer takes (0: not known)."""
 
     per_second: float
@@ -48,7 +48,7 @@ class Speed:
 
     def seconds(self, table: Table, requests: int) -> float:
         """The least time that these requests for a table take; of a list without shortcut each waits for the last."""
-        chained = urgency_of(table, Place()) is Urgency.CHAIN
+        chained = urgency_of(table, Cursor()) is Priority.CHAIN
         return requests * max(1 / self.per_second, self.answer_time if chained else 0.0)
 
     def together(self, requests: Mapping[str, int]) -> float:
@@ -76,14 +76,14 @@ class Copy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class History:
     """What earlier runs have left: the copy, its positions, and the last complete report of each table.
 
     `log` is the log of activities as the copy has it.
     """
 
     copy: Copy | None = None
-    positions: Mapping[str, Position] = field(default_factory=dict)
+    positions: Mapping[str, Checkpoint] = field(default_factory=dict)
     last: Mapping[str, TableReport] = field(default_factory=dict)
     log: Table = field(default_factory=lambda: table_named("activities"))
 
@@ -98,7 +98,7 @@ def last_complete(reports: Sequence[Report]) -> dict[str, TableReport]:
     return found
 
 
-def predicted(table: Table, start: int, now: int, past: Past, rules: Rules) -> Estimate | None:
+def predicted(table: Table, start: int, now: int, past: History, rules: RereadPolicy) -> Estimate | None:
     """What a run that begins `now` costs for a table with a position; None when earlier runs do not tell."""
     base, last = past.positions.get(table.name), past.last.get(table.name)
     if base is None or past.copy is None:
@@ -129,7 +129,7 @@ def _of_all(table: Table, copy: Copy) -> Estimate:
     return Estimate(table.name, requests, requests, count, IN_COPY)
 
 
-def of_changes(table: Table, now: int, base: Position, past: Past) -> Estimate:
+def of_changes(table: Table, now: int, base: Checkpoint, past: History) -> Estimate:
     """The cost of listing everybody and asking for those whom the log will name, if as many as in the time before."""
     assert past.copy is not None  # noqa: S101 - the caller has looked
     people = past.copy.live(table)
@@ -141,7 +141,7 @@ def of_changes(table: Table, now: int, base: Position, past: Past) -> Estimate:
     return Estimate(table.name, requests, requests, changed, IN_COPY)
 
 
-def _of_deliveries(table: Table, start: int, now: int, base: Position, copy: Copy, rules: Rules) -> Estimate:
+def _of_deliveries(table: Table, start: int, now: int, base: Checkpoint, copy: Copy, rules: RereadPolicy) -> Estimate:
     column, rows, requests = table.start_date_column or "", 0, 0
     for first, last in due_spans(start, now, base, rules.recent_days):
         there = copy.count(table, column, first, last) + (_new(table, now, base, copy) if last == now else 0)
@@ -150,7 +150,7 @@ def _of_deliveries(table: Table, start: int, now: int, base: Position, copy: Cop
     return Estimate(table.name, requests, requests, rows, IN_COPY)
 
 
-def _of_log(table: Table, now: int, base: Position, copy: Copy, rules: Rules) -> Estimate:
+def _of_log(table: Table, now: int, base: Checkpoint, copy: Copy, rules: RereadPolicy) -> Estimate:
     until = log_until(table, base, now, rules)
     reach = until if until is not None else anchor(base) - (table.retention_days or 0) * DAY
     rows = copy.count(table, table.start_date_column or "", reach, now) + _new(table, now, base, copy)
@@ -160,7 +160,7 @@ def _of_log(table: Table, now: int, base: Position, copy: Copy, rules: Rules) ->
     return Estimate(table.name, requests, requests, rows, IN_COPY)
 
 
-def _new(table: Table, now: int, base: Position, copy: Copy) -> int:
+def _new(table: Table, now: int, base: Checkpoint, copy: Copy) -> int:
     """How many rows have come in since the last read, if as many as before."""
     end = anchor(base)
     recent = copy.count(table, table.start_date_column or "", end - RECENT, end)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from cio_replicate.pipeline.events import Standing
+from cio_replicate.pipeline.events import RunProgress
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 LONGEST = 1_000  # characters of a line
 
 
-class TableProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TableProgressEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One table so far. `done` is the share that was read, `left` the seconds that reading still takes, if known."""
 
     name: str
@@ -35,7 +35,7 @@ class Progress(msgspec.Struct, kw_only=True, omit_defaults=True):
     throttled: int = 0
     allowed: float = 0.0
     used: float = 0.0
-    tables: list[TableProgress] = []
+    tables: list[TableProgressEvent] = []
 
     @property
     def rows(self) -> int:
@@ -43,7 +43,7 @@ class Progress(msgspec.Struct, kw_only=True, omit_defaults=True):
         return sum(table.rows for table in self.tables)
 
 
-class Line(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True):
     """A line of a run's log. `at` is unix seconds."""
 
     at: int
@@ -51,7 +51,7 @@ class Line(msgspec.Struct, frozen=True):
     text: str
 
 
-def progress_of(standing: Standing, now: float) -> Progress:
+def progress_of(standing: RunProgress, now: float) -> Progress:
     """How a run stands, as it is told. `now` is of the same steady clock."""
     return Progress(
         seconds=round(max(0.0, now - standing.began), 1),
@@ -60,7 +60,7 @@ def progress_of(standing: Standing, now: float) -> Progress:
         allowed=standing.spent.allowed,
         used=standing.spent.used,
         tables=[
-            TableProgress(
+            TableProgressEvent(
                 name=line.table,
                 status=line.status,
                 rows=line.rows,

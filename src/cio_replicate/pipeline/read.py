@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cio_replicate.schema.position import Position
-from cio_replicate.source.pages import Place
+from cio_replicate.schema.position import Checkpoint
+from cio_replicate.source.pages import Cursor
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class ReadStats(msgspec.Struct, kw_only=True):
     """What a read has counted so far."""
 
     rows: int = 0  # records received
@@ -28,17 +28,17 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 @dataclass(slots=True)
-class Part:
+class Partition:
     """A part of a read: what it adds to the request, and where it stands."""
 
     name: str
     query: Mapping[str, str] = field(default_factory=dict)
     path: Mapping[str, str] = field(default_factory=dict)
-    place: Place = field(default_factory=Place)
+    place: Cursor = field(default_factory=Cursor)
 
 
 @dataclass(slots=True)
-class Read:
+class TableRead:
     """One read of one table, from its first request until its position has moved in the destination.
 
     `start` is the start date it applies, `began` when it began, `touched` when it last landed a page (unix seconds),
@@ -50,9 +50,9 @@ class Read:
     start: int
     began: int
     touched: int
-    base: Position | None
-    parts: list[Part]
-    tally: Tally = field(default_factory=Tally)
+    base: Checkpoint | None
+    parts: list[Partition]
+    tally: ReadStats = field(default_factory=ReadStats)
 
     @property
     def finished(self) -> bool:
@@ -66,7 +66,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class LandedPage:
+class StagedPage:
     """A page on disk: its number in landing order, file name, rows, and whether the destination has it."""
 
     number: int
@@ -82,7 +82,7 @@ class KeptRead:
     With `tells_gone` a row that it does not have is gone.
     """
 
-    position: Position
-    pages: list[LandedPage]
+    position: Checkpoint
+    pages: list[StagedPage]
     tells_gone: bool
     at: int  # unix seconds

@@ -10,9 +10,9 @@ import msgspec
 
 from cio_replicate.base.threads import OnThread
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.source.decode import key_text
-from cio_replicate.source.strategies.people_log import Entry, Named, changed_people
+from cio_replicate.source.strategies.people_log import ChangedPeople, LogEntry, changed_people
 
 LISTED_FIELDS = ("email", "id")  # of the identifiers; the third one is the key
 JUST_BEFORE = 3_600  # seconds within which a change is in the log, and in what the API says of the person
@@ -27,7 +27,7 @@ _LOG_PATHS = (
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class PeopleInCopy:
+class CopyReadState:
     """Answers from the destination. Implements what a reader of people asks for.
 
     `since` (unix seconds) is when people were last read, `log_since` when the log has been read for the first time
@@ -37,7 +37,7 @@ class PeopleInCopy:
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Sink,
         *,
         people: Table,
         log: Table,
@@ -72,7 +72,7 @@ class PeopleInCopy:
             for key, email, own, cio_id in rows
         }
 
-    async def named(self) -> Named | None:
+    async def named(self) -> ChangedPeople | None:
         """Whom the log names since people were last read; None when something may be missing from it."""
         if not await self._log_is_read():
             return None
@@ -82,7 +82,7 @@ class PeopleInCopy:
         """How many people's rows changed in a whole read since `began` without a word of it in the log."""
         return await self._on_thread(lambda: self._count_untold(began))
 
-    def _named(self) -> Named:
+    def _named(self) -> ChangedPeople:
         """Who is named by what has come into the log since, or was in it then but had happened just before."""
         find, log, columns = self._destination.find, self._log, log_columns(self._log)
         just_before = (log.name_of("timestamp"), self._since - JUST_BEFORE)
@@ -102,9 +102,9 @@ def log_columns(log: Table) -> tuple[str, ...]:
     return tuple(log.name_of(*path) for path in _LOG_PATHS)
 
 
-def people_named(rows: Iterable[tuple[Any, ...]]) -> Named:
+def people_named(rows: Iterable[tuple[Any, ...]]) -> ChangedPeople:
     """The people whom entries of the log name as changed; of each entry the `log_columns`."""
-    return changed_people(Entry(kind, _seconds(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
+    return changed_people(LogEntry(kind, _seconds(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
 
 
 def _identifiers(entry: msgspec.Raw) -> tuple[str, ...]:

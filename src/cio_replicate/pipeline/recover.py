@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cio_replicate.config.again import PeopleMode, Rules
-from cio_replicate.pipeline.read import Read
-from cio_replicate.schema.position import Position
-from cio_replicate.sinks.port import Identity
+from cio_replicate.config.again import PeopleRefresh, RereadPolicy
+from cio_replicate.pipeline.read import TableRead
+from cio_replicate.schema.position import Checkpoint
+from cio_replicate.sinks.port import CopyIdentity
 from cio_replicate.source.strategies.base import LISTED
 
 #: A part of a long list that was read is worth keeping; page tokens of a day ago may be unknown to the API.
@@ -18,7 +18,7 @@ FINISHED_IS_FRESH = 600
 SAME_RUN_WITHIN = 3_600
 
 
-def same_copy(copy_id: str | None, commit: str | None, now: Identity | None) -> bool:
+def same_copy(copy_id: str | None, commit: str | None, now: CopyIdentity | None) -> bool:
     """Whether the destination is the one that the journal's pages went into, and has all commits it knows of.
 
     One commit more is that of a run which died before it could note it down. Fewer mean a copy restored from a
@@ -29,7 +29,7 @@ def same_copy(copy_id: str | None, commit: str | None, now: Identity | None) -> 
     return now is not None and now.copy_id == copy_id and now.commits >= int(commit or 0)
 
 
-def goes_on(read: Read, position: Position | None, start: int, now: int) -> bool:
+def goes_on(read: TableRead, position: Checkpoint | None, start: int, now: int) -> bool:
     """Whether a run that begins `now` takes up this read.
 
     It must have begun from where the destination stands (else it was closed already, or belongs to another past),
@@ -40,14 +40,14 @@ def goes_on(read: Read, position: Position | None, start: int, now: int) -> bool
     return read.base == position and read.start == start and fresh
 
 
-def as_wanted(read: Read, rules: Rules) -> bool:
+def as_wanted(read: TableRead, rules: RereadPolicy) -> bool:
     """Whether a read takes in what the rules ask for: not some people when everybody is wanted."""
-    return rules.people is PeopleMode.CHANGES or not any(part.name == LISTED for part in read.parts)
+    return rules.people is PeopleRefresh.CHANGES or not any(part.name == LISTED for part in read.parts)
 
 
 def still_done(
     done: Mapping[str, tuple[str, int]],
-    positions: Mapping[str, Position | None],
+    positions: Mapping[str, Checkpoint | None],
     start: int,
     last_sign_of_life: int,
     now: int,
@@ -67,7 +67,7 @@ def still_done(
 
 
 def starting_positions(
-    positions: Mapping[str, Position], tables: tuple[str, ...], refresh: tuple[str, ...]
-) -> dict[str, Position | None]:
+    positions: Mapping[str, Checkpoint], tables: tuple[str, ...], refresh: tuple[str, ...]
+) -> dict[str, Checkpoint | None]:
     """The position that each table starts from; none for a table that is to be read anew."""
     return {table: None if table in refresh else positions.get(table) for table in tables}

@@ -10,25 +10,25 @@ import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError, SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config.table_options import USUAL, Mode, Treatment
+from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import batch_of
 from cio_replicate.pipeline.names import require_same_names
 from cio_replicate.pipeline.pages import different_keys
 from cio_replicate.pipeline.read import KeptRead
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport, iso, outcome
-from cio_replicate.pipeline.report import Verdict
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.pipeline.verification import Prover, record_run
-from cio_replicate.schema.fields import Fields
+from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.verification import Verifier, record_run
+from cio_replicate.schema.fields import KnownColumns
 from cio_replicate.schema.table import Column, Reading, Table
-from cio_replicate.sinks.port import Batch, Changes, Close, Destination
+from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 
 
 def reload(
-    destination: Destination,
-    folder: StateFolder,
+    destination: Sink,
+    folder: Staging,
     tables: Sequence[Table],
-    treatments: Mapping[str, Treatment],
+    treatments: Mapping[str, WriteOptions],
     clock: Clock,
 ) -> Report:
     """Load what is kept of these tables; what became of it. A table of which nothing is kept is left out and named.
@@ -55,11 +55,11 @@ def reload(
             report.tables.append(_load(destination, folder, table, kept[table.name], treatment, report.run_id, clock))
     by_name = {table.name: table for table in tables}
     try:
-        Prover(destination, by_name, report.run_id, int(clock.now())).prove(report.tables)
+        Verifier(destination, by_name, report.run_id, int(clock.now())).prove(report.tables)
     except (LoadError, DestinationUnavailableError) as error:
         report.notes.append(f"The proof could not be made. {error}")
     for done in report.tables:
-        if done.proof is not None and done.proof.verdict is Verdict.SHORT:
+        if done.proof is not None and done.proof.verdict is VerificationStatus.SHORT:
             done.status = Status.FAILED
             done.error = done.error or f"The copy is not true. {done.proof.why}"
     report.status = outcome(report.tables)
@@ -69,11 +69,11 @@ def reload(
 
 
 def _load(
-    destination: Destination,
-    folder: StateFolder,
+    destination: Sink,
+    folder: Staging,
     table: Table,
     kept: Sequence[KeptRead],
-    treatment: Treatment,
+    treatment: WriteOptions,
     run_id: str,
     clock: Clock,
 ) -> TableReport:
@@ -87,7 +87,7 @@ def _load(
         told.error = f"The destination has {table.name} of a later time than the pages. Load into another dataset."
         return told
     there = next((number for number, one in enumerate(kept, 1) if at is not None and one.position.read == at.read), 0)
-    columns = Fields(table, folder.journal.discovered(table.name)).all
+    columns = KnownColumns(table, folder.journal.discovered(table.name)).all
     try:
         for read in kept[there:]:
             _load_read(destination, folder, table, columns, read, treatment, run_id, told)
@@ -99,12 +99,12 @@ def _load(
 
 
 def _load_read(
-    destination: Destination,
-    folder: StateFolder,
+    destination: Sink,
+    folder: Staging,
     table: Table,
     columns: Sequence[Column],
     read: KeptRead,
-    treatment: Treatment,
+    treatment: WriteOptions,
     run_id: str,
     told: TableReport,
 ) -> None:
@@ -113,7 +113,7 @@ def _load_read(
         seen = [folder.file(page.file) for page in read.pages]
         told.listed = _listed(table, seen)
     while True:
-        chosen = left if treatment.mode is Mode.FULL else batch_of(left, destination.batch_rows, folder.size)
+        chosen = left if treatment.mode is WriteMode.FULL else batch_of(left, destination.batch_rows, folder.size)
         left = left[len(chosen) :]
         close = None if left else Close(read.position, seen, read.at)
         files = [folder.file(page.file) for page in chosen]

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 import msgspec
 
-from cio_replicate.pipeline.report import Proof
-from cio_replicate.source.account import Account
+from cio_replicate.pipeline.report import Verification
+from cio_replicate.source.account import RateUsage
 
 
 class Status(StrEnum):
@@ -39,7 +39,7 @@ class TableReport(msgspec.Struct, kw_only=True):
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
     left_out: int = 0  # records that the source lists but did not hand over
     listed: int | None = None  # different records that the source lists, where a list was read whole
-    proof: Proof | None = None  # of several destinations, that of the worst
+    proof: Verification | None = None  # of several destinations, that of the worst
     new_columns: list[str] = msgspec.field(default_factory=list)  # made of fields that the copy did not know before
     frozen_out: bool = False  # it failed since the API sends what the table, whose schema is frozen, does not know
     untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
@@ -57,7 +57,7 @@ class BudgetReport(msgspec.Struct, kw_only=True):
     lost: float = 0.0  # the share of the reading time that this was, from 0 to 1
 
 
-class Expected(msgspec.Struct, kw_only=True):
+class EstimateCheck(msgspec.Struct, kw_only=True):
     """What was expected of the tables of which that could be told, and what became of it."""
 
     tables: int
@@ -78,7 +78,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     requests: int = 0
     throttled: int = 0  # requests that were answered 429
-    expected: Expected | None = None  # none after an interruption, or when nothing told
+    expected: EstimateCheck | None = None  # none after an interruption, or when nothing told
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
     passing: bool = False  # it was refused for what may be otherwise in a while, such as a place that is locked or away
@@ -101,7 +101,7 @@ def read_report(text: str) -> Report:
     return msgspec.json.decode(text, type=Report)
 
 
-def budget_report(account: Account) -> BudgetReport | None:
+def budget_report(account: RateUsage) -> BudgetReport | None:
     """What is told of a budget; None if no request had a turn."""
     if not account.turns:
         return None

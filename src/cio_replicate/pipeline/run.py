@@ -21,29 +21,29 @@ from cio_replicate.base.errors import (
 )
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.together import together
-from cio_replicate.config.again import PeopleMode
+from cio_replicate.config.again import PeopleRefresh
 from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.activity_log import ActivityLog, late_entries
+from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.after_loading import kept_pages_note, settle_people
-from cio_replicate.pipeline.batches import Loader
+from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.forecast import Forecast, compared
-from cio_replicate.pipeline.predict import Speed
-from cio_replicate.pipeline.read import Part
-from cio_replicate.pipeline.read_state import PeopleInCopy
+from cio_replicate.pipeline.predict import RequestSpeed
+from cio_replicate.pipeline.read import Partition
+from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport, budget_report, iso, outcome
-from cio_replicate.pipeline.report import Verdict
-from cio_replicate.pipeline.run_plan import LOG, Order, Plan, Planner
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.pipeline.table_run import Work, new_columns, read_whole, share_read
-from cio_replicate.pipeline.verification import Prover, record_run
+from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.run_plan import LOG, RunPlan, RunPlanner, RunSpec
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
+from cio_replicate.pipeline.verification import Verifier, record_run
 from cio_replicate.schema.table import Reading
-from cio_replicate.sinks.port import Destination, Identity
+from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.gate import AccessGate
-from cio_replicate.source.lander import Lander
+from cio_replicate.source.lander import RowDecoder
 from cio_replicate.source.strategies.log import gap
-from cio_replicate.source.stream import Surroundings, TableReader
+from cio_replicate.source.stream import Surroundings, TableStream
 
 T = TypeVar("T")
 
@@ -59,10 +59,10 @@ class Run:
 
     def __init__(
         self,
-        order: Order,
+        order: RunSpec,
         client: Client,
-        destination: Destination,
-        folder: StateFolder,
+        destination: Sink,
+        folder: Staging,
         clock: Clock,
         tell: events.Listener,
         *,
@@ -84,12 +84,12 @@ class Run:
         self._gate = AccessGate(
             (table.name for table in order.tables), patience + len(order.tables) / client.requests_per_second
         )
-        self._planner = Planner(order, destination, folder, clock, self._began)
-        self._works: list[Work] = []
+        self._planner = RunPlanner(order, destination, folder, clock, self._began)
+        self._works: list[TableRun] = []
         self._forecast = Forecast([])
         self._refused = False
         self._prepared = asyncio.Lock()
-        self._identity: Identity | None = None
+        self._identity: CopyIdentity | None = None
 
     async def execute(self) -> Report:
         """Do it. The report tells how each table ended.
@@ -97,7 +97,7 @@ class Run:
         Raises AccessError or SettingsError when nothing was read. When cancelled, raises CancelledError after the page
         and the batch under way are finished; `report` then holds what was done.
         """
-        loader = Loader(
+        loader = BatchWriter(
             self._destination,
             self._folder,
             self.report.run_id,
@@ -136,28 +136,28 @@ class Run:
         return self.report
 
     @property
-    def spent(self) -> events.Spent:
+    def spent(self) -> events.RateUsageChanged:
         """What it has spent of the request budget so far."""
         totals, account = self._client.totals, self._client.account
-        return events.Spent(totals.requests, totals.throttled, account.allowed, round(account.used, 3))
+        return events.RateUsageChanged(totals.requests, totals.throttled, account.allowed, round(account.used, 3))
 
-    def _take(self, plan: Plan) -> None:
+    def _take(self, plan: RunPlan) -> None:
         self._works = plan.works
         self.report.tables = plan.reports
         self.report.notes = plan.notices
         for notice in plan.notices:
-            self._tell(events.Noted(notice))
+            self._tell(events.NoteAdded(notice))
         for table in plan.reports:
             if table.status is Status.COMPLETE:
                 self._gate.passed(table.name)
         self._forecast = Forecast(plan.works)
-        log = ActivityLog(plan, self._order.start)
+        log = LogCoverage(plan, self._order.start)
         for work in plan.works:
             base = work.read.base
-            changes = work.table.reading is Reading.PEOPLE and self._order.rules.people is PeopleMode.CHANGES
+            changes = work.table.reading is Reading.PEOPLE and self._order.rules.people is PeopleRefresh.CHANGES
             if changes and base is not None:
                 log_is_read = partial(log.has_all_since, base.through)
-                work.known = PeopleInCopy(
+                work.known = CopyReadState(
                     self._destination,
                     people=work.table,
                     log=next((one for one in self._order.tables if one.name == LOG), table_named(LOG)),
@@ -167,18 +167,18 @@ class Run:
                     log_is_read=log_is_read,
                 )
 
-    async def _read_table(self, work: Work, loader: Loader) -> None:
+    async def _read_table(self, work: TableRun, loader: BatchWriter) -> None:
         """Read one table to its end or to its failure; only what concerns the whole run is raised."""
         name = work.table.name
 
-        def landed(part: Part, rows: int, oldest: int | None) -> None:
+        def landed(part: Partition, rows: int, oldest: int | None) -> None:
             work.rows += rows
             work.pages += 1
             if oldest is not None:
                 work.reached[part.name] = oldest
             loader.landed(work, rows)
             share = share_read(work, part)
-            self._tell(events.PageLanded(name, work.rows, work.pages, work.meter.requests, share))
+            self._tell(events.PageStaged(name, work.rows, work.pages, work.meter.requests, share))
 
         around = Surroundings(
             client=self._client,
@@ -197,8 +197,8 @@ class Run:
         try:
             if work.read.finished:
                 self._gate.passed(name)
-            lander = Lander(work.table, work.read, work.fields, self._folder)
-            reader = TableReader(work.table, lander, around)
+            lander = RowDecoder(work.table, work.read, work.fields, self._folder)
+            reader = TableStream(work.table, lander, around)
             await reader.read()
             if work.all_gone:
                 await reader.read_again()
@@ -232,9 +232,9 @@ class Run:
                 found = f"A whole read found {work.report.untold} changes that the activity log had not told."
             if found:
                 work.report.notes.append(found)
-                self._tell(events.Noted(found, work.table.name))
+                self._tell(events.NoteAdded(found, work.table.name))
 
-    async def _ready(self, work: Work) -> None:
+    async def _ready(self, work: TableRun) -> None:
         """Return when pages of a table may land: every table is let in, the copy exists, the journal knows the read."""
         await self._gate.opened()
         async with self._prepared:
@@ -249,7 +249,7 @@ class Run:
             tables = tuple(one.table.name for one in self._works)
             self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
-    def _prepare(self) -> Identity:
+    def _prepare(self) -> CopyIdentity:
         self._destination.prepare(self._began)
         for table in self._order.tables if self._order.forget else ():
             self._destination.recount(table)
@@ -271,14 +271,14 @@ class Run:
             notes.append(kept)
         for note in notes:
             self.report.notes.append(note)
-            self._tell(events.Noted(note))
+            self._tell(events.NoteAdded(note))
 
     async def _judge(self) -> None:
         """Prove the tables, and tell which are not true."""
         await self._loading(self._prove)
         for one in self.report.tables:
-            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
-                self._tell(events.Noted(one.error or one.proof.why, one.name))
+            if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
+                self._tell(events.NoteAdded(one.error or one.proof.why, one.name))
 
     def _prove(self) -> None:
         """Find out whether the tables of the copy are true; one that is not has failed."""
@@ -286,11 +286,11 @@ class Run:
             return
         tables = {table.name: table for table in self._order.tables}
         try:
-            Prover(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
+            Verifier(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
         except (LoadError, DestinationUnavailableError) as error:
             self.report.notes.append(f"The proof could not be made. {error}")
         for one in self.report.tables:
-            if one.proof is not None and one.proof.verdict is Verdict.SHORT:
+            if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
                 one.status = Status.FAILED
                 one.error = one.error or f"The copy is not true. {one.proof.why}"
 
@@ -304,7 +304,7 @@ class Run:
         except (LoadError, DestinationUnavailableError) as error:
             self.report.notes.append(f"This run could not be recorded in the copy. {error}")
 
-    def _ended(self, work: Work) -> None:
+    def _ended(self, work: TableRun) -> None:
         """A table is done: set down how."""
         report, tally = work.report, work.read.tally
         self._count(work)
@@ -325,11 +325,11 @@ class Run:
                 first, last = map(iso, work.lost)
                 report.notes.append(f"Entries between {first} and {last} may be missing: the log no longer had them.")
         for note in report.notes:
-            self._tell(events.Noted(note, work.table.name))
+            self._tell(events.NoteAdded(note, work.table.name))
         work.ended.set()
         self._tell(events.TableEnded(report.name, report.status.value, report.error))
 
-    def _count(self, work: Work) -> None:
+    def _count(self, work: TableRun) -> None:
         report = work.report
         report.read, report.requests = work.rows, work.meter.requests
         report.new_columns = new_columns(work)
@@ -361,7 +361,7 @@ class Run:
         report.requests, report.throttled = self._client.totals.requests, self._client.totals.throttled
         report.budget = budget_report(self._client.account)
         if report.status is Status.COMPLETE:
-            speed = Speed(self._client.requests_per_second, self._client.answer_time)
+            speed = RequestSpeed(self._client.requests_per_second, self._client.answer_time)
             report.expected = compared(report.tables, speed)
         report.ended = iso(self._clock.now())
         report.seconds = round(self._clock.monotonic() - self._monotonic, 3)

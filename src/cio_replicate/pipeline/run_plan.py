@@ -8,22 +8,22 @@ from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config.again import Rules
+from cio_replicate.config.again import RereadPolicy
 from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.names import require_same_names, require_same_rules
-from cio_replicate.pipeline.predict import Past, last_complete, predicted
-from cio_replicate.pipeline.read import Part, Read, Tally
+from cio_replicate.pipeline.predict import History, last_complete, predicted
+from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport, iso, read_report
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.pipeline.table_run import Work
-from cio_replicate.schema.fields import Fields
-from cio_replicate.schema.position import Position
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.table_run import TableRun
+from cio_replicate.schema.fields import KnownColumns
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.system_tables import KEY
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.port import Destination, Identity
+from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.strategies.base import USUAL, more_parts, parts_of, span
 from cio_replicate.source.strategies.due import log_until
@@ -33,7 +33,7 @@ LAST_REPORTS = 10  # in which each table is looked for
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunSpec:
     """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
 
     `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
@@ -46,8 +46,8 @@ class Order:
     tables: tuple[Table, ...]
     start: int
     refresh: tuple[str, ...] = ()
-    rules: Rules = USUAL
-    treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    rules: RereadPolicy = USUAL
+    treatments: Mapping[str, WriteOptions] = field(default_factory=dict)
     backfill: tuple[int, int] | None = None
     keep_landed: bool = False
     forget: bool = False
@@ -55,45 +55,45 @@ class Order:
     erase: bool = False
     others: tuple[Table, ...] = ()
 
-    def treatment(self, table: str) -> Treatment:
+    def treatment(self, table: str) -> WriteOptions:
         """How changes reach a table."""
         return self.treatments.get(table, USUAL_TREATMENT)
 
     @property
     def anew(self) -> tuple[str, ...]:
         """The tables that are read whole, whatever was read before."""
-        full = (table.name for table in self.tables if self.treatment(table.name).mode is Mode.FULL)
+        full = (table.name for table in self.tables if self.treatment(table.name).mode is WriteMode.FULL)
         return tuple(dict.fromkeys((*self.refresh, *full)))
 
 
 @dataclass(slots=True)
-class Plan:
+class RunPlan:
     """What a run will do: the work of each table that is to be read, the reports of all, and what to tell about it."""
 
-    works: list[Work] = field(default_factory=list)
+    works: list[TableRun] = field(default_factory=list)
     reports: list[TableReport] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
 
-class Planner:
+class RunPlanner:
     """Plans one run. Asks the destination and the journal, so it belongs on the destination's thread."""
 
-    def __init__(self, order: Order, destination: Destination, folder: StateFolder, clock: Clock, began: int) -> None:
+    def __init__(self, order: RunSpec, destination: Sink, folder: Staging, clock: Clock, began: int) -> None:
         self._order = order
         self._destination = destination
         self._folder = folder
         self._clock = clock
         self._began = began
 
-    def plan(self) -> Plan:
+    def plan(self) -> RunPlan:
         """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
-        plan = Plan()
+        plan = RunPlan()
         identity = self._destination.look()
         require_same_names(self._destination, self._order.tables)
         require_same_rules(self._destination, self._order.others if self._order.erase else ())
         positions = self._destination.positions() if identity else {}
         log = next((one for one in self._order.tables if one.name == LOG), table_named(LOG))
-        past = Past(self._destination if identity else None, positions, log=log)
+        past = History(self._destination if identity else None, positions, log=log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
             past = replace(past, last=last_complete(self._last_reports()))
@@ -125,7 +125,7 @@ class Planner:
             plan.reports.append(work.report)
         return plan
 
-    def _require_copied(self, positions: Mapping[str, Position]) -> None:
+    def _require_copied(self, positions: Mapping[str, Checkpoint]) -> None:
         """Raise SettingsError for a stretch of time of a table that was never read: its position would say too much."""
         for table in self._order.tables if self._order.backfill is not None else ():
             position = positions.get(table.name)
@@ -135,7 +135,7 @@ class Planner:
                     "Run `sync` for it first; it reads everything since its --start-date.",
                 )
 
-    def _forget_other_copy(self, identity: Identity | None) -> list[str]:
+    def _forget_other_copy(self, identity: CopyIdentity | None) -> list[str]:
         journal = self._folder.journal
         if same_copy(journal.fact("copy"), journal.fact("commit"), identity):
             return []
@@ -144,7 +144,7 @@ class Planner:
         journal.forget_copy()
         return ["The destination is not as the last run left it, so this run goes on from what the destination says."]
 
-    def _replaced(self, positions: Mapping[str, Position]) -> dict[str, Position]:
+    def _replaced(self, positions: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:
         """The positions of tables that are read whole on every run, as far as their last read was whole."""
         names = set(self._order.anew) - set(self._order.refresh)
         found = {}
@@ -154,7 +154,7 @@ class Planner:
                 found[table.name] = at
         return found
 
-    def _done(self, positions: Mapping[str, Position | None]) -> dict[str, int]:
+    def _done(self, positions: Mapping[str, Checkpoint | None]) -> dict[str, int]:
         """The tables that a run which was killed a moment ago was done with already, and when."""
         if not self._folder.has_journal:
             return {}
@@ -166,11 +166,11 @@ class Planner:
         return still_done(journal.done(), positions, self._order.start, journal.last_sign_of_life(), self._began)
 
     def _work(
-        self, table: Table, position: Position | None, base: Position | None, notices: list[str], *, known: bool
-    ) -> Work:
+        self, table: Table, position: Checkpoint | None, base: Checkpoint | None, notices: list[str], *, known: bool
+    ) -> TableRun:
         discovered = list(self._destination.discovered(table)) if known else []
         found_before = frozenset(column.name for column in discovered)
-        read: Read | None = None
+        read: TableRead | None = None
         if self._folder.has_journal:
             journal = self._folder.journal
             discovered += journal.discovered(table.name)
@@ -185,18 +185,18 @@ class Planner:
         resumed = read is not None
         if read is None:
             parts = self._parts(table, position)
-            tally = Tally(rules=table.rules, stretch=self._order.backfill)
-            read = Read(
+            tally = ReadStats(rules=table.rules, stretch=self._order.backfill)
+            read = TableRead(
                 uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
             )
         else:
             more = more_parts(table, read.parts, self._began) if self._order.backfill is None else []
             self._folder.journal.extend(read, more)
             read.parts += more
-        return Work(
+        return TableRun(
             table=table,
             read=read,
-            fields=Fields(table, discovered),
+            fields=KnownColumns(table, discovered),
             base=base,
             report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
@@ -208,7 +208,7 @@ class Planner:
             until=log_until(table, read.base, read.began, self._order.rules),
         )
 
-    def _goes_on(self, read: Read, table: Table, position: Position | None, base: Position | None) -> bool:
+    def _goes_on(self, read: TableRead, table: Table, position: Checkpoint | None, base: Checkpoint | None) -> bool:
         """Whether this run takes up a read that another one has begun, as far as what landed of it is of use here."""
         order, pages = self._order, self._folder.journal.pages(read)
         loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
@@ -218,15 +218,15 @@ class Planner:
             and read.tally.rules == table.rules
             and read.tally.stretch == order.backfill
             and not (order.forget and base is None)  # of a first read, rows are in the copy that somebody has changed
-            and not (loaded_and_gone and order.treatment(table.name).mode is Mode.FULL)
+            and not (loaded_and_gone and order.treatment(table.name).mode is WriteMode.FULL)
         )
 
-    def _parts(self, table: Table, position: Position | None) -> list[Part]:
+    def _parts(self, table: Table, position: Checkpoint | None) -> list[Partition]:
         if self._order.backfill is not None:
             return [span(*self._order.backfill)]
         return parts_of(table, self._order.start, self._began, position, self._order.rules)
 
-    def _drop(self, read: Read, *, closed: bool = False) -> None:
+    def _drop(self, read: TableRead, *, closed: bool = False) -> None:
         journal = self._folder.journal
         pages = journal.pages(read)
         if closed:
@@ -240,7 +240,7 @@ class Planner:
         return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
 
 
-def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Position | None]) -> list[str]:
+def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Checkpoint | None]) -> list[str]:
     """Let tables begin anew whose rows came by other rules for columns and names; one sentence for each."""
     told = []
     for table in tables:

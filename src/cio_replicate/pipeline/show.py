@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from cio_replicate.pipeline import base_events as events
 
 
-class Show(Protocol):
+class Renderer(Protocol):
     """Shows a run. Used as a context manager, from one thread.
 
     `seconds` is how often it wants a beat.

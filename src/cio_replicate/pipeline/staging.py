@@ -34,7 +34,7 @@ def task_folder(root: Path, destination: str, dataset: str) -> Path:
     return root / f"{readable}-{digest}"
 
 
-class StateFolder:
+class Staging:
     """An open state folder, held by this process alone. Use as a context manager.
 
     Raises StateFolderError when it cannot be made or written, TaskBusyError when another process holds it. A folder

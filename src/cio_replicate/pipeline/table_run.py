@@ -7,39 +7,39 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cio_replicate.config.table_options import USUAL, Mode, Treatment
-from cio_replicate.pipeline.read import Part, Read
-from cio_replicate.pipeline.read_state import PeopleInCopy
+from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
+from cio_replicate.pipeline.read import Partition, TableRead
+from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.replication_report import TableReport
-from cio_replicate.schema.fields import Fields
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.fields import KnownColumns
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Reading, Table
-from cio_replicate.source.request import Meter
+from cio_replicate.source.request import RequestCounter
 from cio_replicate.source.strategies.base import LISTED, NAMED, bounds_of
 from cio_replicate.source.strategies.due import merged
 
 
 @dataclass(slots=True)
-class Work:
+class TableRun:
     """A table in a run. `rows` and `pages` are what this run landed; `reading` ends when there is no more to come.
 
     `base` is the position that the destination has, also when the table is read anew.
     """
 
     table: Table
-    read: Read
-    fields: Fields
-    base: Position | None
+    read: TableRead
+    fields: KnownColumns
+    base: Checkpoint | None
     report: TableReport
     started: float
     recorded: bool  # whether the journal knows the read already
-    treatment: Treatment = USUAL
+    treatment: WriteOptions = USUAL
     found_before: frozenset[str] = frozenset()  # the columns that the copy has of fields that were not declared
     marks: bool = False  # rows that are gone are only marked until the end of the run, so that it knows whose they are
     live: int = 0  # rows in the copy before the run
     backfills: bool = False  # reads a stretch of time once more, and leaves the position where it was
     until: int | None = None  # how far back a log is read (unix seconds); None: to its end
-    meter: Meter = field(default_factory=Meter)
+    meter: RequestCounter = field(default_factory=RequestCounter)
     reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
     rows: int = 0
     pages: int = 0
@@ -51,17 +51,17 @@ class Work:
     closed: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when no more becomes of it
     lost: tuple[int, int] | None = None  # the time (unix seconds) that a log had forgotten before it was read
-    known: PeopleInCopy | None = None  # for people of whom only some are asked for
+    known: CopyReadState | None = None  # for people of whom only some are asked for
 
     @property
-    def written(self) -> Treatment:
+    def written(self) -> WriteOptions:
         """How its batches are written."""
         return self.treatment.marking if self.marks else self.treatment
 
     @property
     def replaces(self) -> bool:
         """Whether the table is replaced by what a whole read brings."""
-        return self.treatment.mode is Mode.FULL and not self.backfills
+        return self.treatment.mode is WriteMode.FULL and not self.backfills
 
     @property
     def deletes(self) -> bool:
@@ -83,20 +83,20 @@ class Work:
         return bool(self.live and self.deletes and self.read.whole and not came)
 
 
-def new_columns(work: Work) -> list[str]:
+def new_columns(work: TableRun) -> list[str]:
     """The columns that the copy of a table gets by this run, of fields that nobody has declared."""
     if work.base is None:
         return []
     return [column.name for column in work.fields.discovered if column.name not in work.found_before]
 
 
-def new_position(work: Work) -> Position:
+def new_position(work: TableRun) -> Checkpoint:
     """The position that a complete read brings; what it covers never begins later than before."""
     read, base = work.read, work.base
     if work.backfills and base is not None:
         return msgspec.structs.replace(base, read=read.id)
     latest = [one for one in (read.tally.latest, base.latest if base else None) if one is not None]
-    return Position(
+    return Checkpoint(
         read=read.id,
         start=min(read.start, base.start) if base else read.start,
         through=read.began,
@@ -107,7 +107,7 @@ def new_position(work: Work) -> Position:
     )
 
 
-def read_whole(work: Work) -> bool:
+def read_whole(work: TableRun) -> bool:
     """Whether the read of a table leaves out nothing that the source lists since the start date."""
     if work.table.reading is Reading.WINDOWS:
         return work.read.base is None
@@ -116,7 +116,7 @@ def read_whole(work: Work) -> bool:
     return work.until is None
 
 
-def share_read(work: Work, part: Part) -> float | None:
+def share_read(work: TableRun, part: Partition) -> float | None:
     """How much of the table is read, from 0 to 1, as far as it can be told: by time, or by requests."""
     parts = tuple(work.read.parts)  # the landing thread may add some
     if work.table.reading is Reading.WINDOWS:

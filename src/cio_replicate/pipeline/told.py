@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cio_replicate.base.words import counted, number
 from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.events import Line, Standing
+from cio_replicate.pipeline.events import RunProgress, TableProgress
 
 
 def problem(event: events.Event) -> str | None:
@@ -12,12 +12,12 @@ def problem(event: events.Event) -> str | None:
     match event:
         case events.TableEnded(table=table, status="failed", error=error):
             return f"{table}: failed. {error or ''}".rstrip()
-        case events.Noted(text=text, table=table):
+        case events.NoteAdded(text=text, table=table):
             return f"{table}: {text}" if table else text
     return None
 
 
-def line_of(event: events.Event, standing: Standing) -> str | None:
+def line_of(event: events.Event, standing: RunProgress) -> str | None:
     """The line that a log gets for an event, if any."""
     match event:
         case events.RunStarted(api=api, destination=destination):
@@ -30,7 +30,7 @@ def line_of(event: events.Event, standing: Standing) -> str | None:
     return problem(event)
 
 
-def changes(line: Line) -> str:
+def changes(line: TableProgress) -> str:
     """What a table's rows changed in the copy, in words."""
     parts = [
         f"{number(count)} {word}"

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.base.version import __version__
 from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Count, Evidence, Proof, Verdict, judge
+from cio_replicate.pipeline.report import SourceCount, Verification, VerificationInput, VerificationStatus, judge
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import Shape
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 
 #: More keys than this are counted, not read back, after a run: that could take minutes. `verify` reads all.
 MOST_READ_BACK = 2_000_000
@@ -23,20 +23,25 @@ MOST_READ_BACK = 2_000_000
 CACHED = 2 * 3_600
 #: The table that says how many people there are, and the one that says who went.
 WORKSPACES, LOG = "workspaces", "activities"
-ORDER = (Verdict.SHORT, Verdict.UNPROVED, Verdict.CONSISTENT, Verdict.PROVED)  # the worst first
+ORDER = (
+    VerificationStatus.SHORT,
+    VerificationStatus.UNPROVED,
+    VerificationStatus.CONSISTENT,
+    VerificationStatus.PROVED,
+)  # the worst first
 
-_SHAPES = {record.name: Shape(record.name, record.columns, record.key) for record in RECORDS}
+_SHAPES = {record.name: StoredTable(record.name, record.columns, record.key) for record in RECORDS}
 
 
 @dataclass(frozen=True, slots=True)
-class Prover:
+class Verifier:
     """Proves tables of one run, or of a call of `verify`.
 
     For the latter with `deep`: all keys are read back, and what the source counts is counted later than the tables were
     read. `people` are then the counts of people of all workspaces; after a run they come from the copy.
     """
 
-    destination: Destination
+    destination: Sink
     tables: Mapping[str, Table]
     run_id: str
     now: int
@@ -60,45 +65,47 @@ class Prover:
                 continue
             for report in reports:
                 proof = found[report.name]
-                if name and proof.verdict is Verdict.SHORT:
+                if name and proof.verdict is VerificationStatus.SHORT:
                     proof.why = f"{name}: {proof.why}"
                 if report.proof is None or ORDER.index(proof.verdict) < ORDER.index(report.proof.verdict):
                     report.proof = proof
         if failure is not None:
             raise failure
 
-    def _proof(self, copy: Destination, report: TableReport, read: Collection[str]) -> Proof:
+    def _proof(self, copy: Sink, report: TableReport, read: Collection[str]) -> Verification:
         table = self.tables[report.name]
         expected = copy.expected(table)
         many = not self.deep and expected is not None and expected.rows > self.most_read_back
         return judge(
-            Evidence(
+            VerificationInput(
                 closed=report.status is Status.COMPLETE,
                 expected=expected,
-                held=Keys(copy.live(table)) if many else copy.held(table),
+                held=Digests(copy.live(table)) if many else copy.held(table),
                 source=self._source(copy, report, read),
                 left_out=report.left_out,
                 counted_only=many,
             )
         )
 
-    def _source(self, copy: Destination, report: TableReport, read: Collection[str]) -> Count | None:
+    def _source(self, copy: Sink, report: TableReport, read: Collection[str]) -> SourceCount | None:
         """What the source says of a table by itself; of people, by the list of workspaces if this run has read it."""
         table = self.tables[report.name]
         if table.reading is Reading.PEOPLE:
             people = self.people if self.people is not None else self._people(copy, read)
             if len(people) == 1 and isinstance(people[0], int):
                 gone = self._lately_gone(copy, report)
-                return Count(people[0], "the list of workspaces", gone, is_old=True, is_later=self.deep)
-        return None if report.listed is None else Count(report.listed, "the length of the list", is_later=self.deep)
+                return SourceCount(people[0], "the list of workspaces", gone, is_old=True, is_later=self.deep)
+        return (
+            None if report.listed is None else SourceCount(report.listed, "the length of the list", is_later=self.deep)
+        )
 
-    def _people(self, copy: Destination, read: Collection[str]) -> Sequence[object]:
+    def _people(self, copy: Sink, read: Collection[str]) -> Sequence[object]:
         workspaces = self.tables.get(WORKSPACES)
         if workspaces is None or WORKSPACES not in read:
             return []
         return [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
 
-    def _lately_gone(self, copy: Destination, report: TableReport) -> int:
+    def _lately_gone(self, copy: Sink, report: TableReport) -> int:
         """How many people have gone since the source may have counted them, as far as the copy can tell."""
         people, log = self.tables[report.name], self.tables.get(LOG)
         counted = copy.positions().get(WORKSPACES) if self.people is None else None
@@ -108,7 +115,7 @@ class Prover:
         logged = sum(kind in ("profile_delete", "profile_merge") for (kind,) in entries)
         return max(len(deleted), report.deleted, logged)
 
-    def _record(self, copy: Destination, reports: Iterable[TableReport], found: Mapping[str, Proof]) -> None:
+    def _record(self, copy: Sink, reports: Iterable[TableReport], found: Mapping[str, Verification]) -> None:
         rows = [
             {
                 "run_table": f"{self.run_id}/{report.name}",
@@ -130,12 +137,12 @@ class Prover:
             record(copy, PROOF, rows)
 
 
-def record(destination: Destination, table: Record, rows: Sequence[Mapping[str, object]]) -> None:
+def record(destination: Sink, table: Record, rows: Sequence[Mapping[str, object]]) -> None:
     """Put rows about a run into a table of the copy."""
     destination.record(_SHAPES[table.name], rows)
 
 
-def record_run(destination: Destination, report: Report, modes: Mapping[str, str]) -> None:
+def record_run(destination: Sink, report: Report, modes: Mapping[str, str]) -> None:
     """Record a run and its tables in the copy: as under way when it begins, and again when it has ended."""
     run = {
         "run_id": report.run_id,

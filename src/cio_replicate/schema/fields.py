@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from cio_replicate.config.naming import RESERVED, Case
+from cio_replicate.config.naming import RESERVED, LetterCase
 from cio_replicate.schema.table import Column, ColumnType, Table
 
 MOST_DISCOVERED = 200  # a source that sends keys without end must not make columns without end
@@ -13,7 +13,7 @@ LONGEST_NAME = 100
 TAKEN = "file_row_number"  # DuckDB's name for the place of a row in a page
 
 
-class Fields:
+class KnownColumns:
     """Leads from a path in a record to its column. Grows when a field appears that the table does not declare."""
 
     def __init__(self, table: Table, discovered: Iterable[Column] = ()) -> None:
@@ -27,7 +27,7 @@ class Fields:
             if column.path not in self._by_path and column.name.casefold() not in self._names:
                 self._add(column)
         # a destination tells names only, and of names whose case was changed not for sure from which field they are
-        self._guessed = {one.name for one in self.discovered} if table.naming.case is not Case.AS_IS else set()
+        self._guessed = {one.name for one in self.discovered} if table.naming.case is not LetterCase.AS_IS else set()
 
     @property
     def all(self) -> tuple[Column, ...]:

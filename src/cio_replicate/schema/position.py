@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What complete reads of a table cover. All times are unix seconds.
 
     `start`: the earliest moment replicated. `through`: when the last complete read began; everything that the source
@@ -30,14 +30,14 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         return self.through if self.whole is None else self.whole
 
 
-_decoder = msgspec.json.Decoder(Position)
+_decoder = msgspec.json.Decoder(Checkpoint)
 
 
-def to_text(position: Position) -> str:
+def to_text(position: Checkpoint) -> str:
     """The position as JSON."""
     return msgspec.json.encode(position).decode()
 
 
-def from_text(text: str) -> Position:
+def from_text(text: str) -> Checkpoint:
     """The position in a JSON text that `to_text` wrote."""
     return _decoder.decode(text)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from cio_replicate.base.text import Secret
-from cio_replicate.config.column_rules import Action
+from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.naming import AS_IS, RESERVED, Naming
 from cio_replicate.config.schema_changes import SchemaChanges
 
@@ -77,7 +77,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class DeclaredPartition:
     """A part of a table that is read page by page on its own: its name, and what it adds to the request."""
 
     name: str = "all"
@@ -95,13 +95,13 @@ class Redaction:
     objects, of a JSON column. `only` are the paths of all values that are kept; None keeps the others.
     """
 
-    actions: Mapping[tuple[str, ...], Action]
+    actions: Mapping[tuple[str, ...], RedactionKind]
     only: frozenset[tuple[str, ...]] | None = None
     salt: Secret | None = None
 
 
 #: Turns one item of the list into the record that becomes a row; pure. Gets the item and the part it came from.
-Shape = Callable[[msgspec.Raw, Slice], bytes]
+Shape = Callable[[msgspec.Raw, DeclaredPartition], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Table:
     reading: Reading = Reading.LIST
     paging: Paging = Paging.CURSOR
     page_size: int | None = None  # None: the list has no `limit` parameter
-    slices: tuple[Slice, ...] = (Slice(),)
+    slices: tuple[DeclaredPartition, ...] = (DeclaredPartition(),)
     replication_key: str | None = None  # a column; its highest value is the position
     start_date_column: str | None = None  # rows before the start date in this column are not replicated
     absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source

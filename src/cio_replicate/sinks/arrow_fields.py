@@ -7,7 +7,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.arrow import arrow_type
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.backend import StoredTable
 
 MARK, JSON = "cio_replicate.type", "json"
 _FIRST = (
@@ -33,7 +33,7 @@ def kind_of(field: pa.Field) -> ColumnType:
     return next((kind for fits, kind in _FIRST if fits(field.type)), ColumnType.STRING)
 
 
-def require_types(shape: Shape, schema: pa.Schema) -> None:
+def require_types(shape: StoredTable, schema: pa.Schema) -> None:
     """Raise LoadError when a column of a shape has another type than the table's."""
     for column in shape.columns:
         known = schema.field(column.name).type

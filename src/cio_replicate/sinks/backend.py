@@ -18,7 +18,7 @@ from cio_replicate.schema.table import Column, ColumnType
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class StoredTable:
     """A table as it stands in a store: its name, its columns in order, and the column by which rows are told apart.
 
     `key` names one of the columns; it is text, or an integer, never null, and no two rows have the same.
@@ -39,7 +39,7 @@ class Shape:
         raise KeyError(name)
 
 
-class Is(StrEnum):
+class Operator(StrEnum):
     """How a condition compares a column."""
 
     IN = "in"  # the value is a sequence of texts or of integers
@@ -54,12 +54,12 @@ class Condition:
     """What must hold for a row. Moments are datetimes in UTC."""
 
     column: str
-    comparison: Is
+    comparison: Operator
     value: str | int | datetime | Sequence[str] | Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class ChangeSet:
     """What is to become of one table.
 
     `rows` are whole rows in the shape's columns and their Arrow types (`tables.arrow.schema_for`), at most one per
@@ -67,13 +67,13 @@ class Edit:
     whose rows are to be removed: none of them is among `rows`, and removing a row that is not there is no error.
     """
 
-    shape: Shape
+    shape: StoredTable
     rows: pa.RecordBatchReader
     count: int
     gone: pa.Array
 
 
-class Store(Protocol):
+class TableBackend(Protocol):
     """The tables of one dataset in one place. One thread at a time.
 
     Raises DestinationUnavailableError when the place cannot be reached or used, LoadError when it refuses rows. Both
@@ -95,7 +95,9 @@ class Store(Protocol):
         """The columns of a table by name, in order; none when the table is not there."""
         ...
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns.
 
         A table that is not there has no rows; a column that it lacks holds nulls, and a condition on it (other than
@@ -103,11 +105,11 @@ class Store(Protocol):
         """
         ...
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         ...
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """Put the rows in the place of those with the same key, or add them; remove those that are gone.
 
         The table is made when it is not there, and gets the columns that it lacks; columns that the shape does not

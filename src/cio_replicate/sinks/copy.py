@@ -14,18 +14,18 @@ import pyarrow as pa
 from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
 from cio_replicate.base.quoting import quoted
 from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.position import Position, from_text, to_text
+from cio_replicate.schema.position import Checkpoint, from_text, to_text
 from cio_replicate.schema.system_tables import CHANGES_SUFFIX, COPY, ERASURES, POSITIONS, RECORDS
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks import expected
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape, Store
-from cio_replicate.sinks.erasure import Blanking, stays_blank
-from cio_replicate.sinks.expected import Facts, Keys, Pending
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
+from cio_replicate.sinks.erasure import TableErasure, stays_blank
+from cio_replicate.sinks.expected import CopyFacts, Digests, PendingCommit
 from cio_replicate.sinks.layout import as_it_is, fitted
 from cio_replicate.sinks.lookup import conditions_of, moment
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.change_sets import Compared, Shapes
-from cio_replicate.sinks.merge.digest_index import Ledger, keys_in
+from cio_replicate.sinks.merge.change_sets import ChangeComputation, StoredTables
+from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
 from cio_replicate.sinks.merge.shapes import (
     COPY_SHAPE,
     POSITION_SHAPE,
@@ -36,37 +36,39 @@ from cio_replicate.sinks.merge.shapes import (
     main_shape,
     record_shape,
 )
-from cio_replicate.sinks.merge.statements import Blanked
-from cio_replicate.sinks.port import About, Batch, Changes, Identity
+from cio_replicate.sinks.merge.statements import ErasedColumns
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits
 from cio_replicate.sinks.recovery import settle, take_back
 from cio_replicate.sinks.trial import try_out
 
 
-class RemoteDestination:
+class CopySink:
     """A dataset in a store. `ledger` is the file, in a folder of this task, that remembers what the store holds.
 
     A commit is written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's
     own row first says what is about to change, then come the noted changes, the rows, the position, and the row again.
     """
 
-    def __init__(self, store: Store, ledger: Path, dataset: str, shown: str, *, nul_allowed: bool = True) -> None:
+    def __init__(
+        self, store: TableBackend, ledger: Path, dataset: str, shown: str, *, nul_allowed: bool = True
+    ) -> None:
         self._store = store
         self._file = ledger
         self._dataset = dataset
         self._shown = shown
         self._nul_allowed = nul_allowed
         self.batch_rows = store.rows_at_once
-        self._ledger: Ledger | None = None
+        self._ledger: DigestIndex | None = None
         self._row: dict[str, Any] = {}
-        self._facts = Facts()
+        self._facts = CopyFacts()
         self._erased: list[dict[str, Any]] | None = None  # people, as far as it was asked
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
         self._store.open()
         return self.identity() if self._read_row() else None
 
-    def prepare(self, now: int) -> Identity:
+    def prepare(self, now: int) -> CopyIdentity:
         """Make the copy if there is none; settle a commit that was broken off."""
         if not self._read_row():
             self._row = {"copy_id": uuid.uuid4().hex, "created_at": moment(now), "commits": 0, "facts": None}
@@ -75,11 +77,11 @@ class RemoteDestination:
             self._settle(self._facts.pending)
         return self.identity()
 
-    def identity(self) -> Identity:
+    def identity(self) -> CopyIdentity:
         """As `look`, of a copy that is there."""
-        return Identity(self._row["copy_id"], self._row["commits"])
+        return CopyIdentity(self._row["copy_id"], self._row["commits"])
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self) -> Mapping[str, Checkpoint]:
         """How far each table has been read."""
         rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
         try:
@@ -125,14 +127,17 @@ class RemoteDestination:
         """How many rows that are not deleted have a moment in this column from `first` to `last`."""
         if column not in {one.name for one in self._shape(table).columns}:
             return 0
-        between = [Condition(column, Is.AT_LEAST, moment(first)), Condition(column, Is.AT_MOST, moment(last))]
+        between = [
+            Condition(column, Operator.AT_LEAST, moment(first)),
+            Condition(column, Operator.AT_MOST, moment(last)),
+        ]
         return self._store.count(self._shape(table), [self._live(table), *between])
 
     def live(self, table: Table) -> int:
         """How many rows of a table are not deleted; 0 when it is not there yet."""
         return self._store.count(self._shape(table), [self._live(table)])
 
-    def held(self, table: Table) -> Keys:
+    def held(self, table: Table) -> Digests:
         """The keys of the live rows of a table, read back from it.
 
         Where they are not those that were loaded, the ledger of the table is read anew before the next write.
@@ -142,7 +147,7 @@ class RemoteDestination:
             self._held_ledger().forget(table.name)
         return held
 
-    def expected(self, table: Table) -> Keys | None:
+    def expected(self, table: Table) -> Digests | None:
         """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
         return self._facts.expected.get(table.name)
 
@@ -168,18 +173,18 @@ class RemoteDestination:
         except LoadError as error:
             raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
 
-    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         if shape.name == ERASURES.name:
             self._erased = None
         self._store.write(edit_of(shape, rows))
 
-    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """All rows of a table that `record` has written; none when it is not there."""
         rows: list[dict[str, Any]] = self._store.read(shape, [one.name for one in shape.columns]).read_all().to_pylist()
         return rows
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         self._require_own()
         ledger, before = self._held_ledger(), self._row["commits"]
@@ -189,7 +194,7 @@ class RemoteDestination:
         with ledger.transaction():
             self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
             keys = ledger.keys_of(table.name, self._row["copy_id"], before)
-            counts = Blanking(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
+            counts = TableErasure(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
             ledger.advance(self._row["copy_id"], before, before + 1)
         return counts
 
@@ -215,7 +220,7 @@ class RemoteDestination:
         """
         name = table.name
         nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
-        self._store.write(Edit(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
+        self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
         self._held_ledger().forget(name)
         self._facts.expected.pop(name, None)
         before = self._row["commits"]
@@ -247,19 +252,21 @@ class RemoteDestination:
         commit = self._row["commits"] + 1
         versions = batch.treatment.versions
         left = left_in(self._store, batch.table, batch.columns, self._facts)
-        shapes = Shapes(
+        shapes = StoredTables(
             main_shape(batch.table, (*batch.columns, *left), versions=versions),
             changes_shape(batch.table, batch.columns),
             left,
         )
         with ledger.transaction():
             blanked = self._blanks(batch, left)
-            found = Compared(batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked)
+            found = ChangeComputation(
+                batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked
+            )
             found.find()
             after = found.after(before)
             self._facts.note_found(name, self._found(batch))
             if found.writes or name not in self._facts.expected:  # a table without rows is there too
-                self._facts.pending = Pending(name, batch.table.target, after)
+                self._facts.pending = PendingCommit(name, batch.table.target, after)
                 self._write_row(commit - 1)
                 found.work_out(self._store, commit)
                 if found.notes:
@@ -275,7 +282,7 @@ class RemoteDestination:
             ledger.advance(self._row["copy_id"], commit - 1, commit)
         return found.changes
 
-    def _blanks(self, batch: Batch, left: Sequence[Column]) -> Blanked | None:
+    def _blanks(self, batch: Batch, left: Sequence[Column]) -> ErasedColumns | None:
         """What is left out of the rows of a batch, since it is about people who were erased."""
         if self._erased is None:
             self._erased = [one for one in self.recorded(record_shape(ERASURES)) if one["returned_at"] is None]
@@ -291,7 +298,7 @@ class RemoteDestination:
         }
         self._store.write(edit_of(POSITION_SHAPE, [row]))
 
-    def _settle(self, pending: Pending) -> None:
+    def _settle(self, pending: PendingCommit) -> None:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
         ledger, versions = self._held_ledger(), pending.table in self._facts.versions
         ledger.forget(pending.table)
@@ -361,13 +368,13 @@ class RemoteDestination:
         self._store.write(edit_of(COPY_SHAPE, [row]))
         self._row = row
 
-    def _shape(self, table: Table) -> Shape:
+    def _shape(self, table: Table) -> StoredTable:
         columns = (*table.columns, *found_columns(table, self._facts))
         return main_shape(table, columns, versions=table.name in self._facts.versions)
 
     def _live(self, table: Table) -> Condition:
         versions = table.name in self._facts.versions
-        return Condition("_cio_is_current", Is.TRUE) if versions else Condition("_cio_deleted_at", Is.NULL)
+        return Condition("_cio_is_current", Operator.TRUE) if versions else Condition("_cio_deleted_at", Operator.NULL)
 
     @staticmethod
     def _found(batch: Batch) -> list[Column]:
@@ -383,10 +390,10 @@ class RemoteDestination:
             return sql.given_key(value)
         return value
 
-    def _held_ledger(self) -> Ledger:
+    def _held_ledger(self) -> DigestIndex:
         if self._ledger is None:
             try:
-                self._ledger = Ledger(self._file)
+                self._ledger = DigestIndex(self._file)
             except duckdb.Error as error:
                 raise LandingError(
                     f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
@@ -395,7 +402,7 @@ class RemoteDestination:
         return self._ledger
 
 
-def edit_of(shape: Shape, rows: Sequence[Mapping[str, object]]) -> Edit:
+def edit_of(shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> ChangeSet:
     """An edit that puts a few rows in."""
     table = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
-    return Edit(shape, table.to_reader(), len(table), pa.array([], pa.string()))
+    return ChangeSet(shape, table.to_reader(), len(table), pa.array([], pa.string()))

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from cio_replicate.schema.system_tables import EXTRA
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks.merge.statements import KEY, Blanked, Run, json_name, literal, quoted
-from cio_replicate.sinks.port import About
+from cio_replicate.sinks.merge.statements import KEY, ErasedColumns, Run, json_name, literal, quoted
+from cio_replicate.sinks.port import ErasureHits
 
 #: Goes before a `cio_id` in some places of the API.
 PREFIX = "cio_"
@@ -41,7 +41,7 @@ def named_by(table: Table, there: Collection[str]) -> list[tuple[str, bool]]:
     return [(table.person, False), *(() if table.person == KEY else others)]
 
 
-def about(run: Run, target: str) -> About:
+def about(run: Run, target: str) -> ErasureHits:
     """What is in `about`, once it was made of rows of `target`."""
     found = run("SELECT person, count(DISTINCT place) FROM about GROUP BY person", []).fetchall()
     keys = run(
@@ -52,7 +52,7 @@ def about(run: Run, target: str) -> About:
     otherwise: dict[str, list[str]] = {}
     for person, key in keys:
         otherwise.setdefault(person, []).append(key)
-    return About(dict(found), otherwise)
+    return ErasureHits(dict(found), otherwise)
 
 
 def blank(target: str, table: Table, there: Collection[str]) -> str:
@@ -61,7 +61,7 @@ def blank(target: str, table: Table, there: Collection[str]) -> str:
     return f"UPDATE {target} SET {sets} WHERE rowid IN (SELECT place FROM about)"
 
 
-def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> Blanked | None:
+def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> ErasedColumns | None:
     """What is blank in rows that come; `erased` is a table with the columns of the record of erasures.
 
     In the table of people nothing is: whoever is listed is there again.
@@ -71,7 +71,7 @@ def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> Blanked
     people = f"SELECT unnest(['', '{PREFIX}']) || cio_id FROM {erased} WHERE returned_at IS NULL"
     path = literal(f"$.{json_name(table.target)}")
     keys = f"SELECT unnest(json_extract(named_otherwise, {path})::VARCHAR[]) FROM {erased} WHERE returned_at IS NULL"
-    return Blanked(
+    return ErasedColumns(
         f"({quoted(table.person)} IN ({people}) OR {KEY} IN ({keys}))",
         frozenset(one.name for one in (*columns, EXTRA) if table.is_blanked(one.name)),
     )

@@ -12,22 +12,24 @@ from cio_replicate.config.naming import RESERVED
 from cio_replicate.schema.system_tables import DIGEST
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks import erase
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape, Store
-from cio_replicate.sinks.expected import Facts
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
+from cio_replicate.sinks.expected import CopyFacts
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.digest_index import Ledger
+from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.shapes import changes_shape, found_columns, left_in, main_shape
-from cio_replicate.sinks.merge.statements import KEY, Blanked
-from cio_replicate.sinks.port import About
+from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
+from cio_replicate.sinks.port import ErasureHits
 
 FOUND = "about_them"  # a temporary table, as `blanked_now` and those of `erase`
 PEOPLE_AT_ONCE = 1_000
 
 
-class Blanking:
+class TableErasure:
     """The blanking of one table of a copy, within a transaction of the ledger."""
 
-    def __init__(self, store: Store, ledger: Ledger, table: Table, facts: Facts, rows_at_once: int) -> None:
+    def __init__(
+        self, store: TableBackend, ledger: DigestIndex, table: Table, facts: CopyFacts, rows_at_once: int
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._table = table
@@ -37,7 +39,7 @@ class Blanking:
         main = main_shape(table, columns, versions=table.name in facts.versions)
         self._shapes = (changes_shape(table, columns), main)  # the rows themselves last: they tell what is to be done
 
-    def blank(self, people: Mapping[str, Sequence[str]], keys: str | None) -> dict[str, About]:
+    def blank(self, people: Mapping[str, Sequence[str]], keys: str | None) -> dict[str, ErasureHits]:
         """Blank, and note what the rows are like now in `keys` of the ledger, if it knows them; as a destination does.
 
         `people` are given as to a destination.
@@ -53,8 +55,8 @@ class Blanking:
             run(f"UPDATE {keys} AS k SET digest = b.digest FROM blanked_now AS b WHERE k.{KEY} = b.{KEY} AND k.live")
         return found
 
-    def _blank_in(self, shape: Shape, people: Mapping[str, Sequence[str]]) -> About:
-        found = About()
+    def _blank_in(self, shape: StoredTable, people: Mapping[str, Sequence[str]]) -> ErasureHits:
+        found = ErasureHits()
         there = [column.name for column in shape.columns]
         for some in _pieces(people):
             self._find(shape, some, there)
@@ -66,7 +68,7 @@ class Blanking:
                 self._store.write(edit)
         return found
 
-    def _find(self, shape: Shape, people: Mapping[str, Sequence[str]], there: Sequence[str]) -> None:
+    def _find(self, shape: StoredTable, people: Mapping[str, Sequence[str]], there: Sequence[str]) -> None:
         """Bring in the rows about these people, each once."""
         run = self._ledger.run
         run(sql.create(FOUND, shape.columns, temporary=True)[0])
@@ -74,7 +76,7 @@ class Blanking:
         for column, otherwise in erase.named_by(self._table, there):
             values = others if otherwise else [name for one in people for name in (one, erase.PREFIX + one)]
             if values:
-                rows = self._store.read(shape, there, [Condition(column, Is.IN, values)])
+                rows = self._store.read(shape, there, [Condition(column, Operator.IN, values)])
                 own = sql.quoted(shape.key)
                 self._ledger.take(
                     FOUND, rows, f"SELECT * FROM taken ANTI JOIN (SELECT {own} FROM {FOUND}) USING ({own})"
@@ -82,7 +84,7 @@ class Blanking:
         erase.note_people(run, people)
         run(erase.note_rows(FOUND, self._table, there))
 
-    def _blank(self, shape: Shape, there: Collection[str]) -> None:
+    def _blank(self, shape: StoredTable, there: Collection[str]) -> None:
         """Blank them, and give them the digest of what they hold now: so a row that comes blanked is no change."""
         run = self._ledger.run
         run(f"DELETE FROM {FOUND} WHERE rowid NOT IN (SELECT place FROM about)")
@@ -94,7 +96,7 @@ class Blanking:
         current = "WHERE _cio_is_current" if "_cio_is_current" in there else ""
         run(f"INSERT INTO blanked_now SELECT {KEY}, unhex({DIGEST.name}) FROM {FOUND} {current}")
 
-    def _edits(self, shape: Shape) -> Iterator[Edit]:
+    def _edits(self, shape: StoredTable) -> Iterator[ChangeSet]:
         """What puts them back, no more at a time than the store takes."""
         first, last = self._ledger.run(f"SELECT min(rowid), max(rowid) FROM {FOUND}").fetchall()[0]
         gone = pa.array([], pa.int64() if shape.key == "_cio_sequence" else pa.string())
@@ -104,8 +106,8 @@ class Blanking:
 
 
 def stays_blank(
-    ledger: Ledger, erased: Sequence[Mapping[str, object]], table: Table, columns: Sequence[Column]
-) -> Blanked | None:
+    ledger: DigestIndex, erased: Sequence[Mapping[str, object]], table: Table, columns: Sequence[Column]
+) -> ErasedColumns | None:
     """What is blank in rows that come, since people were erased; these are rows of the record of it."""
     if not erased:
         return None

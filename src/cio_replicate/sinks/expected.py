@@ -13,17 +13,17 @@ from cio_replicate.schema.table import Column, ColumnType
 _WRAP = 2**64
 
 
-class Keys(msgspec.Struct, frozen=True):
+class Digests(msgspec.Struct, frozen=True):
     """Live rows: how many, and the sum of the first 64 bits of the MD5 of their keys, modulo 2**64."""
 
     rows: int = 0
     total: int = 0
 
-    def __add__(self, other: Keys) -> Keys:
-        return Keys(self.rows + other.rows, (self.total + other.total) % _WRAP)
+    def __add__(self, other: Digests) -> Digests:
+        return Digests(self.rows + other.rows, (self.total + other.total) % _WRAP)
 
-    def __sub__(self, other: Keys) -> Keys:
-        return Keys(self.rows - other.rows, (self.total - other.total) % _WRAP)
+    def __sub__(self, other: Digests) -> Digests:
+        return Digests(self.rows - other.rows, (self.total - other.total) % _WRAP)
 
     @property
     def digest(self) -> str:
@@ -31,7 +31,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.total % _WRAP:016x}"
 
 
-class Found(msgspec.Struct, frozen=True):
+class DiscoveredColumn(msgspec.Struct, frozen=True):
     """A column that was found in what the API sent."""
 
     name: str
@@ -39,38 +39,38 @@ class Found(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
 
 
-class Pending(msgspec.Struct, frozen=True):
+class PendingCommit(msgspec.Struct, frozen=True):
     """A commit that has begun: the table it writes, its name in the store, and what it must hold afterwards."""
 
     table: str
     target: str
-    after: Keys
+    after: Digests
 
 
-class Facts(msgspec.Struct):
+class CopyFacts(msgspec.Struct):
     """What a copy knows of itself, kept in it as JSON. `versions` are the tables that have a row per version."""
 
-    expected: dict[str, Keys] = msgspec.field(default_factory=dict)
-    found: dict[str, list[Found]] = msgspec.field(default_factory=dict)
+    expected: dict[str, Digests] = msgspec.field(default_factory=dict)
+    found: dict[str, list[DiscoveredColumn]] = msgspec.field(default_factory=dict)
     versions: list[str] = msgspec.field(default_factory=list)
     turning: list[str] = msgspec.field(
         default_factory=list
     )  # those that are being brought from one layout to the other
-    pending: Pending | None = None
+    pending: PendingCommit | None = None
 
     def note_found(self, table: str, columns: list[Column]) -> None:
         """Remember the columns of a table that were found; those that were found before are in its rows, and stay."""
-        now = {column.name: Found(column.name, column.type, column.path) for column in columns}
+        now = {column.name: DiscoveredColumn(column.name, column.type, column.path) for column in columns}
         every = {one.name: one for one in self.found.get(table, [])} | now
         if every:
             self.found[table] = list(every.values())
 
 
-def to_text(facts: Facts) -> str:
+def to_text(facts: CopyFacts) -> str:
     """The facts as JSON."""
     return msgspec.json.encode(facts).decode()
 
 
-def from_text(text: str | None) -> Facts:
+def from_text(text: str | None) -> CopyFacts:
     """The facts in a JSON text that `to_text` wrote; none in a copy that never had any."""
-    return msgspec.json.decode(text, type=Facts) if text else Facts()
+    return msgspec.json.decode(text, type=CopyFacts) if text else CopyFacts()

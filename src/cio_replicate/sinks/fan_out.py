@@ -12,44 +12,44 @@ from typing import Any, TypeVar
 import msgspec
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Column, Reading, Table
-from cio_replicate.sinks.backend import Shape
-from cio_replicate.sinks.expected import Keys
-from cio_replicate.sinks.port import About, Batch, Changes, Destination, Identity
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.expected import Digests
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits, Sink
 
 T = TypeVar("T")
 
 
-class SeveralDestinations:
+class FanOutSink:
     """What a run sees of them is the one that is furthest behind; to load what another has already changes nothing.
 
     `there` are the members that have a copy: after `prepare` all of them.
     """
 
-    def __init__(self, members: Mapping[str, Destination]) -> None:
+    def __init__(self, members: Mapping[str, Sink]) -> None:
         self.members = dict(members)
-        self.there: dict[str, Destination] = {}
+        self.there: dict[str, Sink] = {}
         self.batch_rows = min(one.batch_rows for one in members.values())
         self._behind: dict[str, dict[str, str]] = {}  # by table, what members said who refused a batch
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """Look at each; None if none of them has a copy."""
         found = {name: one.look() for name, one in self.members.items()}
         self.there = {name: one for name, one in self.members.items() if found[name] is not None}
         return _together(list(found.values())) if self.there else None
 
-    def prepare(self, now: int) -> Identity:
+    def prepare(self, now: int) -> CopyIdentity:
         """Make those that are missing."""
         made = [one.prepare(now) for one in self.members.values()]
         self.there = self.members
         return _together(made)
 
-    def identity(self) -> Identity:
+    def identity(self) -> CopyIdentity:
         """All of them as one."""
         return _together([one.identity() for one in self.there.values()])
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self) -> Mapping[str, Checkpoint]:
         """Of each table that all of them have read, how far at least; of none while one of them has no copy."""
         if len(self.there) < len(self.members):
             return {}
@@ -91,11 +91,11 @@ class SeveralDestinations:
         """As many as the one that has the most: what all of them lose would be lost for good."""
         return max(one.live(table) for one in self.there.values())
 
-    def held(self, table: Table) -> Keys:
+    def held(self, table: Table) -> Digests:
         """Of the first; a proof looks at each by itself."""
         return next(iter(self.there.values())).held(table)
 
-    def expected(self, table: Table) -> Keys | None:
+    def expected(self, table: Table) -> Digests | None:
         """Of the first; a proof looks at each by itself."""
         return next(iter(self.there.values())).expected(table)
 
@@ -126,15 +126,15 @@ class SeveralDestinations:
         """Try each."""
         self._each(lambda one: one.try_out(), self.members)
 
-    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into each."""
         self._each(lambda one: one.record(shape, rows))
 
-    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """Of the first; what is recorded of people is asked of each by itself."""
         return next(iter(self.members.values())).recorded(shape)
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Blank in each; the counts are those of the last."""
         return self._each(lambda one: one.blank(table, people))[-1]
 
@@ -154,7 +154,7 @@ class SeveralDestinations:
         """Let go of all."""
         self._each(lambda one: one.close(), self.members)
 
-    def _each(self, call: Callable[[Destination], T], among: Mapping[str, Destination] | None = None) -> list[T]:
+    def _each(self, call: Callable[[Sink], T], among: Mapping[str, Sink] | None = None) -> list[T]:
         """Call all that are there, also when one of them fails; the first failure is raised then."""
         results, failed = [], None
         for one in (self.there if among is None else among).values():
@@ -167,7 +167,7 @@ class SeveralDestinations:
         return results
 
 
-def _own(batch: Batch, one: Destination) -> Batch:
+def _own(batch: Batch, one: Sink) -> Batch:
     """The batch as it is for a member that goes back further than the others: it keeps what it has of that time."""
     close = batch.close
     position = None if close is None else one.positions().get(batch.table.name)
@@ -178,19 +178,19 @@ def _own(batch: Batch, one: Destination) -> Batch:
     return replace(batch, close=replace(close, position=further, seen=seen))
 
 
-def _together(found: Sequence[Identity | None]) -> Identity:
+def _together(found: Sequence[CopyIdentity | None]) -> CopyIdentity:
     """All as one, in whatever order they are named; it is another one as long as some are missing."""
-    return Identity(
+    return CopyIdentity(
         "+".join(sorted("" if one is None else one.copy_id for one in found)),
         sum(one.commits for one in found if one is not None),
     )
 
 
-def _least(positions: Sequence[Position]) -> Position:
+def _least(positions: Sequence[Checkpoint]) -> Checkpoint:
     """What all of these positions cover; by rules that are nobody's where they came by different ones."""
     behind = min(positions, key=lambda one: one.through)
     latest = [one.latest for one in positions if one.latest is not None]
-    return Position(
+    return Checkpoint(
         read=behind.read,
         start=max(one.start for one in positions),
         through=behind.through,
@@ -201,14 +201,14 @@ def _least(positions: Sequence[Position]) -> Position:
     )
 
 
-def missing_in(destination: Destination) -> list[str]:
+def missing_in(destination: Sink) -> list[str]:
     """Look at a destination; the names of those of which it consists that have no copy, or "" for one by itself."""
     found = destination.look()
-    if isinstance(destination, SeveralDestinations):
+    if isinstance(destination, FanOutSink):
         return [name for name in destination.members if name not in destination.there]
     return [] if found is not None else [""]
 
 
-def members_of(destination: Destination) -> Mapping[str, Destination]:
+def members_of(destination: Sink) -> Mapping[str, Sink]:
     """The destinations of which one consists, by name; one that is by itself has none."""
-    return destination.members if isinstance(destination, SeveralDestinations) else {"": destination}
+    return destination.members if isinstance(destination, FanOutSink) else {"": destination}

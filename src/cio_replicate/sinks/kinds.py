@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cio_replicate.config.destination_kind import Kind
+from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.sinks.lake import file_kinds
 from cio_replicate.sinks.sql import server_kinds
 from cio_replicate.sinks.warehouse import settings_warehouse_kinds as warehouse_kinds
 
-KINDS: tuple[Kind, ...] = (
+KINDS: tuple[DestinationKind, ...] = (
     file_kinds.DUCKDB,
     server_kinds.POSTGRESQL,
     file_kinds.SQLITE,
@@ -28,6 +28,6 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def schemes() -> dict[str, Kind]:
+def schemes() -> dict[str, DestinationKind]:
     """Every scheme that `--to` may begin with, other spellings included, and its kind."""
     return {scheme: kind for kind in KINDS for scheme in (kind.scheme, *kind.aliases)}

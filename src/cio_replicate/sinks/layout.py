@@ -10,22 +10,22 @@ import pyarrow as pa
 from cio_replicate.base.errors import LoadError
 from cio_replicate.config.table_options import as_shown
 from cio_replicate.schema.system_tables import CHANGES_SUFFIX
-from cio_replicate.sinks.backend import Edit, Shape, Store
-from cio_replicate.sinks.expected import Facts
+from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
+from cio_replicate.sinks.expected import CopyFacts
 from cio_replicate.sinks.merge import sql_modes
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.digest_index import Ledger
+from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.shapes import left_in, main_shape
 from cio_replicate.sinks.port import Batch
 
 
-def as_it_is(batch: Batch, store: Store, facts: Facts) -> Batch:
+def as_it_is(batch: Batch, store: TableBackend, facts: CopyFacts) -> Batch:
     """The batch in the mode that its table, which is there, shows."""
     noted = bool(store.columns(batch.table.target + CHANGES_SUFFIX))
     return replace(batch, treatment=as_shown(versions=batch.table.name in facts.versions, noted=noted))
 
 
-def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Callable[[], None]) -> None:
+def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFacts, save: Callable[[], None]) -> None:
     """See to it that the table, if it is there, has the layout of the batch's mode, and that the facts say so.
 
     Raises LoadError, saying why, where the table is not ours or versions would be lost.
@@ -53,7 +53,7 @@ def fitted(batch: Batch, store: Store, ledger: Ledger, facts: Facts, save: Calla
     save()
 
 
-def _require_ours(store: Store, name: str) -> None:
+def _require_ours(store: TableBackend, name: str) -> None:
     there = store.columns(name)
     if there and sql.KEY not in there:
         raise LoadError(
@@ -62,7 +62,7 @@ def _require_ours(store: Store, name: str) -> None:
         )
 
 
-def _turned(store: Store, ledger: Ledger, shape: Shape, statement: str) -> Edit:
+def _turned(store: TableBackend, ledger: DigestIndex, shape: StoredTable, statement: str) -> ChangeSet:
     """Every row of a table that has one per key, after a statement on the table `turned`."""
     ledger.run(sql.create("turned", shape.columns, temporary=True)[0])
     ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
@@ -70,7 +70,7 @@ def _turned(store: Store, ledger: Ledger, shape: Shape, statement: str) -> Edit:
     return ledger.edit("turned", replace(shape, key=sql.KEY), pa.array([], pa.string()))
 
 
-def _refuse_to_lose(store: Store, ledger: Ledger, shape: Shape, batch: Batch) -> None:
+def _refuse_to_lose(store: TableBackend, ledger: DigestIndex, shape: StoredTable, batch: Batch) -> None:
     ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({sql.KEY} VARCHAR)")
     ledger.take("every_version", store.read(shape, [sql.KEY]))
     ended = ledger.run(sql_modes.count_ended("every_version")).fetchall()[0][0]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cio_replicate.sinks.backend import Condition, Is, Shape
+from cio_replicate.sinks.backend import Condition, Operator, StoredTable
 from cio_replicate.sinks.merge.statements import KEY
 
 
 def conditions_of(
-    shape: Shape,
+    shape: StoredTable,
     *,
     keys: Sequence[str] | None,
     synced_since: int | None,
@@ -26,10 +26,10 @@ def conditions_of(
     if (keys is not None and not keys) or any(one is not None and one[0] not in known for one in (after, among)):
         return None
     return [
-        *([Condition(KEY, Is.IN, sorted({*keys}))] if keys is not None else ()),
-        *([Condition("_cio_synced_at", Is.AT_LEAST, moment(synced_since))] if synced_since is not None else ()),
-        *([Condition(after[0], Is.AT_LEAST, moment(after[1]))] if after is not None else ()),
-        *([Condition(among[0], Is.IN, list(among[1]))] if among is not None else ()),
+        *([Condition(KEY, Operator.IN, sorted({*keys}))] if keys is not None else ()),
+        *([Condition("_cio_synced_at", Operator.AT_LEAST, moment(synced_since))] if synced_since is not None else ()),
+        *([Condition(after[0], Operator.AT_LEAST, moment(after[1]))] if after is not None else ()),
+        *([Condition(among[0], Operator.IN, list(among[1]))] if among is not None else ()),
         *([live] if live is not None else ()),
     ]
 

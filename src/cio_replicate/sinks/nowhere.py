@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cio_replicate.schema.position import Position
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks.backend import Shape
-from cio_replicate.sinks.expected import Keys
-from cio_replicate.sinks.port import About, Batch, Changes, Identity
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.expected import Digests
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits
 
 
 class Nowhere:
@@ -20,20 +20,20 @@ class Nowhere:
     def __init__(self) -> None:
         self._commits = 0
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """There is never a copy."""
         return None
 
-    def prepare(self, now: int) -> Identity:
+    def prepare(self, now: int) -> CopyIdentity:
         """Nothing is made."""
         _ = now
         return self.identity()
 
-    def identity(self) -> Identity:
+    def identity(self) -> CopyIdentity:
         """A name that no copy has."""
-        return Identity("nowhere", self._commits)
+        return CopyIdentity("nowhere", self._commits)
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self) -> Mapping[str, Checkpoint]:
         """Nothing was read."""
         return {}
 
@@ -67,12 +67,12 @@ class Nowhere:
         _ = table
         return 0
 
-    def held(self, table: Table) -> Keys:
+    def held(self, table: Table) -> Digests:
         """There are no rows."""
         _ = table
-        return Keys()
+        return Digests()
 
-    def expected(self, table: Table) -> Keys | None:
+    def expected(self, table: Table) -> Digests | None:
         """Nothing is expected."""
         _ = table
         return None
@@ -86,16 +86,16 @@ class Nowhere:
     def try_out(self) -> None:
         """Nothing can go wrong."""
 
-    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Nothing is recorded."""
         _ = shape, rows
 
-    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """Nothing was recorded."""
         _ = shape
         return []
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """There is nothing about anybody."""
         _ = table, people
         return {}

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cio_replicate.config.table_options import USUAL, Treatment
-from cio_replicate.schema.position import Position
+from cio_replicate.config.table_options import USUAL, WriteOptions
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks.backend import Shape
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.expected import Digests
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
     """What ends a read: the position it brings and, when absence means deletion, all pages that it landed."""
 
-    position: Position
+    position: Checkpoint
     seen: Sequence[Path] | None
     at: int  # unix seconds; becomes `_cio_deleted_at` of the rows that are gone
 
@@ -38,7 +38,7 @@ class Batch:
     files: Sequence[Path]
     run_id: str
     close: Close | None = None
-    treatment: Treatment = USUAL
+    treatment: WriteOptions = USUAL
     gone: Sequence[str] | None = None
     gone_at: int = 0  # unix seconds; becomes `_cio_deleted_at` of those rows
     as_it_is: bool = False
@@ -54,7 +54,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ErasureHits:
     """The rows of one table that are about people, by `cio_id`: how many, and the keys of those that do not name it."""
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -62,14 +62,14 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CopyIdentity:
     """Which copy this is and how many commits it has seen, so that a replaced or restored copy is recognised."""
 
     copy_id: str
     commits: int
 
 
-class Destination(Protocol):
+class Sink(Protocol):
     """One dataset in one place. One thread at a time. Raises DestinationUnavailableError and LoadError.
 
     `write` is one commit: after a kill at any moment either all of a batch is there, its position included, or none.
@@ -79,15 +79,15 @@ class Destination(Protocol):
 
     batch_rows: int
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
         ...
 
-    def prepare(self, now: int) -> Identity:
+    def prepare(self, now: int) -> CopyIdentity:
         """Make the copy if there is none. `look` came first."""
         ...
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self) -> Mapping[str, Checkpoint]:
         """How far each table has been read."""
         ...
 
@@ -126,11 +126,11 @@ class Destination(Protocol):
         """How many rows of a table are not deleted; 0 when it is not there yet."""
         ...
 
-    def held(self, table: Table) -> Keys:
+    def held(self, table: Table) -> Digests:
         """The keys of the live rows of a table, read back from it."""
         ...
 
-    def expected(self, table: Table) -> Keys | None:
+    def expected(self, table: Table) -> Digests | None:
         """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
         ...
 
@@ -138,7 +138,7 @@ class Destination(Protocol):
         """Merge the rows, apply deletions, move the position: all or nothing."""
         ...
 
-    def identity(self) -> Identity:
+    def identity(self) -> CopyIdentity:
         """As `look`, of a copy that is there."""
         ...
 
@@ -146,15 +146,15 @@ class Destination(Protocol):
         """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
         ...
 
-    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         ...
 
-    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """All rows of a table that `record` has written; none when it is not there."""
         ...
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them.
 
         `people` leads from each `cio_id` to the ids and addresses by which rows name the person that lack it, or that

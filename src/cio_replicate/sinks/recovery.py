@@ -9,26 +9,26 @@ import pyarrow as pa
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.system_tables import CHANGE_COLUMNS, CHANGES_SUFFIX, DIGEST
 from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape, Store
-from cio_replicate.sinks.expected import Pending
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
+from cio_replicate.sinks.expected import PendingCommit
 from cio_replicate.sinks.merge import sql_modes
-from cio_replicate.sinks.merge.digest_index import Ledger
+from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.shapes import key_shape
 from cio_replicate.sinks.merge.statements import KEY
 
 READ = ("_cio_sequence", "_cio_operation", KEY, "_cio_digest")
 
 
-def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: int) -> None:
+def settle(store: TableBackend, ledger: DigestIndex, keys: str, pending: PendingCommit, commits: int) -> None:
     """Remove the noted changes of the commit after `commits` that the table does not show; `keys` is what it holds.
 
     A change was noted before its row was written, so a note without its row is of a commit that did not happen.
     """
-    shape = Shape(
+    shape = StoredTable(
         pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
     )
     first = (commits + 1) * sql_modes.ROOM
-    rows = store.read(shape, READ, [Condition("_cio_sequence", Is.AT_LEAST, first)])
+    rows = store.read(shape, READ, [Condition("_cio_sequence", Operator.AT_LEAST, first)])
     with ledger.transaction():
         ledger.run(
             "CREATE OR REPLACE TEMP TABLE noted_last (_cio_sequence BIGINT, _cio_operation VARCHAR, "
@@ -43,13 +43,13 @@ def settle(store: Store, ledger: Ledger, keys: str, pending: Pending, commits: i
     _remove(store, shape, untrue)
 
 
-def take_back(store: Store, ledger: Ledger, pending: Pending, commits: int) -> None:
+def take_back(store: TableBackend, ledger: DigestIndex, pending: PendingCommit, commits: int) -> None:
     """Remove the versions of the commit after `commits` whose key still has the current version that was before.
 
     For stores where an edit is not one commit: there a version may have begun though the one before has not ended.
     """
     shape = replace(key_shape(pending.target), key="_cio_version")
-    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Is.TRUE)])
+    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Operator.TRUE)])
     with ledger.transaction():
         ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
         ledger.take("holding", rows)
@@ -60,6 +60,6 @@ def take_back(store: Store, ledger: Ledger, pending: Pending, commits: int) -> N
     _remove(store, shape, untrue)
 
 
-def _remove(store: Store, shape: Shape, keys: pa.Array) -> None:
+def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
     if len(keys):
-        store.write(Edit(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))
+        store.write(ChangeSet(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))

@@ -6,31 +6,31 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from cio_replicate.config.destination_kind import Address, Engine
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.copy import RemoteDestination
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBDestination
-from cio_replicate.sinks.fan_out import SeveralDestinations
+from cio_replicate.config.destination_kind import Address, SinkFamily
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.fan_out import FanOutSink
 from cio_replicate.sinks.lake.file_store import file_store
-from cio_replicate.sinks.port import Destination
+from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
 
-def destination_at(address: Address, dataset: str, folder: Path, *, read_only: bool = False) -> Destination:
+def destination_at(address: Address, dataset: str, folder: Path, *, read_only: bool = False) -> Sink:
     """The destination, not yet opened. `folder` is the task's own; what belongs to this place is kept in it.
 
     With `read_only` nothing is changed there, and a DuckDB file may be read by others meanwhile.
     """
-    if address.kind.engine is Engine.DUCKDB:
-        return DuckDBDestination(address.file, dataset, read_only=read_only)
+    if address.kind.engine is SinkFamily.DUCKDB:
+        return DuckDBBackend(address.file, dataset, read_only=read_only)
     store, nul_allowed = store_at(address, dataset, folder)
     ledger = folder / f"ledger-{_digest(address, dataset)}.duckdb"
-    return RemoteDestination(store, ledger, dataset, str(address), nul_allowed=nul_allowed)
+    return CopySink(store, ledger, dataset, str(address), nul_allowed=nul_allowed)
 
 
-def store_at(address: Address, dataset: str, folder: Path) -> tuple[Store, bool]:
+def store_at(address: Address, dataset: str, folder: Path) -> tuple[TableBackend, bool]:
     """The store of any destination but DuckDB, not yet opened, and whether its texts may hold NUL."""
-    if address.kind.engine is Engine.WAREHOUSE:
+    if address.kind.engine is SinkFamily.WAREHOUSE:
         store = warehouse_store(address, dataset, folder / f"dlt-{_digest(address, dataset)}")
         return store, store.nul_allowed
     return file_store(address, dataset), True
@@ -40,9 +40,7 @@ def _digest(address: Address, dataset: str) -> str:
     return sha256(f"{address}\n{dataset}".encode()).hexdigest()[:10]
 
 
-def destinations_at(
-    addresses: Sequence[Address], dataset: str, folder: Path, *, read_only: bool = False
-) -> Destination:
+def destinations_at(addresses: Sequence[Address], dataset: str, folder: Path, *, read_only: bool = False) -> Sink:
     """One destination, or several as one; as above."""
     every = {one.shown: destination_at(one, dataset, folder, read_only=read_only) for one in addresses}
-    return next(iter(every.values())) if len(every) == 1 else SeveralDestinations(every)
+    return next(iter(every.values())) if len(every) == 1 else FanOutSink(every)

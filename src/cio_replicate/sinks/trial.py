@@ -11,7 +11,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Edit, Shape, Store
+from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 
 COLUMNS = (
     Column("name", ColumnType.STRING, "A text in several scripts."),
@@ -35,13 +35,13 @@ def trial_name() -> str:
     return f"_cio_check_{uuid.uuid4().hex[:12]}"
 
 
-def try_out(store: Store, shown: str) -> None:
+def try_out(store: TableBackend, shown: str) -> None:
     """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that does not go well."""
-    shape = Shape(trial_name(), COLUMNS, "name")
+    shape = StoredTable(trial_name(), COLUMNS, "name")
     rows = pa.Table.from_pylist(list(ROWS), schema=schema_for(COLUMNS))
     store.open()
     try:
-        store.write(Edit(shape, rows.to_reader(), len(rows), pa.array([], pa.string())))
+        store.write(ChangeSet(shape, rows.to_reader(), len(rows), pa.array([], pa.string())))
         back = store.read(shape, [column.name for column in COLUMNS]).read_all()
         require_same(back.to_pylist(), shown)
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Account:
+class RateUsage:
     """Keeps count of turns. All moments are monotonic seconds, and come in ascending order.
 
     `allowed` is requests per second, `spacing` the seconds between two turns when nobody refuses any.

@@ -26,10 +26,10 @@ from cio_replicate.base.quoting import quoted
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.base.version import __version__
-from cio_replicate.source.account import Account
+from cio_replicate.source.account import RateUsage
 from cio_replicate.source.answers import daily_quota, detail_of, error_of
-from cio_replicate.source.rate_limiter import Budget, Turn
-from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.rate_limiter import Permit, RateLimiter
+from cio_replicate.source.request import Request, RequestCounter
 from cio_replicate.source.retry import RetryPolicy, names_seconds, retry_after
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ LONGEST_SAID = 200  # characters of the API's own words in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds of one attempt, in seconds, and of the connection pool."""
 
     connect: float = 10.0
@@ -49,7 +49,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Totals:
+class ClientTotals:
     """What the client as a whole has sent and seen."""
 
     requests: int = 0
@@ -74,21 +74,21 @@ class Client:
         self,
         url: str,
         token: Secret,
-        budget: Budget,
+        budget: RateLimiter,
         clock: Clock,
         *,
         policy: RetryPolicy | None = None,
-        limits: Limits | None = None,
+        limits: RequestLimits | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
-        self.totals = Totals()
+        self.totals = ClientTotals()
         self.policy = policy or RetryPolicy()
         self.requests_per_second = budget.per_second
         self._token = token
         self._budget = budget
         self._clock = clock
-        self._limits = limits or Limits()
+        self._limits = limits or RequestLimits()
         self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
         try:
             self._http = httpx2.AsyncClient(
@@ -116,7 +116,7 @@ class Client:
         await self._http.aclose()
 
     @property
-    def account(self) -> Account:
+    def account(self) -> RateUsage:
         """What became of the budget."""
         return self._budget.account
 
@@ -135,7 +135,7 @@ class Client:
         """How many callers, each with one request after another, it takes to use up the budget."""
         return math.ceil(self.requests_per_second * self.answer_time) + 1
 
-    async def send(self, request: Request, read: Callable[[bytes], T], meter: Meter, urgency: int = 0) -> T:
+    async def send(self, request: Request, read: Callable[[bytes], T], meter: RequestCounter, urgency: int = 0) -> T:
         """Send until `read` accepts the body of a 200, and return what it made of it.
 
         Of the requests that wait for their turn, the one of the lowest `urgency` goes first.
@@ -171,7 +171,7 @@ class Client:
             raise self._gave_up(request, error, attempts, elapsed()) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
 
-    async def _attempt(self, request: Request, meter: Meter, turn: Turn) -> bytes:
+    async def _attempt(self, request: Request, meter: RequestCounter, turn: Permit) -> bytes:
         meter.requests += 1
         self.totals.requests += 1
         failure: CioReplicateError
@@ -198,11 +198,13 @@ class Client:
         # raised outside of the except block, so that no traceback leads to the request and its headers
         raise failure from None
 
-    async def _traced(self, turn: Turn, event: str, _info: object) -> None:
+    async def _traced(self, turn: Permit, event: str, _info: object) -> None:
         if event == CONNECTED:
             self._budget.sent(turn)
 
-    def _refusal(self, request: Request, answer: httpx2.Response, meter: Meter, turn: Turn) -> CioReplicateError:
+    def _refusal(
+        self, request: Request, answer: httpx2.Response, meter: RequestCounter, turn: Permit
+    ) -> CioReplicateError:
         wait = retry_after(answer.headers.get("retry-after"), self._clock.now())
         detail = self._said(detail_of(answer.content))
         throttled = answer.status_code == httpx2.codes.TOO_MANY_REQUESTS

@@ -15,9 +15,9 @@ import pyarrow as pa
 from cio_replicate.base.errors import PageShapeError, SchemaChangedError
 from cio_replicate.config.schema_changes import SchemaChanges
 from cio_replicate.schema.arrow import schema_of
-from cio_replicate.schema.fields import MOST_DISCOVERED, Fields
+from cio_replicate.schema.fields import MOST_DISCOVERED, KnownColumns
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.source.lane import FastLane
+from cio_replicate.source.lane import ExactDecoder
 from cio_replicate.source.values import fit, kind_of
 
 LONGEST_SHOWN = 60
@@ -27,7 +27,7 @@ _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class DecodedRows:
     """Rows of one page, one per record. `misfits` counts the values that `_cio_extra` keeps.
 
     `ignored` counts the values of fields that the table does not know and that its policy leaves out, by path.
@@ -41,15 +41,15 @@ class Rows:
 class RowEncoder:
     """Turns the records of one table into rows. Not safe for two threads at once: it may discover columns."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: KnownColumns) -> None:
         self._fields = fields
         self._objects = fields.table.objects
         self._policy = fields.table.schema_changes
         self._ignored: Counter[tuple[str, ...]] = Counter()  # of the page under way
         self._known_ignored: dict[tuple[str, ...], None] = {}  # those that the fast lane passes by
-        self._lane = FastLane(fields.table, fields.all)
+        self._lane = ExactDecoder(fields.table, fields.all)
 
-    def encode(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> Rows:
+    def encode(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> DecodedRows:
         """One row per record, with every value of it: in its column, or in `_cio_extra` as received, or both.
 
         `read_at` (unix seconds) becomes `_cio_synced_at`. Rows that took the careful lane come last. Raises
@@ -71,10 +71,10 @@ class RowEncoder:
             table, misfits = self._carefully(odd, read_at)
             tables.append(table)
             if (self._fields.changes, len(self._known_ignored)) != known:
-                self._lane = FastLane(self._fields.table, self._fields.all, list(self._known_ignored))
+                self._lane = ExactDecoder(self._fields.table, self._fields.all, list(self._known_ignored))
         if not tables:
-            return Rows(schema_of(self._fields.all).empty_table(), misfits, self._ignored)
-        return Rows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits, self._ignored)
+            return DecodedRows(schema_of(self._fields.all).empty_table(), misfits, self._ignored)
+        return DecodedRows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits, self._ignored)
 
     def _carefully(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> tuple[pa.Table, int]:
         rows, misfits = [], 0

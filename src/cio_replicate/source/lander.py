@@ -10,12 +10,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cio_replicate.pipeline.read import Part, Read, Tally
-from cio_replicate.pipeline.staging import StateFolder
-from cio_replicate.schema.fields import LONGEST_NAME, Fields
+from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.schema.fields import LONGEST_NAME, KnownColumns
 from cio_replicate.schema.table import Table
-from cio_replicate.source.decode import RowEncoder, Rows
-from cio_replicate.source.pages import Place
+from cio_replicate.source.decode import DecodedRows, RowEncoder
+from cio_replicate.source.pages import Cursor
 from cio_replicate.source.redact import Redactor
 from cio_replicate.source.strategies.base import slice_of
 
@@ -23,7 +23,7 @@ MOST_NAMED, OTHERS = 50, "…"  # new fields that are counted one by one, and al
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class PageContent:
     """What a page brings: records that become rows, records that are only seen, how many came without their content.
 
     `more` are the parts that read what is left of its part, which ends with this page.
@@ -32,13 +32,13 @@ class Landed:
     records: Sequence[bytes | msgspec.Raw]
     seen: Sequence[bytes] = ()
     left_out: int = 0
-    more: Sequence[Part] = ()
+    more: Sequence[Partition] = ()
 
 
-class Lander:
+class RowDecoder:
     """Lands the pages of one read. Its methods block on the disk and belong on one landing thread."""
 
-    def __init__(self, table: Table, read: Read, fields: Fields, folder: StateFolder) -> None:
+    def __init__(self, table: Table, read: TableRead, fields: KnownColumns, folder: Staging) -> None:
         self.table = table
         self.read = read
         self._fields = fields
@@ -47,7 +47,7 @@ class Lander:
         self._redactor = Redactor(table)
         self._column = table.replication_key or table.start_date_column
 
-    def land(self, part: Part, page: Landed, place: Place, at: int) -> tuple[int, int | None]:
+    def land(self, part: Partition, page: PageContent, place: Cursor, at: int) -> tuple[int, int | None]:
         """Make the records of a page durable and move the part to `place`.
 
         Returns the rows landed and the oldest moment among them (unix seconds), if the table has one.
@@ -90,17 +90,17 @@ class Lander:
             raise
         return len(page.records), oldest
 
-    def skip(self, part: Part, reason: str, at: int) -> None:
+    def skip(self, part: Partition, reason: str, at: int) -> None:
         """Record that a part does not exist."""
         self.read.tally.skipped.append(reason)
         self.move(part, replace(part.place, done=True), at)
 
-    def move(self, part: Part, place: Place, at: int) -> None:
+    def move(self, part: Partition, place: Cursor, at: int) -> None:
         """Move a part without a page."""
         part.place = place
         self._folder.journal.settle(self.read, part, at)
 
-    def _shaped(self, part: Part, records: Sequence[bytes | msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
+    def _shaped(self, part: Partition, records: Sequence[bytes | msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
         shape = self.table.shape
         if shape is None:
             return records
@@ -135,11 +135,11 @@ class Lander:
         return int(low)
 
 
-def _copy(tally: Tally) -> Tally:
+def _copy(tally: ReadStats) -> ReadStats:
     return msgspec.structs.replace(tally, skipped=list(tally.skipped), ignored=dict(tally.ignored))
 
 
-def _add_ignored(tally: Tally, rows: Rows) -> None:
+def _add_ignored(tally: ReadStats, rows: DecodedRows) -> None:
     for path, count in rows.ignored.items():
         name = ".".join(path)[:LONGEST_NAME]
         if name not in tally.ignored and len(tally.ignored) >= MOST_NAMED:

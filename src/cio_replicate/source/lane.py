@@ -29,12 +29,12 @@ _ANNOTATIONS: dict[ColumnType, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class NestedStruct:
     """An object of a record: the struct it is decoded into, whose fields are `columns` first and then `inner`."""
 
     record: type[msgspec.Struct]
     columns: list[str]
-    inner: list[_Shape]
+    inner: list[NestedStruct]
 
     def gather(self, records: Sequence[msgspec.Struct], into: Mapping[str, list[Any]]) -> None:
         """Add the values of each column to its list in `into`; where an object is missing, so are its values."""
@@ -46,7 +46,7 @@ class _Shape:
             shape.gather([nothing if one is None else one for one in objects], into)
 
 
-class FastLane:
+class ExactDecoder:
     """Decodes records whose every field is known and of the right type; says which ones are not.
 
     Numbers with a fraction are left to the careful lane, since a decoder would round them in silence, and so are
@@ -114,7 +114,7 @@ class FastLane:
             schema=self._schema,
         )
 
-    def _shape_at(self, name: str, at: tuple[str, ...], objects: frozenset[tuple[str, ...]]) -> _Shape:
+    def _shape_at(self, name: str, at: tuple[str, ...], objects: frozenset[tuple[str, ...]]) -> NestedStruct:
         """The shape of the object at path `at`."""
         here = [column for column in self._columns if column.path[:-1] == at]
         fields: list[tuple[str, Any, Any]] = []
@@ -129,7 +129,7 @@ class FastLane:
             fields.append((f"o{number}", inner[-1].record | None, None))
             names[f"o{number}"] = path[-1]
         record = msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
-        return _Shape(record, [column.name for column in here], inner)
+        return NestedStruct(record, [column.name for column in here], inner)
 
 
 def _is_quick(column: Column) -> bool:

@@ -13,7 +13,7 @@ LEAST = 0.1  # of the allowed rate: below it no cut goes
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class AdaptiveRate:
     """The rate as a function of time. `allowed` is never exceeded; a new one starts with it.
 
     After a cut the rate comes back to just below where the refusal came, stays near it for some seconds, and then

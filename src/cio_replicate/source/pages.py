@@ -30,7 +30,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """Where a part of a table is to be read on: the token and row count to send, and whether its end was reached.
 
     A part of a list by offset ends before the row number `last`, if it has one.
@@ -109,7 +109,7 @@ def fingerprint(page: Page) -> bytes:
     return hash(b",".join(page.items)).to_bytes(8, "big", signed=True) if page.items else b""
 
 
-def after(place: Place, page: Page, *, by_offset: bool, seen: set[str], longest: int = 0) -> Place:
+def after(place: Cursor, page: Page, *, by_offset: bool, seen: set[str], longest: int = 0) -> Cursor:
     """The place after `page` was read at `place`. `seen` holds the tokens used so far and gains the new one.
 
     A cursor list ends only on an empty token: an empty page with a token is not the end (live), and the token after
@@ -132,4 +132,4 @@ def after(place: Place, page: Page, *, by_offset: bool, seen: set[str], longest:
     if empty > MOST_EMPTY_PAGES:
         raise EndlessListError(f"A list does not end: {empty} empty pages in a row, each naming a next one.")
     seen.add(page.next)
-    return Place(token=page.next, empty_pages=empty)
+    return Cursor(token=page.next, empty_pages=empty)

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 from cio_replicate.base.runtime import Clock
-from cio_replicate.source.account import Account
-from cio_replicate.source.pace import Pace
+from cio_replicate.source.account import RateUsage
+from cio_replicate.source.pace import AdaptiveRate
 
 #: Turns, and a whole second of them, are this much wider apart than the rate alone asks for. Requests take a little
 #: longer or shorter to arrive; without room for that, the API counts an eleventh in a second now and then and answers
@@ -21,7 +21,7 @@ MOST_LATE = 0.25  # seconds of lateness that are made up for: after a longer sta
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Permit:
     """Leave to send one request.
 
     `at` is when it was given, in monotonic seconds; `sent` how many requests went out in the second up to it, this one
@@ -34,7 +34,7 @@ class Turn:
     queued: float = 0.0
 
 
-class Budget:
+class RateLimiter:
     """Hands out turns to send a request: the most urgent first, and in the order in which they were asked for.
 
     No span of one second holds more than `per_second` turns, measured from when a request was really sent, however many
@@ -44,9 +44,9 @@ class Budget:
 
     def __init__(self, per_second: float, clock: Clock) -> None:
         self.per_second = per_second
-        self.account = Account(per_second, SLACK / per_second)
+        self.account = RateUsage(per_second, SLACK / per_second)
         self._clock = clock
-        self._pace = Pace(per_second)
+        self._pace = AdaptiveRate(per_second)
         self._next = 0.0
         self._paused_from = self._paused_until = self._paused_before = 0.0
         self._cut_at = float("-inf")
@@ -54,7 +54,7 @@ class Budget:
         self._window = SLACK * self._most / per_second
         self._sent: list[float] = []  # when the last `_most` requests were sent, in ascending order
         self._asked = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[Turn]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[Permit]]] = []
         self._pump: asyncio.Task[None] | None = None
 
     @property
@@ -67,7 +67,7 @@ class Budget:
         """Whether a turn could be had right now: nobody waits for one, and the next is not in the future."""
         return not self._somebody_waits() and self._due() <= self._clock.monotonic()
 
-    async def turn(self, urgency: int = 0) -> Turn:
+    async def turn(self, urgency: int = 0) -> Permit:
         """Return when the caller may send one request; of those who wait, the lowest `urgency` goes first.
 
         A caller that is cancelled spends no turn.
@@ -76,7 +76,7 @@ class Budget:
         if self.spare:
             return self._take(now, now)
         paused = self._paused(now)
-        place: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._asked), place))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._give_turns(now))
@@ -87,14 +87,14 @@ class Budget:
                 self._take_back(place.result())
             raise
         waited = turn.at - now - (self._paused(turn.at) - paused)
-        return Turn(turn.at, turn.sent, max(0.0, waited))
+        return Permit(turn.at, turn.sent, max(0.0, waited))
 
-    def sent(self, turn: Turn) -> None:
+    def sent(self, turn: Permit) -> None:
         """Tell that the request of `turn` went out only now: until then its connection was being made."""
         self._forget(turn.at)
         bisect.insort(self._sent, self._clock.monotonic())
 
-    def refused(self, turn: Turn, seconds: float) -> None:
+    def refused(self, turn: Permit, seconds: float) -> None:
         """Give no turn to anybody for so long, and fewer afterwards: the API said that the bucket is empty.
 
         All refusals of requests that were sent before the last cut count as one with it.
@@ -127,7 +127,7 @@ class Budget:
             heapq.heappop(self._waiting)
         return bool(self._waiting)
 
-    def _take(self, now: float, since: float) -> Turn:
+    def _take(self, now: float, since: float) -> Permit:
         """A turn at `now`, for which somebody has waited since `since`."""
         late = min(now - self._next, MOST_LATE) if now > since else 0.0
         self.account.took(now, since, self._next)
@@ -135,9 +135,9 @@ class Budget:
         del self._sent[: -self._most]
         bisect.insort(self._sent, now)
         whole = now - self._paused_until >= 1.0
-        return Turn(now, len(self._sent) - bisect.bisect_right(self._sent, now - 1.0) if whole else math.inf)
+        return Permit(now, len(self._sent) - bisect.bisect_right(self._sent, now - 1.0) if whole else math.inf)
 
-    def _take_back(self, turn: Turn) -> None:
+    def _take_back(self, turn: Permit) -> None:
         self._forget(turn.at)
         self.account.took_back()
         self._next = min(self._next, max(self._clock.monotonic(), self._paused_until))

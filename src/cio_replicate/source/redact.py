@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cio_replicate.base.text import MASK, Secret
-from cio_replicate.config.column_rules import Action
+from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.schema.table import Redaction as Rules
 from cio_replicate.schema.table import Table
 
@@ -32,7 +32,7 @@ _Change = Callable[[msgspec.Raw], msgspec.Raw | None]
 
 
 @dataclass(slots=True)
-class Treated:
+class RedactedRecords:
     """Records that may be written, and how many values were withheld.
 
     A value is withheld when a rule reaches into it and it is neither an object nor an array of objects, as the rule
@@ -57,10 +57,10 @@ class Redactor:
         self._top: _Inside | None = None
         if redaction is None:
             return
-        changes: dict[Action, _Change] = {Action.EXCLUDE: lambda _raw: None, Action.MASK: masked}
+        changes: dict[RedactionKind, _Change] = {RedactionKind.EXCLUDE: lambda _raw: None, RedactionKind.MASK: masked}
         if redaction.salt is not None:
             start = hash_with(redaction.salt)
-            changes[Action.HASH] = lambda raw: hashed(raw, start)
+            changes[RedactionKind.HASH] = lambda raw: hashed(raw, start)
         self._top = self._inside(table, redaction, changes)
         for path, action in redaction.actions.items():
             if path[:-1] in table.objects:
@@ -71,13 +71,13 @@ class Redactor:
         """Whether any rule looks at values."""
         return self._top is not None
 
-    def apply(self, records: Sequence[bytes | msgspec.Raw]) -> Treated:
+    def apply(self, records: Sequence[bytes | msgspec.Raw]) -> RedactedRecords:
         """The records, treated; what is not a record at all is handed on, since the encoder of rows refuses it."""
         if self._top is None:
-            return Treated(records)
+            return RedactedRecords(records)
         self._withheld = 0
         treated = [self._record(record, self._top) for record in records]
-        return Treated(treated, self._withheld)
+        return RedactedRecords(treated, self._withheld)
 
     def _record(self, record: bytes | msgspec.Raw, top: _Inside) -> bytes | msgspec.Raw:
         try:
@@ -87,7 +87,7 @@ class Redactor:
         return _encode(top.apply(fields))
 
     def _inside(
-        self, table: Table, redaction: Rules, changes: Mapping[Action, _Change], at: tuple[str, ...] = ()
+        self, table: Table, redaction: Rules, changes: Mapping[RedactionKind, _Change], at: tuple[str, ...] = ()
     ) -> _Inside:
         """What is done to the values of the object at path `at`."""
         depth = len(at)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from cio_replicate.base.errors import ForbiddenError, ReadError, UnauthorizedError
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import read_envelope
-from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.request import Request, RequestCounter
 
 HOSTS = {"us": "https://api.customer.io", "eu": "https://api-eu.customer.io"}
 AUTO = "auto"
@@ -23,7 +23,7 @@ async def find_region(connect: Callable[[str], Client], hosts: dict[str, str] = 
     for name, url in hosts.items():
         async with connect(url) as client:
             try:
-                await client.send(PROBE, read_envelope, Meter())
+                await client.send(PROBE, read_envelope, RequestCounter())
             except UnauthorizedError:
                 continue
             except (ForbiddenError, ReadError):

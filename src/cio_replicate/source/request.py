@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Meter:
+class RequestCounter:
     """Counts what one caller sent: every attempt, and those that were answered 429."""
 
     requests: int = 0

@@ -21,14 +21,14 @@ from cio_replicate.base.errors import (
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.threads import OnThread
 from cio_replicate.base.together import tasks, together
-from cio_replicate.pipeline.read import Part
+from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Paging, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.conveyor import Conveyor
 from cio_replicate.source.decode import key_text
-from cio_replicate.source.lander import Landed, Lander
-from cio_replicate.source.pages import Page, Place, after, fingerprint, read_page
-from cio_replicate.source.request import Meter
+from cio_replicate.source.lander import PageContent, RowDecoder
+from cio_replicate.source.pages import Cursor, Page, after, fingerprint, read_page
+from cio_replicate.source.request import RequestCounter
 from cio_replicate.source.strategies.base import (
     LISTED,
     NAMED,
@@ -39,9 +39,9 @@ from cio_replicate.source.strategies.base import (
     urgency_of,
     window_of,
 )
-from cio_replicate.source.strategies.people_log import Named
-from cio_replicate.source.strategies.persons import KnownPeople, PeopleFetcher
-from cio_replicate.source.strategies.windows import Density, Seen, divided, in_order, left_over, lies_before, ranges
+from cio_replicate.source.strategies.people_log import ChangedPeople
+from cio_replicate.source.strategies.persons import KnownPeople, PeopleStrategy
+from cio_replicate.source.strategies.windows import Density, PageSpan, divided, in_order, left_over, lies_before, ranges
 from cio_replicate.source.times import times_reader
 
 PARTS_AT_ONCE = 12  # at 800 ms an answer and 10 requests a second, eight are under way at any time
@@ -66,17 +66,17 @@ class Surroundings:
 
     client: Client
     clock: Clock
-    meter: Meter
+    meter: RequestCounter
     first_answer: Callable[[], None]
     ready: Callable[[], Awaitable[None]]
     on_thread: OnThread
-    landed: Callable[[Part, int, int | None], None]
-    first_page: Callable[[Part, Page], None] = lambda _part, _page: None
+    landed: Callable[[Partition, int, int | None], None]
+    first_page: Callable[[Partition, Page], None] = lambda _part, _page: None
     until: int | None = None
     known: KnownPeople | None = None
 
 
-class TableReader:
+class TableStream:
     """Reads what is left of one read, from wherever its parts stand to their ends.
 
     Pages of a part land in the order of the list, the next being asked for while one lands; the parts of a table are
@@ -84,11 +84,11 @@ class TableReader:
     end, AccessError when the key is refused; what was read before that has landed.
     """
 
-    def __init__(self, table: Table, lander: Lander, around: Surroundings) -> None:
+    def __init__(self, table: Table, lander: RowDecoder, around: Surroundings) -> None:
         self._table = table
         self._lander = lander
         self._around = around
-        self._people = PeopleFetcher(around.client, around.meter)
+        self._people = PeopleStrategy(around.client, around.meter)
         self._times = times_reader(table)
         self._density = Density()
         self._longest = 0  # rows of the longest page so far
@@ -116,17 +116,17 @@ class TableReader:
         """Of people who are to be asked for after they were listed, a process that died has left no note."""
         waiting = any(part.name == NAMED and not part.place.done for part in self._lander.read.parts)
         for part in self._lander.read.parts:
-            if waiting and part.name == LISTED and part.place != Place():
+            if waiting and part.name == LISTED and part.place != Cursor():
                 await self._around.ready()
-                await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
+                await self._around.on_thread(partial(self._lander.move, part, Cursor(), self._now()))
 
     async def read_again(self) -> None:
         """Read every part once more from its beginning, for a list of which nothing came."""
         for part in self._lander.read.parts:
-            await self._around.on_thread(partial(self._lander.move, part, Place(), self._now()))
+            await self._around.on_thread(partial(self._lander.move, part, Cursor(), self._now()))
         await self.read()
 
-    def _start(self, group: asyncio.TaskGroup, part: Part, page: Page | None = None) -> None:
+    def _start(self, group: asyncio.TaskGroup, part: Partition, page: Page | None = None) -> None:
         self._open += 1
 
         async def read() -> None:
@@ -138,10 +138,10 @@ class TableReader:
 
         group.create_task(read())
 
-    async def _first_pages(self, parts: Sequence[Part]) -> _First:
+    async def _first_pages(self, parts: Sequence[Partition]) -> FirstPages:
         """The first pages of parts that can only be read well when those of others are known too."""
-        new = {part.name: part for part in parts if part.place == Place()}
-        first = _First()
+        new = {part.name: part for part in parts if part.place == Cursor()}
+        first = FirstPages()
         if self._table.paging is Paging.OFFSET:
             pages = await together([partial(self._first_page, part) for part in new.values()])
             first.pages = {name: page for name, page in zip(new, pages, strict=True) if page is not None}
@@ -157,13 +157,13 @@ class TableReader:
                 first.covered.append(part)
         return first
 
-    async def _first_page(self, part: Part) -> Page | None:
+    async def _first_page(self, part: Partition) -> Page | None:
         try:
             return await self._fetch(part, part.place)
         except ChildGoneError:
             return None
 
-    async def _find_page_size(self, parts: Mapping[str, Part], pages: Mapping[str, Page]) -> None:
+    async def _find_page_size(self, parts: Mapping[str, Partition], pages: Mapping[str, Page]) -> None:
         """Find out by one request whether lists by offset may end with a page shorter than asked for.
 
         The longest first page is either the whole list, and then the shorter ones are too, or as long as this server
@@ -173,13 +173,13 @@ class TableReader:
         if name is None or not 0 < len(pages[name].items) < (self._table.page_size or 0):
             return
         with suppress(ChildGoneError):
-            behind = await self._fetch(parts[name], Place(offset=len(pages[name].items)))
+            behind = await self._fetch(parts[name], Cursor(offset=len(pages[name].items)))
             self._longest += not behind.items
 
-    async def _left_out(self, part: Part) -> None:
+    async def _left_out(self, part: Partition) -> None:
         """Record that a part is read with another one."""
         await self._around.ready()
-        await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
+        await self._around.on_thread(partial(self._lander.move, part, Cursor(done=True), self._now()))
 
     def _keys(self, page: Page) -> set[str]:
         try:
@@ -188,7 +188,7 @@ class TableReader:
             raise PageShapeError("A list holds something that is not a record.") from None
         return keys - {""}
 
-    async def _read_part(self, part: Part, page: Page | None) -> list[Part]:
+    async def _read_part(self, part: Partition, page: Page | None) -> list[Partition]:
         """Read a part to its end, or until it hands over to other parts, which are returned."""
         if part.place.done:
             return []
@@ -206,9 +206,9 @@ class TableReader:
             return PEOPLE_AHEAD
         return max(1, ROWS_AHEAD // (self._table.page_size or ROWS_AHEAD))
 
-    async def _read_pages(self, part: Part, page: Page | None, belt: Conveyor) -> list[Part]:
+    async def _read_pages(self, part: Partition, page: Page | None, belt: Conveyor) -> list[Partition]:
         place = part.place
-        course = _Course({place.token} - {""})
+        course = LoopGuard({place.token} - {""})
         while not place.done:
             try:
                 page = page or await self._fetch(part, place)
@@ -222,7 +222,7 @@ class TableReader:
             except CursorRejectedError as error:
                 course.restarted(error)
                 await belt.emptied()
-                place = Place()
+                place = Cursor()
                 await self._around.on_thread(partial(self._lander.move, part, place, self._now()))
                 continue
             except ChildGoneError as gone:
@@ -244,7 +244,7 @@ class TableReader:
                 return more
         return []
 
-    def _after(self, place: Place, page: Page, course: _Course) -> Place:
+    def _after(self, place: Cursor, page: Page, course: LoopGuard) -> Cursor:
         beyond = after(
             place,
             page,
@@ -260,7 +260,7 @@ class TableReader:
                 return replace(beyond, done=True)
         return beyond
 
-    def _onward(self, part: Part, page: Page, *, ended: bool) -> list[Part]:
+    def _onward(self, part: Partition, page: Page, *, ended: bool) -> list[Partition]:
         """The parts that read on in the place of a span: what its window leaves, or several that are read at once."""
         if self._table.reading is not Reading.WINDOWS:
             return []
@@ -273,11 +273,11 @@ class TableReader:
         if ended:
             spans = left_over(first, window_first, self._density, room)
         elif ends:
-            seen = Seen(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
+            seen = PageSpan(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
             spans = divided(bounds_of(part), window_first, seen, self._density, room)
         return [span(*bounds) for bounds in spans]
 
-    def _further(self, part: Part, page: Page, beyond: Place) -> list[Part]:
+    def _further(self, part: Partition, page: Page, beyond: Cursor) -> list[Partition]:
         """The parts that read on in the place of a long list by offset: what follows at once, and what follows that."""
         full = len(page.items) == self._table.page_size
         mark = fingerprint(page)
@@ -286,7 +286,7 @@ class TableReader:
         self._handed_over.add(mark)
         name = part.name.partition(" from ")[0]
         return [
-            Part(f"{name} from {first}", part.query, part.path, Place(offset=first, last=last))
+            Partition(f"{name} from {first}", part.query, part.path, Cursor(offset=first, last=last))
             for first, last in ranges(beyond.offset, len(page.items))
         ]
 
@@ -301,7 +301,7 @@ class TableReader:
         rows = zip(page.items, self._times(page), strict=True)
         return replace(page, items=[item for item, at in rows if at != oldest])
 
-    async def _fetch(self, part: Part, place: Place) -> Page:
+    async def _fetch(self, part: Partition, place: Cursor) -> Page:
         request = request_for(self._table, part, place)
         try:
             page = await self._around.client.send(
@@ -315,40 +315,40 @@ class TableReader:
             raise
         self._around.first_answer()
         self._longest = max(self._longest, len(page.items))
-        if place == Place():
+        if place == Cursor():
             self._around.first_page(part, page)
         return page
 
-    async def _made_ready(self, part: Part, page: Page, more: Sequence[Part]) -> Landed:
+    async def _made_ready(self, part: Partition, page: Page, more: Sequence[Partition]) -> PageContent:
         if self._table.reading is not Reading.PEOPLE:
-            return Landed(page.items, more=more)
+            return PageContent(page.items, more=more)
         if part.name == LISTED and self._around.known is not None:
             await self._around.ready()
             return await self._people.changed(page, self._around.known)
         return await self._people.everybody(page, self._around.known)
 
-    async def _land(self, part: Part, place: Place, landed: Landed) -> None:
+    async def _land(self, part: Partition, place: Cursor, landed: PageContent) -> None:
         await self._around.ready()
         rows, oldest = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
         self._around.landed(part, rows, oldest)
 
-    async def _read_named(self, part: Part) -> list[Part]:
+    async def _read_named(self, part: Partition) -> list[Partition]:
         """Ask for the people whom the log names, or return the part that reads everybody when it cannot be told."""
         known = self._around.known
         named = await known.named() if known is not None else None
         await self._around.ready()
         if known is None or named is None:
-            more = [Part(one.name, one.query, one.path) for one in self._table.slices]
+            more = [Partition(one.name, one.query, one.path) for one in self._table.slices]
             await self._around.on_thread(
-                lambda: self._lander.land(part, Landed([], more=more), Place(done=True), self._now())
+                lambda: self._lander.land(part, PageContent([], more=more), Cursor(done=True), self._now())
             )
             return more
         async with tasks() as group:
             belt = Conveyor(group, PEOPLE_AHEAD)
             for some in _by(NAMED_AT_ONCE, self._people.not_asked(named)):
-                await belt.put(partial(self._people.named, some, known), partial(self._land, part, Place()))
+                await belt.put(partial(self._people.named, some, known), partial(self._land, part, Cursor()))
             await belt.emptied()
-        await self._around.on_thread(partial(self._lander.move, part, Place(done=True), self._now()))
+        await self._around.on_thread(partial(self._lander.move, part, Cursor(done=True), self._now()))
         return []
 
     def _now(self) -> int:
@@ -356,14 +356,14 @@ class TableReader:
 
 
 @dataclass(slots=True)
-class _First:
+class FirstPages:
     """First pages by the names of their parts, and the parts of which another one holds all."""
 
     pages: dict[str, Page] = field(default_factory=dict)
-    covered: list[Part] = field(default_factory=list)
+    covered: list[Partition] = field(default_factory=list)
 
 
-class _Course:
+class LoopGuard:
     """What is remembered of a part while it is read, to tell when it turns in circles."""
 
     def __init__(self, tokens: set[str]) -> None:
@@ -394,7 +394,9 @@ class _Course:
         self._before = mark
 
 
-def _by(most: int, named: Named) -> list[Named]:
+def _by(most: int, named: ChangedPeople) -> list[ChangedPeople]:
     """The same people, some at a time; at least once."""
     count = max(len(named.cio_ids), len(named.ids))
-    return [Named(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, max(1, count), most)]
+    return [
+        ChangedPeople(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, max(1, count), most)
+    ]

@@ -18,7 +18,7 @@ MICROSECOND = timedelta(microseconds=1)
 LONGEST_INTEGER = 20
 
 
-class Fitted(NamedTuple):
+class ConvertedValue(NamedTuple):
     """What a column holds of a value. When not `whole`, the value as received belongs into `_cio_extra` as well.
 
     Timestamps are microseconds since 1970.
@@ -28,11 +28,11 @@ class Fitted(NamedTuple):
     whole: bool
 
 
-NOTHING = Fitted(None, whole=True)
-MISFIT = Fitted(None, whole=False)
+NOTHING = ConvertedValue(None, whole=True)
+MISFIT = ConvertedValue(None, whole=False)
 
 
-def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> Fitted:
+def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> ConvertedValue:
     """`raw` as a value of a column of this type.
 
     A value of another JSON type that means the same ("7" or 7.0 for 7, 7 for "7", an ISO 8601 time with its offset)
@@ -42,7 +42,7 @@ def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> Fitted:
     if text == "null":
         return NOTHING
     if kind is ColumnType.JSON:
-        return Fitted(str(raw, "utf-8"), whole=True)
+        return ConvertedValue(str(raw, "utf-8"), whole=True)
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, ValueError):
@@ -55,7 +55,7 @@ def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> Fitted:
         case ColumnType.NUMBER:
             return _number(value, text)
         case ColumnType.BOOLEAN:
-            return Fitted(value, whole=True) if isinstance(value, bool) else MISFIT
+            return ConvertedValue(value, whole=True) if isinstance(value, bool) else MISFIT
         case ColumnType.TIMESTAMP:
             return _timestamp(value)
 
@@ -68,21 +68,21 @@ def kind_of(raw: msgspec.Raw | bytes) -> ColumnType:
     return ColumnType.JSON
 
 
-def _string(value: object, text: str) -> Fitted:
+def _string(value: object, text: str) -> ConvertedValue:
     if isinstance(value, str):
-        return Fitted(value, whole=True)
+        return ConvertedValue(value, whole=True)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return Fitted(text, whole=False)
+        return ConvertedValue(text, whole=False)
     return MISFIT
 
 
-def _integer(value: object) -> Fitted:
+def _integer(value: object) -> ConvertedValue:
     if isinstance(value, bool):
         return MISFIT
     if isinstance(value, int):
-        return Fitted(value, whole=True) if value in INT64 else MISFIT
+        return ConvertedValue(value, whole=True) if value in INT64 else MISFIT
     same = _same_integer(value)
-    return MISFIT if same is None else Fitted(same, whole=False)
+    return MISFIT if same is None else ConvertedValue(same, whole=False)
 
 
 def _same_integer(value: object) -> int | None:
@@ -95,7 +95,7 @@ def _same_integer(value: object) -> int | None:
     return number if number is not None and number in INT64 else None
 
 
-def _number(value: object, text: str) -> Fitted:
+def _number(value: object, text: str) -> ConvertedValue:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return MISFIT
     try:
@@ -103,22 +103,22 @@ def _number(value: object, text: str) -> Fitted:
     except OverflowError:
         return MISFIT
     try:
-        return Fitted(number, whole=Decimal(text) == Decimal(repr(number)))
+        return ConvertedValue(number, whole=Decimal(text) == Decimal(repr(number)))
     except ArithmeticError:  # an exponent beyond even what a decimal can hold
         return MISFIT
 
 
-def _timestamp(value: object) -> Fitted:
+def _timestamp(value: object) -> ConvertedValue:
     fitted = _integer(value)
     if fitted.value is not None:
-        return Fitted(fitted.value * 1_000_000, fitted.whole) if fitted.value in SECONDS else MISFIT
+        return ConvertedValue(fitted.value * 1_000_000, fitted.whole) if fitted.value in SECONDS else MISFIT
     if isinstance(value, float) and SECONDS.start <= value < SECONDS.stop:
-        return Fitted(round(value * 1_000_000), whole=False)
+        return ConvertedValue(round(value * 1_000_000), whole=False)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return MISFIT
         if moment.tzinfo is not None and (since := (moment - EPOCH) // MICROSECOND) // 1_000_000 in SECONDS:
-            return Fitted(since, whole=False)
+            return ConvertedValue(since, whole=False)
     return MISFIT

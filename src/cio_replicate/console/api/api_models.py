@@ -9,10 +9,10 @@ from litestar import Request
 from litestar.exceptions import ClientException, SerializationException
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, decoded
-from cio_replicate.database.rows import KeptConnection, KeptTask
-from cio_replicate.jobs.job import Action
-from cio_replicate.jobs.ports import About, Found
-from cio_replicate.jobs.runs import RunRow, RunShown
+from cio_replicate.database.rows import StoredConnection, StoredTask
+from cio_replicate.jobs.job import RunAction
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
+from cio_replicate.jobs.runs import StoredRunDetail, StoredRunSummary
 from cio_replicate.pipeline.progress import Progress
 from cio_replicate.pipeline.replication_report import Report
 
@@ -65,13 +65,13 @@ class EditedChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     address: _Secret | None = None
 
 
-class Value(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class SecretBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A secret to be stored."""
 
     value: _Secret
 
 
-class ConnectionShown(msgspec.Struct, kw_only=True):
+class ConnectionBody(msgspec.Struct, kw_only=True):
     """A connection. Moments are unix seconds."""
 
     name: str
@@ -80,7 +80,7 @@ class ConnectionShown(msgspec.Struct, kw_only=True):
     changed_at: int
 
 
-class TaskShown(msgspec.Struct, kw_only=True):
+class TaskBody(msgspec.Struct, kw_only=True):
     """A task. `next_at` is when its schedule lets it run next, in unix seconds; null when nothing does."""
 
     name: str
@@ -97,7 +97,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     id: str
     task: str
     cause: str
-    action: Action
+    action: RunAction
     status: str
     attempt: int
     merged: int
@@ -124,41 +124,41 @@ class RunDetail(msgspec.Struct, kw_only=True):
     report: Report | None
 
 
-class Question(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class ProbeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a gateway is asked about a connection: `access`, whether the key works; `tables`, also what they hold."""
 
-    about: About
+    about: ProbeRequest
 
 
-class Asking(msgspec.Struct, kw_only=True):
+class PendingProbe(msgspec.Struct, kw_only=True):
     """A question to a gateway: its number, by which the answer is asked for."""
 
     inquiry: str
 
 
-class Answered(msgspec.Struct, kw_only=True):
+class ProbeAnswerBody(msgspec.Struct, kw_only=True):
     """What became of a question: while it waits there is no answer; with neither, no machine of the gateway came."""
 
     waiting: bool
-    found: Found | None
+    found: ProbeResult | None
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class QueuedRun(msgspec.Struct, kw_only=True):
     """A run that waits for its turn; it may be one that waited already."""
 
     run: str
 
 
-def connection_shown(kept: KeptConnection) -> ConnectionShown:
+def connection_shown(kept: StoredConnection) -> ConnectionBody:
     """A connection, as the API shows it."""
-    return ConnectionShown(
+    return ConnectionBody(
         name=kept.name, settings=kept.settings, created_at=kept.created_at, changed_at=kept.changed_at
     )
 
 
-def task_shown(kept: KeptTask) -> TaskShown:
+def task_shown(kept: StoredTask) -> TaskBody:
     """A task, as the API shows it."""
-    return TaskShown(
+    return TaskBody(
         name=kept.name,
         settings=kept.settings,
         paused=kept.paused,
@@ -168,12 +168,12 @@ def task_shown(kept: KeptTask) -> TaskShown:
     )
 
 
-def run_summary(row: RunRow) -> RunSummary:
+def run_summary(row: StoredRunSummary) -> RunSummary:
     """A run, as the API lists it."""
     return RunSummary(**{name: getattr(row, name) for name in RunSummary.__struct_fields__})
 
 
-def run_detail(shown: RunShown) -> RunDetail:
+def run_detail(shown: StoredRunDetail) -> RunDetail:
     """A run, as the API shows it."""
     return RunDetail(run=run_summary(shown.run), waits=shown.waits, progress=shown.progress, report=shown.report)
 

@@ -15,11 +15,11 @@ from cio_replicate.console.users import User
 from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, actor_of
 from cio_replicate.console.web.finding import there
 from cio_replicate.console.web.naming import Id
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.actor import Role
 
 
-class Caller(msgspec.Struct, kw_only=True):
+class CurrentUser(msgspec.Struct, kw_only=True):
     """Who calls, what they may do, and which version answers."""
 
     name: str
@@ -27,31 +27,31 @@ class Caller(msgspec.Struct, kw_only=True):
     version: str
 
 
-class Invited(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class InvitationBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A user to be made."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     role: Role
 
 
-class Changed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class UserPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user is to be; what is left out stays as it is."""
 
     role: Role | None = None
     disabled: bool | None = None
 
 
-class Link(msgspec.Struct, kw_only=True):
+class PasswordLink(msgspec.Struct, kw_only=True):
     """A one-time link by which a user chooses a password, within 7 days."""
 
     link: str
 
 
 @get("/api/v1/me", tags=["Users"], **VIEWER)
-def show_caller(request: AnyRequest) -> Caller:
+def show_caller(request: AnyRequest) -> CurrentUser:
     """Show who calls, and what they may do."""
     actor = actor_of(request)
-    return Caller(name=actor.name, role=actor.role, version=__version__)
+    return CurrentUser(name=actor.name, role=actor.role, version=__version__)
 
 
 @get("/api/v1/users", tags=["Users"], **ADMIN)
@@ -61,20 +61,20 @@ def list_users(services: With) -> list[User]:
 
 
 @post("/api/v1/users", tags=["Users"], **ADMIN)
-def invite_user(request: AnyRequest, services: With, data: JSONBody[Invited]) -> Link:
+def invite_user(request: AnyRequest, services: With, data: JSONBody[InvitationBody]) -> PasswordLink:
     """Make a user; the answer has the link by which they choose a password."""
     return _link(services, services.people.invite(data.name, data.role, actor_of(request)))
 
 
 @post("/api/v1/users/{user_id:str}/link", tags=["Users"], **ADMIN)
-def make_link(request: AnyRequest, services: With, user_id: Id) -> Link:
+def make_link(request: AnyRequest, services: With, user_id: Id) -> PasswordLink:
     """Make a link by which a user chooses a new password; those made before no longer count."""
     there(services.people.user, user_id)
     return _link(services, services.people.invite_again(user_id, actor_of(request)))
 
 
 @put("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
-def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody[Changed]) -> User:
+def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody[UserPatch]) -> User:
     """Give a user another role, shut them out, or let them in again."""
     there(services.people.user, user_id)
     if data.role is not None:
@@ -104,8 +104,8 @@ def revoke_token(request: AnyRequest, services: With, token_id: Id) -> None:
         raise NotThereError("There is no such token.", "It may have ended already.")
 
 
-def _link(services: Services, value: str) -> Link:
-    return Link(link=f"{services.site.url}/welcome/{value}")
+def _link(services: WebServices, value: str) -> PasswordLink:
+    return PasswordLink(link=f"{services.site.url}/welcome/{value}")
 
 
 HANDLERS = (

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from litestar import get, post
 from litestar.params import FromQuery, QueryParameter
 
-from cio_replicate.console.api.api_models import Asked, RunDetail, RunSummary, run_detail, run_summary
+from cio_replicate.console.api.api_models import QueuedRun, RunDetail, RunSummary, run_detail, run_summary
 from cio_replicate.console.web.authorization import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.console.web.finding import there
 from cio_replicate.console.web.naming import ID, LATEST, NAME, RunId
 from cio_replicate.console.web.services import With
-from cio_replicate.jobs.runs import LogLine
+from cio_replicate.jobs.runs import StoredLogLine
 
 TAGS = ["Runs"]
 
@@ -48,7 +48,7 @@ def list_lines(
     run_id: RunId,
     after: Annotated[int, QueryParameter(ge=0, le=1_000_000, description="Only lines with a higher number.")] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 1_000,
-) -> list[LogLine]:
+) -> list[StoredLogLine]:
     """List the lines of a run's log."""
     return there(services.runs.lines, run_id, after, limit)
 
@@ -61,10 +61,10 @@ def cancel_run(request: AnyRequest, services: With, run_id: RunId) -> RunSummary
 
 
 @post("/api/v1/runs/{run_id:str}/retry", tags=TAGS, **OPERATOR)
-def retry_run(request: AnyRequest, services: With, run_id: RunId) -> Asked:
+def retry_run(request: AnyRequest, services: With, run_id: RunId) -> QueuedRun:
     """Do once more what a run that did not end well was to do."""
     there(services.runs.show, run_id)
-    return Asked(run=services.runs.retry(run_id, actor_of(request)))
+    return QueuedRun(run=services.runs.retry(run_id, actor_of(request)))
 
 
 HANDLERS = (list_runs, show_run, list_lines, cancel_run, retry_run)

@@ -24,7 +24,7 @@ AHEAD = LIFETIME  # seconds that a clock may be ahead of ours without a word
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedRequest:
     """A request as it came: what it asks, the header that proves it, and its body."""
 
     path: str  # below the gateways' own root
@@ -33,7 +33,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class VerifiedMember:
     """The member whose key has signed a request."""
 
     member: str
@@ -42,7 +42,7 @@ class Sender:
     version: str
 
 
-def verified(database: Database, request: Signed, hosts: Collection[str], now: int) -> Sender:
+def verified(database: Database, request: SignedRequest, hosts: Collection[str], now: int) -> VerifiedMember:
     """Who sent it. A request is taken once, within a minute, by the console that it is for.
 
     `hosts` are the names of this console. Notes that the member was seen. Raises GatewayRefusedError.
@@ -69,11 +69,11 @@ def verified(database: Database, request: Signed, hosts: Collection[str], now: i
             )
         _take_once(connection, issuer, claims, now)
         connection.execute(gateway_members.update().where(gateway_members.c.id == issuer).values(seen_at=now))
-    return Sender(issuer, row.gateway, row.machine, row.version)
+    return VerifiedMember(issuer, row.gateway, row.machine, row.version)
 
 
 def proven_key(
-    database: Database, request: Signed, public_key: Mapping[str, str], hosts: Collection[str], now: int
+    database: Database, request: SignedRequest, public_key: Mapping[str, str], hosts: Collection[str], now: int
 ) -> str:
     """The public key that a machine brings along, as it is kept, if the request is signed by its other half.
 
@@ -92,7 +92,7 @@ def proven_key(
 
 def require_same(
     claims: Mapping[str, Any],  # Any: what a token says is looked at here
-    request: Signed,
+    request: SignedRequest,
     issuer: str,
     hosts: Collection[str],
     now: int,

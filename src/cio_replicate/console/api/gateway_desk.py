@@ -11,15 +11,15 @@ from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Databas
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.console import gateways, inquiries
-from cio_replicate.console.api.gateway_api import Sender, Signed, proven_key, verified
+from cio_replicate.console.api.gateway_api import SignedRequest, VerifiedMember, proven_key, verified
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import gateway_members
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.board import Answer, Board
+from cio_replicate.jobs.board import HeartbeatReply, JobQueue
 from cio_replicate.jobs.giving_back import give_back
 from cio_replicate.jobs.job import PROTOCOL
 from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.local_engine import DatabaseBoard
+from cio_replicate.jobs.local_engine import LocalEngine
 
 LONGEST_WORKER, LONGEST_MACHINE, LONGEST_VERSION = 60, 200, 50
 
@@ -27,21 +27,21 @@ _RUN = re.compile(r"runs/([0-9a-f]{32})/(beat|end)")
 _INQUIRY = re.compile(r"inquiries/([0-9a-f]{32})")
 
 
-class GatewayDesk:
+class GatewayEndpoint:
     """Answers requests of gateways. `board_of` gives the board that hands out the runs of one gateway, and no others.
 
     `hosts` are the names that the console answers to: a token for another host is not for it.
     """
 
     def __init__(
-        self, database: Database, board_of: Callable[[str], Board], hosts: Collection[str], clock: Clock
+        self, database: Database, board_of: Callable[[str], JobQueue], hosts: Collection[str], clock: Clock
     ) -> None:
         self._database = database
         self._board_of = board_of
         self._hosts = hosts
         self._clock = clock
 
-    def respond(self, request: Signed) -> tuple[int, bytes]:
+    def respond(self, request: SignedRequest) -> tuple[int, bytes]:
         """The status and the body of the answer, whatever becomes of the request."""
         now = int(self._clock.now())
         try:
@@ -52,30 +52,30 @@ class GatewayDesk:
             code, message, fix = "away", "The console cannot reach its database.", "The request is made again."
         except CioReplicateError as error:
             code, message, fix = "request", error.message, error.fix
-        return wire.STATUSES.get(code, 400), wire.encoded(wire.Refusal(code, message, fix, now))
+        return wire.STATUSES.get(code, 400), wire.encoded(wire.GatewayRefusal(code, message, fix, now))
 
-    def _answer(self, request: Signed, now: int) -> msgspec.Struct:
+    def _answer(self, request: SignedRequest, now: int) -> msgspec.Struct:
         if request.path == wire.ENROL:
             return self._enrol(request, now)
         sender = verified(self._database, request, self._hosts, now)
         if request.path == wire.STANDING:
-            return wire.Standing(sender.gateway, sender.machine, __version__)
+            return wire.MemberStatus(sender.gateway, sender.machine, __version__)
         if request.path == wire.CLAIM:
             return self._claim(sender, wire.decoded(request.body, wire.ClaimRequest))
         if request.path == wire.INQUIRY:
-            return self._inquiry(sender, wire.decoded(request.body, wire.InquiryRequest), now)
+            return self._inquiry(sender, wire.decoded(request.body, wire.ProbeRequestBody), now)
         if (asked := _INQUIRY.fullmatch(request.path)) is not None:
-            told = wire.decoded(request.body, wire.FoundRequest)
+            told = wire.decoded(request.body, wire.ProbeResultBody)
             with self._database.writing() as connection:
                 inquiries.answer(connection, asked[1], _worker(sender, told.worker), told.found, now)
-            return wire.Done()
+            return wire.Acknowledged()
         if (run := _RUN.fullmatch(request.path)) is not None:
             return self._told(sender, run[1], run[2], request.body, now)
         raise GatewayRefusedError(
             "The console has no such address.", "Bring the gateway and the console to the same version.", code="request"
         )
 
-    def _enrol(self, request: Signed, now: int) -> wire.Enrolled:
+    def _enrol(self, request: SignedRequest, now: int) -> wire.Enrolled:
         wish = wire.decoded(request.body, wire.EnrolRequest)
         _require_protocol(wish.protocol, wish.version)
         gateways.require_code(self._database, wish.code, now)
@@ -86,7 +86,7 @@ class GatewayDesk:
         )
         return wire.Enrolled(member, gateway)
 
-    def _claim(self, sender: Sender, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
+    def _claim(self, sender: VerifiedMember, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
         version = _plain(wish.version, LONGEST_VERSION)
         if version != sender.version:
             with self._database.writing() as connection:
@@ -99,35 +99,35 @@ class GatewayDesk:
         job = msgspec.structs.replace(claim.job, stored={})
         return wire.ClaimAnswer(job.run_id, msgspec.Raw(msgspec.json.encode(job)), claim.lease)
 
-    def _told(self, sender: Sender, run_id: str, what: str, body: bytes, now: int) -> wire.Told:
+    def _told(self, sender: VerifiedMember, run_id: str, what: str, body: bytes, now: int) -> wire.HeartbeatResponse:
         board = self._board_of(sender.gateway)
         if what == "beat":
-            beat = wire.decoded(body, wire.BeatRequest)
-            return wire.Told(board.beat(_worker(sender, beat.worker), run_id, beat.progress, beat.lines))
+            beat = wire.decoded(body, wire.HeartbeatRequest)
+            return wire.HeartbeatResponse(board.beat(_worker(sender, beat.worker), run_id, beat.progress, beat.lines))
         ended = wire.decoded(body, wire.EndRequest)
         worker = _worker(sender, ended.worker)
         if ended.given_back and give_back(self._database, sender.gateway, worker, run_id, ended.end.lines, now):
-            return wire.Told(Answer.GO_ON)
-        return wire.Told(board.end(worker, run_id, ended.end))
+            return wire.HeartbeatResponse(HeartbeatReply.GO_ON)
+        return wire.HeartbeatResponse(board.end(worker, run_id, ended.end))
 
-    def _inquiry(self, sender: Sender, wish: wire.InquiryRequest, now: int) -> wire.InquiryAnswer:
+    def _inquiry(self, sender: VerifiedMember, wish: wire.ProbeRequestBody, now: int) -> wire.ProbeAnswer:
         with self._database.writing() as connection:
             taken = inquiries.take(connection, sender.gateway, _worker(sender, wish.worker), now)
         if taken is None:
-            return wire.InquiryAnswer()
-        return wire.InquiryAnswer(taken.id, taken.about.value, msgspec.Raw(msgspec.json.encode(taken.connection)))
+            return wire.ProbeAnswer()
+        return wire.ProbeAnswer(taken.id, taken.about.value, msgspec.Raw(msgspec.json.encode(taken.connection)))
 
 
-def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayDesk:
+def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayEndpoint:
     """The desk of a console that answers to these hosts. No board of a gateway is given a secret to reveal."""
 
-    def board_of(gateway: str) -> DatabaseBoard:
-        return DatabaseBoard(database, clock, gateway=gateway, lease=lease)
+    def board_of(gateway: str) -> LocalEngine:
+        return LocalEngine(database, clock, gateway=gateway, lease=lease)
 
-    return GatewayDesk(database, board_of, hosts, clock)
+    return GatewayEndpoint(database, board_of, hosts, clock)
 
 
-def _worker(sender: Sender, name: str) -> str:
+def _worker(sender: VerifiedMember, name: str) -> str:
     """What a member calls a worker, as nobody else's can be called."""
     if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{LONGEST_WORKER}}}", name):
         raise GatewayRefusedError("A worker cannot be called so.", "Update the gateway.", code="request")

@@ -12,20 +12,20 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import inquiries
 from cio_replicate.console.api.api_models import (
-    Answered,
-    Asking,
-    ConnectionShown,
+    ConnectionBody,
     EditedConnection,
     NewConnection,
-    Question,
+    PendingProbe,
+    ProbeAnswerBody,
+    ProbeBody,
     connection_shown,
 )
-from cio_replicate.console.metadata import Opened
+from cio_replicate.console.metadata import Metadata
 from cio_replicate.console.web.authorization import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of, taking
 from cio_replicate.console.web.finding import there
 from cio_replicate.console.web.naming import Id, Name, TableName
 from cio_replicate.console.web.services import With
-from cio_replicate.jobs.ports import Found
+from cio_replicate.jobs.ports import ProbeResult
 
 TAGS = ["Connections"]
 ON_GATEWAY = SettingsError(
@@ -35,20 +35,20 @@ ON_GATEWAY = SettingsError(
 
 
 @get("/api/v1/connections", tags=TAGS, **VIEWER)
-def list_connections(services: With) -> list[ConnectionShown]:
+def list_connections(services: With) -> list[ConnectionBody]:
     """List all connections."""
     return [connection_shown(one) for one in services.connections.all()]
 
 
 @post("/api/v1/connections", tags=TAGS, **taking(ConnectionSettings, ADMIN))
-def create_connection(request: AnyRequest, services: With, data: JSONBody[NewConnection]) -> ConnectionShown:
+def create_connection(request: AnyRequest, services: With, data: JSONBody[NewConnection]) -> ConnectionBody:
     """Make a connection."""
     token = Secret(data.access_token) if data.access_token is not None else None
     return connection_shown(services.connections.create(data.name, data.settings, actor_of(request), token))
 
 
 @get("/api/v1/connections/{name:str}", tags=TAGS, **VIEWER)
-def show_connection(services: With, name: Name) -> ConnectionShown:
+def show_connection(services: With, name: Name) -> ConnectionBody:
     """Show a connection; its access token is never shown."""
     return connection_shown(there(services.connections.named, name))
 
@@ -56,7 +56,7 @@ def show_connection(services: With, name: Name) -> ConnectionShown:
 @put("/api/v1/connections/{name:str}", tags=TAGS, **taking(ConnectionSettings, ADMIN))
 def edit_connection(
     request: AnyRequest, services: With, name: Name, data: JSONBody[EditedConnection]
-) -> ConnectionShown:
+) -> ConnectionBody:
     """Give a connection these settings."""
     there(services.connections.named, name)
     token = Secret(data.access_token) if data.access_token is not None else None
@@ -72,7 +72,7 @@ def delete_connection(request: AnyRequest, services: With, name: Name) -> None:
 
 
 @post("/api/v1/connections/{name:str}/test", tags=TAGS, status_code=200, **OPERATOR)
-def test_connection(request: AnyRequest, services: With, name: Name) -> Found:
+def test_connection(request: AnyRequest, services: With, name: Name) -> ProbeResult:
     """Find out whether the key works, and which tables it may read: a request for each table.
 
     What is wrong with it is in the answer, with the cause and the fix.
@@ -83,13 +83,13 @@ def test_connection(request: AnyRequest, services: With, name: Name) -> Found:
 
 
 @get("/api/v1/connections/{name:str}/metadata", tags=TAGS, **VIEWER)
-def show_metadata(services: With, name: Name) -> Opened:
+def show_metadata(services: With, name: Name) -> Metadata:
     """Show every table of a connection with its columns, and what was found out last."""
     return there(services.connections.last_metadata, name)
 
 
 @post("/api/v1/connections/{name:str}/metadata", tags=TAGS, status_code=200, **OPERATOR)
-def open_metadata(request: AnyRequest, services: With, name: Name) -> Opened:
+def open_metadata(request: AnyRequest, services: With, name: Name) -> Metadata:
     """Find out anew what the tables hold and what a full read costs: some thirty requests."""
     if there(services.connections.named, name).settings.gateway is not None:
         raise ON_GATEWAY
@@ -97,20 +97,20 @@ def open_metadata(request: AnyRequest, services: With, name: Name) -> Opened:
 
 
 @post("/api/v1/connections/{name:str}/inquiries", tags=TAGS, **OPERATOR)
-def ask_gateway(services: With, name: Name, data: JSONBody[Question]) -> Asking:
+def ask_gateway(services: With, name: Name, data: JSONBody[ProbeBody]) -> PendingProbe:
     """Ask the data gateway of a connection whether its key works, or what its tables hold."""
     kept = there(services.connections.named, name)
-    return Asking(inquiry=inquiries.ask(services.database, kept.settings, data.about, services.now))
+    return PendingProbe(inquiry=inquiries.ask(services.database, kept.settings, data.about, services.now))
 
 
 @get("/api/v1/connections/{name:str}/inquiries/{number:str}", tags=TAGS, **OPERATOR)
-def show_answer(services: With, name: Name, number: Id) -> Answered:
+def show_answer(services: With, name: Name, number: Id) -> ProbeAnswerBody:
     """Show what a data gateway has answered; what it told of tables is kept as the connection's metadata."""
     kept = there(services.connections.named, name)
     reply = inquiries.reply(services.database, number, services.now, kept.settings)
     if reply.found is not None and any(one.basis for one in reply.found.tables):
         services.connections.keep_metadata(kept.id, reply.found)
-    return Answered(waiting=reply.waiting, found=reply.found)
+    return ProbeAnswerBody(waiting=reply.waiting, found=reply.found)
 
 
 @get("/api/v1/connections/{name:str}/rows/{table:str}", tags=TAGS, **OPERATOR)

@@ -9,13 +9,13 @@ from litestar import Response, get, post
 from litestar.exceptions import NotAuthorizedException
 
 from cio_replicate.base.errors import CioReplicateError, SettingsError
-from cio_replicate.console.control_sessions import Visitor
+from cio_replicate.console.control_sessions import SessionUser
 from cio_replicate.console.web.authorization import VIEWER, AnyRequest, visitor_of
 from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Id
 from cio_replicate.console.web.rendering import THEME_COOKIE, THEMES, go, page, path_within, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.console.web.users_pages import role_of
 from cio_replicate.database.actor import Role
 
@@ -89,7 +89,7 @@ def change_theme(form: Sent) -> Response[Any]:
     return response
 
 
-def _somebody(request: AnyRequest) -> Visitor:
+def _somebody(request: AnyRequest) -> SessionUser:
     visitor = visitor_of(request)
     if visitor is None:
         raise NotAuthorizedException("Log in first.")
@@ -97,7 +97,12 @@ def _somebody(request: AnyRequest) -> Visitor:
 
 
 def _shown(
-    request: AnyRequest, services: Services, *, status: int = 200, error: dict[str, str] | None = None, token: str = ""
+    request: AnyRequest,
+    services: WebServices,
+    *,
+    status: int = 200,
+    error: dict[str, str] | None = None,
+    token: str = "",
 ) -> Response[Any]:
     visitor = _somebody(request)
     return page(

@@ -18,7 +18,7 @@ from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Name
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 
 TOLD_OF = {
     "failure": "failure: a run has failed",
@@ -85,7 +85,7 @@ def delete_channel(request: AnyRequest, services: With, name: Name) -> Response[
 
 def _listed(
     request: AnyRequest,
-    services: Services,
+    services: WebServices,
     *,
     status: int = 200,
     error: dict[str, str] | None = None,

@@ -38,8 +38,8 @@ from cio_replicate.console.web.assets import FOR_GOOD, Asset, read_assets
 from cio_replicate.console.web.authorization import OPEN, guard, require_declared
 from cio_replicate.console.web.form import form_of
 from cio_replicate.console.web.rendering import environment
-from cio_replicate.console.web.services import Services
-from cio_replicate.console.web.shield import Shield
+from cio_replicate.console.web.services import WebServices
+from cio_replicate.console.web.shield import SecurityHeaders
 
 LARGEST_BODY = 1_000_000  # bytes of a request
 DESCRIPTION = (
@@ -68,12 +68,12 @@ PAGES = (
 API = (api_connections, api_tasks, api_runs, api_keeping, api_people)
 
 
-def application(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> Shield:
+def application(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> SecurityHeaders:
     """The whole console, to be served. `more` are handlers of others, such as the gateways'."""
-    return Shield(inner(services, more), services.site)
+    return SecurityHeaders(inner(services, more), services.site)
 
 
-def inner(services: Services, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
     assets = read_assets()
     pages = [handler for module in PAGES for handler in module.HANDLERS]

@@ -14,21 +14,21 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.api.gateway_desk import desk_over
 from cio_replicate.console.api.gateway_routes import gateway_router
-from cio_replicate.console.background import Engine
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.background import BackgroundServices
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.oidc import oidc_of
 from cio_replicate.console.web.app import application
 from cio_replicate.console.web.http_security import Site
 from cio_replicate.console.web.services import services_over
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.launcher import ProcessLauncher
+from cio_replicate.jobs.launcher import ProcessStarter
 
 WAITING = 128  # connections that wait to be taken
 PATIENCE = 10  # seconds for answers under way when it ends
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenAddress:
     """Where the console listens, and with which certificate if it speaks TLS by itself.
 
     Of the headers in which a proxy says who calls, only those of `proxy` are believed.
@@ -45,7 +45,7 @@ class Listening:
         return int(self.server.getsockname()[1])
 
 
-def listening(host: str, port: int, certificate: Path | None, key: Path | None, proxy: str | None) -> Listening:
+def listening(host: str, port: int, certificate: Path | None, key: Path | None, proxy: str | None) -> ListenAddress:
     """Take the port. Raises SettingsError, also for a certificate without its key."""
     if (certificate is None) != (key is None):
         raise SettingsError("A certificate and its key belong together.", "Give both --tls-cert and --tls-key.")
@@ -64,7 +64,7 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
             f"The console cannot listen on {host}, port {port} ({error.strerror or error}).",
             "Choose another --port, or 0 for a free one.",
         ) from None
-    return Listening(server, certificate, key, proxy)
+    return ListenAddress(server, certificate, key, proxy)
 
 
 def _require_addresses(proxy: str | None) -> None:
@@ -80,10 +80,10 @@ def _require_addresses(proxy: str | None) -> None:
 
 
 def serve(
-    taken: Listening,
+    taken: ListenAddress,
     site: Site,
     database: Database,
-    keys: Keys,
+    keys: EncryptionKeys,
     clock: Clock,
     state_dir: Path,
     *,
@@ -94,7 +94,7 @@ def serve(
 
     `ready` is told what the link of the first user holds, or None once there is one. Raises SettingsError.
     """
-    engine = Engine(database, keys, clock, ProcessLauncher(state_dir), environment=environment)
+    engine = BackgroundServices(database, keys, clock, ProcessStarter(state_dir), environment=environment)
     provider = oidc_of(environment, clock)
     services = services_over(database, keys, clock, site, provider, environment, engine.health)
     desk = desk_over(database, site.hosts, clock)

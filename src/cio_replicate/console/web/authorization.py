@@ -17,9 +17,9 @@ from litestar.exceptions import (
 )
 from litestar.handlers import BaseRouteHandler
 
-from cio_replicate.console.control_sessions import Visitor, is_theirs
+from cio_replicate.console.control_sessions import SessionUser, is_theirs
 from cio_replicate.console.web.problem import PROBLEMS
-from cio_replicate.console.web.services import Services
+from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import Actor, Role
 
 AnyRequest = Request[Any, Any, Any]
@@ -67,9 +67,9 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         await _let_in_visitor(connection, needed, services)
 
 
-def services_of(app: Litestar) -> Services:
+def services_of(app: Litestar) -> WebServices:
     """What the handlers of this application work with."""
-    services: Services = app.state.services
+    services: WebServices = app.state.services
     return services
 
 
@@ -79,9 +79,9 @@ def actor_of(request: AnyRequest) -> Actor:
     return actor
 
 
-def visitor_of(request: AnyRequest) -> Visitor | None:
+def visitor_of(request: AnyRequest) -> SessionUser | None:
     """Who looks at a page, if they are logged in."""
-    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    visitor: SessionUser | None = getattr(request.state, "visitor", None)
     return visitor
 
 
@@ -94,7 +94,7 @@ def require_declared(app: Litestar) -> None:
 
 
 async def _let_in_program(
-    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: Services
+    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: WebServices
 ) -> None:
     if needed == OPEN["needs"]:
         return
@@ -109,7 +109,7 @@ async def _let_in_program(
 
 
 async def _let_in_visitor(
-    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: Services
+    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: WebServices
 ) -> None:
     visitor, cookie = None, connection.cookies.get(services.site.session_cookie)
     if cookie:
@@ -133,7 +133,7 @@ def _require(actor: Actor, role: Role) -> None:
         raise PermissionDeniedException(f"Only the role {role} may do that; yours is {actor.role}. Ask an admin.")
 
 
-def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services: Services) -> None:
+def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services: WebServices) -> None:
     """Raises PermissionDeniedException for a form that another site sent, as the browser says."""
     if connection.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise ClientException("A form is sent as the browser sends it.")
@@ -144,7 +144,7 @@ def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services:
         raise PermissionDeniedException("This form was not sent by the console. Open its page here, and send it again.")
 
 
-async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor: Visitor) -> None:
+async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor: SessionUser) -> None:
     """Raises PermissionDeniedException for a form that was not made for this session."""
     token = connection.headers.get(CSRF_HEADER, "")
     if not token and isinstance(connection, Request):

@@ -12,14 +12,14 @@ from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways, inquiries
 from cio_replicate.console.web.authorization import ADMIN, OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.console.web.finding import there
-from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.form import Sent, SubmittedForm
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Name
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.console.web.settings_form import said_by, settings_of, shown_fields
-from cio_replicate.database.rows import KeptConnection
-from cio_replicate.jobs.ports import About, Found
+from cio_replicate.database.rows import StoredConnection
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 
 TYPED, REFERENCE = "typed", "reference"
 
@@ -67,7 +67,7 @@ def test_connection(request: AnyRequest, services: With, name: Name) -> Response
     """Find out whether the key works."""
     kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
-        number = inquiries.ask(services.database, kept.settings, About.ACCESS, services.now)
+        number = inquiries.ask(services.database, kept.settings, ProbeRequest.ACCESS, services.now)
         return go(f"/connections/{name}?asked={number}")
     return _shown(request, services, name, found=services.connections.test(name, actor_of(request)))
 
@@ -103,7 +103,7 @@ def delete_connection(request: AnyRequest, services: With, name: Name) -> Respon
     return go("/connections", "deleted")
 
 
-def _said(form: Form, kept: KeptConnection | None) -> tuple[ConnectionSettings, Secret | None]:
+def _said(form: SubmittedForm, kept: StoredConnection | None) -> tuple[ConnectionSettings, Secret | None]:
     """The settings that a form brings, and the token that was typed into it. Raises SettingsError."""
     typed = form.text("access_from") == TYPED
     token = Secret(form.text("token")) if typed and form.text("token") else None
@@ -116,7 +116,7 @@ def _said(form: Form, kept: KeptConnection | None) -> tuple[ConnectionSettings, 
     return settings_of(form, ConnectionSettings, more, without), token
 
 
-def _written(form: Form) -> dict[str, Any]:
+def _written(form: SubmittedForm) -> dict[str, Any]:
     return {
         **said_by(form, ConnectionSettings),
         "name": form.text("name"),
@@ -127,8 +127,8 @@ def _written(form: Form) -> dict[str, Any]:
 
 def _form(
     request: AnyRequest,
-    services: Services,
-    kept: KeptConnection | None,
+    services: WebServices,
+    kept: StoredConnection | None,
     written: dict[str, Any],
     *,
     status: int = 200,
@@ -147,29 +147,31 @@ def _form(
     )
 
 
-def _gateways(services: Services) -> list[tuple[str, str]]:
+def _gateways(services: WebServices) -> list[tuple[str, str]]:
     """What a connection may be reached by, as a form offers it; nothing where there is only this machine."""
     names = [one.name for one in gateways.listed(services.database, services.now)]
     return [("", "None: on this machine"), *((name, f"Gateway {name}") for name in names)] if names else []
 
 
-def _tested(request: AnyRequest, services: Services, form: Form, kept: KeptConnection | None) -> Response[Any]:
+def _tested(
+    request: AnyRequest, services: WebServices, form: SubmittedForm, kept: StoredConnection | None
+) -> Response[Any]:
     """What came of trying the settings of a form, which are not kept."""
     try:
         settings, token = _said(form, kept)
-        found = services.connections.inquire(settings, About.ACCESS, actor_of(request), token)
+        found = services.connections.inquire(settings, ProbeRequest.ACCESS, actor_of(request), token)
     except CioReplicateError as error:
-        found = Found(cause=error.message, fix=error.fix)
+        found = ProbeResult(cause=error.message, fix=error.fix)
     if request.headers.get("hx-request"):
         return page(request, "tested.html", found=found)
     return _form(request, services, kept, _written(form), tested=found)
 
 
-def _opened(request: AnyRequest, services: Services, name: Name) -> Response[Any]:
+def _opened(request: AnyRequest, services: WebServices, name: Name) -> Response[Any]:
     """To the metadata of a connection that was just made; when that fails, the connection is there all the same."""
     kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
-        number = inquiries.ask(services.database, kept.settings, About.TABLES, services.now)
+        number = inquiries.ask(services.database, kept.settings, ProbeRequest.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}", "created")
     services.connections.open_metadata(name, actor_of(request))
     return go(f"/connections/{name}/metadata", "created")
@@ -177,11 +179,11 @@ def _opened(request: AnyRequest, services: Services, name: Name) -> Response[Any
 
 def _shown(
     request: AnyRequest,
-    services: Services,
+    services: WebServices,
     name: Name,
     *,
     status: int = 200,
-    found: Found | None = None,
+    found: ProbeResult | None = None,
     error: dict[str, str] | None = None,
 ) -> Response[Any]:
     kept = there(services.connections.named, name)

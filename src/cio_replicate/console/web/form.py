@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 LONGEST = 20_000  # characters of a field
 
 
-class Form:
+class SubmittedForm:
     """Fields by name, each a text or several."""
 
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
@@ -40,15 +40,15 @@ class Form:
         return name in self._fields
 
 
-async def form_of(request: Request[Any, Any, Any]) -> Form:
+async def form_of(request: Request[Any, Any, Any]) -> SubmittedForm:
     """The form that a request brought."""
     sent = await request.form()
     fields: dict[str, list[str]] = {}
     for name, value in sent.multi_items():
         if isinstance(value, str):
             fields.setdefault(name, []).append(value[:LONGEST])
-    return Form(fields)
+    return SubmittedForm(fields)
 
 
 #: How a handler asks for the form that it was sent.
-Sent = NamedDependency[Form]
+Sent = NamedDependency[SubmittedForm]

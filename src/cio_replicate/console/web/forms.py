@@ -8,9 +8,9 @@ from typing import Any
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings
 from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.config.table_options import Deletes, Mode
-from cio_replicate.console.metadata import Opened
-from cio_replicate.console.web.form import Form
+from cio_replicate.config.table_options import Deletes, WriteMode
+from cio_replicate.console.metadata import Metadata
+from cio_replicate.console.web.form import SubmittedForm
 from cio_replicate.console.web.settings_form import settings_of
 from cio_replicate.source.catalog import TABLES
 
@@ -19,13 +19,13 @@ BY_HAND, EVERY, CRON, AFTER = "hand", "every", "cron", "after"
 #: Settings that the form asks for in ways of its own.
 OWN = ("connection", "tables", "exclude", "mode", "deletes", "schema_changes", "after", "notify")
 WAYS: Mapping[str, tuple[str, ...]] = {
-    "mode": tuple(map(str, (Mode.APPLY, Mode.FULL, Mode.CHANGES, Mode.HISTORY))),
+    "mode": tuple(map(str, (WriteMode.APPLY, WriteMode.FULL, WriteMode.CHANGES, WriteMode.HISTORY))),
     "deletes": tuple(map(str, Deletes)),
     "schema_changes": tuple(map(str, SchemaChanges)),
 }
 
 
-def task_of(form: Form) -> TaskSettings:
+def task_of(form: SubmittedForm) -> TaskSettings:
     """The settings that a form brings. Raises SettingsError."""
     more: dict[str, Any] = {"connection": form.text("connection"), "notify": form.texts("notify")}
     more |= {"schedule": schedule_said(form), "after": _after(form)}
@@ -35,7 +35,7 @@ def task_of(form: Form) -> TaskSettings:
     return settings_of(form, TaskSettings, more)
 
 
-def schedule_said(form: Form) -> dict[str, Any] | None:
+def schedule_said(form: SubmittedForm) -> dict[str, Any] | None:
     """The schedule that a form brings, as a document; None for a task that runs by hand or after another."""
     when = form.text("when", BY_HAND)
     if when not in (EVERY, CRON):
@@ -46,7 +46,7 @@ def schedule_said(form: Form) -> dict[str, Any] | None:
     return {name: form.text(name) for name in names if form.text(name)}
 
 
-def shown(settings: TaskSettings | None, form: Form | None, zone: str) -> dict[str, Any]:
+def shown(settings: TaskSettings | None, form: SubmittedForm | None, zone: str) -> dict[str, Any]:
     """What the form's own parts show: of a form that was sent, of settings, or of a new task."""
     if form is not None:
         return {
@@ -75,7 +75,7 @@ def shown(settings: TaskSettings | None, form: Form | None, zone: str) -> dict[s
     }
 
 
-def tables_to_choose(opened: Opened | None) -> list[dict[str, Any]]:
+def tables_to_choose(opened: Metadata | None) -> list[dict[str, Any]]:
     """Every table, with what is known of it in the connection that is read."""
     known = {one.name: one for one in opened.tables} if opened is not None else {}
     return [
@@ -91,7 +91,7 @@ def tables_to_choose(opened: Opened | None) -> list[dict[str, Any]]:
     ]
 
 
-def _chosen_tables(form: Form) -> dict[str, str | None]:
+def _chosen_tables(form: SubmittedForm) -> dict[str, str | None]:
     which, ticked = form.text("which", ALL), form.texts("table")
     if which == ALL:
         return {"tables": None, "exclude": None}
@@ -103,7 +103,7 @@ def _chosen_tables(form: Form) -> dict[str, str | None]:
     return {"tables": names, "exclude": None} if which == ONLY else {"tables": None, "exclude": names}
 
 
-def _ways(form: Form, name: str) -> list[str] | None:
+def _ways(form: SubmittedForm, name: str) -> list[str] | None:
     """What a form says of all tables, and of some; None where all is as usual."""
     usual, for_all = WAYS[name][0], form.text(name)
     said = [for_all] if for_all and for_all != usual else []
@@ -123,7 +123,7 @@ def _ways_of(texts: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def _after(form: Form) -> str | None:
+def _after(form: SubmittedForm) -> str | None:
     return form.text("after") or None if form.text("when") == AFTER else None
 
 

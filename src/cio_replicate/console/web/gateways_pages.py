@@ -8,13 +8,13 @@ from litestar import Response, get, post
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.console import gateways
-from cio_replicate.console.gateways import Code
+from cio_replicate.console.gateways import EnrolmentCode
 from cio_replicate.console.web.authorization import ADMIN, AnyRequest, actor_of
 from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Name
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 
 ALIVE = 120  # seconds since a machine was seen in which it is taken for running
 
@@ -68,12 +68,12 @@ def remove(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 
 def _listed(
     request: AnyRequest,
-    services: Services,
+    services: WebServices,
     *,
     status: int = 200,
     error: dict[str, str] | None = None,
     name: str = "",
-    code: Code | None = None,
+    code: EnrolmentCode | None = None,
 ) -> Response[Any]:
     return page(
         request,

@@ -14,7 +14,7 @@ from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, a
 from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database import audit_log as audit
 
 LINES = 100  # of the audit log on a page
@@ -73,7 +73,12 @@ def about(request: AnyRequest, services: With) -> Response[Any]:
 
 
 def _secrets(
-    request: AnyRequest, services: Services, *, status: int = 200, error: dict[str, str] | None = None, name: str = ""
+    request: AnyRequest,
+    services: WebServices,
+    *,
+    status: int = 200,
+    error: dict[str, str] | None = None,
+    name: str = "",
 ) -> Response[Any]:
     return page(request, "secrets.html", status, secrets=services.secrets.all(), error=error, name=name)
 

@@ -9,15 +9,15 @@ from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.console import inquiries
-from cio_replicate.console.metadata import Opened
+from cio_replicate.console.metadata import Metadata
 from cio_replicate.console.web.authorization import OPERATOR, VIEWER, AnyRequest, actor_of
 from cio_replicate.console.web.finding import there
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Id, Name
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import With
-from cio_replicate.database.rows import KeptConnection
-from cio_replicate.jobs.ports import About
+from cio_replicate.database.rows import StoredConnection
+from cio_replicate.jobs.ports import ProbeRequest
 from cio_replicate.source.catalog import TABLES
 
 ROWS = 10
@@ -36,7 +36,7 @@ def metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 def metadata_of_gateway(request: AnyRequest, services: With, name: Name, number: Id) -> Response[Any]:
     """The same, while a gateway is asked, and with its answer."""
     kept = there(services.connections.named, name)
-    reply = inquiries.reply(services.database, number, services.now, kept.settings, About.TABLES)
+    reply = inquiries.reply(services.database, number, services.now, kept.settings, ProbeRequest.TABLES)
     if reply.found is not None:
         opened = services.connections.keep_metadata(kept.id, reply.found)
         if reply.found.works:
@@ -53,7 +53,7 @@ def open_metadata(request: AnyRequest, services: With, name: Name) -> Response[A
     """Find out with the connection's key what the tables hold and cost."""
     kept = there(services.connections.named, name)
     if kept.settings.gateway is not None:
-        number = inquiries.ask(services.database, kept.settings, About.TABLES, services.now)
+        number = inquiries.ask(services.database, kept.settings, ProbeRequest.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}")
     opened = services.connections.open_metadata(name, actor_of(request))
     if opened.cause:
@@ -86,7 +86,7 @@ def preview(
     return page(request, "rows.html", found=found, names=names, rows=rows, empty=hidden, **shown)
 
 
-def _shown(request: AnyRequest, kept: KeptConnection, opened: Opened) -> Response[Any]:
+def _shown(request: AnyRequest, kept: StoredConnection, opened: Metadata) -> Response[Any]:
     """The page with what went wrong."""
     error = {"message": opened.cause, "fix": opened.fix}
     return page(request, "metadata.html", 422, kept=kept, opened=opened, asked="", late=False, error=error)

@@ -24,7 +24,7 @@ THEME_COOKIE, TOLD_COOKIE = "cio-theme", "cio-told"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MenuEntry:
     """An entry of the menu."""
 
     path: str
@@ -32,25 +32,25 @@ class Part:
     role: Role = Role.VIEWER
 
 
-MENU: tuple[tuple[str, tuple[Part, ...]], ...] = (
+MENU: tuple[tuple[str, tuple[MenuEntry, ...]], ...] = (
     (
         "",
         (
-            Part("/", "Overview"),
-            Part("/connections", "Connections"),
-            Part("/tasks", "Tasks"),
-            Part("/runs", "Runs"),
+            MenuEntry("/", "Overview"),
+            MenuEntry("/connections", "Connections"),
+            MenuEntry("/tasks", "Tasks"),
+            MenuEntry("/runs", "Runs"),
         ),
     ),
     (
         "Settings",
         (
-            Part("/gateways", "Data gateways", Role.ADMIN),
-            Part("/channels", "Notifications", Role.ADMIN),
-            Part("/secrets", "Secrets", Role.ADMIN),
-            Part("/users", "Users", Role.ADMIN),
-            Part("/audit", "Audit log", Role.ADMIN),
-            Part("/about", "About"),
+            MenuEntry("/gateways", "Data gateways", Role.ADMIN),
+            MenuEntry("/channels", "Notifications", Role.ADMIN),
+            MenuEntry("/secrets", "Secrets", Role.ADMIN),
+            MenuEntry("/users", "Users", Role.ADMIN),
+            MenuEntry("/audit", "Audit log", Role.ADMIN),
+            MenuEntry("/about", "About"),
         ),
     ),
 )

@@ -13,8 +13,8 @@ from cio_replicate.console.web.finding import there
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import ID, RunId
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
-from cio_replicate.jobs.runs import RunRow
+from cio_replicate.console.web.services import WebServices, With
+from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.pipeline.replication_report import TableReport
 
 ON_A_PAGE, LAST_LINES = 50, 8
@@ -101,7 +101,7 @@ def verdicts(tables: list[TableReport]) -> dict[str, int]:
     return counted
 
 
-def duration(run: RunRow, now: float) -> float | None:
+def duration(run: StoredRunSummary, now: float) -> float | None:
     """How long a run takes, or took."""
     if run.started_at is None:
         return None
@@ -109,7 +109,7 @@ def duration(run: RunRow, now: float) -> float | None:
 
 
 def _shown(
-    request: AnyRequest, services: Services, run_id: RunId, *, status: int = 200, error: dict[str, str] | None = None
+    request: AnyRequest, services: WebServices, run_id: RunId, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
     shown = there(services.runs.show, run_id)
     return page(

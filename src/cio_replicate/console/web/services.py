@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from litestar.di import NamedDependency
 
 from cio_replicate.app.preview import Previews
-from cio_replicate.app.probe import Places
+from cio_replicate.app.probe import DestinationProbes
 from cio_replicate.base.runtime import Clock
-from cio_replicate.console.background import Health
+from cio_replicate.console.background import ServiceHealth
 from cio_replicate.console.channels import Channels
 from cio_replicate.console.control_sessions import Sessions
-from cio_replicate.console.keys import Keys
+from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.sessions import Tokens
 from cio_replicate.console.stored_settings import Connections
 from cio_replicate.console.tasks import Tasks
-from cio_replicate.console.users import People
+from cio_replicate.console.users import Users
 from cio_replicate.console.web.http_security import Site
-from cio_replicate.console.web.throttle import Throttle
+from cio_replicate.console.web.throttle import LoginThrottle
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.runs import Runs
 
@@ -30,15 +30,15 @@ TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS = 30, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class WebServices:
     """What the handlers work with."""
 
     site: Site
     clock: Clock
     database: Database
-    keys: Keys
+    keys: EncryptionKeys
     oidc: Oidc | None
-    people: People
+    people: Users
     sessions: Sessions
     tokens: Tokens
     connections: Connections
@@ -47,10 +47,10 @@ class Services:
     channels: Channels
     secrets: Secrets
     previews: Previews
-    places: Places
-    by_name: Throttle
-    by_address: Throttle
-    health: Callable[[], Health] | None  # of what runs tasks, where that is done beside the pages
+    places: DestinationProbes
+    by_name: LoginThrottle
+    by_address: LoginThrottle
+    health: Callable[[], ServiceHealth] | None  # of what runs tasks, where that is done beside the pages
 
     @property
     def now(self) -> int:
@@ -60,21 +60,21 @@ class Services:
 
 def services_over(
     database: Database,
-    keys: Keys,
+    keys: EncryptionKeys,
     clock: Clock,
     site: Site,
     oidc: Oidc | None = None,
     environment: Mapping[str, str] | None = None,
-    health: Callable[[], Health] | None = None,
-) -> Services:
+    health: Callable[[], ServiceHealth] | None = None,
+) -> WebServices:
     """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
-    return Services(
+    return WebServices(
         site=site,
         clock=clock,
         database=database,
         keys=keys,
         oidc=oidc,
-        people=People(database, clock),
+        people=Users(database, clock),
         sessions=Sessions(database, clock),
         tokens=Tokens(database, clock),
         connections=Connections(database, keys, clock, environment),
@@ -83,12 +83,12 @@ def services_over(
         channels=Channels(database, keys, clock, environment),
         secrets=Secrets(database, keys, clock),
         previews=Previews(database, keys, clock, environment),
-        places=Places(database, keys, clock, environment),
-        by_name=Throttle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
-        by_address=Throttle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+        places=DestinationProbes(database, keys, clock, environment),
+        by_name=LoginThrottle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
+        by_address=LoginThrottle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
         health=health,
     )
 
 
 #: How a handler asks for them.
-With = NamedDependency[Services]
+With = NamedDependency[WebServices]

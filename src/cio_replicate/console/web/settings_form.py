@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import as_labels, decoded
 from cio_replicate.config.setting import Field, fields_of
-from cio_replicate.console.web.form import Form
+from cio_replicate.console.web.form import SubmittedForm
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FormField:
     """A field as a template shows it. `value` is a text, or for `yes or no` whether it is ticked."""
 
     name: str
@@ -27,12 +27,12 @@ class Shown:
     required: bool
 
 
-def shown_fields(kind: type, values: Mapping[str, Any] | object | None) -> dict[str, Shown]:
+def shown_fields(kind: type, values: Mapping[str, Any] | object | None) -> dict[str, FormField]:
     """The fields of settings by name, with what they hold: settings, what a form said, or nothing yet."""
     return {one.name: _shown(one, values) for one in fields_of(kind)}
 
 
-def said_by(form: Form, kind: type) -> dict[str, Any]:
+def said_by(form: SubmittedForm, kind: type) -> dict[str, Any]:
     """What a form said, as it was written, to be shown again beside what is wrong with it."""
     said: dict[str, Any] = {}
     for one in fields_of(kind):
@@ -40,7 +40,7 @@ def said_by(form: Form, kind: type) -> dict[str, Any]:
     return said
 
 
-def settings_of(form: Form, kind: type[T], more: Mapping[str, Any], without: Collection[str] = ()) -> T:
+def settings_of(form: SubmittedForm, kind: type[T], more: Mapping[str, Any], without: Collection[str] = ()) -> T:
     """The settings that a form brings; `more` are those that it asks for otherwise, and `without` are not asked for.
 
     Raises SettingsError.
@@ -55,7 +55,7 @@ def settings_of(form: Form, kind: type[T], more: Mapping[str, Any], without: Col
     return decoded({**data, **more}, kind)
 
 
-def _value(form: Form, one: Field) -> Any:  # noqa: ANN401 - of the kind of the field
+def _value(form: SubmittedForm, one: Field) -> Any:  # noqa: ANN401 - of the kind of the field
     """The value that a form brings for a field; None where it leaves it as it usually is."""
     if one.kind == "yes or no":
         return form.has(one.name)
@@ -76,24 +76,24 @@ def _number(text: str, one: Field) -> float | int:
         raise SettingsError(f"{one.setting.label}: {text[:60]!r} is no {one.kind}.", "Write digits alone.") from None
 
 
-def _several(form: Form, one: Field) -> list[str]:
+def _several(form: SubmittedForm, one: Field) -> list[str]:
     """Boxes that are ticked, or the lines of a text."""
     if one.setting.choices:
         return form.texts(one.name)
     return [line for value in form.texts(one.name) for line in value.splitlines() if line.strip()]
 
 
-def _written(form: Form, one: Field) -> Any:  # noqa: ANN401 - a text, or several
+def _written(form: SubmittedForm, one: Field) -> Any:  # noqa: ANN401 - a text, or several
     return _several(form, one) if one.kind == "texts" else form.text(one.name)
 
 
-def _shown(one: Field, values: Mapping[str, Any] | object | None) -> Shown:
+def _shown(one: Field, values: Mapping[str, Any] | object | None) -> FormField:
     if isinstance(values, Mapping):
         value = values.get(one.name, one.default)
     else:
         value = getattr(values, one.name, one.default) if values is not None else one.default
     about = as_labels(one.setting.about)
-    return Shown(one.name, one.setting.label, about, one.kind, one.setting.choices, _text(value), one.required)
+    return FormField(one.name, one.setting.label, about, one.kind, one.setting.choices, _text(value), one.required)
 
 
 def _text(value: Any) -> str | bool:  # noqa: ANN401 - any value of a setting

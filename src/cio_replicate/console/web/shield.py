@@ -23,7 +23,7 @@ STRICT_TRANSPORT = "max-age=31536000"
 ASSETS = "/static/"
 
 
-class Shield:
+class SecurityHeaders:
     """An ASGI application around another one. Whatever that answers, errors too, leaves with the headers."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:

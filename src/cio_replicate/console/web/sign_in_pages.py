@@ -21,9 +21,9 @@ from cio_replicate.console.control_sessions import ABSOLUTE
 from cio_replicate.console.oidc import PATH as OIDC_PATH
 from cio_replicate.console.oidc import PATIENCE
 from cio_replicate.console.web.authorization import ANYBODY, VIEWER, AnyRequest, visitor_of
-from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.form import Sent, SubmittedForm
 from cio_replicate.console.web.rendering import go, page, path_within, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.console.web.words import span
 
 HELD = "cio-oidc"  # the cookie of a login that has begun at a provider
@@ -135,11 +135,11 @@ def log_out(request: AnyRequest, services: With) -> Response[Any]:
 
 def _login_page(
     request: AnyRequest,
-    services: Services,
+    services: WebServices,
     status: int,
     *,
     name: str = "",
-    form: Form | None = None,
+    form: SubmittedForm | None = None,
     error: dict[str, str] | None = None,
 ) -> Response[Any]:
     wanted = path_within(form.text("next", "/")) if form is not None else "/"
@@ -147,7 +147,7 @@ def _login_page(
     return page(request, "login.html", status, next=wanted, name=name, oidc=oidc and oidc.title, error=error)
 
 
-def _entered(services: Services, user_id: str, path: str) -> Redirect:
+def _entered(services: WebServices, user_id: str, path: str) -> Redirect:
     """To that page, in a session of its own: whatever cookie the browser brought is not gone on with."""
     response = Redirect(path, status_code=HTTP_303_SEE_OTHER)
     response.set_cookie(

@@ -13,13 +13,13 @@ from cio_replicate.config.documents import ScheduleSettings, TaskSettings, decod
 from cio_replicate.console.web import forms as task_form
 from cio_replicate.console.web.authorization import ADMIN, AnyRequest, actor_of, visitor_of
 from cio_replicate.console.web.finding import there
-from cio_replicate.console.web.form import Form, Sent
+from cio_replicate.console.web.form import Sent, SubmittedForm
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Name
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.console.web.settings_form import said_by, shown_fields
-from cio_replicate.database.rows import KeptTask
+from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.sinks.kinds import KINDS
 
@@ -98,7 +98,7 @@ def upcoming(settings: ScheduleSettings, now: int) -> list[int]:
     return times
 
 
-def _checked(request: AnyRequest, services: Services, kept: KeptTask | None, form: Form) -> Response[Any]:
+def _checked(request: AnyRequest, services: WebServices, kept: StoredTask | None, form: SubmittedForm) -> Response[Any]:
     """What came of trying the destinations of a form out."""
     tried = services.places.try_out(form.lines("to"), form.text("dataset"), actor_of(request))
     if request.headers.get("hx-request"):
@@ -108,9 +108,9 @@ def _checked(request: AnyRequest, services: Services, kept: KeptTask | None, for
 
 def _form(
     request: AnyRequest,
-    services: Services,
-    kept: KeptTask | None,
-    form: Form | None = None,
+    services: WebServices,
+    kept: StoredTask | None,
+    form: SubmittedForm | None = None,
     *,
     status: int = 200,
     connection: str = "",

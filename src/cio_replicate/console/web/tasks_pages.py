@@ -15,12 +15,12 @@ from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Name
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.console.web.settings_form import shown_fields
 from cio_replicate.console.web.task_pages import upcoming
-from cio_replicate.database.rows import KeptTask
-from cio_replicate.jobs.job import Action, Kind
-from cio_replicate.jobs.runs import RunRow
+from cio_replicate.database.rows import StoredTask
+from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.schema.table import Reading
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog import TABLES
@@ -61,14 +61,14 @@ def run(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 @post("/tasks/{name:str}/resync", **OPERATOR)
 def resync(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Read tables anew, as if they had never been read."""
-    return _asked(request, services, name, Action(kind=Kind.RESYNC, tables=tuple(form.texts("table"))))
+    return _asked(request, services, name, RunAction(kind=ActionKind.RESYNC, tables=tuple(form.texts("table"))))
 
 
 @post("/tasks/{name:str}/backfill", **OPERATOR)
 def backfill(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Read a stretch of time of a table once more."""
-    action = Action(
-        kind=Kind.BACKFILL,
+    action = RunAction(
+        kind=ActionKind.BACKFILL,
         tables=tuple(form.texts("table")),
         first=form.text("first") or None,
         until=form.text("until") or None,
@@ -90,9 +90,9 @@ def resume(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     return go(f"/tasks/{name}", "resumed")
 
 
-def last_runs(services: Services, found: list[KeptTask]) -> dict[str, RunRow]:
+def last_runs(services: WebServices, found: list[StoredTask]) -> dict[str, StoredRunSummary]:
     """Of each task the newest run that has ended, or while there is none the newest."""
-    last: dict[str, RunRow] = {}
+    last: dict[str, StoredRunSummary] = {}
     for one in found:
         newest = services.runs.listed(task=one.name, limit=NEWEST)
         ended = [run for run in newest if run.has_ended]
@@ -101,7 +101,7 @@ def last_runs(services: Services, found: list[KeptTask]) -> dict[str, RunRow]:
     return last
 
 
-def _asked(request: AnyRequest, services: Services, name: Name, action: Action) -> Response[Any]:
+def _asked(request: AnyRequest, services: WebServices, name: Name, action: RunAction) -> Response[Any]:
     try:
         run_id = services.runs.ask(name, actor_of(request), action)
     except CioReplicateError as error:
@@ -110,7 +110,7 @@ def _asked(request: AnyRequest, services: Services, name: Name, action: Action) 
 
 
 def _shown(
-    request: AnyRequest, services: Services, name: Name, *, status: int = 200, error: dict[str, str] | None = None
+    request: AnyRequest, services: WebServices, name: Name, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
     kept = there(services.tasks.named, name)
     chosen = settings.selected(catalogue.names(), kept.settings.tables, kept.settings.exclude)

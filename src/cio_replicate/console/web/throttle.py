@@ -10,7 +10,7 @@ from cio_replicate.base.runtime import Clock
 MOST_KEPT = 10_000
 
 
-class Throttle:
+class LoginThrottle:
     """Lets a few tries of a key through at once, and then one per `pause` seconds.
 
     Of `MOST_KEPT` keys it is known how often they tried; a further one takes the place of the one seen longest ago.

@@ -13,7 +13,7 @@ from cio_replicate.console.web.form import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.naming import Id
 from cio_replicate.console.web.rendering import go, page, said
-from cio_replicate.console.web.services import Services, With
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.actor import Role
 
 ROLES = (
@@ -78,13 +78,13 @@ def role_of(text: str) -> Role:
     return Role(text) if text in list(Role) else Role.VIEWER
 
 
-def _link(services: Services, value: str) -> str:
+def _link(services: WebServices, value: str) -> str:
     return f"{services.site.url}/welcome/{value}"
 
 
 def _listed(
     request: AnyRequest,
-    services: Services,
+    services: WebServices,
     *,
     status: int = 200,
     error: dict[str, str] | None = None,

@@ -14,7 +14,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StatusLabel:
     """How the state of something is shown: never by its colour alone."""
 
     word: str
@@ -23,29 +23,29 @@ class State:
 
 
 STATES = {
-    "queued": State("waiting", "◷", "calm"),
-    "running": State("running", "▶", "busy"),
-    "complete": State("complete", "✓", "good"),
-    "failed": State("failed", "✕", "bad"),
-    "refused": State("refused", "✕", "bad"),
-    "interrupted": State("interrupted", "!", "warn"),
-    "cancelled": State("cancelled", "■", "calm"),
-    "paused": State("paused", "‖", "calm"),
-    "waiting": State("waiting", "◷", "calm"),
-    "asking": State("asking", "…", "busy"),
-    "reading": State("reading", "▶", "busy"),
-    "loading": State("loading", "▼", "busy"),
-    "proved": State("proved", "✓", "good"),
-    "consistent": State("consistent", "✓", "good"),
-    "short": State("short", "✕", "bad"),
-    "unproved": State("not proved", "?", "warn"),
-    "none": State("never run", "○", "calm"),
+    "queued": StatusLabel("waiting", "◷", "calm"),
+    "running": StatusLabel("running", "▶", "busy"),
+    "complete": StatusLabel("complete", "✓", "good"),
+    "failed": StatusLabel("failed", "✕", "bad"),
+    "refused": StatusLabel("refused", "✕", "bad"),
+    "interrupted": StatusLabel("interrupted", "!", "warn"),
+    "cancelled": StatusLabel("cancelled", "■", "calm"),
+    "paused": StatusLabel("paused", "‖", "calm"),
+    "waiting": StatusLabel("waiting", "◷", "calm"),
+    "asking": StatusLabel("asking", "…", "busy"),
+    "reading": StatusLabel("reading", "▶", "busy"),
+    "loading": StatusLabel("loading", "▼", "busy"),
+    "proved": StatusLabel("proved", "✓", "good"),
+    "consistent": StatusLabel("consistent", "✓", "good"),
+    "short": StatusLabel("short", "✕", "bad"),
+    "unproved": StatusLabel("not proved", "?", "warn"),
+    "none": StatusLabel("never run", "○", "calm"),
 }
 
 
-def state(name: str | None) -> State:
+def state(name: str | None) -> StatusLabel:
     """How a state is shown; one that is not known by its own name."""
-    return STATES.get(name or "none") or State(str(name), "•", "calm")
+    return STATES.get(name or "none") or StatusLabel(str(name), "•", "calm")
 
 
 def zone_of(name: str) -> ZoneInfo:

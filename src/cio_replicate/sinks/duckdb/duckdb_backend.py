@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.base.quoting import quoted
-from cio_replicate.config.table_options import Mode, as_shown
+from cio_replicate.config.table_options import WriteMode, as_shown
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.position import to_text
 from cio_replicate.schema.system_tables import (
@@ -27,15 +27,15 @@ from cio_replicate.schema.system_tables import (
 )
 from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks import erase, expected, trial
-from cio_replicate.sinks.backend import Shape
+from cio_replicate.sinks.backend import StoredTable
 from cio_replicate.sinks.duckdb.duckdb_file import MEMORY, MORE_MEMORY, DuckDBFile, file_at
-from cio_replicate.sinks.expected import Facts, Keys
+from cio_replicate.sinks.expected import CopyFacts, Digests
 from cio_replicate.sinks.merge import sql_modes
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.merge import Goal, Merge, keys_seen
+from cio_replicate.sinks.merge.merge import Merge, MergeTarget, keys_seen
 from cio_replicate.sinks.merge.shapes import left_columns
-from cio_replicate.sinks.merge.statements import AS_IT_IS, Staging
-from cio_replicate.sinks.port import About, Batch, Changes, Identity
+from cio_replicate.sinks.merge.statements import AS_IT_IS, StagedColumns
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits
 
 T = TypeVar("T")
 
@@ -45,12 +45,12 @@ T = TypeVar("T")
 BATCH_ROWS = 240_000
 
 
-class DuckDBDestination(DuckDBFile):
+class DuckDBBackend(DuckDBFile):
     """A dataset (schema) in a DuckDB file."""
 
     batch_rows = BATCH_ROWS
 
-    def prepare(self, now: int) -> Identity:
+    def prepare(self, now: int) -> CopyIdentity:
         """Make the file, the schema and the tables of our own if they are missing."""
         if self._connection is None:
             self._open()
@@ -83,7 +83,7 @@ class DuckDBDestination(DuckDBFile):
             if name not in known and kind in sql.KINDS
         ]
 
-    def expected(self, table: Table) -> Keys | None:
+    def expected(self, table: Table) -> Digests | None:
         """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
         if "facts" not in self._columns(COPY):  # a copy of an earlier version, before `prepare`
             return None
@@ -136,7 +136,7 @@ class DuckDBDestination(DuckDBFile):
         trial.require_same([dict(zip(names, row, strict=True)) for row in rows], str(self.file))
         self._run("ROLLBACK")
 
-    def record(self, shape: Shape, rows: Sequence[Mapping[str, object]]) -> None:
+    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         names = [column.name for column in shape.columns]
         target, listed = self._name(shape.name), ", ".join(map(sql.quoted, names))
@@ -148,7 +148,7 @@ class DuckDBDestination(DuckDBFile):
                 self._run(f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given)")
                 self._run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, About]:
+    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         with self._usable():
             return self._with_room(lambda result: self._blanked(table, people, result))
@@ -202,7 +202,7 @@ class DuckDBDestination(DuckDBFile):
         with self._transaction():
             result.append(self._write(batch, left))
 
-    def _blanked(self, table: Table, people: Mapping[str, Sequence[str]], result: list[dict[str, About]]) -> None:
+    def _blanked(self, table: Table, people: Mapping[str, Sequence[str]], result: list[dict[str, ErasureHits]]) -> None:
         found = {}
         with self._transaction():
             erase.note_people(self._run, people)
@@ -215,17 +215,17 @@ class DuckDBDestination(DuckDBFile):
             self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1")
             result.append(found)
 
-    def _blanks(self, batch: Batch, left: Sequence[Column]) -> Staging:
+    def _blanks(self, batch: Batch, left: Sequence[Column]) -> StagedColumns:
         """What is left out of the rows of a batch, since it is about people who were erased."""
         if not self._exists(ERASURES.name):
             return AS_IT_IS
         columns, erased = (*batch.columns, *left), self._name(ERASURES.name)
-        return Staging(blanked=erase.stays_blank(batch.table, columns, erased))
+        return StagedColumns(blanked=erase.stays_blank(batch.table, columns, erased))
 
     def _write(self, batch: Batch, left: Sequence[Column]) -> Changes:
         name, facts = batch.table.name, self._facts()
         commit = self.identity().commits + 1
-        goal = Goal(
+        goal = MergeTarget(
             self._name(batch.table.target),
             self._name(batch.table.target + CHANGES_SUFFIX),
             batch.columns,
@@ -258,7 +258,7 @@ class DuckDBDestination(DuckDBFile):
         self._run(f"UPDATE {self._name(COPY)} SET commits = ?, facts = ?", [commit, expected.to_text(facts)])
         return merge.changes
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> CopyFacts:
         row = self._run(f"SELECT facts FROM {self._name(COPY)}").fetchone()
         return expected.from_text(row[0] if row else None)
 
@@ -283,7 +283,7 @@ class DuckDBDestination(DuckDBFile):
                 )
         with self._transaction():
             self._fit_table(name, (*columns, *(HISTORY_COLUMNS if treatment.versions else ())))
-            if treatment.mode is Mode.CHANGES:
+            if treatment.mode is WriteMode.CHANGES:
                 self._fit_table(name + CHANGES_SUFFIX, (*CHANGE_COLUMNS, *columns))
             if there and treatment.versions and not had_versions:
                 self._run(sql_modes.first_versions(self._name(name)))

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.quoting import quoted
-from cio_replicate.schema.position import Position, from_text
+from cio_replicate.schema.position import Checkpoint, from_text
 from cio_replicate.schema.system_tables import COPY, POSITIONS
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import Shape
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge.spilled import remove_left
-from cio_replicate.sinks.port import Identity
+from cio_replicate.sinks.port import CopyIdentity
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
@@ -34,7 +34,7 @@ THREADS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The rows that a query gave, and the names of their columns."""
 
     columns: tuple[str, ...]
@@ -57,7 +57,7 @@ class DuckDBFile:
         self._found: tuple[int, int] | None = None
         self._seen_columns: dict[str, dict[str, str]] = {}
 
-    def look(self) -> Identity | None:
+    def look(self) -> CopyIdentity | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
         if not os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where one may not look
             if not self._read_only:
@@ -66,7 +66,7 @@ class DuckDBFile:
         self._open()
         return self.identity() if self._exists(COPY) else None
 
-    def identity(self) -> Identity:
+    def identity(self) -> CopyIdentity:
         """Which copy this is and how many commits it has seen."""
         with self._usable():
             row = self._run(f"SELECT copy_id, commits FROM {self._name(COPY)}").fetchone()
@@ -75,9 +75,9 @@ class DuckDBFile:
                 f"The copy in {self.file} has lost its record of itself (table {self.dataset}.{COPY} is empty).",
                 "Choose another --dataset or file.",
             )
-        return Identity(str(row[0]), int(row[1]))
+        return CopyIdentity(str(row[0]), int(row[1]))
 
-    def positions(self) -> Mapping[str, Position]:
+    def positions(self) -> Mapping[str, Checkpoint]:
         """How far each table has been read."""
         with self._usable():
             rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
@@ -114,7 +114,7 @@ class DuckDBFile:
         with self._usable():
             return self._run(statement, values).fetchall()
 
-    def recorded(self, shape: Shape) -> list[dict[str, Any]]:
+    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """All rows of a table that `record` has written; none when it is not there."""
         names = [column.name for column in shape.columns]
         if not self._exists(shape.name):
@@ -137,21 +137,21 @@ class DuckDBFile:
         """How many rows of a table are not deleted."""
         return self.held(table).rows
 
-    def held(self, table: Table) -> Keys:
+    def held(self, table: Table) -> Digests:
         """The keys of the live rows of a table, read back from it."""
         there = self._columns(table.target)
         if sql.KEY not in there:
-            return Keys()
+            return Digests()
         statement = f"SELECT count(*), {sql.key_sum()} FROM {self._name(table.target)} WHERE {sql.live_rows(there)}"
         with self._usable():
             ((rows, total),) = self._run(statement).fetchall()
-        return Keys() + Keys(int(rows), int(total))
+        return Digests() + Digests(int(rows), int(total))
 
-    def ask(self, query: str) -> Answer:
+    def ask(self, query: str) -> QueryResult:
         """The answer to a query of one's own."""
         with self._usable():
             result = self._run(query)
-            return Answer(tuple(column[0] for column in result.description or ()), result.fetchall())
+            return QueryResult(tuple(column[0] for column in result.description or ()), result.fetchall())
 
     def close(self) -> None:
         """Let go of the file."""

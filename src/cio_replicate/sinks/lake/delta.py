@@ -16,12 +16,12 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.sinks.arrow_fields import JSON, MARK, kind_of
-from cio_replicate.sinks.backend import Condition, Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
 from cio_replicate.sinks.lake import rewrite as scan
 from cio_replicate.sinks.lake.file_errors import trouble
-from cio_replicate.sinks.lake.object_files import Files, LocalFiles, Part, named
+from cio_replicate.sinks.lake.object_files import Files, LocalFiles, StoredFile, named
 from cio_replicate.sinks.lake.part_file import FULL
-from cio_replicate.sinks.lake.swap import Added, Swap, swap
+from cio_replicate.sinks.lake.swap import FileRewrite, WrittenFile, swap
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -46,7 +46,7 @@ _TYPES = {
 }
 
 
-class DeltaStore:
+class DeltaBackend:
     """Tables as folders with a Delta log. `options` tell the Delta library how to reach the bucket.
 
     An edit is one commit, which fails when another program has written to the table meanwhile. A column that the table
@@ -85,17 +85,19 @@ class DeltaStore:
         there = self._table(table)
         return {} if there is None else {column.name: kind_of(column) for column in _schema(there)}
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, all of the version that is the latest now."""
         schema = schema_for([shape.column(name) for name in columns])
         rows = scan.read(self._files, self._parts(shape.name), shape, columns, conditions)
         return pa.RecordBatchReader.from_batches(schema, rows)
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         return scan.count(self._files, self._parts(shape.name), shape, conditions)
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """One commit takes out the files that the edit concerns and puts in those with its rows."""
         name = named(edit.shape.name)
         if name not in self._swept:
@@ -142,11 +144,11 @@ class DeltaStore:
         self._opened[name] = table
         return table
 
-    def _parts(self, name: str) -> list[Part]:
+    def _parts(self, name: str) -> list[StoredFile]:
         table = self._table(named(name))
         return [] if table is None else _parts(table, name)
 
-    def _create(self, name: str, shape: Shape, done: Swap) -> None:
+    def _create(self, name: str, shape: StoredTable, done: FileRewrite) -> None:
         from deltalake import Schema  # noqa: PLC0415 - optional
         from deltalake.transaction import create_table_with_add_actions  # noqa: PLC0415
 
@@ -162,7 +164,7 @@ class DeltaStore:
                 storage_options=self._options,
             )
 
-    def _widened(self, table: DeltaTable, shape: Shape) -> DeltaTable:
+    def _widened(self, table: DeltaTable, shape: StoredTable) -> DeltaTable:
         """The table, with the columns that it lacked."""
         there = {column.name: kind_of(column) for column in _schema(table)}
         missing = [column for column in shape.columns if column.name not in there]
@@ -172,7 +174,7 @@ class DeltaStore:
                 table.update_incremental()
         return table
 
-    def _commit(self, table: DeltaTable, shape: Shape, done: Swap) -> None:
+    def _commit(self, table: DeltaTable, shape: StoredTable, done: FileRewrite) -> None:
         from deltalake.transaction import CommitProperties, RemoveAction  # noqa: PLC0415 - optional
 
         name, now = shape.name, int(time.time() * 1000)
@@ -220,9 +222,11 @@ def _plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, field.type) for field in schema])
 
 
-def _parts(table: DeltaTable, name: str) -> list[Part]:
+def _parts(table: DeltaTable, name: str) -> list[StoredFile]:
     actions = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
-    return sorted((Part(f"{name}/{each['path']}", each["size_bytes"]) for each in actions), key=lambda part: part.name)
+    return sorted(
+        (StoredFile(f"{name}/{each['path']}", each["size_bytes"]) for each in actions), key=lambda part: part.name
+    )
 
 
 def _require_plain(table: DeltaTable, name: str) -> None:
@@ -245,7 +249,7 @@ def _field(column: Column) -> Field:
     return Field(column.name, PrimitiveType(_TYPES[column.type]), metadata={"comment": column.about, **marks})
 
 
-def _action(added: Added, name: str, key: str) -> Any:  # noqa: ANN401 - a class of an optional library
+def _action(added: WrittenFile, name: str, key: str) -> Any:  # noqa: ANN401 - a class of an optional library
     from deltalake.transaction import AddAction  # noqa: PLC0415
 
     path = added.part.name.removeprefix(f"{name}/")

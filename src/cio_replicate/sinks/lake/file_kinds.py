@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from cio_replicate.config.destination_kind import S3_OPTIONS, Engine, Form, Kind, Look, Option, Place
+from cio_replicate.config.destination_kind import (
+    S3_OPTIONS,
+    DestinationKind,
+    OpenHint,
+    OptionSyntax,
+    SinkFamily,
+    UrlOption,
+    UrlStyle,
+)
 
-DUCKDB = Kind(
+DUCKDB = DestinationKind(
     scheme="duckdb",
     title="DuckDB",
-    engine=Engine.DUCKDB,
+    engine=SinkFamily.DUCKDB,
     form="duckdb:///FILE",
-    place=Place.FILE,
+    place=UrlStyle.FILE,
     about="One file that holds the whole copy and answers SQL: the default, and the fastest to write.",
     example="duckdb:///workspace.duckdb",
     look=(
-        Look("sh", 'duckdb workspace.duckdb "select count(*) from customerio.campaigns where _cio_deleted_at is null"'),
+        OpenHint(
+            "sh", 'duckdb workspace.duckdb "select count(*) from customerio.campaigns where _cio_deleted_at is null"'
+        ),
     ),
     proved=True,
     notes=(
@@ -24,16 +34,18 @@ DUCKDB = Kind(
     ),
 )
 
-SQLITE = Kind(
+SQLITE = DestinationKind(
     scheme="sqlite",
     title="SQLite",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="sqlite:///FILE",
-    place=Place.FILE,
+    place=UrlStyle.FILE,
     about="One small file that nearly every tool can open.",
     example="sqlite:///workspace.db",
     look=(
-        Look("sh", 'sqlite3 workspace__customerio.db "select count(*) from campaigns where _cio_deleted_at is null"'),
+        OpenHint(
+            "sh", 'sqlite3 workspace__customerio.db "select count(*) from campaigns where _cio_deleted_at is null"'
+        ),
     ),
     proved=True,
     notes=(
@@ -43,19 +55,19 @@ SQLITE = Kind(
     ),
 )
 
-PARQUET = Kind(
+PARQUET = DestinationKind(
     scheme="parquet",
     title="Parquet files",
-    engine=Engine.PARQUET,
+    engine=SinkFamily.PARQUET,
     form="parquet:///FOLDER",
-    place=Place.FOLDER,
+    place=UrlStyle.FOLDER,
     about="Plain files in a folder or on S3, for every engine that reads Parquet.",
     example="parquet:///lake",
     look=(
-        Look(
+        OpenHint(
             "sql", "select count(*) from 'lake/customerio/campaigns/*.parquet' where _cio_deleted_at is null; -- DuckDB"
         ),
-        Look("python", 'pyarrow.parquet.read_table("lake/customerio/campaigns")'),
+        OpenHint("python", 'pyarrow.parquet.read_table("lake/customerio/campaigns")'),
     ),
     proved=True,
     notes=(
@@ -71,17 +83,17 @@ PARQUET = Kind(
     ),
 )
 
-DELTA = Kind(
+DELTA = DestinationKind(
     scheme="delta",
     title="Delta tables",
-    engine=Engine.DELTA,
+    engine=SinkFamily.DELTA,
     form="delta:///FOLDER",
-    place=Place.FOLDER,
+    place=UrlStyle.FOLDER,
     about="Tables with a log of their commits, in a folder or on S3, for Spark, Databricks, DuckDB and others.",
     example="delta:///lake",
     look=(
-        Look("python", 'deltalake.DeltaTable("lake/customerio/campaigns").to_pyarrow_table()'),
-        Look(
+        OpenHint("python", 'deltalake.DeltaTable("lake/customerio/campaigns").to_pyarrow_table()'),
+        OpenHint(
             "sql",
             "select count(*) from delta_scan('lake/customerio/campaigns') where _cio_deleted_at is null; -- DuckDB",
         ),
@@ -91,16 +103,16 @@ DELTA = Kind(
     notes=("JSON columns hold their text.", "A reader sees the table as it was before a load, or as after it."),
 )
 
-ICEBERG = Kind(
+ICEBERG = DestinationKind(
     scheme="iceberg",
     title="Iceberg tables",
-    engine=Engine.ICEBERG,
+    engine=SinkFamily.ICEBERG,
     form="iceberg:///FOLDER",
-    place=Place.FOLDER,
+    place=UrlStyle.FOLDER,
     about="Tables with snapshots, in a folder or on S3, for Spark, Trino, Snowflake, DuckDB and others.",
     example="iceberg:///lake",
     options=(
-        Option(
+        UrlOption(
             "catalog",
             "The name of a catalog that pyiceberg's own settings describe; without it, each table is a folder that "
             "needs none.",
@@ -108,8 +120,10 @@ ICEBERG = Kind(
         ),
     ),
     look=(
-        Look("python", 'StaticTable.from_metadata("lake/customerio/campaigns").scan().to_arrow()  # pyiceberg.table'),
-        Look(
+        OpenHint(
+            "python", 'StaticTable.from_metadata("lake/customerio/campaigns").scan().to_arrow()  # pyiceberg.table'
+        ),
+        OpenHint(
             "sql",
             "select count(*) from iceberg_scan('lake/customerio/campaigns') where _cio_deleted_at is null; -- DuckDB",
         ),
@@ -119,23 +133,23 @@ ICEBERG = Kind(
     notes=("JSON columns hold their text.", "A reader sees the table as it was before a load, or as after it."),
 )
 
-DUCKLAKE = Kind(
+DUCKLAKE = DestinationKind(
     scheme="ducklake",
     title="DuckLake",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="ducklake:///FILE?data=FOLDER",
-    place=Place.FILE,
+    place=UrlStyle.FILE,
     about="A catalog in a small database file, its rows in Parquet files in a folder or on S3.",
     example="ducklake:///lake.sqlite?data=lake-files",
-    look=(Look("sql", "attach 'ducklake:sqlite:lake.sqlite' as lake; from lake.customerio.campaigns; -- DuckDB"),),
+    look=(OpenHint("sql", "attach 'ducklake:sqlite:lake.sqlite' as lake; from lake.customerio.campaigns; -- DuckDB"),),
     extra="ducklake",
     options=(
-        Option(
+        UrlOption(
             "data",
             "Where the rows are: a folder, or `s3://bucket/prefix`; without it, a folder beside the catalog.",
-            form=Form.FOLDER,
+            form=OptionSyntax.FOLDER,
         ),
-        Option("catalog", "What kind of file the catalog is.", default="sqlite", choices=("sqlite", "duckdb")),
+        UrlOption("catalog", "What kind of file the catalog is.", default="sqlite", choices=("sqlite", "duckdb")),
         *S3_OPTIONS,
     ),
     notes=(

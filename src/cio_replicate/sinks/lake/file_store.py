@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from cio_replicate.config.destination_kind import Address, Engine
-from cio_replicate.sinks.backend import Store
-from cio_replicate.sinks.lake.delta import DeltaStore
-from cio_replicate.sinks.lake.iceberg import IcebergStore, Tables
+from cio_replicate.config.destination_kind import Address, SinkFamily
+from cio_replicate.sinks.backend import TableBackend
+from cio_replicate.sinks.lake.delta import DeltaBackend
+from cio_replicate.sinks.lake.iceberg import IcebergBackend, Tables
 from cio_replicate.sinks.lake.iceberg_catalog import CatalogTables
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import Files, LocalFiles, named, open_files, region_of
-from cio_replicate.sinks.lake.parquet import ParquetStore
+from cio_replicate.sinks.lake.parquet import ParquetBackend
 
 #: What each library calls what reaches a bucket.
 _DELTA = {
@@ -26,17 +26,17 @@ _ICEBERG = {
 }
 
 
-def file_store(address: Address, dataset: str) -> Store:
+def file_store(address: Address, dataset: str) -> TableBackend:
     """The store for a dataset at an address. Nothing is looked at yet. Raises DestinationUnavailableError."""
     files = open_files(address, dataset)
     match address.kind.engine:
-        case Engine.PARQUET:
-            return ParquetStore(files)
-        case Engine.DELTA:
-            return DeltaStore(files, _delta_options(address))
-        case Engine.ICEBERG:
-            return IcebergStore(_tables(address, named(dataset), files))
-        case Engine.DUCKDB | Engine.WAREHOUSE:
+        case SinkFamily.PARQUET:
+            return ParquetBackend(files)
+        case SinkFamily.DELTA:
+            return DeltaBackend(files, _delta_options(address))
+        case SinkFamily.ICEBERG:
+            return IcebergBackend(_tables(address, named(dataset), files))
+        case SinkFamily.DUCKDB | SinkFamily.WAREHOUSE:
             raise ValueError(f"{address.kind.engine} keeps no files")
 
 

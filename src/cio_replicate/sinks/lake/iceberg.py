@@ -13,12 +13,12 @@ import pyarrow as pa
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
 from cio_replicate.sinks.lake import rewrite as scan
 from cio_replicate.sinks.lake.file_errors import trouble
-from cio_replicate.sinks.lake.object_files import Files, Part, named
+from cio_replicate.sinks.lake.object_files import Files, StoredFile, named
 from cio_replicate.sinks.lake.part_file import FULL
-from cio_replicate.sinks.lake.swap import Added, Swap, swap
+from cio_replicate.sinks.lake.swap import FileRewrite, WrittenFile, swap
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -69,16 +69,16 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class OpenRewrite:
     """A transaction, the files that the table has, and whether it changes anything already."""
 
     transaction: Transaction
     files: Files
-    there: Mapping[Part, DataFile]
+    there: Mapping[StoredFile, DataFile]
     changed: bool
 
 
-class IcebergStore:
+class IcebergBackend:
     """Iceberg tables. An edit is one commit with its new columns, which fails when another program wrote meanwhile.
 
     Small files are written again together with new rows, so that there are never many.
@@ -108,19 +108,21 @@ class IcebergStore:
             there = self._tables.load(named(table))
         return {} if there is None else {field.name: _kind(field) for field in there.schema().fields}
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, all of the state that is the latest now."""
         schema = schema_for([shape.column(name) for name in columns])
         files, parts = self._parts(shape.name)
         rows = scan.read(files, parts, shape, columns, conditions) if files is not None else iter(())
         return pa.RecordBatchReader.from_batches(schema, rows)
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         files, parts = self._parts(shape.name)
         return scan.count(files, parts, shape, conditions) if files is not None else 0
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """One commit adds the columns, takes out the files that the edit concerns, and puts in those with its rows."""
         name = named(edit.shape.name)
         with self._reached(name):
@@ -135,12 +137,12 @@ class IcebergStore:
                 _stage(begun.transaction, done, begun.there)
                 self._tables.committed(name, begun.transaction.commit_transaction())
 
-    def _begun(self, name: str, shape: Shape) -> _Begun:
+    def _begun(self, name: str, shape: StoredTable) -> OpenRewrite:
         """A transaction on a table that has the columns of a shape."""
         table = self._tables.load(name)
         if table is None:
             creation = self._tables.creation(name, _schema(shape.columns))
-            return _Begun(creation, self._tables.files(name, creation.table_metadata.location), {}, changed=True)
+            return OpenRewrite(creation, self._tables.files(name, creation.table_metadata.location), {}, changed=True)
         transaction = table.transaction()
         known = {field.name for field in table.schema().fields}
         missing = [column for column in shape.columns if column.name not in known]
@@ -149,7 +151,7 @@ class IcebergStore:
                 for column in missing:
                     update.add_column((column.name,), _type(column), doc=_doc(column))
         files = self._tables.files(name, table.location())
-        return _Begun(transaction, files, _data_files(table), changed=bool(missing))
+        return OpenRewrite(transaction, files, _data_files(table), changed=bool(missing))
 
     def drop(self, table: str) -> None:
         """Remove a table; no error when it is not there."""
@@ -160,7 +162,7 @@ class IcebergStore:
         """Let go of what is held open."""
         self._tables.close()
 
-    def _parts(self, name: str) -> tuple[Files | None, list[Part]]:
+    def _parts(self, name: str) -> tuple[Files | None, list[StoredFile]]:
         with self._reached(name):
             table = self._tables.load(named(name))
             if table is None:
@@ -199,7 +201,7 @@ def require_library() -> None:
         ) from None
 
 
-def _data_files(table: Table) -> dict[Part, DataFile]:
+def _data_files(table: Table) -> dict[StoredFile, DataFile]:
     """The files of a table. Refuses what another program made of it and we cannot keep true."""
     start = table.location().rstrip("/") + "/"
     found = {}
@@ -210,7 +212,7 @@ def _data_files(table: Table) -> dict[Part, DataFile]:
             raise _foreign(table, "files of deleted rows")
         if not task.file.file_path.startswith(start):
             raise _foreign(table, "files in another folder")
-        found[Part(task.file.file_path.removeprefix(start), task.file.file_size_in_bytes)] = task.file
+        found[StoredFile(task.file.file_path.removeprefix(start), task.file.file_size_in_bytes)] = task.file
     return dict(sorted(found.items(), key=lambda item: item[0].name))
 
 
@@ -221,7 +223,7 @@ def _foreign(table: Table, what: str) -> DestinationUnavailableError:
     )
 
 
-def _stage(transaction: Transaction, done: Swap, there: Mapping[Part, DataFile]) -> None:
+def _stage(transaction: Transaction, done: FileRewrite, there: Mapping[StoredFile, DataFile]) -> None:
     """Have the transaction take out and put in the files."""
     if not done:
         return
@@ -249,7 +251,7 @@ def _snapshot(transaction: Transaction) -> _OverwriteFiles:
     return Exchange(Operation.OVERWRITE, transaction, transaction._table.io)  # noqa: SLF001
 
 
-def _data_file(transaction: Transaction, added: Added) -> DataFile:
+def _data_file(transaction: Transaction, added: WrittenFile) -> DataFile:
     from pyiceberg.io import pyarrow as files  # noqa: PLC0415 - optional
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat  # noqa: PLC0415
 

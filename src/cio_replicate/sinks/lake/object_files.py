@@ -33,7 +33,7 @@ REGION = "us-east-1"  # what servers that are not Amazon's mostly call theirs
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StoredFile:
     """A file of a table: its path below the place, and its bytes."""
 
     name: str
@@ -88,27 +88,29 @@ class Files(ABC):
     def remove_folder(self, folder: str) -> None:
         """Remove a folder with all that is in it; no error when it is not there."""
 
-    def list(self, folder: str, *, deep: bool = False) -> list[Part]:
+    def list(self, folder: str, *, deep: bool = False) -> list[StoredFile]:
         """The files in a folder by name; none when it is not there. Hidden ones are left out."""
         selector = fs.FileSelector(self.path(folder), recursive=deep, allow_not_found=True)
         with self.reached():
             found = self.filesystem.get_file_info(selector)
-        parts = [Part(info.path[len(self.root) + 1 :], info.size) for info in found if info.type == fs.FileType.File]
+        parts = [
+            StoredFile(info.path[len(self.root) + 1 :], info.size) for info in found if info.type == fs.FileType.File
+        ]
         return sorted((part for part in parts if "/." not in f"/{part.name}"), key=lambda part: part.name)
 
-    def find(self, name: str) -> Part | None:
+    def find(self, name: str) -> StoredFile | None:
         """A file; None when it is not there."""
         with self.reached():
             info = self.filesystem.get_file_info(self.path(name))
-        return Part(name, info.size) if info.type == fs.FileType.File else None
+        return StoredFile(name, info.size) if info.type == fs.FileType.File else None
 
-    def bytes(self, part: Part) -> bytes:
+    def bytes(self, part: StoredFile) -> bytes:
         """All that is in a file."""
         with self.reached(), self._source(part) as source:
             return bytes(source.read())
 
     @contextmanager
-    def parquet(self, part: Part) -> Iterator[pq.ParquetFile]:
+    def parquet(self, part: StoredFile) -> Iterator[pq.ParquetFile]:
         """A Parquet file, opened; its footer is read once."""
         with self.reached(), self._source(part) as source:
             footer = self._footer(part)
@@ -119,7 +121,7 @@ class Files(ABC):
                 self._footers[part.name] = (part.size, file.metadata)
             yield file
 
-    def footer(self, part: Part) -> pq.FileMetaData:
+    def footer(self, part: StoredFile) -> pq.FileMetaData:
         """What a Parquet file says of itself."""
         known = self._footer(part)
         if known is not None:
@@ -143,10 +145,10 @@ class Files(ABC):
         except (OSError, pa.ArrowException) as error:
             raise trouble(error, self.shown) from None
 
-    def _source(self, part: Part) -> pa.NativeFile:
+    def _source(self, part: StoredFile) -> pa.NativeFile:
         return self.filesystem.open_input_file(self.path(part.name))
 
-    def _footer(self, part: Part) -> pq.FileMetaData | None:
+    def _footer(self, part: StoredFile) -> pq.FileMetaData | None:
         size, footer = self._footers.get(part.name, (-1, None))
         return footer if size == part.size else None
 

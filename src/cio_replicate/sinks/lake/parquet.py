@@ -11,24 +11,24 @@ import pyarrow.compute as pc
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.arrow_fields import field_for, kind_of, require_types
-from cio_replicate.sinks.backend import Condition, Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
 from cio_replicate.sinks.lake import rewrite as scan
-from cio_replicate.sinks.lake.object_files import Files, Part, named
-from cio_replicate.sinks.lake.part_file import FULL, PartWriter
-from cio_replicate.sinks.lake.rewrite import Keys, aligned, keys_in, without
-from cio_replicate.sinks.lake.spool import UNDATED, Spool
+from cio_replicate.sinks.lake.object_files import Files, StoredFile, named
+from cio_replicate.sinks.lake.part_file import FULL, ParquetWriter
+from cio_replicate.sinks.lake.rewrite import KeySet, aligned, keys_in, without
+from cio_replicate.sinks.lake.spool import UNDATED, SpillBuffer
 
 
 @dataclass(slots=True)
 class _Rewrite:
     """What is to become of a file: the keys whose rows leave it, and the keys of the edit's rows that enter it."""
 
-    old: Part | None = None
+    old: StoredFile | None = None
     leave: list[pa.Array] = field(default_factory=list)
     enter: list[pa.Array] = field(default_factory=list)
 
 
-class ParquetStore:
+class ParquetBackend:
     """Tables as folders of Parquet files; `*.parquet` in such a folder has exactly the rows of the table.
 
     A key is in one file, and stays there. An edit replaces each file that it concerns by a new one in one step: who
@@ -64,23 +64,27 @@ class ParquetStore:
         """The columns of a table by name, in order; none when the table is not there."""
         return {column.name: kind_of(column) for column in self._schema(self._parts(table))}
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold; one file is open at a time."""
         schema = schema_for([shape.column(name) for name in columns])
         rows = scan.read(self._files, self._parts(shape.name), shape, columns, conditions)
         return pa.RecordBatchReader.from_batches(schema, rows)
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         return scan.count(self._files, self._parts(shape.name), shape, conditions)
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """Replace the files that the edit concerns, one after the other: what readers see, the class says."""
         table = named(edit.shape.name)
         if table not in self._swept:
             self._files.sweep(table)
             self._swept.add(table)
-        with Spool(edit) as spool:  # all rows are here before anything changes, even if they come from this very table
+        with SpillBuffer(
+            edit
+        ) as spool:  # all rows are here before anything changes, even if they come from this very table
             parts = self._parts(table)
             there = self._schema(parts)
             schema = _united([there, pa.schema([field_for(column) for column in edit.shape.columns])])
@@ -101,16 +105,16 @@ class ParquetStore:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _parts(self, table: str) -> list[Part]:
+    def _parts(self, table: str) -> list[StoredFile]:
         return [part for part in self._files.list(named(table)) if part.name.endswith(".parquet")]
 
-    def _schema(self, parts: Sequence[Part]) -> pa.Schema:
+    def _schema(self, parts: Sequence[StoredFile]) -> pa.Schema:
         return _united(self._files.footer(part).schema.to_arrow_schema() for part in parts)
 
-    def _placed(self, edit: Edit, spool: Spool, parts: Sequence[Part]) -> dict[str, _Rewrite]:
+    def _placed(self, edit: ChangeSet, spool: SpillBuffer, parts: Sequence[StoredFile]) -> dict[str, _Rewrite]:
         """The files that the edit concerns: those that have its keys, and those that take its new rows."""
         rewrites: dict[str, _Rewrite] = {}
-        changed = Keys(pa.concat_arrays([spool.keys, edit.gone.cast(spool.keys.type)]))
+        changed = KeySet(pa.concat_arrays([spool.keys, edit.gone.cast(spool.keys.type)]))
         known = []
         for part in parts:
             hits = keys_in(self._files, part, edit.shape.key, changed)
@@ -128,9 +132,9 @@ class ParquetStore:
             rewrites.setdefault(name, _Rewrite(old)).enter.append(entering)
         return rewrites
 
-    def _replace(self, name: str, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: Spool) -> None:
+    def _replace(self, name: str, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: SpillBuffer) -> None:
         file = self._files.new(name)
-        writer = PartWriter(file.path, schema)
+        writer = ParquetWriter(file.path, schema)
         try:
             with self._files.reached():
                 for batch in self._rows(rewrite, key, schema, spool):
@@ -142,7 +146,7 @@ class ParquetStore:
             file.path.unlink(missing_ok=True)
             raise
 
-    def _rows(self, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: Spool) -> Iterator[pa.RecordBatch]:
+    def _rows(self, rewrite: _Rewrite, key: str, schema: pa.Schema, spool: SpillBuffer) -> Iterator[pa.RecordBatch]:
         kind = schema.field(key).type
         if rewrite.old is not None:
             leaving = pa.concat_arrays(rewrite.leave) if rewrite.leave else pa.array([], kind)
@@ -161,7 +165,7 @@ def _united(schemas: Iterable[pa.Schema]) -> pa.Schema:
     return pa.schema(list(fields.values()))
 
 
-def _group(shape: Shape, month: int) -> str:
+def _group(shape: StoredTable, month: int) -> str:
     """What the names of the files begin with that hold rows of a month."""
     if shape.split_by is None:
         return "part"
@@ -172,10 +176,10 @@ def _name(table: str, group: str, number: int) -> str:
     return f"{table}/{group}-{number:05}.parquet"
 
 
-def _room(parts: Sequence[Part], shape: Shape, group: str, full: int) -> tuple[str, Part | None]:
+def _room(parts: Sequence[StoredFile], shape: StoredTable, group: str, full: int) -> tuple[str, StoredFile | None]:
     """The file of a group that takes new rows: one that is not full, or one that is not there yet."""
     prefix = f"{shape.name}/{group}-"
-    numbers: dict[int, Part] = {}
+    numbers: dict[int, StoredFile] = {}
     for part in parts:
         end = part.name.removeprefix(prefix).removesuffix(".parquet")
         if part.name.startswith(prefix) and end.isdecimal():

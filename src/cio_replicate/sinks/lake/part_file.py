@@ -15,7 +15,7 @@ FULL = 32_000_000
 SHRINKS = 4
 
 
-class PartWriter:
+class ParquetWriter:
     """A Parquet file at a path of this machine, in any schema."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:

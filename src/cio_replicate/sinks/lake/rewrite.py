@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.arrow import arrow_type, schema_for
-from cio_replicate.sinks.backend import Condition, Is, Shape
-from cio_replicate.sinks.lake.object_files import Files, Part
+from cio_replicate.sinks.backend import Condition, Operator, StoredTable
+from cio_replicate.sinks.lake.object_files import Files, StoredFile
 
 #: Rows that are looked at together; a group of rows in a file of our own has hardly more.
 AT_ONCE = 65_536
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Keys:
+class KeySet:
     """Values to be looked for, in any order."""
 
     def __init__(self, values: pa.Array) -> None:
@@ -49,35 +49,35 @@ class Keys:
         return low
 
 
-_NO_KEYS, _NOTHING = Keys(pa.array([], pa.string())), pa.scalar(None)
+_NO_KEYS, _NOTHING = KeySet(pa.array([], pa.string())), pa.scalar(None)
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class CompiledCondition:
     """A condition, ready to be asked of many rows."""
 
     column: str
-    comparison: Is
+    comparison: Operator
     value: pa.Scalar = _NOTHING
-    keys: Keys = _NO_KEYS
+    keys: KeySet = _NO_KEYS
 
     def holds(self, array: pa.Array) -> pa.Array:
         """For each value whether it holds; never null."""
         match self.comparison:
-            case Is.IN:
+            case Operator.IN:
                 return pc.is_in(array, value_set=self.keys.values)
-            case Is.NULL:
+            case Operator.NULL:
                 return pc.is_null(array)
-            case Is.TRUE:
+            case Operator.TRUE:
                 return pc.fill_null(array, False)  # noqa: FBT003 - the value that nulls become
-            case Is.AT_LEAST:
+            case Operator.AT_LEAST:
                 return pc.fill_null(pc.greater_equal(array, self.value), False)  # noqa: FBT003
-            case Is.AT_MOST:
+            case Operator.AT_MOST:
                 return pc.fill_null(pc.less_equal(array, self.value), False)  # noqa: FBT003
 
     def may_hold(self, chunk: pq.ColumnChunkMetaData, kind: pa.DataType) -> bool:
         """Whether it can hold for a row of a group, by what the file says of its values."""
-        if self.comparison not in (Is.IN, Is.AT_LEAST, Is.AT_MOST):
+        if self.comparison not in (Operator.IN, Operator.AT_LEAST, Operator.AT_MOST):
             return True
         statistics = chunk.statistics
         if statistics is None or not statistics.has_min_max or kind not in _PLAIN:
@@ -85,32 +85,36 @@ class Test:
         low, high = statistics.min, statistics.max
         if pa.types.is_timestamp(kind):
             low, high = statistics.min_raw, statistics.max_raw
-        if self.comparison is Is.IN:
+        if self.comparison is Operator.IN:
             return self.keys.any_within(low, high)
         value = self.value.value if pa.types.is_timestamp(kind) else self.value.as_py()
-        return bool(high >= value if self.comparison is Is.AT_LEAST else low <= value)
+        return bool(high >= value if self.comparison is Operator.AT_LEAST else low <= value)
 
 
 #: The types of which a file's lowest and highest value can be trusted to be in the same order as ours.
 _PLAIN = frozenset({pa.string(), pa.int64(), pa.timestamp("us", "UTC")})
 
 
-def test_of(shape: Shape, condition: Condition) -> Test:
+def test_of(shape: StoredTable, condition: Condition) -> CompiledCondition:
     """A condition, its value in the type of the column."""
     kind = arrow_type(shape.column(condition.column).type)
     value = condition.value
-    if condition.comparison is Is.IN:
-        return Test(condition.column, condition.comparison, keys=Keys(pa.array(value, kind)))
-    if condition.comparison in (Is.AT_LEAST, Is.AT_MOST):
+    if condition.comparison is Operator.IN:
+        return CompiledCondition(condition.column, condition.comparison, keys=KeySet(pa.array(value, kind)))
+    if condition.comparison in (Operator.AT_LEAST, Operator.AT_MOST):
         if isinstance(value, datetime):
             delta = value - _EPOCH
             value = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-        return Test(condition.column, condition.comparison, pa.scalar(value, kind))
-    return Test(condition.column, condition.comparison)
+        return CompiledCondition(condition.column, condition.comparison, pa.scalar(value, kind))
+    return CompiledCondition(condition.column, condition.comparison)
 
 
 def read(
-    files: Files, parts: Sequence[Part], shape: Shape, columns: Sequence[str], conditions: Sequence[Condition]
+    files: Files,
+    parts: Sequence[StoredFile],
+    shape: StoredTable,
+    columns: Sequence[str],
+    conditions: Sequence[Condition],
 ) -> Iterator[pa.RecordBatch]:
     """The named columns of the rows in these files for which all conditions hold; each file is opened in its turn."""
     schema = schema_for([shape.column(name) for name in columns])
@@ -127,7 +131,7 @@ def read(
                         yield aligned(some, schema, shape.name)
 
 
-def count(files: Files, parts: Sequence[Part], shape: Shape, conditions: Sequence[Condition]) -> int:
+def count(files: Files, parts: Sequence[StoredFile], shape: StoredTable, conditions: Sequence[Condition]) -> int:
     """How many rows `read` would give."""
     tests = [test_of(shape, condition) for condition in conditions]
     if not tests:
@@ -140,14 +144,14 @@ def count(files: Files, parts: Sequence[Part], shape: Shape, conditions: Sequenc
     return found
 
 
-def keys_in(files: Files, part: Part, key: str, keys: Keys) -> pa.Array:
+def keys_in(files: Files, part: StoredFile, key: str, keys: KeySet) -> pa.Array:
     """Those of the keys that a file has rows of."""
     found = []
     if not len(keys.values):
         return keys.values
     with files.parquet(part) as file:
         _require(file, key, part)
-        for group, mask in _groups(file, [Test(key, Is.IN, keys=keys)]):
+        for group, mask in _groups(file, [CompiledCondition(key, Operator.IN, keys=keys)]):
             first = 0
             for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=[key]):
                 values = fitted(batch.column(key), keys.values.type, key, part.name)
@@ -156,7 +160,7 @@ def keys_in(files: Files, part: Part, key: str, keys: Keys) -> pa.Array:
     return pa.concat_arrays(found) if found else keys.values.slice(0, 0)
 
 
-def without(files: Files, part: Part, key: str, keys: pa.Array, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def without(files: Files, part: StoredFile, key: str, keys: pa.Array, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """All rows of a file except those with one of the keys, in a schema; columns that the file lacks hold nulls."""
     with files.parquet(part) as file:
         _require(file, key, part)
@@ -193,10 +197,10 @@ def fitted(array: pa.Array, kind: pa.DataType, column: str, table: str) -> pa.Ar
         ) from None
 
 
-def _groups(file: pq.ParquetFile, tests: Sequence[Test]) -> Iterator[tuple[int, pa.Array | None]]:
+def _groups(file: pq.ParquetFile, tests: Sequence[CompiledCondition]) -> Iterator[tuple[int, pa.Array | None]]:
     """The groups of rows in which all tests hold for some, and for which; None when for all of them."""
     kinds = {field.name: field.type for field in file.schema_arrow}
-    asked = [test for test in tests if test.column in kinds or test.comparison is not Is.NULL]
+    asked = [test for test in tests if test.column in kinds or test.comparison is not Operator.NULL]
     if any(test.column not in kinds for test in asked):
         return
     positions = _positions(file)
@@ -209,7 +213,7 @@ def _groups(file: pq.ParquetFile, tests: Sequence[Test]) -> Iterator[tuple[int, 
             yield group, None if mask is None or mask.true_count == len(mask) else mask
 
 
-def _mask(file: pq.ParquetFile, group: int, tests: Sequence[Test]) -> pa.Array:
+def _mask(file: pq.ParquetFile, group: int, tests: Sequence[CompiledCondition]) -> pa.Array:
     masks = []
     for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=list({test.column for test in tests})):
         mask = tests[0].holds(batch.column(tests[0].column))
@@ -223,7 +227,7 @@ def _positions(file: pq.ParquetFile) -> Mapping[str, int]:
     return {file.metadata.schema.column(position).path: position for position in range(file.metadata.num_columns)}
 
 
-def _require(file: pq.ParquetFile, key: str, part: Part) -> None:
+def _require(file: pq.ParquetFile, key: str, part: StoredFile) -> None:
     if key not in file.schema_arrow.names:
         raise LoadError(
             f"The file {part.name} has no column {key}: it is not one of ours.", "Remove it, or choose another place."

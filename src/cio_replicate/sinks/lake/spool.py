@@ -10,17 +10,17 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cio_replicate.sinks.backend import Edit
+from cio_replicate.sinks.backend import ChangeSet
 
 #: Rows beyond so many bytes wait on the disk.
 IN_MEMORY = 16_000_000
 UNDATED = -1
 
 
-class Spool:
+class SpillBuffer:
     """The rows of an edit, with their keys and, if they are split by a moment, the month of each."""
 
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit: ChangeSet) -> None:
         self._edit = edit
         self._held: list[pa.RecordBatch] = []
         self._file = tempfile.TemporaryFile(prefix="cio-replicate-")  # noqa: SIM115 - closed by __exit__

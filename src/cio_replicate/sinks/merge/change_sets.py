@@ -7,52 +7,52 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from cio_replicate.config.table_options import Mode
+from cio_replicate.config.table_options import WriteMode
 from cio_replicate.schema.table import Column
-from cio_replicate.sinks.backend import Condition, Edit, Is, Shape, Store
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.digest_index import Ledger
-from cio_replicate.sinks.merge.merge import Goal, Merge, keys_seen
-from cio_replicate.sinks.merge.statements import KEY, Blanked, Staging
+from cio_replicate.sinks.merge.digest_index import DigestIndex
+from cio_replicate.sinks.merge.merge import Merge, MergeTarget, keys_seen
+from cio_replicate.sinks.merge.statements import KEY, ErasedColumns, StagedColumns
 from cio_replicate.sinks.port import Batch, Changes
 
 MAIN, CHANGES = "merged", "noted"  # temporary tables
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
+class StoredTables:
     """A table and the one for its changes, as they stand in the store; `left` are columns that are copied no more."""
 
-    main: Shape
-    changes: Shape
+    main: StoredTable
+    changes: StoredTable
     left: Sequence[Column]
 
 
-class Compared:
+class ChangeComputation:
     """A batch beside the ledger `keys` of its table. Call the methods in their order, within one transaction."""
 
     def __init__(
         self,
         batch: Batch,
-        ledger: Ledger,
+        ledger: DigestIndex,
         keys: str,
-        shapes: Shapes,
+        shapes: StoredTables,
         *,
         nul_allowed: bool,
         aside: Sequence[Column] = (),
-        blanked: Blanked | None = None,
+        blanked: ErasedColumns | None = None,
     ) -> None:
         self._batch = batch
         self._ledger = ledger
         self._keys = keys
         self._shapes = shapes
-        self._staging = Staging(digest=True, without_nul=not nul_allowed, aside=tuple(aside), blanked=blanked)
+        self._staging = StagedColumns(digest=True, without_nul=not nul_allowed, aside=tuple(aside), blanked=blanked)
         self.changes = Changes()
-        self.came, self.went = Keys(), Keys()
-        self._seen: Keys | None = None
+        self.came, self.went = Digests(), Digests()
+        self._seen: Digests | None = None
 
-    def after(self, before: Keys) -> Keys:
+    def after(self, before: Digests) -> Digests:
         """What must be live then, if this was live before."""
         return before + self.came - self.went if self._seen is None else self._seen
 
@@ -78,16 +78,16 @@ class Compared:
             run(sql.known_gone(live), [list(self._batch.gone or ())])
         self._count()
 
-    def work_out(self, store: Store, commit: int) -> None:
+    def work_out(self, store: TableBackend, commit: int) -> None:
         """Merge the wanted rows with what the mode needs of the store's, and mark what is gone."""
         run, batch, treatment = self._ledger.run, self._batch, self._batch.treatment
         for name, shape in ((MAIN, self._shapes.main), (CHANGES, self._shapes.changes)):
             run(sql.create(name, shape.columns, temporary=True)[0])
-        if treatment.mode in (Mode.CHANGES, Mode.HISTORY):
+        if treatment.mode in (WriteMode.CHANGES, WriteMode.HISTORY):
             self._fetch(store, f"SELECT {KEY} FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
-        if not treatment.removes or treatment.mode is Mode.CHANGES:
+        if not treatment.removes or treatment.mode is WriteMode.CHANGES:
             self._fetch(store, f"SELECT {KEY} FROM gone")
-        goal = Goal(MAIN, CHANGES, batch.columns, self._shapes.left, treatment, batch.run_id, commit)
+        goal = MergeTarget(MAIN, CHANGES, batch.columns, self._shapes.left, treatment, batch.run_id, commit)
         merge = Merge(run, goal, replace(self._staging, wanted_only=True))
         if self.changes.inserted or self.changes.updated:
             merge.add([str(path) for path in batch.files])
@@ -112,13 +112,13 @@ class Compared:
     @property
     def notes(self) -> bool:
         """Whether there are changes to note."""
-        return self._batch.treatment.mode is Mode.CHANGES and self._number(f"SELECT count(*) FROM {CHANGES}") > 0
+        return self._batch.treatment.mode is WriteMode.CHANGES and self._number(f"SELECT count(*) FROM {CHANGES}") > 0
 
-    def noted(self) -> Edit:
+    def noted(self) -> ChangeSet:
         """What is to be added to the table of changes."""
         return self._ledger.edit(CHANGES, self._shapes.changes, pa.array([], pa.int64()))
 
-    def merged(self) -> Edit:
+    def merged(self) -> ChangeSet:
         """What is to become of the table."""
         gone = self._ledger.column(self._leaving()) if self._removes_all else pa.array([], pa.string())
         return self._ledger.edit(MAIN, self._shapes.main, gone)
@@ -140,7 +140,7 @@ class Compared:
             f"AND {KEY} NOT IN (SELECT {KEY} FROM wanted)"
         )
 
-    def _stage(self, paths: Sequence[str], staging: Staging) -> None:
+    def _stage(self, paths: Sequence[str], staging: StagedColumns) -> None:
         run = self._ledger.run
         run(sql.keys(paths, staging))
         repeats = self._number(f"SELECT count(*) - count(DISTINCT {KEY}) FROM staged_keys") > 0
@@ -157,22 +157,22 @@ class Compared:
         every = self._number("SELECT count(*) FROM wanted")
         ((rows, total),) = self._ledger.run(f"SELECT count(*), {sql.key_sum()} FROM wanted WHERE NOT {live}").fetchall()
         ((gone, less),) = self._ledger.run(sql.COUNT_GONE).fetchall()
-        self.came, self.went = Keys(int(rows), int(total)), Keys(int(gone), int(less))
+        self.came, self.went = Digests(int(rows), int(total)), Digests(int(gone), int(less))
         self.changes = Changes(every - there, there, int(gone))
 
-    def _fetch(self, store: Store, keys: str) -> None:
+    def _fetch(self, store: TableBackend, keys: str) -> None:
         """Bring in the store's rows of the keys of a query: whole ones, and of versions the current one.
 
         No more are asked for at once than the store takes, since any number can be gone at once.
         """
         shape, step = self._shapes.main, store.rows_at_once
-        current = [Condition("_cio_is_current", Is.TRUE)] if self._batch.treatment.versions else []
+        current = [Condition("_cio_is_current", Operator.TRUE)] if self._batch.treatment.versions else []
         self._ledger.run(
             f"CREATE OR REPLACE TEMP TABLE fetched AS SELECT *, row_number() OVER () AS place FROM ({keys})"
         )
         for last in range(0, self._number("SELECT count(*) FROM fetched"), step):
             some = self._ledger.column(f"SELECT {KEY} FROM fetched WHERE place > {last} AND place <= {last + step}")
-            conditions = [Condition(KEY, Is.IN, some.to_pylist()), *current]
+            conditions = [Condition(KEY, Operator.IN, some.to_pylist()), *current]
             self._ledger.take(MAIN, store.read(shape, [column.name for column in shape.columns], conditions))
 
     def _number(self, query: str) -> int:

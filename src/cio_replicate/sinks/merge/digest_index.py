@@ -17,8 +17,8 @@ import pyarrow as pa
 from cio_replicate.base.errors import LandingError
 from cio_replicate.schema.arrow import schema_for
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge.spilled import folder_of, remove_left
 
@@ -27,7 +27,7 @@ MEMORY = "400MB"
 ROWS_IN_A_PIECE = 20_000
 
 
-class Ledger:
+class DigestIndex:
     """An open ledger, which is also where the changes of a batch are worked out, in temporary tables.
 
     Raises LandingError when the disk does not let it.
@@ -66,14 +66,14 @@ class Ledger:
         finally:
             self._connection.unregister("taken")
 
-    def edit(self, table: str, shape: Shape, gone: pa.Array) -> Edit:
+    def edit(self, table: str, shape: StoredTable, gone: pa.Array) -> ChangeSet:
         """An edit that puts the rows of a table in; nothing else may run here until it is written."""
         schema = schema_for(shape.columns)
         (count,) = self.run(f"SELECT count(*) FROM {table}").fetchall()[0]
         rows = self._connection.sql(f"SELECT {', '.join(map(_plain, shape.columns))} FROM {table}")
         self._given = rows.to_arrow_reader(ROWS_IN_A_PIECE)
         pieces = (_cast(piece, schema) for piece in self._given)
-        return Edit(shape, pa.RecordBatchReader.from_batches(schema, pieces), int(count), gone)
+        return ChangeSet(shape, pa.RecordBatchReader.from_batches(schema, pieces), int(count), gone)
 
     def keys_of(self, table: str, copy_id: str, commits: int) -> str | None:
         """The name of the ledger's table for a table, if it holds for that commit of that copy."""
@@ -104,10 +104,10 @@ class Ledger:
         """What stands in the ledger of a table holds no more."""
         self.run("UPDATE known SET copy_id = '' WHERE table_name = ?", [table])
 
-    def live(self, keys: str) -> Keys:
+    def live(self, keys: str) -> Digests:
         """The keys of the live rows in a table of the ledger."""
         ((rows, total),) = self.run(f"SELECT count(*), {sql.key_sum()} FROM {keys} WHERE live").fetchall()
-        return Keys() + Keys(int(rows), int(total))
+        return Digests() + Digests(int(rows), int(total))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -148,12 +148,12 @@ class Ledger:
         return connection
 
 
-def keys_in(rows: pa.RecordBatchReader) -> Keys:
+def keys_in(rows: pa.RecordBatchReader) -> Digests:
     """The keys of all these rows."""
     with duckdb.connect() as counting:
         counting.register("rows_read", rows)
         ((count, total),) = counting.execute(f"SELECT count(*), {sql.key_sum()} FROM rows_read").fetchall()
-    return Keys() + Keys(int(count), int(total))
+    return Digests() + Digests(int(count), int(total))
 
 
 def _plain(column: Column) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import duckdb
 
-from cio_replicate.config.table_options import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.schema.system_tables import DIGEST, SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column
-from cio_replicate.sinks.expected import Keys
+from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge import sql_modes
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.statements import AS_IT_IS, Run, Staging
+from cio_replicate.sinks.merge.statements import AS_IT_IS, Run, StagedColumns
 from cio_replicate.sinks.port import Changes
 
 #: Bytes of landed pages of which the rows are compared together: a whole batch of them would wait for the disk, since
@@ -23,14 +23,14 @@ COMPARED_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class MergeTarget:
     """Where rows go: the table and the one for its changes, by their full quoted names, and who brings them."""
 
     table: str
     changes: str
     columns: Sequence[Column]  # without the system's
     left: Sequence[Column]  # those that the table has, though they are copied no more: rows that come hold null there
-    treatment: Treatment
+    treatment: WriteOptions
     run_id: str
     commit: int
 
@@ -38,7 +38,7 @@ class Goal:
 class Merge:
     """One batch of one table. Counts what it changed, and by how much the keys of live rows changed."""
 
-    def __init__(self, run: Run, goal: Goal, staging: Staging = AS_IT_IS) -> None:
+    def __init__(self, run: Run, goal: MergeTarget, staging: StagedColumns = AS_IT_IS) -> None:
         self._run = run
         self._goal = goal
         self._staging = staging
@@ -48,7 +48,7 @@ class Merge:
         self._told = [column.name for column in (*goal.columns, *own)]  # in notes
         self._noted = goal.commit * sql_modes.ROOM
         self.inserted = self.updated = self.deleted = 0
-        self.came, self.went = Keys(), Keys()
+        self.came, self.went = Digests(), Digests()
 
     @property
     def changes(self) -> Changes:
@@ -72,7 +72,7 @@ class Merge:
             self._do(sql.different_keys(repeats=repeats))
             found, alive, coming = self._row(sql.found(goal.table, live, versions=versions))
             self._do("DROP VIEW different")
-            self.came += Keys(different - alive, coming)
+            self.came += Digests(different - alive, coming)
             for some in _together(paths) if found else ():
                 self._stage(some, repeats=repeats)
                 self._change()
@@ -87,9 +87,9 @@ class Merge:
         """Take away, mark or end the rows of the keys in the table `gone`, at a moment (unix seconds)."""
         goal = self._goal
         count, total = self._row(sql.COUNT_GONE)
-        self.went += Keys(count, total)
+        self.went += Digests(count, total)
         self.deleted += count
-        if count and goal.treatment.mode is Mode.CHANGES:
+        if count and goal.treatment.mode is WriteMode.CHANGES:
             note = sql_modes.note_deletes(goal.table, goal.changes, self._told)
             self._noted += self._count(note, [self._noted, at, goal.run_id, at])
         if goal.treatment.removes:
@@ -109,7 +109,7 @@ class Merge:
         goal, versions = self._goal, self._goal.treatment.versions
         changed = sql.changed(goal.table, self._columns, digest_too=self._staging.digest, current_only=versions)
         self._do(changed)
-        if goal.treatment.mode is Mode.CHANGES:
+        if goal.treatment.mode is WriteMode.CHANGES:
             note = sql_modes.note_updates(goal.table, goal.changes, goal.columns, self._told)
             self._noted += self._count(note, [self._noted, goal.run_id])
         if versions:
@@ -127,7 +127,7 @@ class Merge:
             self.inserted += begun - back
             self.updated += back
             return
-        if goal.treatment.mode is Mode.CHANGES:
+        if goal.treatment.mode is WriteMode.CHANGES:
             note = sql_modes.note_inserts(goal.table, goal.changes, self._told, some_found=some_found)
             self._noted += self._count(note, [self._noted, goal.run_id])
         self.inserted += self._count(sql.insert(goal.table, self._names, some_found=some_found))
@@ -148,13 +148,13 @@ class Merge:
         return int(row[0]) if row else 0
 
 
-def keys_seen(run: Run, paths: Sequence[str], key: str = sql.KEY) -> Keys | None:
+def keys_seen(run: Run, paths: Sequence[str], key: str = sql.KEY) -> Digests | None:
     """The keys of all rows in the pages of a complete read: what must be live after it, whatever was before.
 
     None when some keys were only seen: whether the table ever had their rows does not show in the pages.
     """
     ((rows, total, only),) = run(sql.all_seen(paths, key), ()).fetchall()
-    return None if only else Keys() + Keys(int(rows), int(total))
+    return None if only else Digests() + Digests(int(rows), int(total))
 
 
 def _together(paths: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -18,14 +18,14 @@ from cio_replicate.schema.system_tables import (
     Record,
 )
 from cio_replicate.schema.table import Column, ColumnType, Reading, Table
-from cio_replicate.sinks.backend import Shape, Store
-from cio_replicate.sinks.expected import Facts
+from cio_replicate.sinks.backend import StoredTable, TableBackend
+from cio_replicate.sinks.expected import CopyFacts
 
-COPY_SHAPE = Shape(COPY, COPY_COLUMNS, "copy_id")
-POSITION_SHAPE = Shape(POSITIONS, POSITION_COLUMNS, "table_name")
+COPY_SHAPE = StoredTable(COPY, COPY_COLUMNS, "copy_id")
+POSITION_SHAPE = StoredTable(POSITIONS, POSITION_COLUMNS, "table_name")
 
 
-def found_columns(table: Table, facts: Facts) -> list[Column]:
+def found_columns(table: Table, facts: CopyFacts) -> list[Column]:
     """The columns of a table that its declaration does not have, but the API once sent."""
     known = {column.name for column in table.columns}
     return [
@@ -45,7 +45,7 @@ def left_columns(columns: Sequence[Column], there: Mapping[str, ColumnType]) -> 
     ]
 
 
-def left_in(store: Store, table: Table, columns: Sequence[Column], facts: Facts) -> list[Column]:
+def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts: CopyFacts) -> list[Column]:
     """As `left_columns`, of a table in a store, as far as they are known to be ours: somebody may have added more."""
     ours = {column.name: column.type for column in found_columns(table, facts)}
     if table.hidden:
@@ -55,26 +55,26 @@ def left_in(store: Store, table: Table, columns: Sequence[Column], facts: Facts)
     return left_columns(columns, ours)
 
 
-def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> Shape:
+def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> StoredTable:
     """The table itself; with `versions` a row per version."""
     every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
-    return Shape(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
 
 
-def record_shape(record: Record) -> Shape:
+def record_shape(record: Record) -> StoredTable:
     """A table about runs."""
-    return Shape(record.name, record.columns, record.key)
+    return StoredTable(record.name, record.columns, record.key)
 
 
-def key_shape(name: str) -> Shape:
+def key_shape(name: str) -> StoredTable:
     """A table as far as its rows are told apart, and whether they hold."""
-    return Shape(name, (*SYSTEM_COLUMNS, DIGEST, *HISTORY_COLUMNS), "_cio_key")
+    return StoredTable(name, (*SYSTEM_COLUMNS, DIGEST, *HISTORY_COLUMNS), "_cio_key")
 
 
-def changes_shape(table: Table, columns: Sequence[Column]) -> Shape:
+def changes_shape(table: Table, columns: Sequence[Column]) -> StoredTable:
     """The table of its changes."""
     every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
-    return Shape(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
+    return StoredTable(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
 
 
 def _split_by(table: Table) -> str | None:

@@ -82,7 +82,7 @@ def files(paths: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Blanked:
+class ErasedColumns:
     """What is blank in rows about people who were erased: the condition for these rows, and the columns."""
 
     rows: str
@@ -90,7 +90,7 @@ class Blanked:
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
+class StagedColumns:
     """What staged rows get besides their columns, in places that do not compare by themselves.
 
     `digest`: the digest of their content. `without_nul`: texts without the character NUL, with the whole text in
@@ -102,13 +102,13 @@ class Staging:
     without_nul: bool = False
     aside: tuple[Column, ...] = ()
     wanted_only: bool = False
-    blanked: Blanked | None = None
+    blanked: ErasedColumns | None = None
 
 
-AS_IT_IS = Staging()
+AS_IT_IS = StagedColumns()
 
 
-def key_of(staging: Staging) -> str:
+def key_of(staging: StagedColumns) -> str:
     """The key of a landed row as it is stored."""
     if not staging.without_nul:
         return KEY
@@ -130,7 +130,7 @@ def given_key(stored: str) -> str:
     return _ESCAPED.sub(lambda found: "\\" if found[0] == "\\\\" else "\0", stored)
 
 
-def keys(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
+def keys(paths: Sequence[str], staging: StagedColumns = AS_IT_IS) -> str:
     """Set down the keys of the rows in the pages, as `staged_keys`; rows only seen have no part in it."""
     semi = f" SEMI JOIN wanted USING ({KEY})" if staging.wanted_only else ""
     landed = f"SELECT {key_of(staging)} AS {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
@@ -145,7 +145,7 @@ def different_keys(*, repeats: bool) -> str:
     return f"CREATE TEMP VIEW different AS SELECT {'DISTINCT ' if repeats else ''}{KEY} FROM staged_keys"
 
 
-def stale(paths: Sequence[str], staging: Staging = AS_IT_IS) -> str:
+def stale(paths: Sequence[str], staging: StagedColumns = AS_IT_IS) -> str:
     """Set down, as `stale`, where the rows stand whose key comes again later in the pages."""
     order = ", ".join(f"({literal(path)}, {number})" for number, path in enumerate(paths))
     return (
@@ -163,7 +163,7 @@ def stage(
     paths: Sequence[str],
     *,
     repeats: bool,
-    staging: Staging = AS_IT_IS,
+    staging: StagedColumns = AS_IT_IS,
 ) -> str:
     """The newest row of each key in the pages, in the types of the table, as the view `staged`.
 
@@ -193,7 +193,7 @@ def stage(
     return f"CREATE OR REPLACE TEMP VIEW staged AS {rows}"
 
 
-def _as_it_can_be(columns: Sequence[Column], staging: Staging) -> list[str]:
+def _as_it_can_be(columns: Sequence[Column], staging: StagedColumns) -> list[str]:
     """The replacements that take out of a row what its place cannot hold, and keep that in `_cio_extra`, by column."""
     texts = [c.name for c in columns if c.type is ColumnType.STRING] if staging.without_nul else []
     cases = [(name, f"contains({quoted(name)}, chr(0))") for name in texts]
@@ -212,7 +212,7 @@ def _as_it_can_be(columns: Sequence[Column], staging: Staging) -> list[str]:
     return clean
 
 
-def _blank(blanked: Blanked, columns: Sequence[Column]) -> list[str]:
+def _blank(blanked: ErasedColumns, columns: Sequence[Column]) -> list[str]:
     """The replacements that leave columns empty in rows that are to be blank."""
     names = [column.name for column in (*columns, EXTRA) if column.name in blanked.names]
     return [f"CASE WHEN _cio_is_blank THEN NULL ELSE {quoted(name)} END AS {quoted(name)}" for name in names]

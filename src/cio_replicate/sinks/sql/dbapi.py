@@ -14,7 +14,7 @@ ROWS_OF_AN_ANSWER = 500
 NAIVE = pa.timestamp("us")
 
 
-class Rows(Protocol):
+class DriverRows(Protocol):
     """What a driver gives an answer by."""
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:  # Any: what a driver makes of a value
@@ -33,7 +33,7 @@ def as_tuples(rows: pa.Table) -> list[tuple[Any, ...]]:  # Any: any value that a
     return list(zip(*columns, strict=True))
 
 
-def as_batches(rows: Rows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def as_batches(rows: DriverRows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an answer in batches of this schema."""
     while some := rows.fetchmany(ROWS_OF_AN_ANSWER):
         columns = [_array(values, field.type) for values, field in zip(zip(*some, strict=True), schema, strict=True)]

@@ -12,10 +12,10 @@ import pyarrow as pa
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches, as_texts, as_tuples
 from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Query, add, create, delete, insert
+from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, insert
 
 if TYPE_CHECKING:
     from pymysql import Connection
@@ -79,7 +79,7 @@ class Login:
     connect_timeout: int
 
 
-class Cursor(Protocol):
+class DriverCursor(Protocol):
     """What is used of the driver's cursor."""
 
     def execute(self, query: str, args: object) -> int:
@@ -95,7 +95,7 @@ class Cursor(Protocol):
         ...
 
 
-class MysqlPlace:
+class MysqlBackend:
     """A database on a MySQL or MariaDB server."""
 
     dialect = DIALECT
@@ -140,7 +140,7 @@ class MysqlPlace:
             )
             return {name: _KINDS.get((kind.lower(), comment)) for name, kind, comment in cursor.fetchall()}
 
-    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
         from pymysql.cursors import SSCursor  # noqa: PLC0415 - an extra
 
@@ -150,7 +150,7 @@ class MysqlPlace:
             yield from as_batches(cursor, schema)
             cursor.close()
 
-    def write(self, edit: Edit, there: Columns) -> None:
+    def write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone: one commit, after the table has all columns.
 
         MySQL commits a change of a table by itself, and at once: an empty table or an empty column can be there early.
@@ -178,11 +178,11 @@ class MysqlPlace:
         self._writing = None
         self._idle.clear()
 
-    def _has_database(self, cursor: Cursor) -> bool:
+    def _has_database(self, cursor: DriverCursor) -> bool:
         cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (self.dataset,))
         return cursor.fetchone() is not None
 
-    def _fit(self, cursor: Cursor, shape: Shape, there: Columns) -> None:
+    def _fit(self, cursor: DriverCursor, shape: StoredTable, there: Columns) -> None:
         """Make the table, or add the columns that it lacks."""
         target = self.target(shape.name)
         if there:
@@ -197,7 +197,7 @@ class MysqlPlace:
         options = f"ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARSET = utf8mb4 COLLATE = {self._collation}"
         cursor.execute(f"{create(self.dialect, target, shape.columns, index)} {options}", ())
 
-    def _delete(self, cursor: Cursor, shape: Shape, keys: pa.Array | pa.ChunkedArray) -> None:
+    def _delete(self, cursor: DriverCursor, shape: StoredTable, keys: pa.Array | pa.ChunkedArray) -> None:
         for part in keys_in_parts(keys, self.dialect.at_once):
             query = delete(self.dialect, self.target(shape.name), shape.key, part)
             cursor.execute(query.text, query.values)

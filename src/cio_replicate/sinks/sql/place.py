@@ -8,14 +8,14 @@ from typing import Protocol
 import pyarrow as pa
 
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Edit
-from cio_replicate.sinks.sql.sql_backend import Dialect, Query
+from cio_replicate.sinks.backend import ChangeSet
+from cio_replicate.sinks.sql.sql_backend import Dialect, Statement
 
 #: The columns that a table has, by name; None for a type that is none of ours.
 Columns = Mapping[str, ColumnType | None]
 
 
-class Place(Protocol):
+class SqlBackend(Protocol):
     """One dataset in one database. What its driver raises leaves as DestinationUnavailableError or LoadError."""
 
     dialect: Dialect
@@ -35,11 +35,11 @@ class Place(Protocol):
         """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
         ...
 
-    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
         ...
 
-    def write(self, edit: Edit, there: Columns) -> None:
+    def write(self, edit: ChangeSet, there: Columns) -> None:
         """As the store's; `there` are the columns that the table has; those of the shape have its types."""
         ...
 

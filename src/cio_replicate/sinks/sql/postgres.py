@@ -12,9 +12,9 @@ import pyarrow as pa
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Query, add, create, delete, double_quoted
+from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, double_quoted
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection, Cursor
@@ -76,7 +76,7 @@ DIALECT = Dialect(
 )
 
 
-class PostgresPlace:
+class PostgresBackend:
     """A schema of a PostgreSQL database.
 
     Reads have connections of their own, so that an answer that is still coming does not stand in the way of a write.
@@ -111,11 +111,11 @@ class PostgresPlace:
 
     def columns(self, table: str) -> Columns:
         """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
-        query = Query(_COLUMNS.format(literal(self.dataset), literal(table)), ())
+        query = Statement(_COLUMNS.format(literal(self.dataset), literal(table)), ())
         rows = [row for batch in self.select(query, _PAIRS) for row in batch.to_pylist()]
         return {row["name"]: _KINDS.get(row["type"]) for row in rows}
 
-    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
         with self._reading() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(ANSWERED_AT_ONCE)})
@@ -124,7 +124,7 @@ class PostgresPlace:
                 columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    def write(self, edit: Edit, there: Columns) -> None:
+    def write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone, the table's new columns included: one commit."""
         shape, target = edit.shape, self.target(edit.shape.name)
         with self._transaction(shape.name) as cursor:
@@ -149,7 +149,7 @@ class PostgresPlace:
         self._writing = None
         self._idle.clear()
 
-    def _fit(self, cursor: Cursor, shape: Shape, there: Columns) -> None:
+    def _fit(self, cursor: Cursor, shape: StoredTable, there: Columns) -> None:
         """Make the table, or add the columns that it lacks."""
         target = self.target(shape.name)
         for column in shape.columns if there else ():
@@ -221,7 +221,7 @@ class PostgresPlace:
             raise _ours(str(error), error.sqlstate, self.described, table) from None
 
 
-def _parameters(query: Query) -> pa.RecordBatch:
+def _parameters(query: Statement) -> pa.RecordBatch:
     """The values of a query, each of which is a list, as the one row of a batch."""
     arrays = []
     for values in query.values:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from cio_replicate.config.destination_kind import Engine, Form, Kind, Look, Option, Place, User, password
+from cio_replicate.config.destination_kind import (
+    DestinationKind,
+    OpenHint,
+    OptionSyntax,
+    SinkFamily,
+    UrlOption,
+    UrlStyle,
+    UrlUser,
+    password,
+)
 
 _COUNT = "select count(*) from customerio.campaigns where _cio_deleted_at is null"
 
 
-def connect_timeout(seconds: int) -> Option:
+def connect_timeout(seconds: int) -> UrlOption:
     """The option for how long to wait for the server."""
-    return Option("connect_timeout", "How many seconds to wait for the server.", default=str(seconds), form=Form.NUMBER)
+    return UrlOption(
+        "connect_timeout", "How many seconds to wait for the server.", default=str(seconds), form=OptionSyntax.NUMBER
+    )
 
 
-POSTGRESQL = Kind(
+POSTGRESQL = DestinationKind(
     scheme="postgresql",
     title="PostgreSQL",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="postgresql://USER@HOST:PORT/DATABASE",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A database on a PostgreSQL server, or on a service that speaks its protocol.",
     example="postgresql://loader@db.internal/analytics?sslmode=require",
-    look=(Look("sh", f'psql -h db.internal -U loader analytics -c "{_COUNT}"'),),
+    look=(OpenHint("sh", f'psql -h db.internal -U loader analytics -c "{_COUNT}"'),),
     extra="postgres",
     proved=True,
     aliases=("postgres",),
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     port=5432,
     socket=True,
     options=(
         password("env:PGPASSWORD", about="The user's password; none where the server trusts the user."),
-        Option(
+        UrlOption(
             "sslmode",
             "How the connection is protected, as in libpq.",
             choices=("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
         ),
-        Option("sslrootcert", "The file with the certificates that the server's is checked against."),
+        UrlOption("sslrootcert", "The file with the certificates that the server's is checked against."),
         connect_timeout(15),
     ),
     notes=(
@@ -46,19 +57,19 @@ POSTGRESQL = Kind(
     ),
 )
 
-MYSQL = Kind(
+MYSQL = DestinationKind(
     scheme="mysql",
     title="MySQL",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="mysql://USER@HOST:PORT/DATABASE",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A MySQL or MariaDB server.",
     example="mysql://loader@db.internal/analytics",
-    look=(Look("sh", f'mysql -h db.internal -u loader -p -e "{_COUNT}"'),),
+    look=(OpenHint("sh", f'mysql -h db.internal -u loader -p -e "{_COUNT}"'),),
     extra="mysql",
     proved=True,
     aliases=("mariadb",),
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     port=3306,
     options=(
         password("env:MYSQL_PWD", about="The user's password; none where the server trusts the user."),
@@ -72,27 +83,27 @@ MYSQL = Kind(
     ),
 )
 
-MSSQL = Kind(
+MSSQL = DestinationKind(
     scheme="mssql",
     title="SQL Server",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="mssql://USER@HOST:PORT/DATABASE",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A database of SQL Server or Azure SQL.",
     example="mssql://loader@db.internal/analytics",
-    look=(Look("sh", f'sqlcmd -S db.internal -U loader -d analytics -Q "{_COUNT}"'),),
+    look=(OpenHint("sh", f'sqlcmd -S db.internal -U loader -d analytics -Q "{_COUNT}"'),),
     extra="mssql",
     aliases=("sqlserver",),
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     port=1433,
     options=(
         password("env:SQLCMDPASSWORD", needed=True),
-        Option(
+        UrlOption(
             "driver",
             "The ODBC driver; without it, the newest one that is installed.",
             choices=("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server"),
         ),
-        Option(
+        UrlOption(
             "trust_server_certificate",
             "Whether a certificate that nobody has signed is accepted.",
             default="no",
@@ -108,22 +119,22 @@ MSSQL = Kind(
     ),
 )
 
-SYNAPSE = Kind(
+SYNAPSE = DestinationKind(
     scheme="synapse",
     title="Azure Synapse",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="synapse://USER@HOST:PORT/POOL",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A dedicated SQL pool of Azure Synapse.",
     example="synapse://loader@workspace.sql.azuresynapse.net/pool",
-    look=(Look("sh", f'sqlcmd -S workspace.sql.azuresynapse.net -U loader -d pool -Q "{_COUNT}"'),),
+    look=(OpenHint("sh", f'sqlcmd -S workspace.sql.azuresynapse.net -U loader -d pool -Q "{_COUNT}"'),),
     extra="synapse",
     path_is="pool",
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     port=1433,
     options=(
         password("env:SQLCMDPASSWORD", needed=True),
-        Option("driver", "The ODBC driver.", choices=("ODBC Driver 18 for SQL Server",)),
+        UrlOption("driver", "The ODBC driver.", choices=("ODBC Driver 18 for SQL Server",)),
         connect_timeout(30),
     ),
     notes=(
@@ -134,16 +145,16 @@ SYNAPSE = Kind(
     ),
 )
 
-CLICKHOUSE = Kind(
+CLICKHOUSE = DestinationKind(
     scheme="clickhouse",
     title="ClickHouse",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="clickhouse://USER@HOST:PORT/DATABASE",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A database of a ClickHouse server or of ClickHouse Cloud.",
     example="clickhouse://loader@db.internal/analytics",
     look=(
-        Look(
+        OpenHint(
             "sh",
             "clickhouse-client --secure --host db.internal --user loader --database analytics --query "
             '"select count() from customerio___campaigns where _cio_deleted_at is null"',
@@ -151,13 +162,13 @@ CLICKHOUSE = Kind(
     ),
     extra="clickhouse",
     path_default="default",
-    user=User.OPTIONAL,
+    user=UrlUser.OPTIONAL,
     user_default="default",
     port=9440,
     options=(
         password("env:CLICKHOUSE_PASSWORD", about="The user's password; none where the server trusts the user."),
-        Option("http_port", "The port for HTTP, over which files travel.", default="8443", form=Form.NUMBER),
-        Option("secure", "Whether the connection is encrypted: 1, or 0 for none.", default="1", choices=("1", "0")),
+        UrlOption("http_port", "The port for HTTP, over which files travel.", default="8443", form=OptionSyntax.NUMBER),
+        UrlOption("secure", "Whether the connection is encrypted: 1, or 0 for none.", default="1", choices=("1", "0")),
         connect_timeout(15),
     ),
     notes=(

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import product
 
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Condition, Is, Shape
+from cio_replicate.sinks.backend import Condition, Operator, StoredTable
 
 #: What can stand in the place of a value in a statement. A list stands there whole where the dialect takes lists.
 Value = str | int | datetime | Sequence[str] | Sequence[int]
@@ -40,7 +40,7 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Statement:
     """A statement and the values for its places."""
 
     text: str
@@ -55,34 +55,34 @@ def double_quoted(name: str) -> str:
 def queries(
     dialect: Dialect,
     target: str,
-    shape: Shape,
+    shape: StoredTable,
     chosen: Sequence[str],
     conditions: Sequence[Condition],
     there: Collection[str],
-) -> Iterator[Query]:
+) -> Iterator[Statement]:
     """The statements that together give the columns `chosen`, or with none the number, of the rows that meet them all.
 
     No row comes twice. `there` are the columns that the table has; all that are chosen are among them.
     """
-    if any(condition.column not in there and condition.comparison is not Is.NULL for condition in conditions):
+    if any(condition.column not in there and condition.comparison is not Operator.NULL for condition in conditions):
         return
     conditions = [condition for condition in conditions if condition.column in there]
-    lists = [condition for condition in conditions if condition.comparison is Is.IN]
-    fixed = [condition for condition in conditions if condition.comparison is not Is.IN]
+    lists = [condition for condition in conditions if condition.comparison is Operator.IN]
+    fixed = [condition for condition in conditions if condition.comparison is not Operator.IN]
     selected = ", ".join(_selected(dialect, shape, name) for name in chosen) or "count(*)"
     for parts in product(*(list(_parts(condition, dialect.at_once, nul=dialect.nul_allowed)) for condition in lists)):
         values: list[Value] = []
         where = [_condition(dialect, shape, condition, values) for condition in fixed]
         where += [_is_one_of(dialect, one.column, part, values) for one, part in zip(lists, parts, strict=True)]
         text = f"SELECT {selected} FROM {target}" + (f" WHERE {' AND '.join(where)}" if where else "")
-        yield Query(text, tuple(values))
+        yield Statement(text, tuple(values))
 
 
-def delete(dialect: Dialect, target: str, key: str, keys: Sequence[str] | Sequence[int]) -> Query:
+def delete(dialect: Dialect, target: str, key: str, keys: Sequence[str] | Sequence[int]) -> Statement:
     """Remove the rows with these keys, at most `at_once`."""
     values: list[Value] = []
     condition = _is_one_of(dialect, key, keys, values)
-    return Query(f"DELETE FROM {target} WHERE {condition}", tuple(values))
+    return Statement(f"DELETE FROM {target} WHERE {condition}", tuple(values))
 
 
 def insert(dialect: Dialect, target: str, columns: Sequence[str]) -> str:
@@ -135,12 +135,12 @@ def _is_one_of(dialect: Dialect, column: str, part: Sequence[str] | Sequence[int
     return f"{name} IN ({', '.join(places)})"
 
 
-def _condition(dialect: Dialect, shape: Shape, condition: Condition, values: list[Value]) -> str:
+def _condition(dialect: Dialect, shape: StoredTable, condition: Condition, values: list[Value]) -> str:
     name = dialect.quote(condition.column)
     match condition.comparison:
-        case Is.NULL:
+        case Operator.NULL:
             return f"{name} IS NULL"
-        case Is.TRUE:
+        case Operator.TRUE:
             return dialect.true.format(name)
         case _:
             if condition.value is None:
@@ -157,6 +157,6 @@ def _value(dialect: Dialect, value: Value, values: list[Value]) -> str:
     return dialect.place(len(values))
 
 
-def _selected(dialect: Dialect, shape: Shape, name: str) -> str:
+def _selected(dialect: Dialect, shape: StoredTable, name: str) -> str:
     quoted = dialect.quote(name)
     return dialect.as_text.format(quoted) if shape.column(name).type is ColumnType.JSON else quoted

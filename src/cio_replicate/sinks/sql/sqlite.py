@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches, as_texts, as_tuples
 from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Query, add, create, delete, double_quoted, insert
+from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, double_quoted, insert
 
 TOGETHER = 20_000
 PATIENCE = 60.0  # seconds that somebody else's transaction is waited for
@@ -46,7 +46,7 @@ def file_of(file: Path, dataset: str) -> Path:
     return file.with_name(f"{file.stem}__{dataset}{file.suffix}")
 
 
-class SqlitePlace:
+class SqliteBackend:
     """A file with the tables of one dataset.
 
     It is kept in WAL mode, so that whoever reads it neither waits for a write nor makes one wait.
@@ -89,12 +89,12 @@ class SqlitePlace:
             rows = connection.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
         return {name: _KINDS.get(kind) for name, kind in rows}
 
-    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
         with self._reading() as connection:
             yield from as_batches(connection.execute(query.text, as_texts(query.values)), schema)
 
-    def write(self, edit: Edit, there: Columns) -> None:
+    def write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone, the table's new columns included: one commit."""
         shape, target = edit.shape, self.target(edit.shape.name)
         statement = insert(self.dialect, target, [column.name for column in shape.columns])
@@ -123,7 +123,7 @@ class SqlitePlace:
     def _is_there(self) -> bool:
         return os.path.exists(self.file)  # noqa: PTH110 - Path.exists raises where one may not look
 
-    def _fit(self, connection: sqlite3.Connection, shape: Shape, there: Columns) -> None:
+    def _fit(self, connection: sqlite3.Connection, shape: StoredTable, there: Columns) -> None:
         """Make the table, or add the columns that it lacks."""
         target = self.target(shape.name)
         if not there:
@@ -135,7 +135,7 @@ class SqlitePlace:
             if column.name not in there:
                 connection.execute(add(self.dialect, target, column))
 
-    def _delete(self, connection: sqlite3.Connection, shape: Shape, keys: pa.Array | pa.ChunkedArray) -> None:
+    def _delete(self, connection: sqlite3.Connection, shape: StoredTable, keys: pa.Array | pa.ChunkedArray) -> None:
         for part in keys_in_parts(keys, self.dialect.at_once):
             query = delete(self.dialect, self.target(shape.name), shape.key, part)
             connection.execute(query.text, query.values)

@@ -9,17 +9,17 @@ import pyarrow as pa
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.arrow import arrow_type
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import Condition, Edit, Shape
-from cio_replicate.sinks.sql.place import Columns, Place
-from cio_replicate.sinks.sql.sql_backend import Query, queries
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
+from cio_replicate.sinks.sql.place import Columns, SqlBackend
+from cio_replicate.sinks.sql.sql_backend import Statement, queries
 
 COUNTED = pa.schema([pa.field("count", pa.int64())])
 
 
-class WarehouseStore:
+class WarehouseBackend:
     """A `Store` in a SQL database. Nothing is connected before `open`, or before the first use after it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: SqlBackend) -> None:
         self.place = place
         self.rows_at_once = place.rows_at_once
         self.whole_edits = place.whole_edits
@@ -39,14 +39,16 @@ class WarehouseStore:
         """The columns of a table by name, in order; none when the table is not there."""
         return {name: kind or ColumnType.STRING for name, kind in self._look(table).items()}
 
-    def read(self, shape: Shape, columns: Sequence[str], conditions: Sequence[Condition] = ()) -> pa.RecordBatchReader:
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
         schema = pa.schema([pa.field(name, arrow_type(shape.column(name).type)) for name in columns])
         there = self._there(shape.name)
         chosen = list(dict.fromkeys(name for name in columns if name in there))
         return pa.RecordBatchReader.from_batches(schema, self._rows(shape, schema, chosen, conditions, there))
 
-    def count(self, shape: Shape, conditions: Sequence[Condition] = ()) -> int:
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         there = self._there(shape.name)
         total = 0
@@ -54,7 +56,7 @@ class WarehouseStore:
             total += sum(batch.column(0)[0].as_py() for batch in self.place.select(query, COUNTED) if len(batch))
         return total
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: ChangeSet) -> None:
         """Put the rows in the place of those with the same key, or add them; remove those that are gone."""
         shape = edit.shape
         for name in (shape.name, *(column.name for column in shape.columns)):
@@ -90,15 +92,15 @@ class WarehouseStore:
         return self._known[table]
 
     def _queries(
-        self, shape: Shape, chosen: Sequence[str], conditions: Sequence[Condition], there: Columns
-    ) -> Iterator[Query]:
+        self, shape: StoredTable, chosen: Sequence[str], conditions: Sequence[Condition], there: Columns
+    ) -> Iterator[Statement]:
         if not there:
             return iter(())
         return queries(self.place.dialect, self.place.target(shape.name), shape, chosen, conditions, there)
 
     def _rows(
         self,
-        shape: Shape,
+        shape: StoredTable,
         schema: pa.Schema,
         chosen: Sequence[str],
         conditions: Sequence[Condition],
@@ -114,7 +116,7 @@ class WarehouseStore:
                 ]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _require_same(self, shape: Shape, there: Columns) -> None:
+    def _require_same(self, shape: StoredTable, there: Columns) -> None:
         """The table is one of ours, and its columns are of the shape's types: bytes are never taken for other bytes."""
         if there and shape.key not in there:
             raise LoadError(

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from cio_replicate.schema.arrow import arrow_type
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Edit, Shape
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches
 from cio_replicate.sinks.sql.place import Columns, gathered
-from cio_replicate.sinks.sql.sql_backend import Dialect, Query
+from cio_replicate.sinks.sql.sql_backend import Dialect, Statement
 from cio_replicate.sinks.warehouse.dlt_context import alone
 from cio_replicate.sinks.warehouse.package_errors import translated
 
@@ -48,7 +48,7 @@ _HINTS = {
 }
 
 
-class PackagePlace:
+class PackageBackend:
     """A dataset of a destination of dlt.
 
     No package outlives its write: a run begins and ends with an empty folder, so that none is ever loaded late. What a
@@ -108,16 +108,16 @@ class PackagePlace:
             self._marked.add(table)
         return {name: _kind(hints.get(name, {})) for name in names if name != GONE}
 
-    def select(self, query: Query, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query as batches of this schema, none of them large."""
         with self._asking() as client, client.execute_query(query.text, *query.values) as cursor:
             yield from as_batches(cursor, schema)
 
-    def write(self, edit: Edit, there: Columns) -> None:
+    def write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone: one merge, after the table has all columns."""
         shape, removes = edit.shape, bool(len(edit.gone))
         kept = tuple(Column(name, kind, "") for name, kind in there.items() if kind and not _has(shape, name))
-        whole = Shape(shape.name, (*shape.columns, *kept), shape.key)
+        whole = StoredTable(shape.name, (*shape.columns, *kept), shape.key)
         changes = any(column.name not in there for column in shape.columns) or (
             removes and shape.name not in self._marked
         )
@@ -148,7 +148,7 @@ class PackagePlace:
                 client.close_connection()
         self._idle.clear()
 
-    def _resource(self, edit: Edit, whole: Shape, *, removes: bool, changes: bool) -> DltResource:
+    def _resource(self, edit: ChangeSet, whole: StoredTable, *, removes: bool, changes: bool) -> DltResource:
         """The rows, with all that dlt is to know of their table.
 
         Where the table `changes`, the schema gets a mark that none ever had: dlt looks whether a table lacks something
@@ -241,7 +241,7 @@ class PackagePlace:
         self._folder.mkdir(parents=True, exist_ok=True)
 
 
-def _pieces(edit: Edit, whole: Shape, *, removes: bool) -> Iterator[pa.Table]:
+def _pieces(edit: ChangeSet, whole: StoredTable, *, removes: bool) -> Iterator[pa.Table]:
     """The rows in pieces that fit into memory, then those that say which rows are to go."""
     fields = [pa.field(column.name, arrow_type(column.type)) for column in whole.columns]
     schema = pa.schema([*fields, pa.field(GONE, pa.bool_())] if removes else fields)
@@ -262,7 +262,7 @@ def _fitted(columns: dict[str, Any], length: int, schema: pa.Schema) -> pa.Table
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _has(shape: Shape, name: str) -> bool:
+def _has(shape: StoredTable, name: str) -> bool:
     return any(column.name == name for column in shape.columns)
 
 

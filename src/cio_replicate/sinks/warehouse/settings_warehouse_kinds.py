@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from cio_replicate.config.destination_kind import (
     S3_OPTIONS,
-    Engine,
-    Form,
-    Kind,
-    Look,
-    Option,
-    Place,
-    User,
+    DestinationKind,
+    OpenHint,
+    OptionSyntax,
+    SinkFamily,
+    UrlOption,
+    UrlStyle,
+    UrlUser,
     password,
 )
 from cio_replicate.sinks.sql.server_kinds import connect_timeout
 
 _COUNT = "select count(*) from customerio.campaigns where _cio_deleted_at is null"
 
-SNOWFLAKE = Kind(
+SNOWFLAKE = DestinationKind(
     scheme="snowflake",
     title="Snowflake",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="snowflake://USER@ACCOUNT/DATABASE?warehouse=NAME&role=NAME",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A database of a Snowflake account.",
     example="snowflake://LOADER@myorg-account/ANALYTICS?warehouse=LOADING&role=LOADER&private_key=file:/run/secrets/key.pem",
-    look=(Look("sql", f"use database analytics; {_COUNT};"),),
+    look=(OpenHint("sql", f"use database analytics; {_COUNT};"),),
     extra="snowflake",
     host_is="account",
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     options=(
-        Option("warehouse", "The warehouse that does the work; without it, the user's own default."),
-        Option("role", "The role to take; without it, the user's own default."),
+        UrlOption("warehouse", "The warehouse that does the work; without it, the user's own default."),
+        UrlOption("role", "The role to take; without it, the user's own default."),
         password("env:SNOWFLAKE_PASSWORD", about="The user's password, or a programmatic access token."),
-        Option("private_key", "The user's private key, in PEM.", secret=True),
-        Option(
+        UrlOption("private_key", "The user's private key, in PEM.", secret=True),
+        UrlOption(
             "private_key_passphrase", "What the private key is locked with.", secret=True, goes_with=("private_key",)
         ),
-        Option("token", "A token for `authenticator=oauth`.", secret=True, goes_with=("authenticator",)),
-        Option("authenticator", "Another way to log in, as in Snowflake's connector, such as `oauth`."),
+        UrlOption("token", "A token for `authenticator=oauth`.", secret=True, goes_with=("authenticator",)),
+        UrlOption("authenticator", "Another way to log in, as in Snowflake's connector, such as `oauth`."),
     ),
     one_of=("password", "private_key", "token"),
     notes=(
@@ -49,21 +49,21 @@ SNOWFLAKE = Kind(
     ),
 )
 
-BIGQUERY = Kind(
+BIGQUERY = DestinationKind(
     scheme="bigquery",
     title="BigQuery",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="bigquery://PROJECT/LOCATION",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A Google Cloud project's BigQuery, in one location.",
     example="bigquery://my-project/EU?credentials=file:/run/secrets/service-account.json",
-    look=(Look("sh", f"bq query --project_id my-project --location EU --nouse_legacy_sql '{_COUNT}'"),),
+    look=(OpenHint("sh", f"bq query --project_id my-project --location EU --nouse_legacy_sql '{_COUNT}'"),),
     extra="bigquery",
     host_is="project",
     path_is="location",
     path_default="US",
     options=(
-        Option(
+        UrlOption(
             "credentials",
             "The key of a service account, the JSON file as it was downloaded; without one, the credentials of the "
             "machine or of `gcloud auth application-default login` are used.",
@@ -79,30 +79,30 @@ BIGQUERY = Kind(
     ),
 )
 
-REDSHIFT = Kind(
+REDSHIFT = DestinationKind(
     scheme="redshift",
     title="Redshift",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="redshift://USER@HOST:PORT/DATABASE",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A database of an Amazon Redshift cluster or workgroup.",
     example="redshift://loader@cluster.abc123.eu-west-1.redshift.amazonaws.com/analytics",
     look=(
-        Look(
+        OpenHint(
             "sh", f'psql -h cluster.abc123.eu-west-1.redshift.amazonaws.com -p 5439 -U loader analytics -c "{_COUNT}"'
         ),
     ),
     extra="redshift",
-    user=User.NEEDED,
+    user=UrlUser.NEEDED,
     port=5439,
     options=(
         password("env:PGPASSWORD", needed=True),
-        Option(
+        UrlOption(
             "staging",
             "A bucket, `s3://bucket/prefix`, through which rows travel as files; without it, as insert statements.",
-            form=Form.BUCKET,
+            form=OptionSyntax.BUCKET,
         ),
-        Option("staging_iam_role", "The role with which Redshift reads that bucket; without it, the access key."),
+        UrlOption("staging_iam_role", "The role with which Redshift reads that bucket; without it, the access key."),
         connect_timeout(15),
         *(option for option in S3_OPTIONS if option.name != "endpoint"),
     ),
@@ -114,22 +114,22 @@ REDSHIFT = Kind(
     ),
 )
 
-DATABRICKS = Kind(
+DATABRICKS = DestinationKind(
     scheme="databricks",
     title="Databricks",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="databricks://HOST/CATALOG?http_path=PATH",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="A catalog of Unity Catalog, written through a SQL warehouse.",
     example="databricks://dbc-1234.cloud.databricks.com/main?http_path=/sql/1.0/warehouses/abc123",
-    look=(Look("sql", f"use catalog main; {_COUNT};"),),
+    look=(OpenHint("sql", f"use catalog main; {_COUNT};"),),
     extra="databricks",
     path_is="catalog",
     options=(
-        Option("http_path", "The HTTP path of the SQL warehouse, from its connection details.", needed=True),
-        Option("token", "A personal access token.", secret=True, references=("env:DATABRICKS_TOKEN",)),
-        Option("client_id", "The id of a service principal.", goes_with=("client_secret",)),
-        Option(
+        UrlOption("http_path", "The HTTP path of the SQL warehouse, from its connection details.", needed=True),
+        UrlOption("token", "A personal access token.", secret=True, references=("env:DATABRICKS_TOKEN",)),
+        UrlOption("client_id", "The id of a service principal.", goes_with=("client_secret",)),
+        UrlOption(
             "client_secret",
             "The OAuth secret of the service principal.",
             secret=True,
@@ -145,19 +145,19 @@ DATABRICKS = Kind(
     ),
 )
 
-MOTHERDUCK = Kind(
+MOTHERDUCK = DestinationKind(
     scheme="motherduck",
     title="MotherDuck",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="motherduck://DATABASE",
-    place=Place.NAME,
+    place=UrlStyle.NAME,
     about="A DuckDB database in MotherDuck's cloud.",
     example="motherduck://analytics",
-    look=(Look("sh", f'duckdb md:analytics "{_COUNT}"'),),
+    look=(OpenHint("sh", f'duckdb md:analytics "{_COUNT}"'),),
     extra="motherduck",
     aliases=("md",),
     options=(
-        Option(
+        UrlOption(
             "token",
             "An access token of MotherDuck.",
             needed=True,
@@ -171,23 +171,23 @@ MOTHERDUCK = Kind(
     ),
 )
 
-ATHENA = Kind(
+ATHENA = DestinationKind(
     scheme="athena",
     title="Athena",
-    engine=Engine.WAREHOUSE,
+    engine=SinkFamily.WAREHOUSE,
     form="athena://REGION/CATALOG?data=s3://BUCKET/PREFIX&results=s3://BUCKET/PREFIX",
-    place=Place.SERVER,
+    place=UrlStyle.SERVER,
     about="Tables in an AWS data catalog, their rows on S3 as Iceberg tables, asked through Athena.",
     example="athena://eu-west-1/awsdatacatalog?data=s3://lake/customerio&results=s3://lake/results",
-    look=(Look("sql", f"{_COUNT}; -- in Athena's editor"),),
+    look=(OpenHint("sql", f"{_COUNT}; -- in Athena's editor"),),
     extra="athena",
     host_is="region",
     path_is="catalog",
     path_default="awsdatacatalog",
     options=(
-        Option("data", "The bucket for the rows.", needed=True, form=Form.BUCKET),
-        Option("results", "The bucket for the answers of queries.", needed=True, form=Form.BUCKET),
-        Option("workgroup", "The workgroup that queries run in; without it, the default one."),
+        UrlOption("data", "The bucket for the rows.", needed=True, form=OptionSyntax.BUCKET),
+        UrlOption("results", "The bucket for the answers of queries.", needed=True, form=OptionSyntax.BUCKET),
+        UrlOption("workgroup", "The workgroup that queries run in; without it, the default one."),
         *(option for option in S3_OPTIONS if option.secret),
     ),
     notes=(

@@ -12,12 +12,12 @@ from urllib.parse import quote, urlencode
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.sinks.sql.mysql import Login, MysqlPlace
-from cio_replicate.sinks.sql.place import Place
-from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresPlace
-from cio_replicate.sinks.sql.sqlite import SqlitePlace, file_of
-from cio_replicate.sinks.sql.warehouse import WarehouseStore
-from cio_replicate.sinks.warehouse.dlt_backend import PackagePlace
+from cio_replicate.sinks.sql.mysql import Login, MysqlBackend
+from cio_replicate.sinks.sql.place import SqlBackend
+from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresBackend
+from cio_replicate.sinks.sql.sqlite import SqliteBackend, file_of
+from cio_replicate.sinks.sql.warehouse import WarehouseBackend
+from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend
 
 if TYPE_CHECKING:
     from dlt.common.destination import AnyDestination
@@ -46,32 +46,32 @@ class Warehouse:
     whole_edits: bool = True  # whether dlt merges in one transaction there
 
 
-def warehouse_store(address: Address, dataset: str, folder: Path) -> WarehouseStore:
+def warehouse_store(address: Address, dataset: str, folder: Path) -> WarehouseBackend:
     """The store for an address. `folder` is for working files. Nothing is opened yet, and nothing imported."""
-    return WarehouseStore(_DIRECT.get(address.kind.scheme, _packages)(address, dataset, folder))
+    return WarehouseBackend(_DIRECT.get(address.kind.scheme, _packages)(address, dataset, folder))
 
 
-def package_store(address: Address, dataset: str, folder: Path) -> WarehouseStore:
+def package_store(address: Address, dataset: str, folder: Path) -> WarehouseBackend:
     """As `warehouse_store`, but the rows travel as packages of dlt even where there is a shorter way."""
-    return WarehouseStore(_packages(address, dataset, folder))
+    return WarehouseBackend(_packages(address, dataset, folder))
 
 
 # --- places of our own: one transaction per write --------------------------------------------------------------------
 
 
-def _postgres(address: Address, dataset: str, _folder: Path) -> Place:
+def _postgres(address: Address, dataset: str, _folder: Path) -> SqlBackend:
     login = quote(address.user, safe="") + ":" + quote(_secret(address, "password"), safe="")
     options = {"application_name": "cio-replicate", **_options(address, "sslmode", "sslrootcert", "connect_timeout")}
     host = f"[{address.host}]" if ":" in address.host else quote(address.host, safe="")
     uri = f"postgresql://{login}@{host}:{address.port or 5432}/{quote(address.path, safe='')}?"
-    return PostgresPlace(Secret(uri + urlencode(options, quote_via=quote)), dataset, _described(address))
+    return PostgresBackend(Secret(uri + urlencode(options, quote_via=quote)), dataset, _described(address))
 
 
-def _sqlite(address: Address, dataset: str, _folder: Path) -> Place:
-    return SqlitePlace(file_of(address.file, dataset))
+def _sqlite(address: Address, dataset: str, _folder: Path) -> SqlBackend:
+    return SqliteBackend(file_of(address.file, dataset))
 
 
-def _mysql(address: Address, dataset: str, _folder: Path) -> Place:
+def _mysql(address: Address, dataset: str, _folder: Path) -> SqlBackend:
     login = Login(
         host=address.host,
         port=address.port or 3306,
@@ -80,10 +80,10 @@ def _mysql(address: Address, dataset: str, _folder: Path) -> Place:
         database=address.path,
         connect_timeout=int(address.options.get("connect_timeout", "15")),
     )
-    return MysqlPlace(login, dataset, _described(address))
+    return MysqlBackend(login, dataset, _described(address))
 
 
-_DIRECT: Mapping[str, Callable[[Address, str, Path], Place]] = {
+_DIRECT: Mapping[str, Callable[[Address, str, Path], SqlBackend]] = {
     "postgresql": _postgres,
     "sqlite": _sqlite,
     "mysql": _mysql,
@@ -93,9 +93,9 @@ _DIRECT: Mapping[str, Callable[[Address, str, Path], Place]] = {
 # --- places that dlt writes to ---------------------------------------------------------------------------------------
 
 
-def _packages(address: Address, dataset: str, folder: Path) -> Place:
+def _packages(address: Address, dataset: str, folder: Path) -> SqlBackend:
     warehouse = _WAREHOUSES[address.kind.scheme](address)
-    return PackagePlace(warehouse, dataset, folder, _described(address))
+    return PackageBackend(warehouse, dataset, folder, _described(address))
 
 
 def _warehouse(

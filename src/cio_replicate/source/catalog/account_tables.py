@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, Method, Paging, Slice, Table
+from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Paging, Table
 from cio_replicate.source.catalog import shared_columns as shapes
 from cio_replicate.source.catalog.recurring import DEDUPLICATE_ID
 
@@ -42,7 +42,7 @@ SENDER_IDENTITIES = Table(
     key=("id",),
     method=Method.FULL,
     page_size=100,
-    slices=(Slice("visible"), Slice("hidden", query={"hidden": "true"})),
+    slices=(DeclaredPartition("visible"), DeclaredPartition("hidden", query={"hidden": "true"})),
     columns=(
         Column("id", ColumnType.INTEGER, "The sender's id."),
         DEDUPLICATE_ID,
@@ -224,7 +224,8 @@ EPS_SUPPRESSION = Table(
     paging=Paging.OFFSET,
     page_size=1000,
     slices=tuple(
-        Slice(kind, path={"suppression_type": kind}) for kind in ("bounces", "blocks", "spam_reports", "invalid_emails")
+        DeclaredPartition(kind, path={"suppression_type": kind})
+        for kind in ("bounces", "blocks", "spam_reports", "invalid_emails")
     ),
     shape=shapes.suppression,
     columns=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Slice, Table
+from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Reading, Table
 from cio_replicate.source.catalog.recurring import DEDUPLICATE_ID, person_identifiers
 
 #: The moments of a delivery: the API's name, and what happened then.
@@ -162,8 +162,8 @@ ACTIVITIES = Table(
     method=Method.FULL,
     page_size=100,
     slices=(
-        Slice("with deleted", query={"deleted": "true"}),
-        Slice("default", covered_by="with deleted"),
+        DeclaredPartition("with deleted", query={"deleted": "true"}),
+        DeclaredPartition("default", covered_by="with deleted"),
     ),
     start_date_column="timestamp",
     absence_deletes=False,

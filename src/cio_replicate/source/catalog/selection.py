@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.config.column_rules import Action, ColumnRules, Spot
+from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind
 from cio_replicate.config.naming import AS_IS, RESERVED, Naming
 from cio_replicate.config.schema_changes import SchemaChanges
 from cio_replicate.schema.fields import LONGEST_NAME, TAKEN
@@ -16,7 +16,7 @@ from cio_replicate.schema.system_tables import KEY
 from cio_replicate.schema.table import Column, ColumnType, Redaction, Table
 
 NO_RULES = ColumnRules()
-_DONE = {Action.EXCLUDE: "excluded", Action.HASH: "hashed", Action.MASK: "masked"}
+_DONE = {RedactionKind.EXCLUDE: "excluded", RedactionKind.HASH: "hashed", RedactionKind.MASK: "masked"}
 
 #: What a reader of people who changed needs from the copy as the API sends it, by table.
 NEEDED_FOR_CHANGES = {
@@ -41,7 +41,9 @@ def chosen(
         return table if schema_changes is table.schema_changes else replace(table, schema_changes=schema_changes)
     _require_possible(table, rules)
     wanted = None if rules.include is None else {*rules.include, *_needed(table)}
-    out = {spot.column for spot, action in rules.actions.items() if action is Action.EXCLUDE and spot.key is None}
+    out = {
+        spot.column for spot, action in rules.actions.items() if action is RedactionKind.EXCLUDE and spot.key is None
+    }
     kept: list[Column] = []
     hidden: list[Column] = []
     for column in table.columns:
@@ -49,7 +51,11 @@ def chosen(
         (hidden if gone else kept).append(column)
     names = {one.name: rules.renamed.get(one.name) or naming.column(one.name) for one in kept}
     _require_names(table, names.values())
-    texts = {spot.column for spot, action in rules.actions.items() if spot.key is None and action is not Action.EXCLUDE}
+    texts = {
+        spot.column
+        for spot, action in rules.actions.items()
+        if spot.key is None and action is not RedactionKind.EXCLUDE
+    }
     return replace(
         table,
         columns=tuple(
@@ -106,15 +112,15 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
 
     They are found by the person's `cio_id`, which each table must have, and in the same form.
     """
-    forms: dict[str, Action | None] = {}
+    forms: dict[str, RedactionKind | None] = {}
     for table in tables:
         one = rules.get(table.name, NO_RULES)
         name = table.key[0] if table.person == KEY.name else table.person
         if name is None:
             continue
-        action = one.actions.get(Spot(name))
+        action = one.actions.get(ColumnPath(name))
         included = one.include is None or name in {*one.include, *_needed(table)}
-        if action in (Action.EXCLUDE, Action.MASK) or not included:
+        if action in (RedactionKind.EXCLUDE, RedactionKind.MASK) or not included:
             raise SettingsError(
                 f"--erase finds rows by {name!r} of {table.name}, "
                 f"which is {'not included' if action is None else _DONE[action]}.",
@@ -122,7 +128,7 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
             )
         forms[f"{name} of {table.name}"] = action
     if len(set(forms.values())) > 1:
-        hashed = ", ".join(name for name, action in forms.items() if action is Action.HASH)
+        hashed = ", ".join(name for name, action in forms.items() if action is RedactionKind.HASH)
         raise SettingsError(
             "--erase finds rows by people's cio_id, which is hashed in some tables only.",
             f"Hash it in all tables or in none; now it is hashed as {hashed}.",
@@ -143,7 +149,7 @@ def _require_possible(table: Table, rules: ColumnRules) -> None:
                 f"The column {spot.column} of {table.name} holds no objects that {spot.key!r} could be a key of.",
                 "Name the whole column, or a key in a JSON column.",
             )
-        if spot.column in table.key and action is not Action.HASH:
+        if spot.column in table.key and action is not RedactionKind.HASH:
             raise SettingsError(
                 f"The column {spot.column} is the key of {table.name} and cannot be {done}: "
                 "rows could not be told apart.",
@@ -159,10 +165,10 @@ def _require_possible(table: Table, rules: ColumnRules) -> None:
 
 def _require_key_kept_secret(table: Table, rules: ColumnRules) -> None:
     """Raise SettingsError when a value that is not to be seen can be read in the key."""
-    if any(rules.actions.get(Spot(name)) is Action.HASH for name in table.key):
+    if any(rules.actions.get(ColumnPath(name)) is RedactionKind.HASH for name in table.key):
         return
     for name in table.key_holds:
-        action = rules.actions.get(Spot(name))
+        action = rules.actions.get(ColumnPath(name))
         left_out = rules.include is not None and rules.include.isdisjoint((name, *table.key))
         if action is not None or left_out:
             raise SettingsError(
@@ -196,7 +202,7 @@ def _require_names(table: Table, names: Iterable[str]) -> None:
 def _redaction(table: Table, rules: ColumnRules, only: Iterable[Column] | None) -> Redaction | None:
     if not rules.actions and only is None:
         return None
-    actions: dict[tuple[str, ...], Action] = {}
+    actions: dict[tuple[str, ...], RedactionKind] = {}
     for spot, action in rules.actions.items():
         path = table.column(spot.column).path if spot.known else table.path_of(spot.column)
         actions[path if spot.key is None else (*path, spot.key)] = action

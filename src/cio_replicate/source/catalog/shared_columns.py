@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from cio_replicate.base.text import MASK
-from cio_replicate.schema.table import Slice
+from cio_replicate.schema.table import DeclaredPartition
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
@@ -23,12 +23,12 @@ _AUTHORITY = re.compile(r"[^/\\?#]*")
 _HOST = re.compile(r"(?:\[[^\]\s]*\]|[^:\[\]\s]*)(?::[0-9]*)?")
 
 
-def ip_address(item: msgspec.Raw, _part: Slice) -> bytes:
+def ip_address(item: msgspec.Raw, _part: DeclaredPartition) -> bytes:
     """An address is a bare string; it becomes the row's `id`."""
     return bytes(item) if _is_object(item) else _encode({"id": item})
 
 
-def suppression(item: msgspec.Raw, part: Slice) -> bytes:
+def suppression(item: msgspec.Raw, part: DeclaredPartition) -> bytes:
     """A suppressed address gets the list it stands in, and an `id` that is unique over lists and sending domains.
 
     The same address may stand in one list once per sending domain (live), so the domain is part of the id. A field of
@@ -44,7 +44,7 @@ def suppression(item: msgspec.Raw, part: Slice) -> bytes:
     return _encode({**given, **own})
 
 
-def webhook(item: msgspec.Raw, _part: Slice) -> bytes:
+def webhook(item: msgspec.Raw, _part: DeclaredPartition) -> bytes:
     """Credentials inside the endpoint never reach the copy (live: it may hold `user:password@`)."""
     if not _is_object(item):
         return bytes(item)

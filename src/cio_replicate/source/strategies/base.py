@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from cio_replicate.config.again import Rules
-from cio_replicate.pipeline.read import Part
-from cio_replicate.schema.position import Position
-from cio_replicate.schema.table import Paging, Reading, Slice, Table
-from cio_replicate.source.pages import Place
+from cio_replicate.config.again import RereadPolicy
+from cio_replicate.pipeline.read import Partition
+from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.table import DeclaredPartition, Paging, Reading, Table
+from cio_replicate.source.pages import Cursor
 from cio_replicate.source.request import Request
 from cio_replicate.source.strategies.due import due_spans, reads_whole
 from cio_replicate.source.strategies.windows import WINDOW
 
-USUAL = Rules()
+USUAL = RereadPolicy()
 
 
 #: The parts of a read of people that asks for the attributes of some only: who is listed, and whom the log names.
 LISTED, NAMED = "listed", "named"
 
 
-def parts_of(table: Table, start: int, now: int, base: Position | None = None, rules: Rules = USUAL) -> list[Part]:
+def parts_of(
+    table: Table, start: int, now: int, base: Checkpoint | None = None, rules: RereadPolicy = USUAL
+) -> list[Partition]:
     """The parts of a new read that begins `now` at the position `base`, when `start` is the start date."""
     if table.reading is Reading.WINDOWS:
         return [span(first, last) for first, last in due_spans(start, now, base, rules.recent_days)]
     if table.reading is Reading.PEOPLE and not reads_whole(table, base, now, rules):
-        return [Part(LISTED), Part(NAMED)]
-    return [Part(part.name, part.query, part.path) for part in table.slices]
+        return [Partition(LISTED), Partition(NAMED)]
+    return [Partition(part.name, part.query, part.path) for part in table.slices]
 
 
-def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
+def more_parts(table: Table, parts: list[Partition], now: int) -> list[Partition]:
     """What a read that is taken up again `now` must add: the time since its last span ended."""
     if table.reading is not Reading.WINDOWS:
         return []
@@ -37,34 +39,34 @@ def more_parts(table: Table, parts: list[Part], now: int) -> list[Part]:
     return [span(ended + 1, now)] if ended < now else []
 
 
-def bounds_of(part: Part) -> tuple[int, int]:
+def bounds_of(part: Partition) -> tuple[int, int]:
     """The first and the last second of a span."""
     return int(part.query["start_ts"]), int(part.query["end_ts"])
 
 
-def window_of(part: Part) -> tuple[int, int]:
+def window_of(part: Partition) -> tuple[int, int]:
     """The first and the last second that a request for a span reaches: its newest, no more than `WINDOW` of them."""
     first, last = bounds_of(part)
     return max(first, last - WINDOW + 1), last
 
 
-def span(first: int, last: int) -> Part:
+def span(first: int, last: int) -> Partition:
     """The part that reads what was created from second `first` to `last`, both included, newest first.
 
     It may be longer than a request reaches; then it ends with its newest window, and hands over what is left.
     """
-    return Part(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
+    return Partition(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
 
 
-def slice_of(table: Table, part: Part) -> Slice:
+def slice_of(table: Table, part: Partition) -> DeclaredPartition:
     """The declared slice that a part reads; for a span one of its own."""
     for declared in table.slices:
         if declared.name == part.name:
             return declared
-    return Slice(part.name, part.query, part.path)
+    return DeclaredPartition(part.name, part.query, part.path)
 
 
-def request_for(table: Table, part: Part, place: Place) -> Request:
+def request_for(table: Table, part: Partition, place: Cursor) -> Request:
     """The request that reads the page at `place`."""
     query = dict(part.query)
     if table.reading is Reading.WINDOWS:
@@ -88,7 +90,7 @@ def request_for(table: Table, part: Part, place: Place) -> Request:
     )
 
 
-class Urgency(IntEnum):
+class Priority(IntEnum):
     """Who goes first when several requests wait for a turn: first the chains that nothing can shorten."""
 
     CHAIN = 0  # a list that can only be read one page after another
@@ -98,10 +100,10 @@ class Urgency(IntEnum):
     FAN = 4  # attributes of people, any number of them at once
 
 
-def urgency_of(table: Table, place: Place) -> Urgency:
+def urgency_of(table: Table, place: Cursor) -> Priority:
     """How urgent the page at `place` is."""
     if table.reading is Reading.LIST and table.paging is Paging.CURSOR and table.page_size is not None:
-        return Urgency.CHAIN
-    if place == Place():
-        return Urgency.FIRST
-    return Urgency.WINDOW if table.reading is Reading.WINDOWS else Urgency.LIST
+        return Priority.CHAIN
+    if place == Cursor():
+        return Priority.FIRST
+    return Priority.WINDOW if table.reading is Reading.WINDOWS else Priority.LIST

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cio_replicate.config.again import PeopleMode, Rules
-from cio_replicate.schema.position import Position
+from cio_replicate.config.again import PeopleRefresh, RereadPolicy
+from cio_replicate.schema.position import Checkpoint
 from cio_replicate.schema.table import Reading, Table
 
 DAY = 86_400
@@ -16,7 +16,7 @@ MILESTONES = (30, 60, 90, 180)
 LOOKBACK = DAY
 
 
-def reads_whole(table: Table, base: Position | None, began: int, rules: Rules) -> bool:
+def reads_whole(table: Table, base: Checkpoint | None, began: int, rules: RereadPolicy) -> bool:
     """Whether a read that begins now takes in all that the source lists since the start date.
 
     Lists are always read whole. The log and people are, if their mode allows for less, when nothing was read before
@@ -26,24 +26,24 @@ def reads_whole(table: Table, base: Position | None, began: int, rules: Rules) -
         return True
     if table.reading is Reading.WINDOWS:
         return False
-    if table.retention_days is None and (table.reading is Reading.LIST or rules.people is PeopleMode.FULL):
+    if table.retention_days is None and (table.reading is Reading.LIST or rules.people is PeopleRefresh.FULL):
         return True
     return began - base.last_whole >= rules.full_every_days * DAY
 
 
-def log_until(table: Table, base: Position | None, began: int, rules: Rules) -> int | None:
+def log_until(table: Table, base: Checkpoint | None, began: int, rules: RereadPolicy) -> int | None:
     """The moment (unix seconds) back to which a log is read; None when it is read to its end."""
     if table.retention_days is None or base is None or reads_whole(table, base, began, rules):
         return None
     return anchor(base) - LOOKBACK
 
 
-def anchor(base: Position) -> int:
+def anchor(base: Checkpoint) -> int:
     """The moment of the last read on the source's clock, as far as its rows tell: ours may be ahead of it."""
     return base.through if base.latest is None else min(base.through, base.latest)
 
 
-def due_spans(start: int, now: int, base: Position | None, recent_days: int) -> list[tuple[int, int]]:
+def due_spans(start: int, now: int, base: Checkpoint | None, recent_days: int) -> list[tuple[int, int]]:
     """The creation times (unix seconds, both included) whose deliveries a run that begins `now` reads, oldest first.
 
     All since the start date when there is no position. Else what is new or recent, what passed a milestone of its age

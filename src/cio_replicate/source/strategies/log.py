@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cio_replicate.pipeline.read import Tally
-from cio_replicate.schema.position import Position
+from cio_replicate.pipeline.read import ReadStats
+from cio_replicate.schema.position import Checkpoint
 
 DAY = 86_400
 
 
-def gap(position: Position | None, tally: Tally, began: int, retention_days: int) -> tuple[int, int] | None:
+def gap(position: Checkpoint | None, tally: ReadStats, began: int, retention_days: int) -> tuple[int, int] | None:
     """The stretch of time (unix seconds) of which entries may be lost for good; None when there is none.
 
     Everything until `position.through` was read. The log surely reaches back `retention_days`, and as far as its

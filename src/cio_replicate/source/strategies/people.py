@@ -19,14 +19,14 @@ _text = msgspec.json.Decoder(str)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPeople:
     """People of one page of the list: their identifiers by `cio_id`, and records that name none."""
 
     by_id: Mapping[str, msgspec.Raw]
     nameless: Sequence[msgspec.Raw]
 
 
-def listed(items: Sequence[msgspec.Raw]) -> Listed:
+def listed(items: Sequence[msgspec.Raw]) -> ListedPeople:
     """Sort the entries of a list page. Raises PageShapeError for an entry that is not an object."""
     by_id: dict[str, msgspec.Raw] = {}
     nameless = []
@@ -36,7 +36,7 @@ def listed(items: Sequence[msgspec.Raw]) -> Listed:
             by_id[cio_id] = item
         else:
             nameless.append(item)
-    return Listed(by_id, nameless)
+    return ListedPeople(by_id, nameless)
 
 
 def attribute_requests(cio_ids: Sequence[str]) -> list[Request]:

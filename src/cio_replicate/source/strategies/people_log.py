@@ -22,7 +22,7 @@ _roles = msgspec.json.Decoder(dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """What an entry of the log says of a person: its type, when it happened (unix seconds), and whom it names."""
 
     type: str | None
@@ -32,14 +32,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ChangedPeople:
     """People whom the log names: by `cio_id`, and by their own `id` where an entry lacks the other."""
 
     cio_ids: tuple[str, ...]
     ids: tuple[str, ...]
 
 
-def changed_people(entries: Iterable[Entry]) -> Named:
+def changed_people(entries: Iterable[LogEntry]) -> ChangedPeople:
     """The people who were created or changed, or into whom another was merged, but for those deleted later.
 
     Who is deleted needs no asking: the list of people no longer has them.
@@ -53,19 +53,19 @@ def changed_people(entries: Iterable[Entry]) -> Named:
         when = gone if entry.type == DELETED else changed
         when[who] = max(when.get(who, 0), entry.at or 0)
     stay = sorted(who for who, at in changed.items() if who not in gone or gone[who] < at)
-    return Named(
+    return ChangedPeople(
         tuple(name for kind, name in stay if kind == "cio_id"), tuple(name for kind, name in stay if kind == "id")
     )
 
 
-def _who(entry: Entry) -> tuple[str, str] | None:
+def _who(entry: LogEntry) -> tuple[str, str] | None:
     if entry.cio_id:
         return "cio_id", entry.cio_id.removeprefix(PREFIX)
     return ("id", entry.id) if entry.id else None
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class DeletedPerson:
     """A person who is gone by the log's word: when (unix seconds), and into whom, if it was a merge; by which entry."""
 
     cio_id: str
@@ -75,8 +75,8 @@ class Departure:
 
 
 def departure(
-    entry: Entry, key: str, data: str | None, as_copied: Callable[[str], str] = lambda name: name
-) -> Departure | None:
+    entry: LogEntry, key: str, data: str | None, as_copied: Callable[[str], str] = lambda name: name
+) -> DeletedPerson | None:
     """Who is gone by an entry of the log; None where it does not tell.
 
     Whom it names is deleted by `profile_delete`. Of `profile_merge` the API's description has no more than the name:
@@ -86,15 +86,15 @@ def departure(
     """
     named = entry.cio_id.removeprefix(PREFIX) if entry.cio_id else ""
     if entry.type == DELETED and named:
-        return Departure(named, entry.at or 0, None, key)
+        return DeletedPerson(named, entry.at or 0, None, key)
     if entry.type != MERGED:
         return None
     primary, secondary = (as_copied(one) if one else "" for one in (_in(data, "primary"), _in(data, "secondary")))
     gone, into = secondary or (named if primary else ""), primary or named
-    return Departure(gone, entry.at or 0, into or None, key) if gone and gone != into else None
+    return DeletedPerson(gone, entry.at or 0, into or None, key) if gone and gone != into else None
 
 
-def alive_after(entries: Iterable[Entry]) -> dict[str, int]:
+def alive_after(entries: Iterable[LogEntry]) -> dict[str, int]:
     """Until when the log shows people to be there: the last moment (unix seconds) at which it names each as changed."""
     last: dict[str, int] = {}
     for entry in entries:

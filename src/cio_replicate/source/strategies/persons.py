@@ -11,12 +11,12 @@ import msgspec
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.together import together
 from cio_replicate.source.client import Client
-from cio_replicate.source.lander import Landed
+from cio_replicate.source.lander import PageContent
 from cio_replicate.source.pages import Page, read_page
-from cio_replicate.source.request import Meter, Request
+from cio_replicate.source.request import Request, RequestCounter
 from cio_replicate.source.strategies import people
-from cio_replicate.source.strategies.base import Urgency
-from cio_replicate.source.strategies.people_log import Named
+from cio_replicate.source.strategies.base import Priority
+from cio_replicate.source.strategies.people_log import ChangedPeople
 
 NO_CHANCE = 10  # people of one page who do not all happen to be deleted since they were listed
 
@@ -32,25 +32,25 @@ class KnownPeople(Protocol):
         """The identifiers of people as the copy has them, each as one JSON object."""
         ...
 
-    async def named(self) -> Named | None:
+    async def named(self) -> ChangedPeople | None:
         """Whom the log names since people were last read; waits for the log. None when it cannot be relied on."""
         ...
 
 
-class PeopleFetcher:
+class PeopleStrategy:
     """Asks for the attributes of people, a hundred a request, as many requests at once as the budget lets through.
 
     Ids that the API does not know it leaves out of a 200 in silence (live), so listed people who are left out are
     asked for once more before they count as left out. Raises ReadError and AccessError as the client does.
     """
 
-    def __init__(self, client: Client, meter: Meter) -> None:
+    def __init__(self, client: Client, meter: RequestCounter) -> None:
         self._client = client
         self._meter = meter
         self._wanted: dict[str, msgspec.Raw] = {}  # listed people whose turn has not come
         self._asked: set[str] = set()
 
-    async def everybody(self, page: Page, known: KnownPeople | None) -> Landed:
+    async def everybody(self, page: Page, known: KnownPeople | None) -> PageContent:
         """The people of a list page, each with all attributes; `known` hears of them."""
         listed = people.listed(page.items)
         if known is not None:
@@ -62,7 +62,7 @@ class PeopleFetcher:
             )
         return landed
 
-    async def changed(self, page: Page, known: KnownPeople) -> Landed:
+    async def changed(self, page: Page, known: KnownPeople) -> PageContent:
         """The people of a list page as seen only, but for those whom the copy does not have so.
 
         They come with attributes, with this page or a later one: full requests are what counts. Who is left comes
@@ -73,44 +73,48 @@ class PeopleFetcher:
         seen = [people.only_listed(entry) for cio_id, entry in listed.by_id.items() if cio_id not in unknown]
         self._wanted |= {cio_id: listed.by_id[cio_id] for cio_id in unknown}
         full = len(self._wanted) // people.BATCH * people.BATCH
-        now = people.Listed({cio_id: self._wanted.pop(cio_id) for cio_id in list(self._wanted)[:full]}, listed.nameless)
+        now = people.ListedPeople(
+            {cio_id: self._wanted.pop(cio_id) for cio_id in list(self._wanted)[:full]}, listed.nameless
+        )
         self._asked |= now.by_id.keys()
         landed = await self._whole(now)
-        return Landed(landed.records, [*landed.seen, *seen], landed.left_out)
+        return PageContent(landed.records, [*landed.seen, *seen], landed.left_out)
 
-    def not_asked(self, named: Named) -> Named:
+    def not_asked(self, named: ChangedPeople) -> ChangedPeople:
         """Those of the people named who were not asked for yet and are not left over from the list."""
         done = self._asked | self._wanted.keys()
-        return Named(tuple(cio_id for cio_id in named.cio_ids if cio_id not in done), named.ids)
+        return ChangedPeople(tuple(cio_id for cio_id in named.cio_ids if cio_id not in done), named.ids)
 
-    async def named(self, named: Named, known: KnownPeople) -> Landed:
+    async def named(self, named: ChangedPeople, known: KnownPeople) -> PageContent:
         """The people whom the log names, and those who were left over from the list.
 
         Of the former, those left out of the answers are gone since, which the list tells.
         """
-        left, self._wanted = people.Listed(self._wanted, []), {}
+        left, self._wanted = people.ListedPeople(self._wanted, []), {}
         cio_ids = [*left.by_id, *named.cio_ids]
         items = await self._send([*people.attribute_requests(cio_ids), *people.requests_by_id(named.ids)])
         found = {cio_id for item in items if (cio_id := people.cio_id_of(item))}
         identifiers = {**await known.identifiers(sorted(found)), **left.by_id}
         records = [people.person(item, identifiers)[1] for item in items]
         again = await self._once_more({one: entry for one, entry in left.by_id.items() if one not in found}, left)
-        return Landed([*records, *again.records], again.seen, again.left_out)
+        return PageContent([*records, *again.records], again.seen, again.left_out)
 
-    async def _whole(self, listed: people.Listed) -> Landed:
+    async def _whole(self, listed: people.ListedPeople) -> PageContent:
         found, unnamed = await self._people(people.attribute_requests(list(listed.by_id)), listed)
         again = await self._once_more({one: entry for one, entry in listed.by_id.items() if one not in found}, listed)
         alone = [people.only_listed(entry) for entry in listed.nameless]
         records = [*found.values(), *unnamed, *again.records, *alone]
-        return Landed(records, again.seen, again.left_out + len(alone))
+        return PageContent(records, again.seen, again.left_out + len(alone))
 
-    async def _once_more(self, missing: Mapping[str, msgspec.Raw], listed: people.Listed) -> Landed:
+    async def _once_more(self, missing: Mapping[str, msgspec.Raw], listed: people.ListedPeople) -> PageContent:
         """Those of the missing whom a second request brings; the others as seen, and counted."""
         found, unnamed = await self._people(people.requests_once_more(missing), listed)
         seen = [people.only_listed(entry) for cio_id, entry in missing.items() if cio_id not in found]
-        return Landed([*found.values(), *unnamed], seen, len(seen))
+        return PageContent([*found.values(), *unnamed], seen, len(seen))
 
-    async def _people(self, requests: Iterable[Request], listed: people.Listed) -> tuple[dict[str, bytes], list[bytes]]:
+    async def _people(
+        self, requests: Iterable[Request], listed: people.ListedPeople
+    ) -> tuple[dict[str, bytes], list[bytes]]:
         """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""
         found: dict[str, bytes] = {}
         unnamed: list[bytes] = []
@@ -124,5 +128,5 @@ class PeopleFetcher:
 
     async def _send(self, requests: Iterable[Request]) -> list[msgspec.Raw]:
         read: Callable[[bytes], Page] = partial(read_page, key="customers")
-        calls = [partial(self._client.send, one, read, self._meter, Urgency.FAN) for one in requests]
+        calls = [partial(self._client.send, one, read, self._meter, Priority.FAN) for one in requests]
         return [item for answer in await together(calls) for item in answer.items]

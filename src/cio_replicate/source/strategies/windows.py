@@ -62,7 +62,7 @@ def left_over(first: int, window_first: int, usual: Density, room: int) -> list[
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PageSpan:
     """A page of a span: its rows, and the creation times (unix seconds) of its first and last one.
 
     `newest_first` looks at all of its rows.
@@ -74,7 +74,9 @@ class Seen:
     newest_first: Callable[[], bool]
 
 
-def divided(bounds: tuple[int, int], window_first: int, page: Seen, usual: Density, room: int) -> list[tuple[int, int]]:
+def divided(
+    bounds: tuple[int, int], window_first: int, page: PageSpan, usual: Density, room: int
+) -> list[tuple[int, int]]:
     """What is left of a span after a page, if it is to be read otherwise than by the page's own token; else nothing.
 
     The page must come newest first, as the API gives them (live): then whatever the span still holds is as old as the

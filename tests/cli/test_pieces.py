@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.cli import failure
 from cio_replicate.cli.funnel import Campaign, bar, chart, share
-from cio_replicate.cli.proof import Edits, proofs, remarks
+from cio_replicate.cli.proof import SourceEdits, proofs, remarks
 from cio_replicate.cli.terminal import ProductConsole
 from cio_replicate.pipeline.replication_report import TableReport
 
@@ -70,7 +70,7 @@ def test_a_proof_holds_only_when_counts_and_changes_agree() -> None:
     """A row too many, or a change that nobody made, is told."""
     first = [TableReport(name="topics", inserted=4), TableReport(name="types", inserted=3)]
     second = [TableReport(name="topics", inserted=1, deleted=1), TableReport(name="types", updated=1)]
-    edits = {"topics": Edits(inserted=1, deleted=1)}
+    edits = {"topics": SourceEdits(inserted=1, deleted=1)}
     every = proofs(first, second, copy={"topics": 4, "types": 3}, source={"topics": 4, "types": 3}, edits=edits)
     assert [(one.table, one.holds) for one in every] == [("topics", True), ("types", False)]
 
@@ -80,7 +80,7 @@ def test_rows_that_the_source_has_dropped_by_age_are_kept_and_explained() -> Non
     report = [TableReport(name="activities", inserted=9)]
     again = [TableReport(name="activities", inserted=0)]
     every = proofs(
-        report, again, copy={"activities": 9}, source={"activities": 7}, edits={"activities": Edits(expired=2)}
+        report, again, copy={"activities": 9}, source={"activities": 7}, edits={"activities": SourceEdits(expired=2)}
     )
     assert every[0].holds
     assert "2 of the rows" in remarks(every)[0]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 #: Packages whose modules need the libraries of an extra; the modules of the command line that use them do too.
-WITH_EXTRAS = ("control", "web", "gateway")
+WITH_EXTRAS = ("console", "database", "jobs", "gateway")
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys, cio_replicate
 for module in pkgutil.walk_packages(cio_replicate.__path__, "cio_replicate.", onerror=lambda name: None):
@@ -95,7 +95,7 @@ def test_the_control_database_is_made_from_the_wheel(wheel: Path, tmp_path: Path
 def test_the_console_has_its_pages_and_files_in_the_wheel(wheel: Path) -> None:
     """Templates, style and script come with the package, so that nothing is fetched or built when it is installed."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    source = ROOT / "src" / "cio_replicate" / "web"
+    source = ROOT / "src" / "cio_replicate" / "console" / "web"
     kept = [file for folder in ("templates", "static") for file in (source / folder).iterdir()]
     assert len(kept) > 30
     assert {f"cio_replicate/console/web/{file.parent.name}/{file.name}" for file in kept} <= names
@@ -113,7 +113,7 @@ def test_every_module_imports_without_development_tools(home: Path) -> None:
         module, lacks = line.split()
         assert lacks.partition(".")[0] in of_extras, line
         package = module.split(".")[1]
-        assert package in WITH_EXTRAS or (package == "cli" and _uses(module, WITH_EXTRAS)), line
+        assert package in WITH_EXTRAS or (package in {"cli", "app"} and _uses(module, WITH_EXTRAS)), line
 
 
 def _top_levels_of_extras() -> set[str]:

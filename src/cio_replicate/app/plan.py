@@ -127,6 +127,8 @@ def of_first_pages(table: Table, first: Sequence[tuple[Partition, Page]]) -> Est
 
 @dataclass(frozen=True, slots=True)
 class TableEstimate:
+    """How many requests a table takes: at least, and at most where that is known."""
+
     least: int
     most: int | None
     rows: int

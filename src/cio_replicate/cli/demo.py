@@ -19,7 +19,7 @@ from cio_replicate.base.text import Secret
 from cio_replicate.base.words import counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
 from cio_replicate.cli.past import JOURNAL
-from cio_replicate.cli.proof import Edits, Proof, proof_grid, proofs, remarks
+from cio_replicate.cli.proof import Proof, SourceEdits, proof_grid, proofs, remarks
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
@@ -64,7 +64,7 @@ def demo(to: Path) -> int:
             return first.exit_code
         _heading(console, "3. A day goes by in the workspace")
         edits = {
-            name: Edits(len(told.inserted), len(told.updated), len(told.deleted), len(told.expired))
+            name: SourceEdits(len(told.inserted), len(told.updated), len(told.deleted), len(told.expired))
             for name, told in simulator.evolve(
                 seed=1,
                 edits=EDITS,
@@ -113,7 +113,7 @@ def _prove_and_ask(
     task: Task,
     runs: tuple[Report, Report],
     source: Mapping[str, int],
-    edits: Mapping[str, Edits],
+    edits: Mapping[str, SourceEdits],
 ) -> int:
     reader = DuckDBBackend(task.destinations[0].file, task.dataset, read_only=True)
     reader.look()
@@ -157,7 +157,7 @@ def next_steps(file: Path) -> list[str]:
     ]
 
 
-def _told(edits: Mapping[str, Edits]) -> str:
+def _told(edits: Mapping[str, SourceEdits]) -> str:
     inserted, updated, deleted, expired = (
         sum(getattr(one, what) for one in edits.values()) for what in ("inserted", "updated", "deleted", "expired")
     )

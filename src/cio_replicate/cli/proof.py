@@ -13,7 +13,7 @@ from cio_replicate.pipeline.replication_report import TableReport
 
 
 @dataclass(frozen=True, slots=True)
-class Edits:
+class SourceEdits:
     """What was changed at the source between two runs. `expired` rows left it by age; the copy keeps them."""
 
     inserted: int = 0
@@ -34,7 +34,7 @@ class Proof:
     copy: int
     source: int
     kept: int  # rows that the copy holds and the source no longer does
-    edits: Edits
+    edits: SourceEdits
 
     @property
     def holds(self) -> bool:
@@ -53,7 +53,7 @@ def proofs(
     *,
     copy: Mapping[str, int],
     source: Mapping[str, int],
-    edits: Mapping[str, Edits],
+    edits: Mapping[str, SourceEdits],
 ) -> list[Proof]:
     """One proof per table, in the order of the reports."""
     again = {one.name: one for one in second}
@@ -66,8 +66,8 @@ def proofs(
             deleted=again[one.name].deleted,
             copy=copy.get(one.name, 0),
             source=source[one.name],
-            kept=edits.get(one.name, Edits()).expired,
-            edits=edits.get(one.name, Edits()),
+            kept=edits.get(one.name, SourceEdits()).expired,
+            edits=edits.get(one.name, SourceEdits()),
         )
         for one in first
     ]

@@ -10,17 +10,16 @@ import duckdb
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.pipeline.base_events import Event
-from cio_replicate.pipeline.replication_report import Report, TableReport
+from cio_replicate.pipeline.events import Event
+from cio_replicate.pipeline.report import Report, TableReport
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import names, table
-from cio_replicate.source.client import Client, RequestLimits
+from cio_replicate.source.client import Client, RequestLimits, RetryPolicy
 from cio_replicate.source.rate_limiter import RateLimiter
-from cio_replicate.source.retry import RetryPolicy
 
 TOKEN = "marked-7f3a9c51-token"
 START = 1_577_836_800  # 2020-01-01

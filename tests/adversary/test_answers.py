@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.pipeline.replication_report import Status
-from cio_replicate.source.retry import RetryPolicy, names_seconds, retry_after
+from cio_replicate.pipeline.report import Status
+from cio_replicate.source.client import RetryPolicy, names_seconds, retry_after
 from tests.adversary.standin import Asked, Reply, StandIn
 from tests.adversary.syncing import TOKEN, ask, of, sync
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.report import Report, Status
 from tests.adversary.standin import Asked, Reply, StandIn, paged
 from tests.adversary.syncing import ask, of, sync
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.pipeline.report import Status
 from tests.adversary.standin import Asked, Reply, StandIn, by_offset, paged
 from tests.adversary.syncing import ask, of, sync
 

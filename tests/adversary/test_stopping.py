@@ -11,7 +11,7 @@ import pytest
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.source.account import RateUsage
+from cio_replicate.source.rate_limiter import RateUsage
 
 
 def test_even_turns_use_the_whole_budget() -> None:

@@ -23,12 +23,9 @@ from cio_replicate.base.errors import (
 )
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.source.client import Client, UnreachableError
-from cio_replicate.source.pages import Page, read_page
+from cio_replicate.source.client import Client, RetryPolicy, UnreachableError, find_region
+from cio_replicate.source.pages import Page, Request, RequestCounter, read_page
 from cio_replicate.source.rate_limiter import Permit, RateLimiter
-from cio_replicate.source.region import find_region
-from cio_replicate.source.request import Request, RequestCounter
-from cio_replicate.source.retry import RetryPolicy
 from customerio_simulator import Simulator
 from tests.manual_clock import ManualClock
 

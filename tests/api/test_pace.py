@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.source.pace import KEPT, LEAST, NEAR, AdaptiveRate
+from cio_replicate.source.rate_limiter import KEPT, LEAST, NEAR, AdaptiveRate
 
 
 def test_nothing_is_cut_before_a_refusal() -> None:

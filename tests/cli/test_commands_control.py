@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from cio_replicate.cli.app import app
-from cio_replicate.console import inquiries
+from cio_replicate.console import gateways as inquiries
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from tests.cli.running import TOKEN, Ended, run, run_here

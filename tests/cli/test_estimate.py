@@ -7,7 +7,7 @@ import msgspec
 from cio_replicate.app.plan import of_first_pages, of_people, stretched, total
 from cio_replicate.pipeline.predict import Estimate, last_complete
 from cio_replicate.pipeline.read import Partition
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
 from cio_replicate.source.pages import Page
 from cio_replicate.source.strategies.windows import WINDOW

@@ -12,7 +12,7 @@ from cio_replicate.cli import failure
 from cio_replicate.cli.funnel import Campaign, bar, chart, share
 from cio_replicate.cli.proof import SourceEdits, proofs, remarks
 from cio_replicate.cli.terminal import ProductConsole
-from cio_replicate.pipeline.replication_report import TableReport
+from cio_replicate.pipeline.report import TableReport
 
 TOKEN = "marked-token"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.cli.summary import remarks, sentence
-from cio_replicate.pipeline.replication_report import BudgetReport, Report, Status, TableReport
-from cio_replicate.pipeline.report import Verification, VerificationStatus
+from cio_replicate.pipeline.report import BudgetReport, Report, Status, TableReport, Verification, VerificationStatus
 
 
 def _report(budget: BudgetReport | None) -> Report:

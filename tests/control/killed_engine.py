@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.background import BackgroundServices
-from cio_replicate.console.keys import keys_for
+from cio_replicate.console.secrets import keys_for
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.launcher import ProcessStarter
+from cio_replicate.jobs.worker import ProcessStarter
 
 
 def _main(store: str, folder: Path, lease: int) -> None:

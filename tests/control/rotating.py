@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.console.keys import KeyFile
-from cio_replicate.console.secrets import Secrets
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.console.secrets import KeyFile, Secrets
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.database.connection import Database
 
 

@@ -12,20 +12,18 @@ from urllib.parse import quote
 from sqlalchemy import select
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
-from cio_replicate.console.apply_settings import ChangeContext, perform
-from cio_replicate.console.difference import Change, ChangeKind, SettingsKind
-from cio_replicate.console.keys import keys_for
-from cio_replicate.console.secrets import revealed
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, SettingsKind, perform
+from cio_replicate.console.secrets import keys_for, revealed
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import kept_tasks
 from cio_replicate.database.tables import missed, notices, runs
 from cio_replicate.jobs.board import Lease, Outcome
-from cio_replicate.jobs.control_scheduler import Scheduler
 from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.runs import Runs, StoredRunSummary
-from cio_replicate.pipeline.progress import LogLine
-from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.jobs.scheduler import Scheduler
+from cio_replicate.pipeline.events import LogLine
+from cio_replicate.pipeline.report import Report
 from tests.load.servers import PASSWORD, postgres, postgres_database
 from tests.manual_clock import ManualClock
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.job import ActionKind, RunAction
-from cio_replicate.jobs.leases import LEASE, MOST_CLAIMS
-from cio_replicate.jobs.local_engine import REST
-from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
+from cio_replicate.jobs.local_engine import LEASE, MOST_CLAIMS, REST
+from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from tests.control.boards import BOARDS, Hall
 from tests.control.stage import ended, run_of
 

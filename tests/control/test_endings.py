@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.endings import Retry, again_after
 from cio_replicate.jobs.job import ActionKind, RunAction
-from cio_replicate.jobs.local_engine import REST
-from cio_replicate.pipeline.replication_report import BudgetReport, TableReport
+from cio_replicate.jobs.local_engine import REST, Retry, again_after
+from cio_replicate.pipeline.report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
 
 MINUTE, DAY = 60, 86_400

@@ -15,10 +15,10 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console.background import BackgroundServices, worker_name
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.runs import Runs
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.report import Report, Status
 from tests.control.stage import Stage, stage
 from tests.manual_clock import ManualClock
 

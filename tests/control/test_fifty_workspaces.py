@@ -23,12 +23,11 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
 from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
 from cio_replicate.database.tables import runs, tasks
-from cio_replicate.jobs.control_scheduler import Scheduler
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.local_engine import LocalEngine
-from cio_replicate.jobs.scheduler import schedule
+from cio_replicate.jobs.scheduler import Scheduler, schedule
 from cio_replicate.jobs.worker import Worker
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source.rate_limiter import RateLimiter
 from tests.control.stage import START, Stage, stage, task
 from tests.control.virtual_time import VirtualClock, run_virtual

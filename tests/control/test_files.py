@@ -25,8 +25,7 @@ from cio_replicate.config.documents import (
     plain,
 )
 from cio_replicate.console import settings_files as files
-from cio_replicate.console.apply_settings import ChangeContext
-from cio_replicate.console.difference import Change, difference
+from cio_replicate.console.apply_settings import Change, ChangeContext, difference
 from cio_replicate.console.installation import ControlServices
 from cio_replicate.database.rows import documents_of
 from tests.control.stage import START, STORES, environment

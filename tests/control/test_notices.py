@@ -12,16 +12,25 @@ import pytest
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ScheduleSettings
-from cio_replicate.console.channels import address_of
-from cio_replicate.console.notices import REMINDED, NotificationHistory, events_of, told_to
-from cio_replicate.console.notifications import EndedRun
-from cio_replicate.console.notifier import MOST_TRIES, PAUSES, Send, scrubbed, send_by_apprise, send_due
+from cio_replicate.console.notifications import (
+    MOST_TRIES,
+    PAUSES,
+    REMINDED,
+    EndedRun,
+    NotificationHistory,
+    Send,
+    events_of,
+    scrubbed,
+    send_by_apprise,
+    send_due,
+    told_to,
+)
 from cio_replicate.console.secrets import Secrets
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.console.stored_settings import address_of
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.leases import LEASE
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verification, VerificationStatus
+from cio_replicate.jobs.local_engine import LEASE
+from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from tests.adversary.standin import Reply, StandIn
 from tests.control.receivers import PASSWORD, USER, mail_server
 from tests.control.stage import Stage, ended, run_of, stage

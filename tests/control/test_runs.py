@@ -9,14 +9,12 @@ import pytest
 from sqlalchemy import select
 
 from cio_replicate.base.errors import CioReplicateError, NotAllowedError, SettingsError
-from cio_replicate.console.reaper import LOGS_KEPT, RUNS_KEPT, reap
-from cio_replicate.database.actor import LOCAL, Actor, Role
-from cio_replicate.database.audit_log import entries
+from cio_replicate.console.background import LOGS_KEPT, RUNS_KEPT, reap
+from cio_replicate.database.audit_log import LOCAL, Actor, Role, entries
 from cio_replicate.database.tables import run_lines, sessions
 from cio_replicate.jobs.job import ActionKind, RunAction
-from cio_replicate.jobs.local_engine import REST
-from cio_replicate.jobs.run_log import LATEST, LEFT_OUT, MOST_LINES, unseen
-from cio_replicate.pipeline.progress import LogLine
+from cio_replicate.jobs.local_engine import LATEST, LEFT_OUT, MOST_LINES, REST, unseen
+from cio_replicate.pipeline.events import LogLine
 from tests.control.stage import Stage, ended, run_of, stage
 
 BACKFILL = RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="2024-03-01", until="2024-04-01")

@@ -12,10 +12,8 @@ from sqlalchemy import update
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.board import HeartbeatReply
-from cio_replicate.jobs.control_scheduler import REASON, Scheduler
-from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.local_engine import REST
-from cio_replicate.jobs.queueing import Trigger
+from cio_replicate.jobs.local_engine import LEASE, REST, Trigger
+from cio_replicate.jobs.scheduler import REASON, Scheduler
 from tests.control.stage import START, STORES, Stage, ended, run_of, stage, task
 
 MINUTE, HOUR = 60, 3_600

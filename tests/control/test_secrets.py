@@ -15,10 +15,9 @@ from cryptography.fernet import Fernet
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console.installation import ControlServices
-from cio_replicate.console.keys import KeyFile, ReferencedKeys, keys_for
-from cio_replicate.console.secrets import Secrets, revealed
-from cio_replicate.database.actor import Actor
-from cio_replicate.database.place import default_file, key_file, store_address, store_url
+from cio_replicate.console.secrets import KeyFile, ReferencedKeys, Secrets, keys_for, revealed
+from cio_replicate.database.audit_log import Actor
+from cio_replicate.database.connection import default_file, key_file, store_address, store_url
 from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, everything, store_of, told
 from tests.manual_clock import ManualClock

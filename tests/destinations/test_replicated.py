@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS
+from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from cio_replicate.source.strategies.windows import DAY, LOOKBACK
 from customerio_simulator import Faults, Simulator, WorkspaceSpec
 from tests.destinations.copying import Copying
 

@@ -11,7 +11,7 @@ from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
 from cio_replicate.jobs.job import Job, RunAction
-from cio_replicate.pipeline.progress import LogLine, Progress
+from cio_replicate.pipeline.events import LogLine, Progress
 from customerio_simulator import Simulator
 
 SYNC = RunAction()

@@ -8,8 +8,8 @@ from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.app.task import folder_of
 from cio_replicate.config.addresses import destination
 from cio_replicate.jobs.job import Job
-from cio_replicate.jobs.launcher import ProcessStarter
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.jobs.worker import ProcessStarter
+from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.staging import Staging
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until

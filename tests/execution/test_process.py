@@ -9,8 +9,8 @@ import pytest
 
 from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.jobs.job import ActionKind, RunAction
-from cio_replicate.jobs.launcher import ProcessStarter, RunProcess
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.jobs.worker import ProcessStarter, RunProcess
+from cio_replicate.pipeline.report import Report, Status
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 from tests.pipeline.copies import differences

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cio_replicate.base.words import counted, duration
+from cio_replicate.base.text import counted, duration
 from cio_replicate.cli.show import brief_changes, picture, totals, visible
 from cio_replicate.cli.terminal import ProductConsole
-from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (
     ASKING,
     LOADING,
@@ -14,9 +14,11 @@ from cio_replicate.pipeline.events import (
     RunProgress,
     TableProgress,
     after,
+    changes,
+    line_of,
     new_standing,
+    problem,
 )
-from cio_replicate.pipeline.told import changes, line_of, problem
 
 
 def told(*happened: tuple[float, events.Event]) -> RunProgress:

@@ -12,8 +12,8 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.jobs.board import HeartbeatReply
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.worker import CLAIM, PATIENCE, Worker
-from cio_replicate.pipeline.progress import LogLine, Progress
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.pipeline.events import LogLine, Progress
+from cio_replicate.pipeline.report import Report, Status
 from tests.execution.jobs import MemoryBoard
 from tests.manual_clock import ManualClock
 

@@ -11,12 +11,10 @@ import pyarrow.parquet as pq
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import ColumnRules, column_rules
-from cio_replicate.config.naming import AS_IS, Naming
-from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.config.table_options import AS_IS, Naming, SchemaChanges
 from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.table import Table
+from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import chosen
 from cio_replicate.source.lander import PageContent, RowDecoder

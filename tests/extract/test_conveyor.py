@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cio_replicate.base.together import tasks
+from cio_replicate.base.runtime import tasks
 from cio_replicate.source.conveyor import Conveyor
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.config.again import PeopleRefresh, RereadPolicy
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Reading
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.due import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
+from cio_replicate.source.strategies.windows import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
 
 NOW = 1_790_000_000
 START = NOW - 900 * DAY

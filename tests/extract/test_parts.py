@@ -15,8 +15,7 @@ from cio_replicate.schema.table import Paging, Reading
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.pages import Cursor
 from cio_replicate.source.strategies.base import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
-from cio_replicate.source.strategies.due import DAY
-from cio_replicate.source.strategies.windows import WINDOW
+from cio_replicate.source.strategies.windows import DAY, WINDOW
 
 MESSAGES = table("messages")
 SECOND = st.integers(1_325_376_000, 1_900_000_000)

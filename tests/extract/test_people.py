@@ -134,7 +134,7 @@ def test_attributes_stay_as_received(attributes: str) -> None:
 def test_a_list_is_sorted_by_cio_id() -> None:
     """People known by email only count like all others, a number is an id like its text, and a prefix is none of it."""
     entries = [ADA, {"email": "b@x", "id": None, "cio_id": "30e00001"}, {"cio_id": 7}, {"cio_id": "cio_c3"}]
-    listed = people.listed([_raw(entry) for entry in entries])
+    listed = people.listed_people([_raw(entry) for entry in entries])
     assert list(listed.by_id) == ["a1", "30e00001", "7", "c3"]
     assert json.loads(bytes(listed.by_id["30e00001"])) == entries[1]
     assert not listed.nameless
@@ -143,7 +143,7 @@ def test_a_list_is_sorted_by_cio_id() -> None:
 @pytest.mark.parametrize("entry", [{}, {"email": "x@y"}, {"cio_id": ""}, {"cio_id": None}, {"cio_id": "cio_"}])
 def test_entries_without_an_id_are_kept_apart(entry: dict[str, Any]) -> None:
     """Nobody can be asked for by no id, and nobody is dropped for it."""
-    listed = people.listed([_raw(entry), _raw(ADA)])
+    listed = people.listed_people([_raw(entry), _raw(ADA)])
     assert [json.loads(bytes(raw)) for raw in listed.nameless] == [entry]
     assert json.loads(people.only_listed(listed.nameless[0]))["identifiers"] == entry
 
@@ -152,7 +152,7 @@ def test_entries_without_an_id_are_kept_apart(entry: dict[str, Any]) -> None:
 def test_an_entry_that_is_no_record_is_an_error(entry: object) -> None:
     """A list of bare ids is not the promised shape."""
     with pytest.raises(PageShapeError):
-        people.listed([_raw(entry)])
+        people.listed_people([_raw(entry)])
 
 
 @pytest.mark.parametrize("cio_id", ["a1", "cio_a1", 7])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.source.strategies.people_log import ChangedPeople, LogEntry, alive_after, changed_people, departure
+from cio_replicate.source.strategies.people import ChangedPeople, LogEntry, alive_after, changed_people, departure
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
-from cio_replicate.schema.fields import MOST_DISCOVERED, KnownColumns
+from cio_replicate.schema.table import MOST_DISCOVERED, KnownColumns
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.decode import DecodedRows, RowEncoder
 from tests.extract.rebuild import record_of, without_nothing

@@ -10,10 +10,9 @@ import msgspec
 import pytest
 
 from cio_replicate.base.errors import SchemaChangedError
-from cio_replicate.config.schema_changes import SchemaChanges
+from cio_replicate.config.table_options import SchemaChanges
 from cio_replicate.pipeline.read import ReadStats
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType, KnownColumns
 from cio_replicate.source.decode import RowEncoder
 from cio_replicate.source.lander import MOST_NAMED, OTHERS
 from tests.extract.landings import holding, landed, wanted

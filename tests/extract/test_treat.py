@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.text import Secret
-from cio_replicate.config.naming import naming
+from cio_replicate.config.table_options import naming
 from cio_replicate.source.decode import key_text
 from cio_replicate.source.redact import Redactor, hash_with, hashed, masked
 from tests.extract.landings import SALT, holding, landed, wanted

@@ -15,12 +15,11 @@ from pathlib import Path
 import uvicorn
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.console.api.gateway_desk import desk_over
-from cio_replicate.console.api.gateway_routes import gateway_router
-from cio_replicate.console.web.app import application
+from cio_replicate.console.api.gateway_api import desk_over, gateway_router
+from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
 from cio_replicate.console.web.services import services_over
-from cio_replicate.jobs.control_scheduler import Scheduler
+from cio_replicate.jobs.scheduler import Scheduler
 from tests.control.stage import Stage, stage
 from tests.gateway.certificates import Authority
 

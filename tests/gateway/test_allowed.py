@@ -6,7 +6,7 @@ import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.gateway.allowed import allowed, require_allowed
+from cio_replicate.gateway.policy import allowed, require_allowed
 
 DATABASE = "postgresql://copy@db.internal/warehouse?password=env:P"
 

@@ -13,20 +13,18 @@ from sqlalchemy import select
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
-from cio_replicate.console.inquiries import ask, reply
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.console.gateways import ask, reply
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.database.tables import connections, run_lines, tasks
-from cio_replicate.gateway.allowed import allowed
+from cio_replicate.gateway.agent import ProbeRunner
 from cio_replicate.gateway.gateway_client import MOST_LINES, RemoteQueue
-from cio_replicate.gateway.inquirer import ProbeRunner
-from cio_replicate.gateway.policy import MOST_NOTES
+from cio_replicate.gateway.policy import MOST_NOTES, allowed
 from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.gateway_protocol import EndRequest
-from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.local_engine import REST
+from cio_replicate.jobs.local_engine import LEASE, REST
 from cio_replicate.jobs.ports import ProbeRequest
-from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from tests.control.stage import ended, run_of
 from tests.gateway.in_process import Machine, another_machine, machine_of
 

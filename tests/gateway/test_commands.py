@@ -16,8 +16,8 @@ import typer
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.app import app
-from cio_replicate.gateway import health
-from cio_replicate.gateway.health import AWAY, FRESH, GatewayHealth, trouble_of
+from cio_replicate.gateway import agent as health
+from cio_replicate.gateway.agent import AWAY, FRESH, GatewayHealth, trouble_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder
 from tests.cli.running import Ended, run, run_here
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.quoting import LEFT_OUT, quoted, without_quotes
+from cio_replicate.base.text import LEFT_OUT, quoted, without_quotes
 from cio_replicate.gateway.policy import end_to_tell, found_to_tell
 from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
-from cio_replicate.pipeline.replication_report import Report, TableReport
-from cio_replicate.pipeline.report import Verification, VerificationStatus
+from cio_replicate.pipeline.report import Report, TableReport, Verification, VerificationStatus
 
 SOURCES = Path(__file__).parents[2] / "src" / "cio_replicate"
 #: Where errors are made that may reach a run's report; the settings' own are about what a user wrote.

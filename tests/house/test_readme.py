@@ -12,7 +12,7 @@ import typer
 
 from cio_replicate.cli import failure
 from cio_replicate.cli.app import app
-from cio_replicate.pipeline.replication_report import EXIT_CODES, Report, TableReport
+from cio_replicate.pipeline.report import EXIT_CODES, Report, TableReport
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from cio_replicate.pipeline.read import Partition, TableRead
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType
 
 BEGAN = 1_760_000_000

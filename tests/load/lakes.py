@@ -15,16 +15,14 @@ import pyarrow.parquet as pq
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address, DestinationKind
-from cio_replicate.schema.arrow import arrow_type, schema_for
-from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType, arrow_type, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.kinds import KINDS
 from cio_replicate.sinks.lake.delta import DeltaBackend
-from cio_replicate.sinks.lake.file_store import file_store
 from cio_replicate.sinks.lake.iceberg import IcebergBackend
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import open_files
-from cio_replicate.sinks.lake.parquet import ParquetBackend
+from cio_replicate.sinks.lake.parquet import ParquetBackend, file_store
 from tests.load import s3
 
 DATASET = "customerio"

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
-from cio_replicate.sinks.expected import Digests
-from cio_replicate.sinks.port import Changes
+from cio_replicate.sinks.port import Changes, Digests
 
 TREATMENTS = {
     "full": WriteOptions(WriteMode.FULL),

@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.position import Checkpoint
-from cio_replicate.schema.table import Table
+from cio_replicate.schema.system_tables import Checkpoint
+from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.port import Batch, Close
 from cio_replicate.source.catalog import table
 from cio_replicate.source.decode import RowEncoder

@@ -12,11 +12,10 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.warehouse import WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 

@@ -15,9 +15,8 @@ import pytest
 from cio_replicate.config.column_rules import column_rules
 from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
 from cio_replicate.schema.system_tables import ERASURES
-from cio_replicate.sinks.expected import Digests
-from cio_replicate.sinks.merge.shapes import record_shape
-from cio_replicate.sinks.port import Batch, Changes, ErasureHits, Sink
+from cio_replicate.sinks.merge.change_sets import record_shape
+from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, Sink
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
 from tests.load.copies import COPIES, STORES, Copy, StoreCopy, tried

@@ -16,8 +16,7 @@ import pytest
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
-from cio_replicate.sinks.lake.iceberg import IcebergBackend
-from cio_replicate.sinks.lake.iceberg_catalog import CatalogTables
+from cio_replicate.sinks.lake.iceberg import CatalogTables, IcebergBackend
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import LocalFiles
 from tests.load import s3

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pytest
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.table import ColumnType
+from cio_replicate.schema.table import ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, TableBackend
 from tests.load import servers
 from tests.load.places import AT, COLUMNS, Place, edit, missing_ducklake, row, rows_of, shape

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.sinks.sql.warehouse import WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
 from tests.load import servers
 from tests.load.places import Place, edit, row, rows_of, shape
 from tests.load.warehouse_writer import ROWS, STEP, step

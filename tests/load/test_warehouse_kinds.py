@@ -15,9 +15,8 @@ from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.warehouse import WarehouseBackend
-from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend
-from cio_replicate.sinks.warehouse.dlt_context import alone
+from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
+from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend, alone
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
 KEY_FILE = (

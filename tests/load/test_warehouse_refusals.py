@@ -13,8 +13,8 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend
-from cio_replicate.sinks.sql.warehouse import WarehouseBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 from tests.load.places import Place, address, edit, row, shape

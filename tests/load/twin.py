@@ -8,8 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.table import ColumnType
+from cio_replicate.schema.table import ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
 from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
 

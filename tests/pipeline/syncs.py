@@ -9,9 +9,9 @@ from typing import Any
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.config.again import RereadPolicy
-from cio_replicate.pipeline.base_events import Event
-from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.config.table_options import RereadPolicy
+from cio_replicate.pipeline.events import Event
+from cio_replicate.pipeline.report import Report
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
@@ -19,9 +19,8 @@ from cio_replicate.schema.table import Table
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.client import Client, RequestLimits
+from cio_replicate.source.client import Client, RequestLimits, RetryPolicy
 from cio_replicate.source.rate_limiter import RateLimiter
-from cio_replicate.source.retry import RetryPolicy
 from cio_replicate.source.strategies.base import USUAL
 from customerio_simulator import Simulator
 

@@ -11,10 +11,8 @@ import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.addresses import destination as address
-from cio_replicate.config.naming import naming
-from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.config.table_options import WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.config.table_options import SchemaChanges, WriteMode, WriteOptions, naming
+from cio_replicate.pipeline.report import Status
 from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destination_at
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec

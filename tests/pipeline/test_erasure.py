@@ -16,8 +16,7 @@ import pytest
 from cio_replicate.base.text import Secret
 from cio_replicate.config.addresses import destination as address
 from cio_replicate.config.table_options import USUAL, Deletes, WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Report, Status, VerificationStatus
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging

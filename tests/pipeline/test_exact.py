@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from cio_replicate.pipeline.base_events import Event, NoteAdded
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.events import Event, NoteAdded
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cio_replicate.base.errors import ForbiddenError, UnauthorizedError
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth

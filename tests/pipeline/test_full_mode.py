@@ -12,13 +12,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS
-from cio_replicate.config.table_options import WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, sync

@@ -16,16 +16,14 @@ import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
-from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.replay import reload
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences

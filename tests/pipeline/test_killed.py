@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS
-from cio_replicate.pipeline.replication_report import Status
-from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from cio_replicate.config.table_options import RECENT_DAYS
+from cio_replicate.pipeline.report import Status
+from cio_replicate.source.strategies.windows import DAY, LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, SETTLING, sync

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.config.table_options import SchemaChanges
+from cio_replicate.pipeline.report import Status
 from cio_replicate.source.catalog import table
 from tests.adversary.standin import StandIn
 from tests.adversary.syncing import of, sync

@@ -15,13 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 import pytest
 
-from cio_replicate.config.again import PeopleRefresh, RereadPolicy
-from cio_replicate.config.table_options import WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy, WriteMode, WriteOptions
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.syncs import sync
 

@@ -13,14 +13,19 @@ import duckdb
 import msgspec
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
-from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.config.table_options import (
+    RECENT_DAYS,
+    Deletes,
+    PeopleRefresh,
+    RereadPolicy,
+    WriteMode,
+    WriteOptions,
+)
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, sync

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
-from cio_replicate.pipeline.base_events import Event, NoteAdded
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
+from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, RereadPolicy
+from cio_replicate.pipeline.events import Event, NoteAdded
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
-from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from cio_replicate.source.strategies.windows import DAY, LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.config.again import RECENT_DAYS, PeopleRefresh, RereadPolicy
-from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, RereadPolicy
+from cio_replicate.pipeline.report import Report
 from cio_replicate.source.catalog import table
-from cio_replicate.source.strategies.due import DAY, LOOKBACK
+from cio_replicate.source.strategies.windows import DAY, LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import sync

@@ -12,11 +12,9 @@ import duckdb
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.config.again import RECENT_DAYS
 from cio_replicate.config.column_rules import column_rules
-from cio_replicate.config.table_options import WriteMode, WriteOptions
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.sinks.backend import ChangeSet
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
@@ -25,7 +23,7 @@ from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.pipeline.read import ReadStats
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.source.strategies.log import DAY, gap
 
 BEGAN = 1_760_000_000

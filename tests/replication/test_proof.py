@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cio_replicate.pipeline.report import SourceCount, Verification, VerificationInput, VerificationStatus, judge
-from cio_replicate.sinks.expected import Digests
+from cio_replicate.sinks.port import Digests
 
 TEN = Digests(10, 77)
 LIST, SPACES = "the length of the list", "the list of workspaces"

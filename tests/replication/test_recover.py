@@ -14,7 +14,7 @@ from cio_replicate.pipeline.recover import (
     starting_positions,
     still_done,
 )
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.sinks.port import CopyIdentity
 from cio_replicate.source.pages import Cursor
 

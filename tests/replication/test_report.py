@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cio_replicate.pipeline.replication_report import Report, budget_report, read_report
-from cio_replicate.source.account import RateUsage
+from cio_replicate.pipeline.report import Report, budget_report, read_report
+from cio_replicate.source.rate_limiter import RateUsage
 
 
 def test_a_report_survives_being_written() -> None:

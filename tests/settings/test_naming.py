@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.config.naming import LetterCase, Naming, naming
-from cio_replicate.config.schema_changes import SchemaChanges, schema_changes
+from cio_replicate.config.table_options import LetterCase, Naming, SchemaChanges, naming, schema_changes
 from tests.settings.refused import refusal
 
 TABLES = ("customers", "messages")

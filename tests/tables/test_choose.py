@@ -6,10 +6,8 @@ import pytest
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import column_rules
-from cio_replicate.config.naming import AS_IS, Naming, naming
-from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.table import Column, ColumnType, Table
+from cio_replicate.config.table_options import AS_IS, Naming, SchemaChanges, naming
+from cio_replicate.schema.table import Column, ColumnType, KnownColumns, Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import (
     chosen,

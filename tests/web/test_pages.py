@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from cio_replicate.config.documents import ScheduleSettings
-from cio_replicate.console import gateways, inquiries
-from cio_replicate.database.actor import LOCAL, Role
+from cio_replicate.console import gateways
+from cio_replicate.console import gateways as inquiries
+from cio_replicate.database.audit_log import LOCAL, Role
 from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
-from cio_replicate.pipeline.progress import LogLine, Progress, TableProgressEvent
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import Verification, VerificationStatus
+from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
+from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of

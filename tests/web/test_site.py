@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.console.web import words
+from cio_replicate.console.web import rendering as words
 from cio_replicate.console.web.application import listening
-from cio_replicate.console.web.http_security import host_of, site
-from cio_replicate.console.web.throttle import MOST_KEPT, LoginThrottle
+from cio_replicate.console.web.http_security import MOST_KEPT, LoginThrottle, host_of, site
 from tests.manual_clock import ManualClock
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from cio_replicate.base.errors import ForbiddenError, ReadError
-from cio_replicate.base.together import together
+from cio_replicate.base.runtime import together
 from cio_replicate.schema.table import Table
 from cio_replicate.source.client import Client
-from cio_replicate.source.pages import Cursor, read_page
-from cio_replicate.source.request import Request, RequestCounter
+from cio_replicate.source.pages import Cursor, Request, RequestCounter, read_page
 from cio_replicate.source.strategies.base import parts_of, request_for
 
 DAY = 86_400

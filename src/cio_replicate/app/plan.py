@@ -10,18 +10,17 @@ from math import ceil
 import msgspec
 
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
-from cio_replicate.base.together import together
-from cio_replicate.config.again import RereadPolicy
+from cio_replicate.base.runtime import together
+from cio_replicate.config.table_options import RereadPolicy
 from cio_replicate.pipeline.predict import Estimate, History, of_changes, people_requests, predicted
 from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
-from cio_replicate.source.pages import Cursor, Page, read_page
-from cio_replicate.source.request import RequestCounter
+from cio_replicate.source.decode import fit
+from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
 from cio_replicate.source.strategies.base import bounds_of, parts_of, request_for
 from cio_replicate.source.strategies.windows import WINDOW
-from cio_replicate.source.values import fit
 
 DAY = 86_400
 COUNTED, FIRST_PAGE, ONE_ANSWER = "counted", "estimated from first page", "one answer a list"

@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 
 from cio_replicate.pipeline.read import Partition
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.table import Reading, Table
+from cio_replicate.schema.table import KnownColumns, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.decode import RowEncoder
-from cio_replicate.source.pages import Cursor, read_page
+from cio_replicate.source.pages import Cursor, RequestCounter, read_page
 from cio_replicate.source.redact import Redactor
-from cio_replicate.source.request import RequestCounter
 from cio_replicate.source.strategies.base import parts_of, request_for, slice_of
-from cio_replicate.source.strategies.people import attribute_requests, listed, person
+from cio_replicate.source.strategies.people import attribute_requests, listed_people, person
 from cio_replicate.source.strategies.windows import WINDOW
 
 
@@ -41,7 +39,7 @@ async def _records(
 ) -> list[bytes | msgspec.Raw]:
     """The records of the items of a list; of people, whom an answer of its own tells about."""
     if table.reading is Reading.PEOPLE:
-        known = listed(items).by_id
+        known = listed_people(items).by_id
         people: list[bytes | msgspec.Raw] = []
         for request in attribute_requests(list(known)):
             page = await client.send(request, lambda body: read_page(body, "customers"), RequestCounter())

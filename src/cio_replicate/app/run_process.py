@@ -24,11 +24,20 @@ from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.jobs.job import Job
-from cio_replicate.pipeline import base_events as events
-from cio_replicate.pipeline.events import RunProgress, after, new_standing
-from cio_replicate.pipeline.progress import ERROR, INFO, WARNING, LogLine, Progress, progress_of
-from cio_replicate.pipeline.replication_report import Report, Status, iso
-from cio_replicate.pipeline.told import line_of
+from cio_replicate.pipeline import events
+from cio_replicate.pipeline.events import (
+    ERROR,
+    INFO,
+    WARNING,
+    LogLine,
+    Progress,
+    RunProgress,
+    after,
+    line_of,
+    new_standing,
+    progress_of,
+)
+from cio_replicate.pipeline.report import Report, Status, iso
 
 SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config import again as settings_again
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.access import access_token_from
+from cio_replicate.config import table_options as settings_again
 from cio_replicate.config.addresses import destination
-from cio_replicate.config.again import PeopleRefresh, RereadPolicy
 from cio_replicate.config.column_rules import ColumnRules, column_rules
+from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.naming import naming
 from cio_replicate.config.options import (
     AccessOptions,
     ColumnOptions,
@@ -26,17 +24,21 @@ from cio_replicate.config.options import (
     SourceOptions,
     WriteModeOptions,
 )
-from cio_replicate.config.schema_changes import schema_changes
 from cio_replicate.config.secret_references import resolved
-from cio_replicate.config.table_options import WriteOptions, treatments
+from cio_replicate.config.table_options import (
+    PeopleRefresh,
+    RereadPolicy,
+    WriteOptions,
+    naming,
+    schema_changes,
+    treatments,
+)
 from cio_replicate.pipeline.staging import default_root
 from cio_replicate.schema.table import Table
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes
-from cio_replicate.source.client import Client
+from cio_replicate.source.client import AUTO, HOSTS, Client, RetryPolicy, find_region
 from cio_replicate.source.rate_limiter import RateLimiter
-from cio_replicate.source.region import AUTO, HOSTS, find_region
-from cio_replicate.source.retry import RetryPolicy
 
 #: For commands that a person waits for: a fault is told rather than waited out.
 IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)

@@ -19,9 +19,9 @@ from cio_replicate.base.errors import (
     TaskBusyError,
 )
 from cio_replicate.base.runtime import Clock
-from cio_replicate.pipeline.replication_report import EXIT_CODES, Report, Status, iso
+from cio_replicate.pipeline.events import Renderer
+from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.show import Renderer
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.sinks.registry import destinations_at
 

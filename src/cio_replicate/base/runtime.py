@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
 
 
 class Clock(Protocol):
@@ -38,3 +40,44 @@ class SystemClock:
         """Wait; returns at once for zero or less."""
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+# Calls that block, carried out on a thread of their own.
+
+
+T = TypeVar("T")
+
+
+class OnThread(Protocol):
+    """Runs a blocking call on one certain thread, after the calls before it, and awaits its result."""
+
+    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]:
+        """Run it."""
+        ...
+
+
+# Several calls at once, of which the first failure ends all.
+
+
+@asynccontextmanager
+async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks.
+
+    When one fails the others are cancelled and waited for, and its own error is raised, not a group of errors.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as many:
+        raise many.exceptions[0] from None
+
+
+async def together(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The results of all calls, in their order; errors as in `tasks`."""
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        return await call()
+
+    async with tasks() as group:
+        started = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in started]

@@ -12,7 +12,7 @@ from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config.documents import ChannelSettings, plain
 from cio_replicate.console.installation import opened
-from cio_replicate.console.notifier import scrubbed, send_by_apprise
+from cio_replicate.console.notifications import scrubbed, send_by_apprise
 from cio_replicate.database.rows import StoredChannel
 
 TITLE = "cio-replicate can reach this channel"

@@ -15,7 +15,7 @@ from cio_replicate.app.check import AccessCheck, check
 from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
@@ -25,7 +25,7 @@ from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import OptionalDestinationOptions, SourceOptions
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destination_at
-from cio_replicate.source.region import HOSTS
+from cio_replicate.source.client import HOSTS
 
 
 class Checked(msgspec.Struct, kw_only=True):

@@ -15,6 +15,7 @@ from cio_replicate.base.version import __version__
 from cio_replicate.cli.options import AsJson, Output
 from cio_replicate.cli.taking import taking
 from cio_replicate.config.options import (
+    AGAIN,
     ColumnOptions,
     CopyOptions,
     DestinationOptions,
@@ -26,7 +27,6 @@ from cio_replicate.config.options import (
     Wanted,
     WriteModeOptions,
 )
-from cio_replicate.config.setting import AGAIN
 
 app = typer.Typer(
     name="cio-replicate",

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.words import counted, number
+from cio_replicate.base.text import counted, number
 from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.editing import edited
 from cio_replicate.cli.failure import COMPLETE, REFUSED
@@ -19,12 +19,12 @@ from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_set
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config.documents import ConnectionSettings, plain
-from cio_replicate.console import inquiries
+from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.console.metadata import Metadata, TableMetadata
 from cio_replicate.database.rows import StoredConnection
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
-from cio_replicate.pipeline.replication_report import iso
+from cio_replicate.pipeline.report import iso
 
 TOKEN = "The access token"  # noqa: S105 - what is asked for
 

@@ -15,8 +15,7 @@ from cio_replicate.app.sync import execute
 from cio_replicate.app.task import Task
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.text import Secret
-from cio_replicate.base.words import counted, number
+from cio_replicate.base.text import Secret, counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
 from cio_replicate.cli.past import JOURNAL
 from cio_replicate.cli.proof import Proof, SourceEdits, proof_grid, proofs, remarks
@@ -24,14 +23,14 @@ from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
 from cio_replicate.config.addresses import duckdb_file
-from cio_replicate.config.again import RECENT_DAYS
 from cio_replicate.config.connection_options import Connection
-from cio_replicate.pipeline.replication_report import Report, Status
+from cio_replicate.config.table_options import RECENT_DAYS
+from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import default_root
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.strategies.due import LOOKBACK
+from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 
 DAY = 86_400

@@ -9,8 +9,7 @@ from cio_replicate.app.settings import IMPATIENT
 from cio_replicate.base.errors import CioReplicateError, Next
 from cio_replicate.cli import failure
 from cio_replicate.cli.written_page import write_or_check
-from cio_replicate.source.client import UnreachableError
-from cio_replicate.source.retry import RetryPolicy
+from cio_replicate.source.client import RetryPolicy, UnreachableError
 from cio_replicate.source.stream import MOST_RESTARTS
 
 COMMAND = "python -m cio_replicate.cli.error_page"

@@ -58,7 +58,7 @@ def document(sentence: str, code: int, asked: Sequence[str]) -> str:
     status = "refused" if code == REFUSED else "failed"
     if next((one for one in asked if not one.startswith("-")), "") not in WITH_REPORT:
         return json.dumps({"status": status, "error": sentence}, indent=2)
-    from cio_replicate.pipeline.replication_report import Report, Status, iso  # noqa: PLC0415 - so that --help is quick
+    from cio_replicate.pipeline.report import Report, Status, iso  # noqa: PLC0415 - so that --help is quick
 
     now = iso(time.time())
     report = Report(run_id=uuid.uuid4().hex[:12], status=Status(status), started=now, ended=now, error=sentence)

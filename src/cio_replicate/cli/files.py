@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.describe_documents import page
 from cio_replicate.cli.failure import COMPLETE
@@ -16,8 +16,7 @@ from cio_replicate.cli.listing import as_json
 from cio_replicate.cli.stored import At, Shown, acting
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.console import settings_files as files
-from cio_replicate.console.apply_settings import ChangeContext, shown
-from cio_replicate.console.difference import Change, ChangeKind
+from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, shown
 from cio_replicate.console.installation import opened
 from cio_replicate.database.rows import documents_of
 

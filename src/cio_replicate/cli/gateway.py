@@ -19,13 +19,11 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
 from cio_replicate.cli.gateway_files import container_file, systemd_unit
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import messages, product, say, write_json
-from cio_replicate.config.console import console_url
+from cio_replicate.config.connection_options import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
-from cio_replicate.gateway.agent import Agent, AgentLimits
-from cio_replicate.gateway.allowed import allowed
-from cio_replicate.gateway.enrolment import enrol
-from cio_replicate.gateway.health import noted, trouble_of
+from cio_replicate.gateway.agent import Agent, AgentLimits, enrol, noted, trouble_of
 from cio_replicate.gateway.identity import IDENTITY_FILE, Enrolment, GatewayFolder, folder_at, require_same_console
+from cio_replicate.gateway.policy import allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json, grid_of
@@ -14,7 +14,7 @@ from cio_replicate.cli.terminal import product, say, say_as_is
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.installation import opened
-from cio_replicate.pipeline.replication_report import iso
+from cio_replicate.pipeline.report import iso
 
 
 def create(name: str, shown: Shown) -> int:

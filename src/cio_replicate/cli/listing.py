@@ -11,8 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.console.apply_settings import shown
-from cio_replicate.console.difference import FieldChange, Settings, changed_fields
+from cio_replicate.console.apply_settings import FieldChange, Settings, changed_fields, shown
 
 
 def as_json(document: Any) -> None:  # noqa: ANN401 - whatever a command has to say

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cio_replicate.config.setting import Setting
+from cio_replicate.config.options import Setting
 
 OUTPUT = "What is shown"
 

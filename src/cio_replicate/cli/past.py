@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from cio_replicate.pipeline.journal import Journal
-from cio_replicate.pipeline.replication_report import Report, read_report
+from cio_replicate.pipeline.report import Report, read_report
 
 JOURNAL = "journal.sqlite"
 

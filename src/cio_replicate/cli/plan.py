@@ -27,17 +27,16 @@ from cio_replicate.app.settings import (
 )
 from cio_replicate.app.task import folder_of
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.words import counted, duration, number
+from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.again import RereadPolicy
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import OptionalDestinationOptions, Wanted
-from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.predict import Estimate, History, RequestSpeed, last_complete
 from cio_replicate.pipeline.run_plan import LOG
 from cio_replicate.schema.table import Table

@@ -13,7 +13,7 @@ from rich.text import Text
 from cio_replicate.app.replication_preview import preview as first_rows
 from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json

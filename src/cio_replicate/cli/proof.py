@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.words import number
-from cio_replicate.pipeline.replication_report import TableReport
+from cio_replicate.base.text import number
+from cio_replicate.pipeline.report import TableReport
 
 
 @dataclass(frozen=True, slots=True)

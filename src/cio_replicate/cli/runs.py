@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.words import duration, number
+from cio_replicate.base.text import duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.listing import as_json, grid_of
 from cio_replicate.cli.show import STYLES
@@ -21,7 +21,7 @@ from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.console.installation import opened
 from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
-from cio_replicate.pipeline.replication_report import iso
+from cio_replicate.pipeline.report import iso
 
 LOOK = 0.5  # seconds between two looks at a run that is waited for
 LINES = 200  # of a log, the last ones, that are shown

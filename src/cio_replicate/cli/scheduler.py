@@ -11,12 +11,12 @@ from pathlib import Path
 
 from cio_replicate.app.settings import state_root
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
 from cio_replicate.cli.terminal import messages, say
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
-from cio_replicate.jobs.launcher import ProcessStarter
+from cio_replicate.jobs.worker import ProcessStarter
 
 
 def scheduler(store: str | None, slots: int, state_dir: Path | None) -> int:

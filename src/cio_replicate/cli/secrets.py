@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cio_replicate.base.words import counted
+from cio_replicate.base.text import counted
 from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json, grid_of
@@ -12,8 +12,8 @@ from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.config.secret_references import caution
 from cio_replicate.console.installation import opened
-from cio_replicate.database.place import KEY_VARIABLE
-from cio_replicate.pipeline.replication_report import iso
+from cio_replicate.database.connection import KEY_VARIABLE
+from cio_replicate.pipeline.report import iso
 
 
 def put(name: str, shown: Shown) -> int:

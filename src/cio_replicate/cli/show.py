@@ -12,9 +12,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.runtime import Clock
-from cio_replicate.base.words import counted, duration, number
+from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.terminal import say
-from cio_replicate.pipeline import base_events as events
+from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (
     ASKING,
     LOADING,
@@ -23,9 +23,10 @@ from cio_replicate.pipeline.events import (
     RunProgress,
     TableProgress,
     after,
+    line_of,
     new_standing,
+    problem,
 )
-from cio_replicate.pipeline.told import line_of, problem
 
 STYLES = {
     WAITING: "dim",

@@ -14,7 +14,7 @@ from rich.text import Text
 from cio_replicate.app.settings import addresses_of, state_root, tables_of
 from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import DestinationUnavailableError
-from cio_replicate.base.words import counted, duration, number
+from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
@@ -24,8 +24,7 @@ from cio_replicate.config import connection_options as settings
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.names import other_name
-from cio_replicate.pipeline.replication_report import Report, iso
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Report, VerificationStatus, iso
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue

@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.words import counted, duration, number
+from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.terminal import say
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
 WORTH_TELLING = 0.01  # of the reading time, lost to 429
 PROOF_STYLES = {

@@ -14,8 +14,8 @@ from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.options import Wanted
-from cio_replicate.pipeline.replication_report import Report, Status
-from cio_replicate.pipeline.show import Renderer
+from cio_replicate.pipeline.events import Renderer
+from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source import catalog as catalogue
 
 

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cio_replicate.cli.options import option
-from cio_replicate.config.setting import Setting
+from cio_replicate.config.options import Setting
 
 
 @dataclass(frozen=True, slots=True)

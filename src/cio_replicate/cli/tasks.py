@@ -18,7 +18,7 @@ from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.scheduler import schedule
-from cio_replicate.pipeline.replication_report import iso
+from cio_replicate.pipeline.report import iso
 
 TIMES = 3  # that are shown of a schedule
 

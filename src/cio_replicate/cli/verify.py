@@ -25,7 +25,7 @@ from cio_replicate.app.settings import (
 from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.base.words import counted, number
+from cio_replicate.base.text import counted, number
 from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.summary import PROOF_STYLES, outcome
@@ -33,8 +33,7 @@ from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.options import ColumnOptions, DestinationOptions, SourceOptions
 from cio_replicate.pipeline.names import require_same_names
-from cio_replicate.pipeline.replication_report import Status, TableReport, iso
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Status, TableReport, VerificationStatus, iso
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging

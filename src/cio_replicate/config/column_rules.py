@@ -26,7 +26,7 @@ from enum import StrEnum
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import Secret
-from cio_replicate.config.naming import RESERVED
+from cio_replicate.config.table_options import RESERVED
 
 EVERY = "*"
 UNDOCUMENTED = "+"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlsplit
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import Secret
+from cio_replicate.config.secret_references import resolved
 
 TOKEN_VARIABLE = "CIO_ACCESS_TOKEN"  # noqa: S105 - a variable's name
 EARLIEST = datetime(2012, 1, 1, tzinfo=UTC)  # Customer.io's first year
@@ -163,3 +165,59 @@ def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
         if name not in names:
             raise SettingsError(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
     return given
+
+
+# The access token of the API, found where a reference says.
+
+
+USUAL = f"env:{TOKEN_VARIABLE}"
+
+
+def access_token_from(reference: str | None, environment: Mapping[str, str]) -> Secret:
+    """The access token that is kept there, by default in the environment. Raises SettingsError, never showing it."""
+    if reference in (None, USUAL):
+        return access_token(environment.get(TOKEN_VARIABLE))
+    found = resolved(reference or "", environment, "--access-token-from")
+    try:
+        return access_token(found.reveal())
+    except SettingsError:
+        raise SettingsError(
+            f"What {reference} holds is no access token: it has characters that no App API key has.",
+            "Copy it again, whole.",
+        ) from None
+
+
+# The address of a console, as a gateway is told it.
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def console_url(text: str) -> str:
+    """The address of a console, without a slash at its end. Raises SettingsError.
+
+    What a gateway says is signed, but not hidden by that, so plain HTTP is for this machine only.
+    """
+    text = text.strip()
+    parts = _address(text)
+    host = parts.hostname if parts else None
+    if "@" in text:
+        raise SettingsError(
+            "The console's address holds credentials.", "Leave them out: a gateway shows who it is by its key."
+        )
+    if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
+        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a secret
+        raise SettingsError(
+            f"The console's address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
+        )
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise SettingsError(
+            f"The console's address {text!r} is not protected: others could read along and answer in its place.",
+            "Use https:// for another machine; --ca-file names a private certificate authority.",
+        )
+    return text.rstrip("/")
+
+
+def host_of(url: str) -> str:
+    """The host of an address that `console_url` has returned, as both sides write it."""
+    return (urlsplit(url).hostname or "").lower()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from dataclasses import Field as DataclassField
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,11 +20,12 @@ from cio_replicate.config.options import (
     DestinationOptions,
     KeepLanded,
     RereadOptions,
+    Setting,
     StartDateOptions,
     TableOptions,
     To,
+    fields_of,
 )
-from cio_replicate.config.setting import Setting, fields_of
 
 T = TypeVar("T")
 
@@ -291,3 +293,31 @@ def _cause(error: msgspec.ValidationError) -> str:
     said = said.replace("`", "").removeprefix("Object ")
     path = where.strip("`").removeprefix("$").removeprefix(".")
     return f"{path}: {said}" if path else said
+
+
+# Which secrets of the control database settings refer to, and in which form addresses say so; pure.
+
+
+PREFIX = "stored:"
+
+
+def stored_names(settings: ConnectionSettings | TaskSettings | ChannelSettings) -> list[str]:
+    """The names of the stored secrets that these settings refer to, each once."""
+    if isinstance(settings, ConnectionSettings):
+        references = [settings.access_token_from or ""]
+    elif isinstance(settings, TaskSettings):
+        references = [settings.salt or "", *(value for to in settings.to for value in _values(to))]
+    else:
+        references = [settings.url]
+    return list(dict.fromkeys(one.removeprefix(PREFIX) for one in references if one.startswith(PREFIX)))
+
+
+def stored_names_in(address: str) -> list[str]:
+    """The names of the stored secrets that an address of a destination refers to."""
+    return [one.removeprefix(PREFIX) for one in _values(address) if one.startswith(PREFIX)]
+
+
+def _values(address: str) -> list[str]:
+    """What stands behind the question mark of an address: the values of its options."""
+    _, _, query = address.partition("?")
+    return [unquote(piece.partition("=")[2]) for piece in query.split("&")]

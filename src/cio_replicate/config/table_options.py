@@ -3,11 +3,62 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cio_replicate.base.errors import SettingsError
+
+# What later runs read again, each setting checked once, with one sentence for what is wrong.
+
+
+RECENT_DAYS = 30
+FULL_EVERY_DAYS = 7
+LONGEST_RECENT, LONGEST_BETWEEN = 180, 30  # days; the log of activities is kept for 30
+
+
+class PeopleRefresh(StrEnum):
+    """How people are read."""
+
+    FULL = "full"  # everybody, with all attributes
+    CHANGES = "changes"  # everybody's id; the attributes of those who are new or whom the activity log names
+
+
+@dataclass(frozen=True, slots=True)
+class RereadPolicy:
+    """What is read again.
+
+    `recent_days`: deliveries created within so many days are read on every run. `people`: how people are read.
+    `full_every_days`: the log, and people in mode `changes`, are read whole at least so often.
+    """
+
+    recent_days: int = RECENT_DAYS
+    people: PeopleRefresh = PeopleRefresh.FULL
+    full_every_days: int = FULL_EVERY_DAYS
+
+
+def rules(customers: str, recent_days: int, full_every_days: int, tables: Collection[str]) -> RereadPolicy:
+    """The rules that the options name, for these tables. Raises SettingsError."""
+    if customers not in list(PeopleRefresh):
+        raise SettingsError(f"There is no way {customers!r} to read people.", "Choose --customers full or changes.")
+    if not 1 <= recent_days <= LONGEST_RECENT:
+        raise SettingsError(
+            f"--recent-days {recent_days} is out of range.",
+            f"Choose 1 to {LONGEST_RECENT} days: opens and clicks are recorded for six months.",
+        )
+    if not 1 <= full_every_days <= LONGEST_BETWEEN:
+        raise SettingsError(
+            f"--full-every {full_every_days} is out of range.",
+            f"Choose 1 to {LONGEST_BETWEEN} days: the activity log is kept no longer.",
+        )
+    mode = PeopleRefresh(customers)
+    if mode is PeopleRefresh.CHANGES and "customers" in tables and "activities" not in tables:
+        raise SettingsError(
+            "--customers changes goes by the activity log, which is not among the tables to copy.",
+            "Copy the table activities too, or choose --customers full.",
+        )
+    return RereadPolicy(recent_days, mode, full_every_days)
 
 
 class WriteMode(StrEnum):
@@ -105,3 +156,106 @@ def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequ
 
 def _listed(values: Sequence[str]) -> str:
     return f"{', '.join(values[:-1])} or {values[-1]}"
+
+
+# What tables and columns are called in the copy: a prefix, and upper or lower case.
+
+
+RESERVED = "_cio_"  # begins the names of our own
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,29}|")
+
+
+class LetterCase(StrEnum):
+    """The naming rule for letters."""
+
+    AS_IS = "as-is"
+    LOWER = "lower"
+    UPPER = "upper"
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How names in the copy are made from ours. The program's own columns and tables keep their names."""
+
+    table_prefix: str = ""
+    column_prefix: str = ""
+    case: LetterCase = LetterCase.AS_IS
+
+    def table(self, name: str) -> str:
+        """What a table is called in the copy."""
+        return self._cased(self.table_prefix + name)
+
+    def column(self, name: str) -> str:
+        """What a column is called in the copy."""
+        return self._cased(self.column_prefix + name)
+
+    def field(self, name: str) -> str:
+        """The likeliest field for a column that is called so in the copy: the API writes its fields in lower case."""
+        plain = name[len(self.column_prefix) :] if name.startswith(self._cased(self.column_prefix)) else name
+        return plain.lower() if self.case is LetterCase.UPPER else plain
+
+    def _cased(self, name: str) -> str:
+        match self.case:
+            case LetterCase.AS_IS:
+                return name
+            case LetterCase.LOWER:
+                return name.lower()
+            case LetterCase.UPPER:
+                return name.upper()
+
+
+AS_IS = Naming()
+
+
+def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCase.AS_IS) -> Naming:
+    """The naming that the options name. Raises SettingsError."""
+    for option, prefix in (("--table-prefix", table_prefix), ("--column-prefix", column_prefix)):
+        if not _PREFIX.fullmatch(prefix):
+            raise SettingsError(
+                f"{option} {prefix!r} cannot begin a name.",
+                "Use up to 30 letters, digits and underscores, and no digit first.",
+            )
+        if prefix.casefold().startswith(RESERVED):
+            raise SettingsError(
+                f"{option} {prefix!r} begins like the names of the program's own ({RESERVED}).", "Choose another."
+            )
+    if case not in list(LetterCase):
+        raise SettingsError(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(LetterCase)}.")
+    return Naming(table_prefix, column_prefix, LetterCase(case))
+
+
+# What becomes of fields that a table does not know yet, for all tables or for each.
+
+
+class SchemaChanges(StrEnum):
+    """What is done when the API sends what a table does not know."""
+
+    EVOLVE = "evolve"  # a new field becomes a column, a value of another type is kept in `_cio_extra`
+    FREEZE = "freeze"  # either fails the table, before the page is landed
+    IGNORE = "ignore"  # a new field is left out and counted, a value of another type is kept in `_cio_extra`
+
+
+def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, SchemaChanges]:
+    """The policy of each table: `freeze` sets that of all, `messages=freeze` that of one, wherever it stands.
+
+    Raises SettingsError.
+    """
+    general: set[str] = set()
+    single: dict[str, str] = {}
+    for text in texts:
+        name, separator, policy = (part.strip() for part in text.rpartition("="))
+        if policy not in list(SchemaChanges):
+            raise SettingsError(
+                f"There is no policy {policy!r} for changes of schema.",
+                f"Choose --schema-changes {', '.join(SchemaChanges)}, or TABLE=POLICY for one table.",
+            )
+        if separator and name not in tables:
+            raise SettingsError(
+                f"There is no table {name!r} (--schema-changes).", f"The tables are: {', '.join(tables)}."
+            )
+        if (single.setdefault(name, policy) != policy) if separator else (general | {policy} != {policy}):
+            raise SettingsError(f"--schema-changes gives {name or 'all tables'} two policies.", "Keep one of the two.")
+        if not separator:
+            general.add(policy)
+    usual = SchemaChanges(next(iter(general), SchemaChanges.EVOLVE))
+    return {name: SchemaChanges(single.get(name, usual)) for name in tables}

@@ -12,25 +12,50 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, select
 
 from cio_replicate.base.errors import CioReplicateError, SettingsError, defect
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console.apply_settings import ChangeContext, recognise
-from cio_replicate.console.channels import address_of
-from cio_replicate.console.keys import EncryptionKeys
-from cio_replicate.console.notifier import Send, send_by_apprise, send_due
-from cio_replicate.console.reaper import reap
-from cio_replicate.console.secrets import revealed
-from cio_replicate.database.actor import LOCAL
+from cio_replicate.console.notifications import Send, send_by_apprise, send_due
+from cio_replicate.console.secrets import EncryptionKeys, revealed
+from cio_replicate.console.stored_settings import address_of
+from cio_replicate.database.audit_log import LOCAL
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.control_scheduler import Scheduler
-from cio_replicate.jobs.launcher import Launcher
-from cio_replicate.jobs.leases import LEASE
-from cio_replicate.jobs.local_engine import LocalEngine
-from cio_replicate.jobs.worker import Worker
+from cio_replicate.database.tables import (
+    gateway_codes,
+    gateway_nonces,
+    invitations,
+    missed,
+    notices,
+    run_lines,
+    runs,
+    sessions,
+)
+from cio_replicate.jobs.local_engine import LEASE, LocalEngine
+from cio_replicate.jobs.scheduler import Scheduler
+from cio_replicate.jobs.worker import Launcher, Worker
+
+# Removes what is old: sessions, codes and links that are over, and runs and logs that nobody looks at any more.
+
+
+DAY = 86_400
+LOGS_KEPT, RUNS_KEPT = 90 * DAY, 400 * DAY
+
+
+def reap(connection: Connection, now: int) -> None:
+    """Remove what is over and old, in a transaction that writes. Settings, people and the audit log stay."""
+    for table in (sessions, invitations, gateway_codes, gateway_nonces):
+        connection.execute(delete(table).where(table.c.expires_at < now - DAY))
+    old = select(runs.c.id).where(runs.c.ended_at < now - LOGS_KEPT)
+    connection.execute(delete(run_lines).where(run_lines.c.run_id.in_(old)))
+    very_old = select(runs.c.id).where(runs.c.ended_at < now - RUNS_KEPT)
+    connection.execute(delete(notices).where(notices.c.run_id.in_(very_old)))
+    connection.execute(delete(runs).where(runs.c.ended_at < now - RUNS_KEPT))
+    connection.execute(delete(missed).where(missed.c.due_at < now - RUNS_KEPT))
+
 
 log = logging.getLogger(__name__)
 

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from dataclasses import dataclass, field
+from hashlib import sha256
 
-from sqlalchemy import Connection, Row, func, select
+import msgspec
+from sqlalchemy import Connection, Row, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from cio_replicate.base.errors import GatewayRefusedError, SettingsError
-from cio_replicate.console import enrolment_codes
-from cio_replicate.console.names import checked_name
-from cio_replicate.database.actor import Actor, Role
-from cio_replicate.database.audit_log import record
+from cio_replicate.config.documents import ConnectionSettings
+from cio_replicate.console.apply_settings import checked_name
+from cio_replicate.console.secrets import require_own_secrets
+from cio_replicate.database.audit_log import Actor, Role, record
 from cio_replicate.database.connection import Database
-from cio_replicate.database.tables import connections, gateway_codes, gateway_members, gateways, runs
+from cio_replicate.database.tables import connections, gateway_codes, gateway_members, gateways, inquiries, runs
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
+
+# Enrolment codes: made to be copied by hand and never guessed, and kept only as a digest.
+
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: nothing in it looks like something else
+GROUPS, LETTERS = 5, 5  # 125 random bits
+LIFETIME = 3_600
+
+_MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
+
+
+def random_code() -> str:
+    """A code that nobody can guess, in groups: `7K3QF-9ZB2M-…`."""
+    letters = [secrets.choice(ALPHABET) for _ in range(GROUPS * LETTERS)]
+    return "-".join("".join(letters[at : at + LETTERS]) for at in range(0, len(letters), LETTERS))
+
+
+def digest_of(code: str) -> str:
+    """What is kept of a code. Small letters, blanks, and letters that are easily misread, make no difference."""
+    return sha256(code.strip().upper().translate(_MISREAD).encode()).hexdigest()
+
 
 MOST_CODES = 20  # of one gateway that wait to be used
 
@@ -94,7 +119,7 @@ def enrol(database: Database, code: str, machine: str, public_key: str, version:
     The same machine, known by its key, may ask again, as the answer may have been lost on its way. Raises
     GatewayRefusedError, in the same words for a code that is wrong, used or too old.
     """
-    digest = enrolment_codes.digest_of(code)
+    digest = digest_of(code)
     with database.writing() as connection:
         used = connection.execute(
             gateway_codes.update()
@@ -124,7 +149,7 @@ def enrol(database: Database, code: str, machine: str, public_key: str, version:
 
 def require_code(database: Database, code: str, now: int) -> None:
     """Raises GatewayRefusedError for a code that was never made, or is too old: who has none is written nowhere."""
-    digest = enrolment_codes.digest_of(code)
+    digest = digest_of(code)
     found = select(gateway_codes.c.digest).where(gateway_codes.c.digest == digest, gateway_codes.c.expires_at > now)
     with database.reading() as connection:
         if connection.scalar(found) is None:
@@ -223,11 +248,9 @@ def _require_there(connection: Connection, name: str) -> None:
 
 
 def _new_code(connection: Connection, name: str, now: int) -> EnrolmentCode:
-    code = enrolment_codes.new_code()
-    expires = now + enrolment_codes.LIFETIME
-    connection.execute(
-        gateway_codes.insert().values(digest=enrolment_codes.digest_of(code), gateway=name, expires_at=expires)
-    )
+    code = random_code()
+    expires = now + LIFETIME
+    connection.execute(gateway_codes.insert().values(digest=digest_of(code), gateway=name, expires_at=expires))
     return EnrolmentCode(name, code, expires)
 
 
@@ -263,3 +286,112 @@ def _member_named(connection: Connection, target: str, gateway: str | None) -> s
 
 def _member(row: Row[tuple[object, ...]]) -> GatewayMember:
     return GatewayMember(row.id, row.machine, row.version, row.enrolled_at, row.seen_at, row.revoked_at, row.public_key)
+
+
+# What gateways are asked about connections: a question waits, a machine of the gateway answers, a page reads it.
+
+
+PATIENCE = 180  # seconds that a question waits for a machine to take it, and for its answer then
+KEPT = 3_600
+MOST_WAITING = 50  # of one gateway
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeJob:
+    """A question that a machine has taken."""
+
+    id: str
+    about: ProbeRequest
+    connection: ConnectionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReply:
+    """What became of a question: an answer, none yet, or none any more, as no machine of the gateway came for it."""
+
+    found: ProbeResult | None
+    waiting: bool
+    taken: bool
+
+
+def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest, now: int) -> str:
+    """Ask the connection's gateway; the question's number. Asked twice while it waits, it is one question.
+
+    Raises SettingsError when there is no such gateway, or when its connection needs a secret of the console.
+    """
+    if connection.gateway is None:
+        raise SettingsError("The connection has no gateway.", "Ask on the console's own machine.")
+    require_own_secrets(connection)
+    settings = _as_text(connection)
+    with database.writing() as transaction:
+        require_gateway(transaction, connection.gateway)
+        transaction.execute(inquiries.delete().where(inquiries.c.asked_at < now - KEPT))
+        mine = inquiries.c.gateway == connection.gateway, inquiries.c.answered_at.is_(None)
+        open_ones = *mine, inquiries.c.asked_at > now - PATIENCE
+        same = select(inquiries.c.id).where(
+            *open_ones, inquiries.c.about == about.value, inquiries.c.settings == settings
+        )
+        number = transaction.scalar(same)
+        if number is not None:
+            return str(number)
+        if (transaction.scalar(select(func.count()).where(*open_ones)) or 0) >= MOST_WAITING:
+            raise SettingsError(
+                f"{MOST_WAITING} questions wait for the gateway {connection.gateway}.", "See whether it is running."
+            )
+        number = uuid.uuid4().hex
+        transaction.execute(
+            inquiries.insert().values(
+                id=number, gateway=connection.gateway, about=about.value, settings=settings, asked_at=now
+            )
+        )
+        return number
+
+
+def reply(
+    database: Database, number: str, now: int, of: ConnectionSettings | None = None, about: ProbeRequest | None = None
+) -> ProbeReply:
+    """What became of a question; of one about another connection than `of`, or about something else, nothing."""
+    query = select(inquiries).where(inquiries.c.id == number)
+    if of is not None:
+        query = query.where(inquiries.c.settings == _as_text(of))
+    if about is not None:
+        query = query.where(inquiries.c.about == about.value)
+    with database.reading() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return ProbeReply(None, waiting=False, taken=False)
+    found = msgspec.json.decode(row.found, type=ProbeResult) if row.found is not None else None
+    taken = row.worker is not None
+    return ProbeReply(found, waiting=found is None and row.asked_at > now - PATIENCE, taken=taken)
+
+
+def _as_text(connection: ConnectionSettings) -> str:
+    """Settings as they stand in a question: the same for the same."""
+    return msgspec.json.encode(connection, order="sorted").decode()
+
+
+def take(connection: Connection, gateway: str, worker: str, now: int) -> ProbeJob | None:
+    """The next question for a gateway, now this machine's; None when none waits."""
+    waiting = select(inquiries).where(
+        inquiries.c.gateway == gateway,
+        inquiries.c.answered_at.is_(None),
+        inquiries.c.asked_at > now - PATIENCE,
+        or_(inquiries.c.lease_until.is_(None), inquiries.c.lease_until <= now),
+    )
+    row = connection.execute(waiting.order_by(inquiries.c.asked_at, inquiries.c.id).limit(1)).one_or_none()
+    if row is None:
+        return None
+    connection.execute(
+        inquiries.update().where(inquiries.c.id == row.id).values(worker=worker, lease_until=now + PATIENCE // 2)
+    )
+    return ProbeJob(row.id, ProbeRequest(row.about), msgspec.json.decode(row.settings, type=ConnectionSettings))
+
+
+def answer(connection: Connection, number: str, worker: str, found: ProbeResult, now: int) -> bool:
+    """Keep the answer of the machine that has taken a question; whether it was still its own."""
+    kept = connection.execute(
+        inquiries.update()
+        .where(inquiries.c.id == number, inquiries.c.worker == worker, inquiries.c.answered_at.is_(None))
+        .values(found=msgspec.json.encode(found).decode(), answered_at=now)
+    )
+    return kept.rowcount == 1

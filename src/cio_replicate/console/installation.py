@@ -8,13 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.console.channels import Channels
-from cio_replicate.console.keys import EncryptionKeys, keys_for
-from cio_replicate.console.secrets import Secrets
-from cio_replicate.console.stored_settings import Connections
-from cio_replicate.console.tasks import Tasks
-from cio_replicate.database.connection import Database
-from cio_replicate.database.place import store_url
+from cio_replicate.console.secrets import EncryptionKeys, Secrets, keys_for
+from cio_replicate.console.stored_settings import Channels, Connections, Tasks
+from cio_replicate.database.connection import Database, store_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
 
-from cio_replicate.base.words import counted, number
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import VerificationStatus
+import apprise
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.text import MASK, Secret, counted, number
+from cio_replicate.config.documents import ChannelSettings
+from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import settings_from
+from cio_replicate.database.tables import channels, notices, runs
+from cio_replicate.jobs.local_engine import storable
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
 MOST_NAMED = 10  # tables that are named one by one
 LONGEST_CAUSE = 400
@@ -148,3 +162,207 @@ def _cut(text: str) -> str:
 
 def _moment(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+# Which notifications the end of a run brings, and to which channels; decided by pure functions, noted in its end.
+
+
+FAILURE, RECOVERY, SHORT, SCHEMA = "failure", "recovery", "short", "schema"
+REMINDED = 86_400  # seconds after which a trouble that lasts is told again
+_BAD = (Status.FAILED, Status.REFUSED, Status.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationHistory:
+    """What is known of a task's earlier runs, in unix seconds: when one was complete, and when what was told last."""
+
+    complete_at: int | None = None
+    told: Mapping[str, int] = field(default_factory=dict)
+
+    def told_since_complete(self, event: str) -> int | None:
+        """When an event was last told, if the task has not been complete since."""
+        at = self.told.get(event)
+        return at if at is not None and (self.complete_at is None or at > self.complete_at) else None
+
+
+def events_of(ended: EndedRun, before: NotificationHistory, now: int) -> list[str]:
+    """What is to be told of the end of a run.
+
+    Trouble is told when no other try follows, and again after a day as long as it lasts; that it is over is told once,
+    if it had been told. New columns are told by the run that makes them, unless they come with the first copy.
+    """
+
+    def is_news(event: str) -> bool:
+        at = before.told_since_complete(event)
+        return not ended.will_retry and (at is None or now - at >= REMINDED)
+
+    events = []
+    if ended.status in _BAD and is_news(FAILURE):
+        events.append(FAILURE)
+    if ended.short_tables and is_news(SHORT):
+        events.append(SHORT)
+    if (ended.new_columns and before.complete_at is not None) or (ended.frozen_tables and is_news(SCHEMA)):
+        events.append(SCHEMA)
+    if ended.status == Status.COMPLETE and any(before.told_since_complete(one) for one in (FAILURE, SHORT, SCHEMA)):
+        events.append(RECOVERY)
+    return events
+
+
+def told_to(wanted: Sequence[str], events: Sequence[str], ended: EndedRun) -> list[str]:
+    """Of these events what a channel gets that wants some: not that a run failed, where what failed it is told."""
+    chosen = [event for event in events if event in wanted]
+    if (SHORT in chosen and ended.is_only_short) or (SCHEMA in chosen and ended.is_only_frozen):
+        chosen = [event for event in chosen if event != FAILURE]
+    return chosen
+
+
+def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: EndedRun, now: int) -> None:
+    """Note the notifications that the end of a run brings, in the transaction that records the end.
+
+    `task` is the row of the task, `names` are the channels that it notifies.
+    """
+    if not names:
+        return
+    events = events_of(ended, _before(connection, task.id, ended.run_id), now)
+    if not events:
+        return
+    found = connection.execute(select(channels).where(channels.c.name.in_(names)).order_by(channels.c.name)).all()
+    for channel in found:
+        try:
+            wanted = settings_from(channel.settings, ChannelSettings).events
+        except SettingsError:
+            continue  # kept by another version; the run ends all the same
+        for event in told_to(wanted, events, ended):
+            title, body = text_of(event, ended, task.next_at)
+            connection.execute(
+                insert(notices).values(
+                    id=uuid.uuid4().hex,
+                    channel_id=channel.id,
+                    run_id=ended.run_id,
+                    event=event,
+                    title=title,
+                    body=storable(body),
+                    tries=0,
+                    not_before=now,
+                )
+            )
+
+
+def _before(connection: Connection, task_id: str, run_id: str) -> NotificationHistory:
+    earlier = (runs.c.task_id == task_id) & (runs.c.id != run_id)
+    complete_at = connection.scalar(select(func.max(runs.c.ended_at)).where(earlier, runs.c.status == Status.COMPLETE))
+    told = connection.execute(
+        select(notices.c.event, func.max(runs.c.ended_at).label("at"))
+        .join(runs, runs.c.id == notices.c.run_id)
+        .where(earlier)
+        .group_by(notices.c.event)
+    )
+    return NotificationHistory(complete_at, {row.event: row.at for row in told})
+
+
+# Sends notifications: each is tried a bounded number of times, with growing pauses, and no secret is in an error.
+
+
+PAUSES = (60, 300, 1_500, 7_200)  # seconds after each try but the last
+MOST_TRIES = len(PAUSES) + 1
+AT_ONCE = 20
+LONGEST_ERROR = 300
+SENDER = "cio-replicate"
+SHORTEST_SECRET = 4  # characters; shorter pieces of an address would mask ordinary words
+
+#: Sends a title and a body to an address; what went wrong, in words that may hold secrets, or None.
+Send = Callable[[Secret, str, str], str | None]
+#: Finds the address of a channel, in a transaction that writes. Raises SettingsError.
+Find = Callable[[Connection, ChannelSettings], Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedNotification:
+    """A notification that is to be sent now."""
+
+    id: str
+    title: str
+    body: str
+    address: Secret
+
+
+def send_due(database: Database, find: Find, send: Send, now: int) -> int:
+    """Send what is to be sent now; how many were. Raises DatabaseError.
+
+    A try is counted before it is made, so that none is made without an end, and several programs may send at once. One
+    that dies between sending and noting that makes a notification come twice, never not at all.
+    """
+    with database.reading() as connection:
+        query = select(notices.c.id).where(_due(now)).order_by(notices.c.not_before).limit(AT_ONCE)
+        ids = connection.scalars(query).all()
+    sent = 0
+    for one in ids:
+        with database.writing() as connection:
+            letter = _take(connection, one, find, now)
+        if letter is None:
+            continue
+        said = send(letter.address, letter.title, letter.body)
+        error = None if said is None else scrubbed(said, letter.address)
+        with database.writing() as connection:
+            _note(connection, letter.id, error, now)
+        sent += error is None
+    return sent
+
+
+def send_by_apprise(address: Secret, title: str, body: str) -> str | None:
+    """Send to an address as Apprise writes them."""
+    logging.getLogger("apprise").propagate = False  # it writes addresses into its log, which is only read here
+    box = apprise.Apprise(
+        asset=apprise.AppriseAsset(app_id=SENDER, app_desc=SENDER, image_url_mask="", image_url_logo="")
+    )
+    with apprise.LogCapture(  # type: ignore[no-untyped-call] # it says no types of its own
+        level=logging.WARNING, fmt="%(message)s"
+    ) as said:
+        if not box.add(address.reveal()):
+            return "Apprise knows no such address"
+        if box.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
+            return None
+        return said.getvalue().strip() or "it was not taken"
+
+
+def scrubbed(text: str, address: Secret) -> str:
+    """What went wrong in one line, without anything that stands in the address."""
+    _, _, rest = address.reveal().partition("://")
+    pieces = {piece for one in (rest, unquote(rest)) for piece in re.split(r"[:/@?&=+,#]+", one)}
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) >= SHORTEST_SECRET:
+            text = text.replace(piece, MASK)
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 1] + "…"
+
+
+def _due(now: int) -> ColumnElement[bool]:
+    return notices.c.sent_at.is_(None) & (notices.c.not_before <= now) & (notices.c.tries < MOST_TRIES)
+
+
+def _take(connection: Connection, notice_id: str, find: Find, now: int) -> QueuedNotification | None:
+    """A notification to be sent, its try counted; None when another has taken it, or its address is not to be had."""
+    row = connection.execute(
+        select(notices, channels.c.settings)
+        .join(channels, channels.c.id == notices.c.channel_id)
+        .where(notices.c.id == notice_id, _due(now))
+    ).one_or_none()
+    if row is None:
+        return None
+    pause = PAUSES[min(row.tries, len(PAUSES) - 1)]
+    connection.execute(
+        update(notices).where(notices.c.id == notice_id).values(tries=row.tries + 1, not_before=now + pause)
+    )
+    try:
+        address = find(connection, settings_from(row.settings, ChannelSettings))
+    except SettingsError as error:
+        _note(connection, row.id, str(error), now)
+        return None
+    return QueuedNotification(row.id, row.title, row.body, address)
+
+
+def _note(connection: Connection, notice_id: str, error: str | None, now: int) -> None:
+    values: dict[str, object] = {"error": error}
+    if error is None:
+        values["sent_at"] = now
+    connection.execute(update(notices).where(notices.c.id == notice_id).values(**values))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, insert, select, update
@@ -11,14 +16,163 @@ from sqlalchemy import Connection, delete, insert, select, update
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
-from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name
-from cio_replicate.console.keys import EncryptionKeys, ReferencedKeys, new_key
-from cio_replicate.console.secret_users import users_of
-from cio_replicate.database.actor import Actor, Role
-from cio_replicate.database.audit_log import record
-from cio_replicate.database.connection import Database
-from cio_replicate.database.place import KEY_VARIABLE
+from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.documents import ConnectionSettings, Documents, TaskSettings, stored_names
+from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name, resolved
+from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.connection import KEY_VARIABLE, Database, key_file
+from cio_replicate.database.rows import documents_of
 from cio_replicate.database.tables import secrets
+
+# The keys that stored secrets are encrypted with: kept in a file of their own, or wherever a reference says.
+
+
+NEW_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
+
+
+class EncryptionKeys(Protocol):
+    """Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list."""
+
+    @property
+    def shown(self) -> str:
+        """Where they are, for people."""
+        ...
+
+    def read(self) -> list[bytes]:
+        """The keys. Raises SettingsError when what is there is no key."""
+        ...
+
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Keep these keys from now on: after a kill there are these or those of before. Raises SettingsError."""
+        ...
+
+
+class KeyFile:
+    """Keys in a file that only its user may read, one a line."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @property
+    def shown(self) -> str:
+        """Where they are, for people."""
+        return f"the file {self._file}"
+
+    def read(self) -> list[bytes]:
+        """The keys; none when there is no such file."""
+        try:
+            text = self._file.read_text(encoding="ascii")
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise self._refused("read", error) from None
+        return _keys(text, self.shown)
+
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Write the file anew beside the old one, and put it in its place."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(prefix=f"{self._file.name}.", dir=self._file.parent)  # 0600
+            try:
+                with os.fdopen(descriptor, "wb") as new:
+                    new.write(b"".join(key + b"\n" for key in keys))
+                    new.flush()
+                    os.fsync(new.fileno())
+                Path(name).replace(self._file)
+            finally:
+                Path(name).unlink(missing_ok=True)
+            folder = os.open(self._file.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise self._refused("written", error) from None
+
+    def _refused(self, what: str, error: OSError | ValueError) -> SettingsError:
+        cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        return SettingsError(
+            f"The file {self._file} with the key of stored secrets cannot be {what} ({cause}).",
+            f"Check its permissions, or name another place by {KEY_VARIABLE}.",
+        )
+
+
+class ReferencedKeys:
+    """Keys at a reference: they can be read there, and only who keeps them can change them."""
+
+    def __init__(self, reference: str, environment: Mapping[str, str]) -> None:
+        self._reference = reference
+        self._environment = environment
+
+    @property
+    def shown(self) -> str:
+        """Where they are, for people."""
+        return self._reference
+
+    def read(self) -> list[bytes]:
+        """The keys."""
+        text = resolved(self._reference, self._environment, KEY_VARIABLE).reveal()
+        return _keys(text, self.shown)
+
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Raises SettingsError: it cannot be done from here."""
+        _ = keys
+        raise SettingsError(
+            f"The key of stored secrets is kept at {self._reference}, where this program cannot change it.",
+            f"Put a new key, made by `{NEW_KEY}`, and a comma before the one that is there, then rotate.",
+        )
+
+
+def keys_for(address: Address, environment: Mapping[str, str]) -> EncryptionKeys:
+    """The keys of the control database at this address: where the environment says, or in the file for it."""
+    reference = environment.get(KEY_VARIABLE)
+    if not reference:
+        return KeyFile(key_file(address))
+    form, _, path = reference.partition(":")
+    return KeyFile(Path(path).expanduser()) if form == "file" and path else ReferencedKeys(reference, environment)
+
+
+def new_key() -> bytes:
+    """A key that there has not been before."""
+    return Fernet.generate_key()
+
+
+def _keys(text: str, shown: str) -> list[bytes]:
+    keys = [word.encode("ascii", "replace") for word in re.split(r"[\s,]+", text) if word]
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError:
+        keys = []
+    if not keys:
+        raise SettingsError(
+            f"What {shown} holds is no key of stored secrets.",
+            f"Put back the key that was there; `{NEW_KEY}` makes a new one where no secret is stored yet.",
+        )
+    return keys
+
+
+# What uses which stored secret.
+
+
+def users_of(connection: Connection) -> dict[str, list[str]]:
+    """By the name of a secret, what refers to it: `connection main`."""
+    return users_in(documents_of(connection))
+
+
+def users_in(documents: Documents) -> dict[str, list[str]]:
+    """The same, of what files say."""
+    users: dict[str, list[str]] = {}
+    for kind, settings in (
+        ("connection", documents.connections),
+        ("task", documents.tasks),
+        ("channel", documents.channels),
+    ):
+        for name, one in settings.items():
+            for secret in stored_names(one):
+                users.setdefault(secret, []).append(f"{kind} {name}")
+    return users
+
 
 OWN = "."  # begins the names of what the program keeps for itself; no reference can be written so
 FIX = (
@@ -227,3 +381,26 @@ def _wrong(keys: EncryptionKeys) -> SettingsError:
         f"The stored secrets are encrypted with another key than that in {keys.shown}.",
         FIX,
     )
+
+
+# What runs on a gateway finds its secrets there: nothing that it needs may be kept by the console.
+
+
+OWN_SIDE_FIX = (
+    "Keep it on the gateway's machines and say where: env:NAME, file:/path or keyring:service/user, as it is called "
+    "there."
+)
+
+
+def require_own_secrets(connection: ConnectionSettings, tasks: Iterable[tuple[str, TaskSettings]] = ()) -> None:
+    """Raises SettingsError when a connection with a gateway, or a task of it, names a secret that the console keeps."""
+    if connection.gateway is None:
+        return
+    wrong = [("The connection", name) for name in stored_names(connection)]
+    wrong += [(f"The task {task}", name) for task, settings in tasks for name in stored_names(settings)]
+    for what, name in wrong:
+        raise SettingsError(
+            f"{what} runs on the gateway {connection.gateway}, which never gets stored:{name}: no secret of the "
+            "console leaves it.",
+            OWN_SIDE_FIX,
+        )

@@ -15,11 +15,15 @@ from sqlalchemy import Connection
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.documents import Documents, documents, plain
-from cio_replicate.console.apply_settings import ChangeContext, perform
-from cio_replicate.console.checks import require_all_usable
-from cio_replicate.console.difference import Change, difference
-from cio_replicate.console.names import checked_name
-from cio_replicate.database.actor import Role
+from cio_replicate.console.apply_settings import (
+    Change,
+    ChangeContext,
+    checked_name,
+    difference,
+    perform,
+    require_all_usable,
+)
+from cio_replicate.database.audit_log import Role
 from cio_replicate.database.rows import documents_of
 
 MOST_BYTES = 5_000_000

@@ -14,20 +14,36 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.connection_options import access_token
-from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.config.secret_references import stored_variable
-from cio_replicate.config.stored import PREFIX, stored_names
+from cio_replicate.config.documents import PREFIX, ChannelSettings, ConnectionSettings, TaskSettings, stored_names
+from cio_replicate.config.secret_references import is_reference, resolved, stored_variable
 from cio_replicate.console import secrets
-from cio_replicate.console.apply_settings import ChangeContext, not_there, own_secret, perform, recognise
-from cio_replicate.console.checks import require_usable
-from cio_replicate.console.difference import Change, ChangeKind, FieldChange, SettingsKind, changed_fields
-from cio_replicate.console.keys import EncryptionKeys
+from cio_replicate.console.apply_settings import (
+    Change,
+    ChangeContext,
+    ChangeKind,
+    FieldChange,
+    SettingsKind,
+    changed_fields,
+    checked_name,
+    not_there,
+    own_secret,
+    perform,
+    recognise,
+    require_usable,
+)
 from cio_replicate.console.metadata import Metadata, keep, last_opened
-from cio_replicate.console.names import checked_name
-from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.console.secrets import EncryptionKeys
+from cio_replicate.database.audit_log import LOCAL, Actor, Role
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import StoredConnection, kept_connections
-from cio_replicate.database.tables import connections
+from cio_replicate.database.rows import (
+    StoredChannel,
+    StoredConnection,
+    StoredTask,
+    kept_channels,
+    kept_connections,
+    kept_tasks,
+)
+from cio_replicate.database.tables import channels, connections, tasks
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, inquire, refused
 
 
@@ -182,4 +198,172 @@ def _named(transaction: Connection, name: str) -> StoredConnection:
     found = kept_connections(transaction, connections.c.name == name)
     if not found:
         raise not_there(SettingsKind.CONNECTION, name)
+    return found[0]
+
+
+# Tasks: made, looked at, edited, paused, resumed and deleted.
+
+
+class Tasks:
+    """The tasks. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+
+    def __init__(
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._environment = os.environ if environment is None else environment
+
+    def all(self) -> list[StoredTask]:
+        """Every task, by name."""
+        with self._database.reading() as transaction:
+            return kept_tasks(transaction)
+
+    def named(self, name: str) -> StoredTask:
+        """One task."""
+        with self._database.reading() as transaction:
+            return _named_of_tasks(transaction, name)
+
+    def create(self, name: str, settings: TaskSettings, by: Actor) -> StoredTask:
+        """Make a task; its schedule counts from now on."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            changes = [Change(SettingsKind.TASK, name, ChangeKind.CREATE, settings, changed_fields(None, settings))]
+            perform(transaction, changes, self._means(by))
+            return _named_of_tasks(transaction, name)
+
+    def edit(self, name: str, settings: TaskSettings, by: Actor) -> tuple[FieldChange, ...]:
+        """Give a task these settings; the fields that are others now. A run that goes on keeps those that it has."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            return self._edit(transaction, _named_of_tasks(transaction, name), settings, by)
+
+    def pause(self, name: str, by: Actor, *, paused: bool = True) -> bool:
+        """Let a task rest, or let it go on; whether that changed anything.
+
+        Times that come while it rests are not missed runs: its schedule counts anew from when it goes on.
+        """
+        by.require(Role.OPERATOR)
+        with self._database.writing() as transaction:
+            kept = _named_of_tasks(transaction, name)
+            return bool(self._edit(transaction, kept, replace(kept.settings, paused=paused), by))
+
+    def delete(self, name: str, by: Actor) -> None:
+        """Delete a task with its history, unless a run of it goes on; what was copied stays where it is."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            perform(transaction, [Change(SettingsKind.TASK, name, ChangeKind.DELETE, None)], self._means(by))
+
+    def _edit(
+        self, transaction: Connection, kept: StoredTask, settings: TaskSettings, by: Actor
+    ) -> tuple[FieldChange, ...]:
+        fields = changed_fields(kept.settings, settings)
+        if fields:
+            perform(
+                transaction, [Change(SettingsKind.TASK, kept.name, ChangeKind.EDIT, settings, fields)], self._means(by)
+            )
+        return fields
+
+    def _means(self, by: Actor) -> ChangeContext:
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
+
+
+def _named_of_tasks(transaction: Connection, name: str) -> StoredTask:
+    found = kept_tasks(transaction, tasks.c.name == name)
+    if not found:
+        raise not_there(SettingsKind.TASK, name)
+    return found[0]
+
+
+# Channels, where notifications go: made, looked at, edited and deleted.
+
+
+class Channels:
+    """The channels. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+
+    def __init__(
+        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._environment = os.environ if environment is None else environment
+
+    def all(self) -> list[StoredChannel]:
+        """Every channel, by name."""
+        with self._database.reading() as transaction:
+            return kept_channels(transaction)
+
+    def named(self, name: str) -> StoredChannel:
+        """One channel."""
+        with self._database.reading() as transaction:
+            return _named_of_channels(transaction, name)
+
+    def create(self, name: str, settings: ChannelSettings, by: Actor, url: Secret | None = None) -> StoredChannel:
+        """Make a channel. A `url` is its address with what is secret in it, and is stored, encrypted."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            means = self._means(by)
+            if url is not None:
+                settings = _with_url(transaction, name, settings, url, means)
+            changes = [Change(SettingsKind.CHANNEL, name, ChangeKind.CREATE, settings, changed_fields(None, settings))]
+            perform(transaction, changes, means)
+            return _named_of_channels(transaction, name)
+
+    def edit(
+        self, name: str, settings: ChannelSettings, by: Actor, url: Secret | None = None
+    ) -> tuple[FieldChange, ...]:
+        """Give a channel these settings; the fields that are others now."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            means, kept = self._means(by), _named_of_channels(transaction, name)
+            if url is not None:
+                settings = _with_url(transaction, name, settings, url, means)
+            fields = changed_fields(kept.settings, settings)
+            if fields:
+                perform(transaction, [Change(SettingsKind.CHANNEL, name, ChangeKind.EDIT, settings, fields)], means)
+            return fields
+
+    def delete(self, name: str, by: Actor) -> None:
+        """Delete a channel that no task names, with what waits to be sent to it."""
+        by.require(Role.ADMIN)
+        with self._database.writing() as transaction:
+            perform(transaction, [Change(SettingsKind.CHANNEL, name, ChangeKind.DELETE, None)], self._means(by))
+
+    def address(self, name: str) -> Secret:
+        """The address of a channel, with what is secret in it, for who sends to it."""
+        with self._database.writing() as transaction:
+            return address_of(
+                transaction, self._keys, self._environment, _named_of_channels(transaction, name).settings
+            )
+
+    def _means(self, by: Actor) -> ChangeContext:
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
+
+
+def address_of(
+    transaction: Connection, keys: EncryptionKeys, environment: Mapping[str, str], settings: ChannelSettings
+) -> Secret:
+    """The address that a channel's settings lead to; call it in a transaction that writes. Raises SettingsError."""
+    if not is_reference(settings.url):
+        return Secret(settings.url)
+    found = secrets.revealed(transaction, keys, stored_names(settings))
+    stored = {stored_variable(name): value for name, value in found.items()}
+    return resolved(settings.url, {**environment, **stored}, "the address of the channel")
+
+
+def _with_url(
+    transaction: Connection, name: str, settings: ChannelSettings, url: Secret, means: ChangeContext
+) -> ChannelSettings:
+    """The settings with the address stored, and named in its place."""
+    stored = own_secret(SettingsKind.CHANNEL, checked_name(name, SettingsKind.CHANNEL))
+    secrets.put(transaction, means.keys, stored, Secret(url.reveal().strip()), means.now, means.by)
+    return replace(settings, url=f"{PREFIX}{stored}")
+
+
+def _named_of_channels(transaction: Connection, name: str) -> StoredChannel:
+    found = kept_channels(transaction, channels.c.name == name)
+    if not found:
+        raise not_there(SettingsKind.CHANNEL, name)
     return found[0]

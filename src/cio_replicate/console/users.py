@@ -7,16 +7,82 @@ import uuid
 from dataclasses import dataclass
 from zoneinfo import available_timezones
 
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.console import passwords
-from cio_replicate.console.control_sessions import BYTES, SessionUser, digest
-from cio_replicate.database.actor import LOCAL, Actor, Role
-from cio_replicate.database.audit_log import record
+from cio_replicate.console.sessions import BYTES, SessionUser, digest
+from cio_replicate.database.audit_log import LOCAL, Actor, Role, record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import invitations, sessions, tokens, users
+
+# Passwords: which are taken, and their Argon2 hashes, compared in the same time for a user that there is not.
+
+
+SHORTEST, LONGEST = 12, 200  # longer ones only cost time
+DIFFERENT = 5  # characters that a password has at least
+
+_HASHER = PasswordHasher()  # Argon2id with the values that RFC 9106 names for machines with little memory
+_OF_NOBODY = _HASHER.hash("the password of nobody, which takes as long to compare")
+
+
+def hashed(password: str, name: str) -> str:
+    """The hash of a new password of the user of that name. Raises SettingsError for one that is guessed too easily."""
+    require_strong(password, name)
+    return _HASHER.hash(password)
+
+
+def matches(password: str, kept: str | None) -> bool:
+    """Whether the password is the one that was hashed; takes as long when nothing was kept."""
+    if len(password) > LONGEST:
+        password = ""
+    try:
+        _HASHER.verify(kept or _OF_NOBODY, password)
+    except (Argon2Error, InvalidHashError):
+        return False
+    return kept is not None
+
+
+def is_dated(kept: str) -> bool:
+    """Whether a hash was made with values that are no longer the usual ones."""
+    return _HASHER.check_needs_rehash(kept)
+
+
+def hashed_again(password: str) -> str:
+    """The hash of a password that is already somebody's."""
+    return _HASHER.hash(password)
+
+
+def require_strong(password: str, name: str) -> None:
+    """Raises SettingsError for a password that is too short, too long, of too few characters, or the name again."""
+    if len(password) < SHORTEST:
+        raise SettingsError(
+            f"The password is too short: it has {len(password)} characters.",
+            f"Choose {SHORTEST} or more; a few words that nobody would put together are easy to remember.",
+        )
+    if len(password) > LONGEST:
+        raise SettingsError("The password is too long.", f"Choose {LONGEST} characters at most.")
+    if len(set(password.casefold())) < DIFFERENT:
+        raise SettingsError("The password repeats a few characters.", "Choose one of more different characters.")
+    if (name and password.casefold().replace(name.casefold(), "") == "") or _is_a_row(password.casefold()):
+        raise SettingsError("The password can be guessed from the name or the keyboard.", "Choose another.")
+
+
+_ROWS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+)
+
+
+def _is_a_row(password: str) -> bool:
+    """Whether it is a part of the alphabet, the digits or the keyboard, or one of a few words and digits."""
+    letters = "".join(one for one in password if one.isalpha())
+    return any(password in row for row in _ROWS) or letters in {"password", "passwort", "qwerty", "letmein", "admin"}
+
 
 DAY = 86_400
 INVITED_DAYS = 7
@@ -101,7 +167,7 @@ class Users:
         with self._database.reading() as connection:
             found = _invitation(connection, value, now)
             named = name if found is None or found.user_id is None else _required(connection, found.user_id).name
-        kept = passwords.hashed(password, named)  # takes its time, so outside of the transaction
+        kept = hashed(password, named)  # takes its time, so outside of the transaction
         with self._database.writing() as connection:
             found = _invitation(connection, value, now)
             if found is None or (found.user_id is None and _count(connection)):
@@ -121,13 +187,13 @@ class Users:
         now, name = int(self._clock.now()), name.strip() if name.isprintable() else ""
         with self._database.reading() as connection:
             row = _named(connection, name[:LONGEST_NAME])
-        right = passwords.matches(password, None if row is None else row.password)
+        right = matches(password, None if row is None else row.password)
         allowed = right and row is not None and not row.disabled
         with self._database.writing() as connection:
             who = Actor(row.name if row is not None else "somebody", Role.VIEWER)
             record(connection, now, who, "login" if allowed else "login.refused", who.name)
-            if allowed and row is not None and passwords.is_dated(row.password):
-                again = passwords.hashed_again(password)
+            if allowed and row is not None and is_dated(row.password):
+                again = hashed_again(password)
                 connection.execute(update(users).where(users.c.id == row.id).values(password=again))
         return str(row.id) if allowed and row is not None else None
 
@@ -222,9 +288,9 @@ class Users:
         now = int(self._clock.now())
         with self._database.reading() as connection:
             row = _required(connection, user_id)
-        if row.password is None or not passwords.matches(old, row.password):
+        if row.password is None or not matches(old, row.password):
             raise SettingsError("The present password is not right.", "Type it again, or ask an admin for a link.")
-        kept = passwords.hashed(new, row.name)
+        kept = hashed(new, row.name)
         with self._database.writing() as connection:
             connection.execute(update(users).where(users.c.id == user_id).values(password=kept))
             ended = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.digest != session)

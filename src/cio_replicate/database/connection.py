@@ -5,16 +5,102 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import platformdirs
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from cio_replicate.base.errors import DatabaseError
+from cio_replicate.base.errors import DatabaseError, SettingsError
+from cio_replicate.config.addresses import destination
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.database import migrate
-from cio_replicate.database.place import SQLITE, store_address
+from cio_replicate.pipeline.staging import default_root
+from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
+
+# Brings the tables of the control database up to date, by migrations that come with the program.
+
+
+SCRIPTS = "cio_replicate.database:migrations"
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the tables are those of this version. Raises DatabaseError when they are those of a newer one."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is not None and revision not in _revisions():
+        raise DatabaseError(
+            f"The control database was written by a newer version of this program (its tables are {revision}, the "
+            f"newest known here are {_revisions()[0]}).",
+            "Install that version again, or go back to a backup of before.",
+        )
+    return revision == _revisions()[0]
+
+
+def upgrade(connection: Connection) -> None:
+    """Make the tables those of this version, in the transaction that this connection is in."""
+    if is_current(connection):  # another program was quicker
+        return
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """The versions of the tables that are known here, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", SCRIPTS)
+    return config
+
+
+# Where the control database is, and the key that its secrets are encrypted with, which is never beside it.
+
+
+STORE_VARIABLE, KEY_VARIABLE = "CIO_REPLICATE_STORE", "CIO_REPLICATE_KEY"
+SQLITE = "sqlite"
+_TAKEN = (SQLITE, POSTGRESQL.scheme)
+
+
+def store_url(given: str | None, environment: Mapping[str, str]) -> str:
+    """The address of the control database: as it was given, as the environment names it, or a file of the user's."""
+    return given or environment.get(STORE_VARIABLE) or f"{SQLITE}:///{default_file()}"
+
+
+def default_file() -> Path:
+    """The file that is used unless another place is named."""
+    return platformdirs.user_data_path("cio-replicate", appauthor=False) / "console.db"
+
+
+def store_address(url: str, environment: Mapping[str, str]) -> Address:
+    """The address of a control database, its password found. Raises SettingsError, never showing a secret."""
+    if url.partition(":")[0].lower() not in (*_TAKEN, *POSTGRESQL.aliases):
+        raise SettingsError(
+            "The control database can only be SQLite or PostgreSQL.",
+            "Write sqlite:////folder/console.db or postgresql://USER@HOST/DATABASE?password=env:NAME.",
+        )
+    return destination(url, environment)
+
+
+def key_file(address: Address) -> Path:
+    """The file that holds the key of a control database unless another place is named: one for each database.
+
+    It lies in the folder for state and not beside the database, so that a copy of the one is not a copy of the other.
+    """
+    if address.kind.scheme == SQLITE and address.file == default_file():
+        return default_root() / "console.key"
+    return default_root() / f"console-{sha256(str(address).encode()).hexdigest()[:10]}.key"
+
 
 BUSY_SECONDS = 30  # how long a writer waits for its turn
 IDLE_SECONDS = 60  # after which PostgreSQL ends a transaction whose owner does not answer, so that others get theirs
@@ -77,10 +163,10 @@ class Database:
         if self.is_file:
             self._make_file()
         with self.reading() as connection:
-            if migrate.is_current(connection):
+            if is_current(connection):
                 return
         with self.writing() as connection:
-            migrate.upgrade(connection)
+            upgrade(connection)
 
     def close(self) -> None:
         """Let go of the database."""

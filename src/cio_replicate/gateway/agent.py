@@ -2,29 +2,147 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import platform
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_replicate.base.errors import BoardAwayError
+import msgspec
+import tenacity
+
+from cio_replicate.app.settings import connection_of
+from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError, StateFolderError, defect
 from cio_replicate.base.runtime import Clock
+from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
-from cio_replicate.base.words import counted
-from cio_replicate.gateway import health
-from cio_replicate.gateway.allowed import GatewayPolicy
 from cio_replicate.gateway.gateway_client import RemoteQueue
-from cio_replicate.gateway.identity import Enrolment, GatewayFolder
-from cio_replicate.gateway.inquirer import ProbeRunner
-from cio_replicate.gateway.key import read_key
+from cio_replicate.gateway.identity import Enrolment, GatewayFolder, MemberKey, new_key, read_key
+from cio_replicate.gateway.job import connection_settings_of
 from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
+from cio_replicate.gateway.policy import GatewayPolicy, found_to_tell, require_allowed
+from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
-from cio_replicate.jobs.launcher import ProcessStarter
-from cio_replicate.jobs.worker import Worker
+from cio_replicate.jobs.job import PROTOCOL
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, inquire, refused
+from cio_replicate.jobs.worker import ProcessStarter, Worker
+
+# How a gateway is: written by itself every few seconds, read by whoever wants to know whether it lives.
+
+
+HEALTH_FILE = "health.json"
+EVERY = 5.0  # seconds between two notes
+FRESH = 60.0  # seconds after which a note is too old to say anything
+AWAY = 120.0  # seconds without a word of the console after which the gateway counts as cut off
+
+
+class GatewayHealth(msgspec.Struct, kw_only=True):
+    """A note. Moments are unix seconds; `heard_at` is when the console last answered."""
+
+    at: int
+    pid: int
+    version: str
+    console: str
+    gateway: str
+    member: str
+    started_at: int
+    heard_at: int | None = None
+    running: int = 0
+    untold: int = 0  # ends of runs that the console does not have yet
+    trouble: str = ""
+
+
+def note(folder: Path, health: GatewayHealth) -> None:
+    """Write a note. A full disk is no reason to stop a run."""
+    with suppress(OSError):
+        new = folder / f"{HEALTH_FILE}.new"
+        new.write_bytes(msgspec.json.encode(health))
+        new.replace(folder / HEALTH_FILE)
+
+
+def noted(folder: Path) -> GatewayHealth | None:
+    """The last note, if there is one that can be read."""
+    try:
+        return msgspec.json.decode((folder / HEALTH_FILE).read_bytes(), type=GatewayHealth)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def trouble_of(health: GatewayHealth | None, now: float, *, running: bool) -> str | None:
+    """What is wrong, in a sentence; None when the gateway runs and the console answers it."""
+    if not running or health is None:
+        return "The gateway is not running."
+    if now - health.at > FRESH:
+        return f"The gateway has not noted anything for {now - health.at:.0f} seconds."
+    if health.trouble:
+        return health.trouble
+    if health.heard_at is None:
+        return "The console has not answered yet."
+    if now - health.heard_at > AWAY:
+        return f"The console has not answered for {now - health.heard_at:.0f} seconds."
+    return None
+
+
+# Answers what the console asks about connections besides runs: whether a key works, what the tables hold and cost.
+
+
+PAUSE = 3.0  # seconds between two looks for a question
+
+
+class ProbeRunner:
+    """Asks for questions and answers them, one at a time. `step` takes as long as a question does."""
+
+    def __init__(self, name: str, link: GatewayClient, clock: Clock, allowed: GatewayPolicy | None = None) -> None:
+        self._name = name
+        self._link = link
+        self._clock = clock
+        self._allowed = allowed or GatewayPolicy()
+
+    def step(self) -> bool:
+        """Answer a question, if there is one; whether there was. Raises nothing: what fails is asked again."""
+        if not self._link.is_open:
+            return False
+        try:
+            asked = self._link.ask(wire.INQUIRY, wire.ProbeRequestBody(self._name), wire.ProbeAnswer)
+            if asked.id is None:
+                return False
+            found = found_to_tell(self._found(asked))
+            self._link.ask(wire.found_path(asked.id), wire.ProbeResultBody(self._name, found), wire.Acknowledged)
+        except (BoardAwayError, GatewayRefusedError) as error:
+            log.debug("%s", error)  # the board tells the same
+            return False
+        return True
+
+    def work(self, stop: threading.Event) -> None:
+        """Answer questions until it is told to stop."""
+        while not stop.wait(PAUSE):
+            while not stop.is_set() and self.step():
+                pass
+
+    def _found(self, asked: wire.ProbeAnswer) -> ProbeResult:
+        try:
+            settings = connection_settings_of(asked.connection)
+            require_allowed(settings, (), self._allowed)
+            connection = connection_of(settings, self._clock, settings.start_date)
+            found = asyncio.run(inquire(connection, ProbeRequest(asked.about), self._clock))
+        except CioReplicateError as error:
+            log.info("A question about a connection: %s", error)
+            return refused(error)
+        except ValueError:
+            return ProbeResult(
+                cause="This gateway does not know the question.", fix="Bring it to the console's version."
+            )
+        except Exception as error:  # noqa: BLE001 - a question must not end whoever answers the next ones
+            return ProbeResult(cause=defect(error), fix="Look at the gateway's own log.")
+        log.info("A question about a connection (%s): answered with %d requests.", asked.about, found.requests)
+        return found
+
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +236,12 @@ class Agent:
 
     def _note(self, board: RemoteQueue, link: GatewayClient, outbox: Outbox) -> None:
         steady, now = self._clock.monotonic(), self._clock.now()
-        if self._noted is not None and steady - self._noted < health.EVERY:
+        if self._noted is not None and steady - self._noted < EVERY:
             return
         self._noted = steady
-        health.note(
+        note(
             self._folder.path,
-            health.GatewayHealth(
+            GatewayHealth(
                 at=int(now),
                 pid=os.getpid(),
                 version=__version__,
@@ -136,3 +254,52 @@ class Agent:
                 untold=sum(1 for _ in outbox.waiting()),
             ),
         )
+
+
+# Enrolment: a key pair is made on this machine, and its public half goes to the console, with a one-time code.
+
+
+ATTEMPTS = 4
+
+
+def enrol(
+    folder: GatewayFolder,
+    console: str,
+    code: str,
+    clock: Clock,
+    *,
+    ca_file: Path | None = None,
+    pause: Callable[[float], None],
+) -> Enrolment:
+    """Enrol this machine and remember it. Raises GatewayRefusedError for a code that does not count, BoardAwayError.
+
+    The key is kept before it is shown to anybody: when the answer is lost, the same command asks again, as the same.
+    """
+    key = _kept_key(folder)
+    wish = wire.EnrolRequest(code.strip(), platform.node() or "unnamed", key.public, __version__, PROTOCOL)
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(BoardAwayError),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
+        sleep=pause,
+        reraise=True,
+    )
+    with GatewayClient(console, key, key.thumbprint, clock, ca_file=ca_file) as link:
+        enrolled = again(link.ask, wire.ENROL, wish, wire.Enrolled)
+    identity = Enrolment(
+        console=console,
+        gateway=enrolled.gateway,
+        member=enrolled.member,
+        ca_file=str(ca_file.absolute()) if ca_file is not None else None,
+    )
+    folder.remember(identity)
+    return identity
+
+
+def _kept_key(folder: GatewayFolder) -> MemberKey:
+    try:
+        return read_key(folder.path)
+    except StateFolderError:  # none yet, or one that is worth nothing
+        key = new_key()
+        key.write(folder.path)
+        return key

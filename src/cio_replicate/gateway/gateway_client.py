@@ -11,18 +11,17 @@ import msgspec
 
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
 from cio_replicate.base.runtime import Clock
+from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
-from cio_replicate.base.words import counted
-from cio_replicate.gateway.allowed import GatewayPolicy, require_allowed
 from cio_replicate.gateway.job import job_of
 from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
-from cio_replicate.gateway.policy import end_to_tell, lines_to_tell, progress_to_tell
+from cio_replicate.gateway.policy import GatewayPolicy, end_to_tell, lines_to_tell, progress_to_tell, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
 from cio_replicate.jobs.job import PROTOCOL
-from cio_replicate.pipeline.progress import WARNING, LogLine, Progress
-from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.pipeline.events import WARNING, LogLine, Progress
+from cio_replicate.pipeline.report import Status
 
 log = logging.getLogger(__name__)
 

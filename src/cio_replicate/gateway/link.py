@@ -13,13 +13,13 @@ import httpx2
 import msgspec
 
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
-from cio_replicate.base.quoting import quoted
 from cio_replicate.base.runtime import Clock
+from cio_replicate.base.text import quoted
 from cio_replicate.base.version import __version__
-from cio_replicate.config.console import host_of
-from cio_replicate.gateway.key import MemberKey
+from cio_replicate.config.connection_options import host_of
+from cio_replicate.gateway.identity import MemberKey
 from cio_replicate.jobs.gateway_protocol import MOST_BYTES, MOST_SKEW, ROOT, SCHEME, GatewayRefusal, decoded, encoded
-from cio_replicate.source.retry import RetryPolicy
+from cio_replicate.source.client import RetryPolicy
 
 log = logging.getLogger(__name__)
 

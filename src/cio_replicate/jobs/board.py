@@ -9,8 +9,8 @@ from typing import Protocol
 import msgspec
 
 from cio_replicate.jobs.job import Job
-from cio_replicate.pipeline.progress import LogLine, Progress
-from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.pipeline.events import LogLine, Progress
+from cio_replicate.pipeline.report import Report
 
 CANCELLED = "cancelled"  # how a run ends that a user has stopped; other ends are those of a report
 

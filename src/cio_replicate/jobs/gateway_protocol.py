@@ -10,7 +10,7 @@ import msgspec
 from cio_replicate.base.errors import GatewayRefusedError
 from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.ports import ProbeResult
-from cio_replicate.pipeline.progress import LogLine, Progress
+from cio_replicate.pipeline.events import LogLine, Progress
 
 ROOT = "/gateway/v1/"
 ENROL, STANDING, CLAIM, INQUIRY = "enrol", "standing", "claim", "inquiry"

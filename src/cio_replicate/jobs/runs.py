@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, or_, select, update
 
 from cio_replicate.app.task import stretch
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import TaskSettings
-from cio_replicate.database.actor import Actor, Role
-from cio_replicate.database.audit_log import record
+from cio_replicate.database.audit_log import Actor, Role, record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
-from cio_replicate.database.tables import missed, run_lines, runs, tasks
+from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks
 from cio_replicate.jobs.board import CANCELLED, Outcome
-from cio_replicate.jobs.endings import conclude
 from cio_replicate.jobs.job import ActionKind, RunAction
-from cio_replicate.jobs.queueing import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, queue
-from cio_replicate.jobs.run_waits import why_it_waits
-from cio_replicate.pipeline.progress import LogLine, Progress
-from cio_replicate.pipeline.replication_report import Report, Status, read_report
+from cio_replicate.jobs.local_engine import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, conclude, queue
+from cio_replicate.pipeline.events import LogLine, Progress
+from cio_replicate.pipeline.report import Report, Status, read_report
 from cio_replicate.source import catalog as catalogue
+
+# What a run that waits is waiting for, in a sentence.
+
+
+QUIET = 60  # seconds after which a gateway's machine counts as away
+
+
+def why_it_waits(connection: Connection, run: Row[Any], now: int) -> str:  # Any: of every column
+    """What keeps a queued run from being executed, as far as the database tells."""
+    if run.not_before > now:
+        return f"It begins at {_moment(run.not_before)} at the earliest."
+    task = connection.execute(
+        select(tasks.c.paused, connections.c.workspace, connections.c.gateway)
+        .join(connections, connections.c.id == tasks.c.connection_id)
+        .where(tasks.c.id == run.task_id)
+    ).one()
+    if task.paused and run.cause != Trigger.USER and run.claims == 0:
+        return "Its task is paused."
+    busy = connection.execute(
+        select(tasks.c.name, tasks.c.id)
+        .join(runs, runs.c.task_id == tasks.c.id)
+        .where(runs.c.status == RUNNING, or_(runs.c.task_id == run.task_id, runs.c.workspace == task.workspace))
+        .limit(1)
+    ).first()
+    if busy is not None and busy.id == run.task_id:
+        return "A run of its task goes on."
+    if busy is not None:
+        return f"A run of {busy.name} goes on, which reads the same workspace: they share its request budget."
+    if task.gateway is not None and _is_away(connection, task.gateway, now):
+        return f"No machine of the gateway {task.gateway} has been heard of in the last {QUIET} seconds."
+    return "It waits for a worker: the console, `cio-replicate scheduler`, or its gateway takes it."
+
+
+def _is_away(connection: Connection, gateway: str, now: int) -> bool:
+    seen = connection.scalar(
+        select(func.max(gateway_members.c.seen_at)).where(
+            gateway_members.c.gateway == gateway, gateway_members.c.revoked_at.is_(None)
+        )
+    )
+    return seen is None or seen < now - QUIET
+
+
+def _moment(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
 
 MOST_LISTED = 500
 SHORTEST_PREFIX = 4

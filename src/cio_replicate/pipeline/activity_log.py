@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from cio_replicate.base.threads import OnThread
-from cio_replicate.pipeline.replication_report import Status
+from cio_replicate.base.runtime import OnThread
+from cio_replicate.pipeline.report import Status
 from cio_replicate.pipeline.run_plan import LOG, RunPlan
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.sinks.port import Sink
-from cio_replicate.source.strategies.due import LOOKBACK, anchor
+from cio_replicate.source.strategies.windows import LOOKBACK, anchor
 
 
 class LogCoverage:

@@ -9,13 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from cio_replicate.base.errors import LoadError, PartlyLoadedError
-from cio_replicate.base.runtime import Clock
-from cio_replicate.base.threads import OnThread
-from cio_replicate.pipeline.base_events import BatchWritten, Listener
-from cio_replicate.pipeline.pages import different_keys
+from cio_replicate.base.runtime import Clock, OnThread
+from cio_replicate.pipeline.events import BatchWritten, Listener
 from cio_replicate.pipeline.read import StagedPage
-from cio_replicate.pipeline.replication_report import TableReport
-from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.report import TableReport
+from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
 from cio_replicate.schema.table import Reading
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink

@@ -2,11 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
+from typing import Protocol, Self
 
-from cio_replicate.pipeline import base_events as events
+import msgspec
+
+from cio_replicate.base.text import counted, number
+
+# What happens during a run, told to whoever shows it.
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The API has let every table in and reading begins."""
+
+    run_id: str
+    api: str
+    destination: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableStarted:
+    """A table begins; `resumed` when it goes on where an interrupted run stopped."""
+
+    table: str
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageStaged:
+    """A page is durable. `rows`, `pages` and `requests` are this run's so far; `done` is the share read, if known."""
+
+    table: str
+    rows: int
+    pages: int
+    requests: int
+    done: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWritten:
+    """Rows are in the destination."""
+
+    table: str
+    inserted: int
+    updated: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableEnded:
+    """A table is complete, failed or was interrupted."""
+
+    table: str
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAdded:
+    """Something the user should know that is no failure."""
+
+    text: str
+    table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateUsageChanged:
+    """What the run has spent of its request budget so far; told every few seconds. `used` is a share, from 0 to 1."""
+
+    requests: int = 0
+    throttled: int = 0
+    allowed: float = 0.0
+    used: float = 0.0
+
+
+Event = RunStarted | TableStarted | PageStaged | BatchWritten | TableEnded | NoteAdded | RateUsageChanged
+
+#: Told every event, from the event loop's thread, in order; must return quickly.
+Listener = Callable[[Event], None]
+
 
 WAITING, ASKING, READING, LOADING = "waiting", "asking", "reading", "loading"
 COMPLETE = "complete"
@@ -56,7 +134,7 @@ class RunProgress:
     lines: Mapping[str, TableProgress]
     source: str = ""
     destination: str = ""
-    spent: events.RateUsageChanged = events.RateUsageChanged()  # noqa: RUF009 - a constant
+    spent: RateUsageChanged = RateUsageChanged()
 
     @property
     def rows(self) -> int:
@@ -84,28 +162,28 @@ def new_standing(tables: Iterable[str], now: float) -> RunProgress:
     return RunProgress(now, MappingProxyType({name: TableProgress(name) for name in tables}))
 
 
-def after(standing: RunProgress, event: events.Event, now: float) -> RunProgress:
+def after(standing: RunProgress, event: Event, now: float) -> RunProgress:
     """How it stands after an event."""
     match event:
-        case events.RunStarted(api=api, destination=destination, tables=tables):
+        case RunStarted(api=api, destination=destination, tables=tables):
             lines = {  # what is not read was complete already
                 name: line if name in tables else replace(line, status=COMPLETE, ended=now)
                 for name, line in standing.lines.items()
             }
             return replace(standing, source=api, destination=destination, lines=MappingProxyType(lines))
-        case events.TableStarted(table=table):
+        case TableStarted(table=table):
             return _with(standing, replace(_line(standing, table), status=ASKING, began=now))
-        case events.PageStaged(table=table, rows=rows, pages=pages, requests=requests, done=done):
+        case PageStaged(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
             line = replace(_line(standing, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
             return _with(standing, line)
-        case events.BatchWritten(table=table, inserted=inserted, updated=updated, deleted=deleted):
+        case BatchWritten(table=table, inserted=inserted, updated=updated, deleted=deleted):
             return _with(standing, replace(_line(standing, table), inserted=inserted, updated=updated, deleted=deleted))
-        case events.TableEnded(table=table, status=status, error=error):
+        case TableEnded(table=table, status=status, error=error):
             return _with(standing, replace(_line(standing, table), status=status, error=error, ended=now))
-        case events.RateUsageChanged():
+        case RateUsageChanged():
             return replace(standing, spent=event)
-        case events.NoteAdded():
+        case NoteAdded():
             return standing
 
 
@@ -115,3 +193,153 @@ def _line(standing: RunProgress, table: str) -> TableProgress:
 
 def _with(standing: RunProgress, line: TableProgress) -> RunProgress:
     return replace(standing, lines=MappingProxyType({**standing.lines, line.table: line}))
+
+
+# What is told of a run while it goes on: numbers and our own sentences, never a row's value or a secret.
+
+
+INFO, WARNING, ERROR = "info", "warning", "error"
+LONGEST = 1_000  # characters of a line
+
+
+class TableProgressEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One table so far. `done` is the share that was read, `left` the seconds that reading still takes, if known."""
+
+    name: str
+    status: str = "waiting"
+    rows: int = 0
+    pages: int = 0
+    requests: int = 0
+    done: float | None = None
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rate: float | None = None  # rows per second
+    left: float | None = None
+    error: str | None = None
+
+
+class Progress(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A run so far. `allowed` is requests per second, `used` the share of the budget, from 0 to 1."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    throttled: int = 0
+    allowed: float = 0.0
+    used: float = 0.0
+    tables: list[TableProgressEvent] = []
+
+    @property
+    def rows(self) -> int:
+        """Rows read by this run."""
+        return sum(table.rows for table in self.tables)
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """A line of a run's log. `at` is unix seconds."""
+
+    at: int
+    level: str
+    text: str
+
+
+def progress_of(standing: RunProgress, now: float) -> Progress:
+    """How a run stands, as it is told. `now` is of the same steady clock."""
+    return Progress(
+        seconds=round(max(0.0, now - standing.began), 1),
+        requests=max(standing.requests, standing.spent.requests),
+        throttled=standing.spent.throttled,
+        allowed=standing.spent.allowed,
+        used=standing.spent.used,
+        tables=[
+            TableProgressEvent(
+                name=line.table,
+                status=line.status,
+                rows=line.rows,
+                pages=line.pages,
+                requests=line.requests,
+                done=None if line.done is None else round(line.done, 3),
+                inserted=line.inserted,
+                updated=line.updated,
+                deleted=line.deleted,
+                rate=_rounded(line.rate(now)),
+                left=_rounded(line.seconds_left(now)),
+                error=line.error,
+            )
+            for line in standing.lines.values()
+        ],
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+# What is said of a run's events, a line each.
+
+
+def problem(event: Event) -> str | None:
+    """The line for an event that even a quiet run shows."""
+    match event:
+        case TableEnded(table=table, status="failed", error=error):
+            return f"{table}: failed. {error or ''}".rstrip()
+        case NoteAdded(text=text, table=table):
+            return f"{table}: {text}" if table else text
+    return None
+
+
+def line_of(event: Event, standing: RunProgress) -> str | None:
+    """The line that a log gets for an event, if any."""
+    match event:
+        case RunStarted(api=api, destination=destination):
+            return f"Every table may be read: copying from {api} into {destination}."
+        case TableStarted(table=table, resumed=True):  # all begin at once, which needs no line each
+            return f"{table}: goes on where the last run stopped"
+        case TableEnded(table=table, status=status, error=None):
+            line = standing.lines[table]
+            return f"{table}: {status}, {counted(line.rows, 'row')} read, {changes(line)}"
+    return problem(event)
+
+
+def changes(line: TableProgress) -> str:
+    """What a table's rows changed in the copy, in words."""
+    parts = [
+        f"{number(count)} {word}"
+        for count, word in ((line.inserted, "new"), (line.updated, "changed"), (line.deleted, "deleted"))
+        if count
+    ]
+    return ", ".join(parts) or "nothing changed"
+
+
+# Who shows a run while it goes on, as the run knows it.
+
+
+class Renderer(Protocol):
+    """Shows a run. Used as a context manager, from one thread.
+
+    `seconds` is how often it wants a beat.
+    """
+
+    seconds: float
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, leaving the terminal as it was."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+    def beat(self) -> None:
+        """Called every so many seconds: show that the run is alive."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a sentence about the run as a whole."""
+        ...

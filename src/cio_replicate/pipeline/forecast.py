@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cio_replicate.app.plan import of_first_pages, of_people, people_counts
 from cio_replicate.pipeline.predict import Estimate, RequestSpeed
 from cio_replicate.pipeline.read import Partition
-from cio_replicate.pipeline.replication_report import EstimateCheck, Status, TableReport
+from cio_replicate.pipeline.report import EstimateCheck, Status, TableReport
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.table import Reading
 from cio_replicate.source.pages import Page

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from cio_replicate.base.errors import LandingError, StateFolderError
-from cio_replicate.base.quoting import quoted
+from cio_replicate.base.text import quoted
 from cio_replicate.pipeline.read import KeptRead, Partition, ReadStats, StagedPage, TableRead
-from cio_replicate.schema.position import Checkpoint, from_text, to_text
+from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.pages import Cursor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
 from cio_replicate.sinks.port import Sink

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Protocol
 
-from cio_replicate.config.again import RereadPolicy
+from cio_replicate.config.table_options import RereadPolicy
 from cio_replicate.pipeline.read_state import log_columns, people_named
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.pipeline.report import Report, Status, TableReport
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.pages import Cursor
 from cio_replicate.source.strategies.base import Priority, urgency_of
-from cio_replicate.source.strategies.due import DAY, anchor, due_spans, log_until, reads_whole
 from cio_replicate.source.strategies.people import BATCH
-from cio_replicate.source.strategies.windows import WINDOW
+from cio_replicate.source.strategies.windows import DAY, WINDOW, anchor, due_spans, log_until, reads_whole
 
 IN_COPY, LAST_RUN = "rows in the copy", "last run"
 RECENT = 30 * DAY  # the time by which it is judged how many rows come in

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate.base.threads import OnThread
+from cio_replicate.base.runtime import OnThread
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.decode import key_text
-from cio_replicate.source.strategies.people_log import ChangedPeople, LogEntry, changed_people
+from cio_replicate.source.strategies.people import ChangedPeople, LogEntry, changed_people
 
 LISTED_FIELDS = ("email", "id")  # of the identifiers; the third one is the key
 JUST_BEFORE = 3_600  # seconds within which a change is in the log, and in what the API says of the person

@@ -13,14 +13,11 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import batch_of
 from cio_replicate.pipeline.names import require_same_names
-from cio_replicate.pipeline.pages import different_keys
 from cio_replicate.pipeline.read import KeptRead
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport, iso, outcome
-from cio_replicate.pipeline.report import VerificationStatus
-from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome
+from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.table import Column, Reading, Table
+from cio_replicate.schema.table import Column, KnownColumns, Reading, Table
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 
 

@@ -19,19 +19,17 @@ from cio_replicate.base.errors import (
     SchemaChangedError,
     defect,
 )
-from cio_replicate.base.runtime import Clock
-from cio_replicate.base.together import together
-from cio_replicate.config.again import PeopleRefresh
-from cio_replicate.pipeline import base_events as events
+from cio_replicate.base.runtime import Clock, together
+from cio_replicate.config.table_options import PeopleRefresh
+from cio_replicate.pipeline import events
 from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
-from cio_replicate.pipeline.after_loading import kept_pages_note, settle_people
 from cio_replicate.pipeline.batches import BatchWriter
+from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.forecast import Forecast, compared
 from cio_replicate.pipeline.predict import RequestSpeed
 from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.read_state import CopyReadState
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport, budget_report, iso, outcome
-from cio_replicate.pipeline.report import VerificationStatus
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
 from cio_replicate.pipeline.run_plan import LOG, RunPlan, RunPlanner, RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read

@@ -8,25 +8,22 @@ from dataclasses import dataclass, field, replace
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config.again import RereadPolicy
 from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
-from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.names import require_same_names, require_same_rules
 from cio_replicate.pipeline.predict import History, last_complete, predicted
 from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport, iso, read_report
+from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun
-from cio_replicate.schema.fields import KnownColumns
-from cio_replicate.schema.position import Checkpoint
-from cio_replicate.schema.system_tables import KEY
-from cio_replicate.schema.table import Table
+from cio_replicate.schema.system_tables import KEY, Checkpoint
+from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.strategies.base import USUAL, more_parts, parts_of, span
-from cio_replicate.source.strategies.due import log_until
+from cio_replicate.source.strategies.windows import log_until
 
 LOG = "activities"
 LAST_REPORTS = 10  # in which each table is looked for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Self
 import filelock
 import platformdirs
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
@@ -155,3 +156,20 @@ def _page(table: pa.Table) -> memoryview:
     made = pa.BufferOutputStream()
     pq.write_table(table, made, compression="snappy", use_dictionary=False, write_statistics=False, store_schema=False)
     return memoryview(made.getvalue())
+
+
+# What landed pages tell by themselves.
+
+
+def different_keys(files: Sequence[Path], *, seen_too: bool) -> int:
+    """How many different keys the rows of pages have; with `seen_too` also those that are only seen.
+
+    Raises OSError and ArrowException for a page that is gone or damaged.
+    """
+    columns = ["_cio_key", "_cio_seen_only"]
+    found = []
+    for file in files:
+        page = pq.read_table(file, columns=columns)
+        found.append(page["_cio_key"] if seen_too else page.filter(pc.invert(page["_cio_seen_only"]))["_cio_key"])
+    keys = pa.chunked_array([chunk for one in found for chunk in one.chunks], pa.string())
+    return int(pc.count_distinct(keys).as_py())

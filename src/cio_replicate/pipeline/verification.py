@@ -8,14 +8,21 @@ from datetime import UTC, datetime
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.base.version import __version__
-from cio_replicate.pipeline.replication_report import Report, Status, TableReport
-from cio_replicate.pipeline.report import SourceCount, Verification, VerificationInput, VerificationStatus, judge
+from cio_replicate.pipeline.report import (
+    Report,
+    SourceCount,
+    Status,
+    TableReport,
+    Verification,
+    VerificationInput,
+    VerificationStatus,
+    judge,
+)
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Digests, Sink
 
 #: More keys than this are counted, not read back, after a run: that could take minutes. `verify` reads all.
 MOST_READ_BACK = 2_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,33 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
-from cio_replicate.base.quoting import quoted
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.position import Checkpoint, from_text, to_text
-from cio_replicate.schema.system_tables import CHANGES_SUFFIX, COPY, ERASURES, POSITIONS, RECORDS
-from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks import expected
-from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
+from cio_replicate.base.text import quoted
+from cio_replicate.config.table_options import as_shown
+from cio_replicate.schema.system_tables import (
+    CHANGE_COLUMNS,
+    CHANGES_SUFFIX,
+    COPY,
+    DIGEST,
+    ERASURES,
+    POSITIONS,
+    RECORDS,
+    Checkpoint,
+    from_text,
+    to_text,
+)
+from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
+from cio_replicate.schema.table import Column, Table, schema_for
+from cio_replicate.sinks import port as expected
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend, try_out
 from cio_replicate.sinks.erasure import TableErasure, stays_blank
-from cio_replicate.sinks.expected import CopyFacts, Digests, PendingCommit
-from cio_replicate.sinks.layout import as_it_is, fitted
 from cio_replicate.sinks.lookup import conditions_of, moment
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.change_sets import ChangeComputation, StoredTables
-from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
-from cio_replicate.sinks.merge.shapes import (
+from cio_replicate.sinks.merge import statements as sql_modes
+from cio_replicate.sinks.merge.change_sets import (
     COPY_SHAPE,
     POSITION_SHAPE,
+    ChangeComputation,
+    StoredTables,
     changes_shape,
     found_columns,
     key_shape,
@@ -36,10 +46,127 @@ from cio_replicate.sinks.merge.shapes import (
     main_shape,
     record_shape,
 )
-from cio_replicate.sinks.merge.statements import ErasedColumns
-from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits
-from cio_replicate.sinks.recovery import settle, take_back
-from cio_replicate.sinks.trial import try_out
+from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
+from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
+from cio_replicate.sinks.port import Batch, Changes, CopyFacts, CopyIdentity, Digests, ErasureHits, PendingCommit
+
+# Brings a store's table into the layout that a mode needs: with a row per key, or a row per version.
+
+
+def as_it_is(batch: Batch, store: TableBackend, facts: CopyFacts) -> Batch:
+    """The batch in the mode that its table, which is there, shows."""
+    noted = bool(store.columns(batch.table.target + CHANGES_SUFFIX))
+    return replace(batch, treatment=as_shown(versions=batch.table.name in facts.versions, noted=noted))
+
+
+def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFacts, save: Callable[[], None]) -> None:
+    """See to it that the table, if it is there, has the layout of the batch's mode, and that the facts say so.
+
+    Raises LoadError, saying why, where the table is not ours or versions would be lost.
+    """
+    name, versions = batch.table.name, batch.treatment.versions
+    if (name in facts.versions) == versions and name not in facts.turning:
+        if name not in facts.expected:
+            _require_ours(store, batch.table.target)
+        return
+    if store.columns(batch.table.target):
+        _require_ours(store, batch.table.target)
+        columns = (*batch.columns, *left_in(store, batch.table, batch.columns, facts))
+        shape = main_shape(batch.table, columns, versions=True)
+        if name in facts.versions:
+            _refuse_to_lose(store, ledger, shape, batch)
+            facts.versions.remove(name)
+        facts.turning.append(name)
+        save()  # while the rows are rewritten they count as such that have no versions: each is the only one of its key
+        statement = sql_modes.first_versions("turned") if versions else sql_modes.no_versions("turned")
+        store.write(_turned(store, ledger, shape, statement))
+        ledger.run("DROP TABLE turned")
+    facts.turning = [one for one in facts.turning if one != name]
+    facts.versions = [one for one in facts.versions if one != name] + [name] * versions
+    ledger.forget(name)
+    save()
+
+
+def _require_ours(store: TableBackend, name: str) -> None:
+    there = store.columns(name)
+    if there and sql.KEY not in there:
+        raise LoadError(
+            f"There is a table {name} in the dataset that was not made by cio-replicate.",
+            "Choose another --dataset, or move that table away.",
+        )
+
+
+def _turned(store: TableBackend, ledger: DigestIndex, shape: StoredTable, statement: str) -> ChangeSet:
+    """Every row of a table that has one per key, after a statement on the table `turned`."""
+    ledger.run(sql.create("turned", shape.columns, temporary=True)[0])
+    ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
+    ledger.run(statement)
+    return ledger.edit("turned", replace(shape, key=sql.KEY), pa.array([], pa.string()))
+
+
+def _refuse_to_lose(store: TableBackend, ledger: DigestIndex, shape: StoredTable, batch: Batch) -> None:
+    ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({sql.KEY} VARCHAR)")
+    ledger.take("every_version", store.read(shape, [sql.KEY]))
+    ended = ledger.run(sql_modes.count_ended("every_version")).fetchall()[0][0]
+    ledger.run("DROP TABLE every_version")
+    if ended:
+        name = batch.table.name
+        raise LoadError(
+            f"{name} holds {ended} ended versions of its rows, which the mode {batch.treatment.mode} would lose.",
+            f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
+        )
+
+
+# What became of a commit that was broken off: which of its changes came true, in the table and in what was noted.
+
+
+READ = ("_cio_sequence", "_cio_operation", KEY, "_cio_digest")
+
+
+def settle(store: TableBackend, ledger: DigestIndex, keys: str, pending: PendingCommit, commits: int) -> None:
+    """Remove the noted changes of the commit after `commits` that the table does not show; `keys` is what it holds.
+
+    A change was noted before its row was written, so a note without its row is of a commit that did not happen.
+    """
+    shape = StoredTable(
+        pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
+    )
+    first = (commits + 1) * sql_modes.ROOM
+    rows = store.read(shape, READ, [Condition("_cio_sequence", Operator.AT_LEAST, first)])
+    with ledger.transaction():
+        ledger.run(
+            "CREATE OR REPLACE TEMP TABLE noted_last (_cio_sequence BIGINT, _cio_operation VARCHAR, "
+            f"{KEY} VARCHAR, _cio_digest VARCHAR)"
+        )
+        ledger.take("noted_last", rows)
+        untrue = ledger.column(
+            f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
+            "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
+            "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
+        )
+    _remove(store, shape, untrue)
+
+
+def take_back(store: TableBackend, ledger: DigestIndex, pending: PendingCommit, commits: int) -> None:
+    """Remove the versions of the commit after `commits` whose key still has the current version that was before.
+
+    For stores where an edit is not one commit: there a version may have begun though the one before has not ended.
+    """
+    shape = replace(key_shape(pending.target), key="_cio_version")
+    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Operator.TRUE)])
+    with ledger.transaction():
+        ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
+        ledger.take("holding", rows)
+        twice = f"SELECT {KEY} FROM holding GROUP BY {KEY} HAVING count(*) > 1"
+        untrue = ledger.column(
+            f"SELECT _cio_version FROM holding WHERE _cio_version = {KEY} || '@{commits + 1}' AND {KEY} IN ({twice})"
+        )
+    _remove(store, shape, untrue)
+
+
+def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
+    if len(keys):
+        store.write(ChangeSet(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))
 
 
 class CopySink:

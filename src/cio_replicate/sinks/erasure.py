@@ -8,17 +8,16 @@ from itertools import islice
 
 import pyarrow as pa
 
-from cio_replicate.config.naming import RESERVED
+from cio_replicate.config.table_options import RESERVED
 from cio_replicate.schema.system_tables import DIGEST
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks import erase
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
-from cio_replicate.sinks.expected import CopyFacts
 from cio_replicate.sinks.merge import statements as sql
+from cio_replicate.sinks.merge.change_sets import changes_shape, found_columns, left_in, main_shape
 from cio_replicate.sinks.merge.digest_index import DigestIndex
-from cio_replicate.sinks.merge.shapes import changes_shape, found_columns, left_in, main_shape
 from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
-from cio_replicate.sinks.port import ErasureHits
+from cio_replicate.sinks.port import CopyFacts, ErasureHits
 
 FOUND = "about_them"  # a temporary table, as `blanked_now` and those of `erase`
 PEOPLE_AT_ONCE = 1_000

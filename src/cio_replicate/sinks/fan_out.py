@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, Reading, Table
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.expected import Digests
-from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits, Sink
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits, Sink
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.sinks.lake import file_kinds
 from cio_replicate.sinks.sql import server_kinds
-from cio_replicate.sinks.warehouse import settings_warehouse_kinds as warehouse_kinds
+from cio_replicate.sinks.warehouse import warehouse_kinds
 
 KINDS: tuple[DestinationKind, ...] = (
     file_kinds.DUCKDB,

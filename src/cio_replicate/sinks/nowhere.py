@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.expected import Digests
-from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, ErasureHits
+from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits
 
 
 class Nowhere:

@@ -11,7 +11,7 @@ from cio_replicate.sinks.backend import TableBackend
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.fan_out import FanOutSink
-from cio_replicate.sinks.lake.file_store import file_store
+from cio_replicate.sinks.lake.parquet import file_store
 from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,20 +19,74 @@ import tenacity
 from cio_replicate.base.errors import (
     AccessError,
     CioReplicateError,
+    ForbiddenError,
     GaveUpError,
     PageShapeError,
+    ReadError,
     SettingsError,
     TransientError,
+    UnauthorizedError,
 )
-from cio_replicate.base.quoting import quoted
 from cio_replicate.base.runtime import Clock
-from cio_replicate.base.text import Secret
+from cio_replicate.base.text import Secret, quoted
 from cio_replicate.base.version import __version__
-from cio_replicate.source.account import RateUsage
-from cio_replicate.source.answers import daily_quota, detail_of, error_of
-from cio_replicate.source.rate_limiter import Permit, RateLimiter
-from cio_replicate.source.request import Request, RequestCounter
-from cio_replicate.source.retry import RetryPolicy, names_seconds, retry_after
+from cio_replicate.source.pages import Request, RequestCounter, daily_quota, detail_of, error_of, read_envelope
+from cio_replicate.source.rate_limiter import Permit, RateLimiter, RateUsage
+
+# How often and how long a request is tried, and how long to wait in between.
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Bounds in number and in time; waits double from `first_wait`, with full jitter so that callers spread out."""
+
+    attempts: int = 8
+    total_seconds: float = 300.0
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    attempts_without_header: int = 5  # 429 without Retry-After: a daily quota, when it goes on
+    attempts_on_shape: int = 3  # an answer of another shape: rarely a passing fault
+    attempts_unreachable: int = 4  # nobody has answered yet: rather a wrong address than a passing fault
+
+    def wait(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
+        """Seconds to wait after failed attempt number `attempt` (from 1); never less than the server asks for.
+
+        A server that asks for little again and again gets more: others take what the bucket holds, and it may last.
+        """
+        ceiling = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1))
+        own = rng.uniform(ceiling / 2, ceiling)
+        if retry_after is None:
+            return own
+        return max(own, retry_after + rng.uniform(0, self.first_wait))
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Seconds that a `Retry-After` header asks for: a number, or a date against `now`; None when there is no sense."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+_SECONDS = re.compile(r"per (?:\d+ ?)?s(?:ec|\b)", re.IGNORECASE)
+_DAILY = re.compile(r"\bdaily\b|per (?:1 ?)?d(?:ay)?\b|per (?:24 ?h|86400 ?s)|\bday\b", re.IGNORECASE)
+
+
+def names_seconds(detail: str) -> bool:
+    """Whether the text of a 429 speaks of a limit per second, which is over in a moment even if no header says so."""
+    return _SECONDS.search(detail) is not None and not names_daily_quota(detail)
+
+
+def names_daily_quota(detail: str) -> bool:
+    """Whether the text of a 429 speaks of a quota per day, for which waiting seconds does not help."""
+    return _DAILY.search(detail) is not None
+
 
 T = TypeVar("T")
 
@@ -266,3 +322,32 @@ def _cause(error: Exception) -> str:
     text = str(error).strip().rstrip(".")
     name = type(error).__name__
     return f"{name}: {quoted(text)}" if text else name
+
+
+# Where a workspace lives: the hosts of the two regions, and finding out which one knows a key.
+
+
+HOSTS = {"us": "https://api.customer.io", "eu": "https://api-eu.customer.io"}
+AUTO = "auto"
+PROBE = Request("GET", "/v1/workspaces")
+
+
+async def find_region(connect: Callable[[str], Client], hosts: dict[str, str] = HOSTS) -> str:
+    """The name of the first region whose API accepts the key.
+
+    A key of the other region answers 401 without a redirect (live); any other answer comes from a region that knows
+    the key. Raises UnauthorizedError when none does.
+    """
+    for name, url in hosts.items():
+        async with connect(url) as client:
+            try:
+                await client.send(PROBE, read_envelope, RequestCounter())
+            except UnauthorizedError:
+                continue
+            except (ForbiddenError, ReadError):
+                return name
+            return name
+    raise UnauthorizedError(
+        "No region accepts the access token (401 from the US and the EU).",
+        "It must be an App API key (not a Track API key), not expired, and allowed for this machine's address.",
+    )

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.schema.fields import LONGEST_NAME, KnownColumns
-from cio_replicate.schema.table import Table
+from cio_replicate.schema.table import LONGEST_NAME, KnownColumns, Table
 from cio_replicate.source.decode import DecodedRows, RowEncoder
 from cio_replicate.source.pages import Cursor
 from cio_replicate.source.redact import Redactor

@@ -2,15 +2,165 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 
-from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
-from cio_replicate.base.quoting import quoted
-from cio_replicate.base.surrogates import with_literal_surrogates
+from cio_replicate.base.errors import (
+    ChildGoneError,
+    CioReplicateError,
+    CursorRejectedError,
+    EndlessListError,
+    ForbiddenError,
+    NotFoundError,
+    PageShapeError,
+    QuotaExhaustedError,
+    RequestRejectedError,
+    TransientError,
+    UnauthorizedError,
+)
+from cio_replicate.base.text import quoted, with_literal_surrogates
+from cio_replicate.source.client import names_daily_quota
+
+# What one request to the App API is, before it is sent.
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `path` may hold `{name}` places, filled from `path_values` and percent-encoded one by one.
+
+    `resumes` says that it carries a page token, so that a 400 means the token; `part` that it reads one part of a
+    table, so that a 404 means this part and not the table; `extra` that it carries a parameter which not every
+    generation of the API knows, so that a 400 means that parameter.
+    """
+
+    method: str
+    path: str
+    path_values: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    resumes: bool = False
+    part: bool = False
+    extra: bool = False
+
+    @property
+    def target(self) -> str:
+        """Path and query as they go over the wire.
+
+        An id that is not encoded reads as an empty 200 or a 404, not as an error (live), so every part is encoded.
+        """
+        path = self.path
+        for name, value in self.path_values.items():
+            path = path.replace("{" + name + "}", quote(value, safe=""))
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+    @property
+    def label(self) -> str:
+        """The request in a message: method and path, without the query, whose tokens say nothing to a reader."""
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+
+@dataclass(slots=True)
+class RequestCounter:
+    """Counts what one caller sent: every attempt, and those that were answered 429."""
+
+    requests: int = 0
+    throttled: int = 0
+
+
+# What an answer that is not a 200 means, and what the reader can do about it.
+
+
+PLACES = frozenset({"limit", "offset", "start"})  # parameters that every list knows
+
+
+def error_of(request: Request, host: str, status: int, detail: str, wait: float | None) -> CioReplicateError:
+    """The error that an answer with this status stands for. `detail` is the API's own text, already scrubbed."""
+    said = f": {quoted(detail)}" if detail else ""
+    if status == 401:
+        return unauthorized(host)
+    if status == 403:
+        return ForbiddenError(
+            f"The access token may not read {request.label} (403{said}).",
+            "Give the App API key this scope, allow this machine's address, or leave the table out with --exclude.",
+        )
+    if status == 429 and wait is None and names_daily_quota(detail):
+        return daily_quota(request, detail)
+    if 200 < status < 300:
+        return TransientError(f"{status}, an answer without the list that was asked for", status=status)
+    if status in (408, 425, 429) or status >= 500:
+        return TransientError(f"{status}{said}", retry_after=wait, status=status)
+    if request.resumes and status in (400, 404, 410):
+        return CursorRejectedError(f"{request.label} no longer accepts the page token ({status}{said}).")
+    if (status == 400 and request.extra) or status in (404, 410):
+        return _absent(request, status, said)
+    if 300 <= status < 400:
+        return RequestRejectedError(
+            f"{request.label} was redirected ({status}), which this API never does.",
+            "Check --region and --api-url, and whether a proxy stands in between.",
+        )
+    return RequestRejectedError(
+        f"The API rejected {request.label} ({status}{said}).",
+        "If the release notes of cio-replicate do not mention it, please report it with this line.",
+    )
+
+
+def _absent(request: Request, status: int, said: str) -> CioReplicateError:
+    """What a table, one of its parts, or a parameter that the API does not know comes to."""
+    if status == 400:
+        told = "&".join(f"{name}={value}" for name, value in request.query.items() if name not in PLACES)
+        what = f"does not take {told}" if told else "is not known"
+        return ChildGoneError(f"{request.label} {what} ({status}{said}); this part was skipped.")
+    if request.part:
+        return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
+    return NotFoundError(
+        f"{request.label} does not exist for this workspace ({status}{said}).",
+        "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
+    )
+
+
+def unauthorized(host: str) -> UnauthorizedError:
+    """401: by live observation four causes look alike, so the message names them all."""
+    return UnauthorizedError(
+        f"{host} does not accept the access token (401).",
+        "It must be an App API key (not a Track API key) of this region (else --region us or eu), not expired, and "
+        "allowed for this machine's address.",
+    )
+
+
+def daily_quota(request: Request, detail: str = "") -> QuotaExhaustedError:
+    """429 that names no time to wait: a daily quota is used up (specification of 2026)."""
+    said = f": {quoted(detail)}" if detail else ""
+    return QuotaExhaustedError(
+        f"{request.label} answers 429 without a time to wait{said}: a daily quota is used up.",
+        "Run again tomorrow; what is landed is kept.",
+    )
+
+
+def detail_of(body: bytes) -> str:
+    """The API's own words in an error body: any of its known shapes, or nothing."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    errors = told.get("errors")
+    texts = [
+        str(error.get("detail", ""))
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict)
+    ]
+    meta = told.get("meta")
+    if isinstance(meta, dict):
+        many = meta.get("errors")
+        texts.extend(str(one) for one in ([meta.get("error")] + (many if isinstance(many, list) else [])) if one)
+    return "; ".join(text for text in texts if text)
+
 
 MOST_EMPTY_PAGES = 200  # in a row, each with a new token
 MOST_KEYS_SHOWN = 10

@@ -8,10 +8,99 @@ import heapq
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Self
 
 from cio_replicate.base.runtime import Clock
-from cio_replicate.source.account import RateUsage
-from cio_replicate.source.pace import AdaptiveRate
+
+# How many requests a second may go out: cut when the API refuses one, climbing again afterwards.
+
+
+KEPT = 0.93  # of the rate at which a request was refused
+NEAR = 0.98  # of the same: here the rate stays for some seconds
+CLIMB = 1.5e-5  # of the allowed rate, per second cubed
+LEAST = 0.1  # of the allowed rate: below it no cut goes
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveRate:
+    """The rate as a function of time. `allowed` is never exceeded; a new one starts with it.
+
+    After a cut the rate comes back to just below where the refusal came, stays near it for some seconds, and then
+    climbs ever faster, in search of room that others have left: the curve of TCP's CUBIC (RFC 9438). It takes no longer
+    than a minute from anywhere to the allowed rate.
+    """
+
+    allowed: float
+    refused: float = math.inf  # the rate at which the last refusal came
+    since: float = -math.inf  # from when on it climbs
+
+    def rate(self, now: float) -> float:
+        """Requests per second at `now`, in monotonic seconds."""
+        if self.refused == math.inf:
+            return self.allowed
+        growth = CLIMB * self.allowed
+        level = math.cbrt((NEAR - KEPT) * self.refused / growth)  # seconds until it is near again
+        climbed = NEAR * self.refused + growth * (max(0.0, now - self.since) - level) ** 3
+        return min(self.allowed, max(LEAST * self.allowed, climbed))
+
+    def cut(self, now: float, sent: float, resumes: float) -> Self:
+        """The pace after a refusal at `now`, when `sent` requests went out in the second before it.
+
+        What was really sent counts rather than what was allowed: refused below the rate, others use the API too. One
+        cut no more than halves, though, since a single second tells little. It climbs from `resumes` on, in monotonic
+        seconds.
+        """
+        rate = self.rate(now)
+        return type(self)(self.allowed, max(min(rate, sent), rate / 2), resumes)
+
+
+# What became of a request budget: how much of it was used, and how much refusals took.
+
+
+class RateUsage:
+    """Keeps count of turns. All moments are monotonic seconds, and come in ascending order.
+
+    `allowed` is requests per second, `spacing` the seconds between two turns when nobody refuses any.
+    """
+
+    def __init__(self, allowed: float, spacing: float) -> None:
+        self.allowed = allowed
+        self.turns = 0
+        self.lost = 0.0  # seconds that callers waited longer than the spacing alone would have made them
+        self._spacing = spacing
+        self._last: float | None = None
+        self._reading = 0.0
+        self._idle = 0.0
+
+    @property
+    def reading(self) -> float:
+        """Seconds from the first turn to the end of the last."""
+        return self._reading + self._spacing if self.turns else 0.0
+
+    @property
+    def achieved(self) -> float:
+        """Requests per second in the time when somebody waited for a turn, or the last one was not over yet."""
+        return self.turns / (self.reading - self._idle) if self.turns else 0.0
+
+    @property
+    def used(self) -> float:
+        """The share of the budget that was used while reading, from 0 to 1."""
+        return min(1.0, self.turns / (self.allowed * self.reading)) if self.turns else 0.0
+
+    def took(self, now: float, since: float, due: float) -> None:
+        """A turn was given at `now`, waited for since `since`; pauses and pace had it due at `due`."""
+        self.turns += 1
+        if self._last is not None:
+            over = self._last + self._spacing
+            self._reading += now - self._last
+            self._idle += max(0.0, since - over)
+            self.lost += max(0.0, min(now, due) - max(over, since))
+        self._last = now
+
+    def took_back(self) -> None:
+        """The caller of the last turn did not use it."""
+        self.turns -= 1
+
 
 #: Turns, and a whole second of them, are this much wider apart than the rate alone asks for. Requests take a little
 #: longer or shorter to arrive; without room for that, the API counts an eleventh in a second now and then and answers

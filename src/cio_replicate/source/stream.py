@@ -18,17 +18,14 @@ from cio_replicate.base.errors import (
     PageShapeError,
     ReadError,
 )
-from cio_replicate.base.runtime import Clock
-from cio_replicate.base.threads import OnThread
-from cio_replicate.base.together import tasks, together
+from cio_replicate.base.runtime import Clock, OnThread, tasks, together
 from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Paging, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.conveyor import Conveyor
-from cio_replicate.source.decode import key_text
+from cio_replicate.source.decode import key_text, times_reader
 from cio_replicate.source.lander import PageContent, RowDecoder
-from cio_replicate.source.pages import Cursor, Page, after, fingerprint, read_page
-from cio_replicate.source.request import RequestCounter
+from cio_replicate.source.pages import Cursor, Page, RequestCounter, after, fingerprint, read_page
 from cio_replicate.source.strategies.base import (
     LISTED,
     NAMED,
@@ -39,10 +36,8 @@ from cio_replicate.source.strategies.base import (
     urgency_of,
     window_of,
 )
-from cio_replicate.source.strategies.people_log import ChangedPeople
-from cio_replicate.source.strategies.persons import KnownPeople, PeopleStrategy
+from cio_replicate.source.strategies.people import ChangedPeople, KnownPeople, PeopleStrategy
 from cio_replicate.source.strategies.windows import Density, PageSpan, divided, in_order, left_over, lies_before, ranges
-from cio_replicate.source.times import times_reader
 
 PARTS_AT_ONCE = 12  # at 800 ms an answer and 10 requests a second, eight are under way at any time
 ROWS_AHEAD = 1000  # of a part, that may wait in memory until they land

@@ -13,8 +13,8 @@ from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.job import RunAction
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 from cio_replicate.jobs.runs import StoredRunDetail, StoredRunSummary
-from cio_replicate.pipeline.progress import Progress
-from cio_replicate.pipeline.replication_report import Report
+from cio_replicate.pipeline.events import Progress
+from cio_replicate.pipeline.report import Report
 
 SECRET = 1_000_000  # characters at most
 

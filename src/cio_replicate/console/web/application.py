@@ -4,24 +4,196 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from litestar import Litestar, Response, Router, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import MediaType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy import Connection, func, select, text
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.console.api.gateway_desk import desk_over
-from cio_replicate.console.api.gateway_routes import gateway_router
+from cio_replicate.base.version import __version__
+from cio_replicate.console.api import admin_api, workspace_api
+from cio_replicate.console.api.api_models import require_known
+from cio_replicate.console.api.gateway_api import desk_over, gateway_router
 from cio_replicate.console.background import BackgroundServices
-from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.oidc import oidc_of
-from cio_replicate.console.web.app import application
-from cio_replicate.console.web.http_security import Site
-from cio_replicate.console.web.services import services_over
+from cio_replicate.console.secrets import EncryptionKeys
+from cio_replicate.console.web import admin_pages, connection_pages, run_pages, sign_in_pages, task_pages
+from cio_replicate.console.web import http_errors as failures
+from cio_replicate.console.web.authorization import ANYBODY, OPEN, guard, needs, require_declared
+from cio_replicate.console.web.forms import form_of
+from cio_replicate.console.web.http_security import SecurityHeaders, Site
+from cio_replicate.console.web.rendering import FOR_GOOD, Asset, environment, read_assets
+from cio_replicate.console.web.services import WebServices, With, services_over
+from cio_replicate.database.audit_log import Role
 from cio_replicate.database.connection import Database
-from cio_replicate.jobs.launcher import ProcessStarter
+from cio_replicate.database.tables import connections, gateway_members, notices, runs, tasks
+from cio_replicate.jobs.worker import ProcessStarter
+
+# What others watch the console by: whether it works, and its numbers for Prometheus.
+
+
+SEEN = 120  # seconds since a machine of a gateway was heard of in which it counts as there
+
+
+@get("/healthz", include_in_schema=False, **ANYBODY)
+def healthz(services: With) -> Response[str]:
+    """Whether the console, its database and its scheduler work."""
+    with services.database.reading() as connection:
+        connection.execute(text("SELECT 1"))
+    health = services.health() if services.health is not None else None
+    if health is not None and not health.well and health.ticked is not None:  # which it is not while it begins
+        return Response("the scheduler is stuck\n", media_type=MediaType.TEXT, status_code=503)
+    return Response("ok\n", media_type=MediaType.TEXT)
+
+
+@get("/metrics", include_in_schema=False, opt={**needs(Role.VIEWER), "bearer": True}, sync_to_thread=True)
+def metrics(services: With) -> Response[bytes]:
+    """Numbers for Prometheus."""
+    found = numbers(services.database, services.now)
+    return Response(found, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def numbers(database: Database, now: int) -> bytes:
+    """What there is to count, as Prometheus reads it. Names of tasks are labels; nothing else of theirs is told."""
+    registry = CollectorRegistry()
+    about = Gauge("cio_replicate_info", "The version that runs.", ["version"], registry=registry)
+    about.labels(__version__).set(1)
+    with database.reading() as connection:
+        for name, table, said in (
+            ("connections", connections, "Connections."),
+            ("tasks", tasks, "Tasks."),
+        ):
+            count = connection.scalar(select(func.count()).select_from(table)) or 0
+            Gauge(f"cio_replicate_{name}", said, registry=registry).set(count)
+        by_status = Gauge("cio_replicate_runs", "Runs that are kept, by state.", ["status"], registry=registry)
+        for status, count in connection.execute(select(runs.c.status, func.count()).group_by(runs.c.status)):
+            by_status.labels(status).set(count)
+        _last_runs(connection, registry)
+        unsent = select(func.count()).select_from(notices).where(notices.c.sent_at.is_(None))
+        waiting = Gauge("cio_replicate_notices_unsent", "Notifications that are not sent.", registry=registry)
+        waiting.set(connection.scalar(unsent) or 0)
+        alive = select(func.count()).select_from(gateway_members)
+        alive = alive.where(gateway_members.c.revoked_at.is_(None), gateway_members.c.seen_at > now - SEEN)
+        machines = Gauge("cio_replicate_gateway_machines", "Machines of gateways that are there.", registry=registry)
+        machines.set(connection.scalar(alive) or 0)
+    return generate_latest(registry)
+
+
+def _last_runs(connection: Connection, registry: CollectorRegistry) -> None:
+    """Of each task its last run that has ended: when, how long, rows and requests, and whether it went well."""
+    gauges = {
+        name: Gauge(f"cio_replicate_last_run_{name}", said, ["task"], registry=registry)
+        for name, said in (
+            ("ended_timestamp_seconds", "When the last run of a task ended."),
+            ("seconds", "How long the last run of a task took."),
+            ("rows", "Rows that the last run of a task changed."),
+            ("requests", "Requests that the last run of a task sent."),
+            ("complete", "1 when the last run of a task was complete, else 0."),
+        )
+    }
+    newest = (
+        select(runs.c.task_id, func.max(runs.c.ended_at).label("ended"))
+        .where(runs.c.ended_at.is_not(None))
+        .group_by(runs.c.task_id)
+        .subquery()
+    )
+    query = (
+        select(runs, tasks.c.name.label("task"))
+        .join(newest, (newest.c.task_id == runs.c.task_id) & (newest.c.ended == runs.c.ended_at))
+        .join(tasks, tasks.c.id == runs.c.task_id)
+    )
+    for row in connection.execute(query):
+        gauges["ended_timestamp_seconds"].labels(row.task).set(row.ended_at)
+        gauges["seconds"].labels(row.task).set(row.ended_at - (row.started_at or row.ended_at))
+        gauges["rows"].labels(row.task).set(row.rows or 0)
+        gauges["requests"].labels(row.task).set(row.requests or 0)
+        gauges["complete"].labels(row.task).set(row.status == "complete")
+
+
+HANDLERS = (healthz, metrics)
+
+
+# The console as one application: every handler, what they work with, and what stands around them.
+
+
+LARGEST_BODY = 1_000_000  # bytes of a request
+DESCRIPTION = (
+    "What the console's pages do, for programs. Send a token that was made on the page of your account: "
+    "`Authorization: Bearer cio_…`. A refusal has a `message` with the cause and a `fix` that says what to do."
+)
+
+
+#: Every page, by the module that has it.
+PAGES = (sign_in_pages, run_pages, connection_pages, task_pages, admin_pages)
+#: The API, the same way.
+API = (workspace_api, admin_api)
+
+
+def application(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> SecurityHeaders:
+    """The whole console, to be served. `more` are handlers of others, such as the gateways'."""
+    return SecurityHeaders(inner(services, more), services.site)
+
+
+def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
+    assets = read_assets()
+    pages = [*(handler for module in PAGES for handler in module.HANDLERS), *HANDLERS]
+    api = [handler for module in API for handler in module.HANDLERS]
+    # a router for all of them: Litestar prepares a handler once more for each later one of the same path that is
+    # given by itself, which a handler that runs in a thread does not survive
+    shown = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
+    told = Router("/", route_handlers=api, before_request=require_known)
+    made = Litestar(
+        [shown, told, *more],
+        guards=[guard],
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False), "form": Provide(form_of)},
+        exception_handlers={Exception: failures.answer},
+        openapi_config=_openapi(),
+        request_max_body_size=LARGEST_BODY,
+        state=State({"services": services, "templates": environment(assets)}),
+        logging_config=None,
+    )
+    require_declared(made)
+    return made
+
+
+def _served(assets: dict[str, Asset]) -> ControllerRouterHandler:
+    @get("/static/{name:str}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    def static(name: FromPath[str]) -> Response[bytes]:
+        """One of the console's own files."""
+        asset = assets.get(name)
+        if asset is None:
+            return Response(b"", status_code=404, media_type="text/plain")
+        return Response(asset.content, media_type=asset.media_type, headers={"cache-control": FOR_GOOD})
+
+    return static
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="cio-replicate console",
+        version=__version__,
+        description=DESCRIPTION,
+        use_handler_docstrings=True,
+        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"token": []}],
+        render_plugins=[JsonRenderPlugin()],
+        openapi_router=Router("/api/v1/schema", route_handlers=[], include_in_schema=False, opt=dict(OPEN)),
+    )
+
 
 WAITING = 128  # connections that wait to be taken
 PATIENCE = 10  # seconds for answers under way when it ends

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from litestar import Litestar, Request
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
@@ -16,11 +17,38 @@ from litestar.exceptions import (
     PermissionDeniedException,
 )
 from litestar.handlers import BaseRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter
 
-from cio_replicate.console.control_sessions import SessionUser, is_theirs
-from cio_replicate.console.web.problem import PROBLEMS
+from cio_replicate.base.errors import NotAllowedError, NotThereError, SettingsError
+from cio_replicate.console.sessions import SessionUser, is_theirs
 from cio_replicate.console.web.services import WebServices
-from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import Actor, Role
+
+# What the API answers when it does not do what it was asked.
+
+
+class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The cause, and what to do about it. `id` is by which the console's log has the rest."""
+
+    message: str
+    fix: str = ""
+    id: str | None = None
+
+
+_SAID = {
+    400: "The request is not as the description has it.",
+    401: "No token of the console was sent, or one that does not count.",
+    403: "The token's role may not do this.",
+    404: "What the address names is not there.",
+    413: "The request is too large.",
+    422: "It cannot be done, and the answer says why.",
+    503: "The console's database is away.",
+}
+
+#: What every handler may answer besides what it is for.
+PROBLEMS = {status: ResponseSpec(Problem, description=said, generate_examples=False) for status, said in _SAID.items()}
+
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -153,3 +181,34 @@ async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor
         raise PermissionDeniedException(
             "This form was made before you logged in. Open its page again, and send it anew."
         )
+
+
+# Looks up what an address names: what is not there is answered so, and not as a mistake in what was sent.
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def there(look: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
+    """What `look` finds. Raises NotThereError where it says that there is nothing."""
+    try:
+        return look(*given, **options)
+    except NotAllowedError:
+        raise
+    except SettingsError as error:
+        raise NotThereError(error.message, error.fix) from None
+
+
+# What names and numbers in an address look like; anything else is not found.
+
+
+LATEST = 253_402_300_799  # the end of the year 9999
+
+NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+ID = r"^[0-9a-f]{32}$"
+
+Name = Annotated[str, PathParameter(pattern=NAME, description="A name.")]
+RunId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{4,32}$", description="A run's id, or how it begins.")]
+Id = Annotated[str, PathParameter(pattern=ID, description="An id.")]
+TableName = Annotated[str, PathParameter(pattern=r"^[a-z_]{1,60}$", description="A table's name.")]

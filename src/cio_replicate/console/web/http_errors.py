@@ -21,8 +21,7 @@ from litestar.status_codes import (
 )
 
 from cio_replicate.base.errors import CioReplicateError, DatabaseError, NotAllowedError, NotThereError, defect
-from cio_replicate.console.web.authorization import API, SAFE, AnyRequest, services_of
-from cio_replicate.console.web.problem import Problem
+from cio_replicate.console.web.authorization import API, SAFE, AnyRequest, Problem, services_of
 from cio_replicate.console.web.rendering import page, path_within
 
 log = logging.getLogger("cio_replicate.console")

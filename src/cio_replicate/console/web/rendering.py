@@ -2,22 +2,212 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.enums import MediaType
 from litestar.response import Redirect, Response
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
+from markupsafe import Markup, escape
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import as_labels
-from cio_replicate.console.web import run_words, words
-from cio_replicate.console.web.assets import Asset
 from cio_replicate.console.web.authorization import AnyRequest, services_of, visitor_of
-from cio_replicate.database.actor import Role
+from cio_replicate.database.audit_log import Role
+from cio_replicate.jobs.job import ActionKind
+from cio_replicate.jobs.runs import StoredRunSummary
+from cio_replicate.pipeline.events import Progress
+
+# How numbers, times and states read on a page: English, in the visitor's time zone.
+
+
+NONE = "–"
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLabel:
+    """How the state of something is shown: never by its colour alone."""
+
+    word: str
+    mark: str
+    tone: str  # good, bad, busy, calm, warn
+
+
+STATES = {
+    "queued": StatusLabel("waiting", "◷", "calm"),
+    "running": StatusLabel("running", "▶", "busy"),
+    "complete": StatusLabel("complete", "✓", "good"),
+    "failed": StatusLabel("failed", "✕", "bad"),
+    "refused": StatusLabel("refused", "✕", "bad"),
+    "interrupted": StatusLabel("interrupted", "!", "warn"),
+    "cancelled": StatusLabel("cancelled", "■", "calm"),
+    "paused": StatusLabel("paused", "‖", "calm"),
+    "waiting": StatusLabel("waiting", "◷", "calm"),
+    "asking": StatusLabel("asking", "…", "busy"),
+    "reading": StatusLabel("reading", "▶", "busy"),
+    "loading": StatusLabel("loading", "▼", "busy"),
+    "proved": StatusLabel("proved", "✓", "good"),
+    "consistent": StatusLabel("consistent", "✓", "good"),
+    "short": StatusLabel("short", "✕", "bad"),
+    "unproved": StatusLabel("not proved", "?", "warn"),
+    "none": StatusLabel("never run", "○", "calm"),
+}
+
+
+def state(name: str | None) -> StatusLabel:
+    """How a state is shown; one that is not known by its own name."""
+    return STATES.get(name or "none") or StatusLabel(str(name), "•", "calm")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone; UTC when this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def moment(seconds: float | None, zone: str, *, with_seconds: bool = False) -> Markup | str:
+    """A moment as `<time>`: 31 January 2026, 14:05."""
+    if seconds is None:
+        return NONE
+    there = datetime.fromtimestamp(seconds, zone_of(zone))
+    exact = iso(seconds)
+    clock = there.strftime("%H:%M:%S" if with_seconds else "%H:%M")
+    text = f"{there.day} {there.strftime('%B %Y')}, {clock}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, f"{exact}, {there.tzname()} shown", text)
+
+
+def since(seconds: float | None, now: float, zone: str) -> Markup | str:
+    """A moment by how long ago it is, or how soon it comes; its `title` has it in full."""
+    if seconds is None:
+        return NONE
+    there = datetime.fromtimestamp(seconds, zone_of(zone))
+    exact = iso(seconds)
+    full = f"{there.day} {there.strftime('%B %Y')}, {there.strftime('%H:%M')} {there.tzname()}"
+    away = now - seconds
+    text = "now" if abs(away) < 5 else f"{span(away)} ago" if away > 0 else f"in {span(-away)}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, full, text)
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in its two largest units: 2 h 05 min."""
+    if seconds is None:
+        return NONE
+    whole = round(seconds)
+    if whole < MINUTE:
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE:02} s" if whole < 10 * MINUTE else f"{whole // MINUTE} min"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} min"
+    days, hours = whole // DAY, whole % DAY // HOUR
+    return f"{days} d {hours} h" if hours and days < 10 else f"{days} d"
+
+
+def number(value: float | None) -> str:
+    """A number with commas; whole ones without a fraction."""
+    if value is None:
+        return NONE
+    return f"{int(value):,}" if value == int(value) else f"{value:,.1f}"
+
+
+def round_number(value: float | None) -> str:
+    """A number without its fraction."""
+    return NONE if value is None else f"{round(value):,}"
+
+
+def iso(seconds: float) -> str:
+    """A moment for a `datetime` attribute."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def hour(seconds: float, zone: str) -> str:
+    """The time of day of a moment, to the second."""
+    return datetime.fromtimestamp(seconds, zone_of(zone)).strftime("%H:%M:%S")
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in percent."""
+    return NONE if share is None else f"{100 * share:.0f} %"
+
+
+def counted(count: int, word: str, many: str = "") -> str:
+    """A number and its word, in the right number: 1 table, 2 tables."""
+    return f"{count:,} {word if count == 1 else many or word + 's'}"
+
+
+def codes(text: str) -> Markup:
+    """A sentence with what stands in backquotes as code. What is markup already stays as it is."""
+    if isinstance(text, Markup):
+        return text
+    pieces = text.split("`")
+    marked = [Markup("<code>{}</code>").format(piece) if odd else escape(piece) for odd, piece in _odd(pieces)]
+    return Markup("").join(marked)
+
+
+def _odd(pieces: list[str]) -> Iterator[tuple[bool, str]]:
+    for number, piece in enumerate(pieces):
+        yield number % 2 == 1 and number < len(pieces) - 1, piece
+
+
+# What is said of runs on several pages.
+
+
+CAUSES = {"schedule": "by schedule", "user": "by hand", "after": "after another task", "retry": "a retry"}
+
+
+def doing(run: StoredRunSummary) -> str:
+    """What a run does, and why: sync, by schedule."""
+    action = run.action
+    what = f"{action.kind} of {', '.join(action.tables)}" if action.tables else str(action.kind)
+    if action.kind is ActionKind.BACKFILL:
+        what += f", {action.first} to {action.until or 'now'}"
+    return f"{what}, {CAUSES.get(run.cause, run.cause)}"
+
+
+def time_left(progress: Progress) -> str:
+    """How long reading still takes, by the table that takes longest; a dash while that cannot be told."""
+    known = [one.left for one in progress.tables if one.left is not None]
+    return span(max(known)) if known else NONE
+
+
+# The console's own files, read once and served under names that change with what they hold.
+
+
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file."""
+
+    content: bytes
+    media_type: str
+    version: str  # differs when the content does
+
+
+def read_assets() -> dict[str, Asset]:
+    """Every file that may be served, by name: nothing else is looked for, so no name leads out of the folder."""
+    folder = resources.files("cio_replicate.console.web") / "static"
+    assets: dict[str, Asset] = {}
+    for file in folder.iterdir():
+        kind = TYPES.get(file.name.rpartition(".")[2])
+        if kind is not None:
+            content = file.read_bytes()
+            version = hashlib.sha256(content).hexdigest()[:12]
+            assets[file.name] = Asset(content, kind, version)
+    return assets
+
 
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE, TOLD_COOKIE = "cio-theme", "cio-told"
@@ -66,22 +256,22 @@ def environment(assets: Mapping[str, Asset]) -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        codes=words.codes,
-        hour=words.hour,
-        iso=words.iso,
+        codes=codes,
+        hour=hour,
+        iso=iso,
         labels=as_labels,
-        number=words.number,
-        percent=words.percent,
-        round_number=words.round_number,
-        span=words.span,
-        state=words.state,
-        doing=run_words.doing,
-        time_left=run_words.time_left,
+        number=number,
+        percent=percent,
+        round_number=round_number,
+        span=span,
+        state=state,
+        doing=doing,
+        time_left=time_left,
         pairs=_pairs,
         same=_same,
     )
     made.globals.update(
-        counted=words.counted,
+        counted=counted,
         asset=lambda name: f"/static/{name}?v={assets[name].version}",
         version=__version__,
         menu=MENU,
@@ -106,8 +296,8 @@ def page(request: AnyRequest, template: str, status: int = HTTP_200_OK, **contex
         "told": TOLD.get(told, ""),
         "zone": zone,
         "now": now,
-        "moment": lambda seconds, **options: words.moment(seconds, zone, **options),
-        "since": lambda seconds: words.since(seconds, now, zone),
+        "moment": lambda seconds, **options: moment(seconds, zone, **options),
+        "since": lambda seconds: since(seconds, now, zone),
         "error": None,
     }
     text = request.app.state.templates.get_template(template).render({**known, **context})

@@ -8,14 +8,13 @@ from litestar import Response, get, post
 from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.console.web.authorization import OPERATOR, VIEWER, AnyRequest, actor_of
-from cio_replicate.console.web.finding import there
+from cio_replicate.console.web.authorization import ID, OPERATOR, VIEWER, AnyRequest, RunId, actor_of, there
 from cio_replicate.console.web.http_errors import status_of
-from cio_replicate.console.web.naming import ID, RunId
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import WebServices, With
+from cio_replicate.console.web.task_pages import last_runs
 from cio_replicate.jobs.runs import StoredRunSummary
-from cio_replicate.pipeline.replication_report import TableReport
+from cio_replicate.pipeline.report import TableReport
 
 ON_A_PAGE, LAST_LINES = 50, 8
 LINES, MOST_LINES = 1_000, 1_000_000
@@ -125,4 +124,37 @@ def _shown(
     )
 
 
-HANDLERS = (runs, run, log, proof, cancel, retry)
+# The first page: what runs, what needs to be looked at, what is to be done next.
+
+
+LATEST = 8  # runs that are shown
+TROUBLE = ("failed", "refused", "interrupted")
+
+
+@get("/", **VIEWER)
+def overview(request: AnyRequest, services: With) -> Response[Any]:
+    """What there is, at a glance."""
+    found = services.tasks.all()
+    last = last_runs(services, found)
+    return page(
+        request,
+        "overview.html",
+        connections=services.connections.all(),
+        tasks=found,
+        last=last,
+        troubled=[one for one in last.values() if one.status in TROUBLE],
+        running=services.runs.listed(status="running"),
+        waiting=services.runs.listed(status="queued"),
+        latest=services.runs.listed(limit=LATEST),
+    )
+
+
+HANDLERS = [
+    runs,
+    run,
+    log,
+    proof,
+    cancel,
+    retry,
+    overview,
+]

@@ -11,17 +11,12 @@ from cio_replicate.app.preview import Previews
 from cio_replicate.app.probe import DestinationProbes
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
-from cio_replicate.console.channels import Channels
-from cio_replicate.console.control_sessions import Sessions
-from cio_replicate.console.keys import EncryptionKeys
 from cio_replicate.console.oidc import Oidc
-from cio_replicate.console.secrets import Secrets
-from cio_replicate.console.sessions import Tokens
-from cio_replicate.console.stored_settings import Connections
-from cio_replicate.console.tasks import Tasks
+from cio_replicate.console.secrets import EncryptionKeys, Secrets
+from cio_replicate.console.sessions import Sessions, Tokens
+from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.console.users import Users
-from cio_replicate.console.web.http_security import Site
-from cio_replicate.console.web.throttle import LoginThrottle
+from cio_replicate.console.web.http_security import LoginThrottle, Site
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.runs import Runs
 

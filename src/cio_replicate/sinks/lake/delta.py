@@ -13,15 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.arrow_fields import JSON, MARK, kind_of
-from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
+from cio_replicate.schema.table import Column, ColumnType, schema_for
+from cio_replicate.sinks.backend import JSON, MARK, ChangeSet, Condition, StoredTable, kind_of
 from cio_replicate.sinks.lake import rewrite as scan
-from cio_replicate.sinks.lake.file_errors import trouble
-from cio_replicate.sinks.lake.object_files import Files, LocalFiles, StoredFile, named
-from cio_replicate.sinks.lake.part_file import FULL
-from cio_replicate.sinks.lake.swap import FileRewrite, WrittenFile, swap
+from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, StoredFile, named, trouble
+from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

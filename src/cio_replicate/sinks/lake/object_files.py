@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -19,9 +20,55 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.sinks.lake.file_errors import trouble
+
+# What went wrong with files, whichever library says so: in words of our own, since theirs may quote anything.
+
+
+_KEY = "Check the access key: options access_key_id and secret_access_key, or your AWS environment or profile."
+#: What to look for in the text of an error of any of the libraries, and what it means.
+_CAUSES = (
+    (r"NO_SUCH_BUCKET|NoSuchBucket", "There is no such bucket: {}.", "Make it, or name another in --to."),
+    (
+        (
+            "INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|InvalidAccessKeyId|"
+            "SignatureDoesNotMatch|ExpiredToken|InvalidToken"
+        ),
+        "The server of {} does not accept the access key.",
+        _KEY,
+    ),
+    (
+        r"ACCESS_DENIED|AccessDenied|HTTP response code 40[13]|status code: 40[13]|403 Forbidden|No response body",
+        "The server of {} refuses access.",
+        _KEY,
+    ),
+    (
+        r"NETWORK_CONNECTION|curlCode|error sending request|[Cc]onnection refused|dns error|timed out",
+        "The server of {} does not answer.",
+        "Check the option endpoint and the network.",
+    ),
+    (r"HTTP response code 301|PermanentRedirect", "The bucket of {} is in another region.", "Set the option region."),
+)
+
+
+def trouble(error: BaseException, shown: str) -> CioReplicateError:
+    """The error of ours for an error of a library about a place."""
+    text = str(error)
+    for pattern, message, fix in _CAUSES:
+        if re.search(pattern, text):
+            return DestinationUnavailableError(message.format(shown), fix)
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return LoadError(f"There is no space left for {shown}.", "Make room and run again.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return DestinationUnavailableError(f"{shown} cannot be written to.", "Change its permissions.")
+    if isinstance(error, FileNotFoundError):
+        return LoadError(f"A file in {shown} is gone.", "Leave them alone while a sync runs, and run again.")
+    if isinstance(error, pa.ArrowInvalid):
+        return LoadError(f"A file in {shown} cannot be read: it is damaged, or not ours.", "Remove the table's folder.")
+    return LoadError(f"Files in {shown} could not be read or written ({type(error).__name__}).", "Run again.")
+
 
 #: What is written but does not stand yet, and what is being removed: hidden from every reader.
 UNFINISHED, DROPPED = ".unfinished-", ".dropped-"
@@ -318,3 +365,64 @@ def _mapped(path: Path, size: int) -> pa.Buffer:
         return pa.py_buffer(b"")
     with pa.memory_map(str(path)) as file:
         return file.read_buffer()
+
+
+# Writing one Parquet file: rows in groups of bounded size, so that reading them takes bounded memory.
+
+
+#: A group of rows ends at whichever comes first. Larger groups are hardly smaller on disk (measured).
+GROUP_ROWS, GROUP_BYTES = 65_536, 32_000_000
+#: A file is full at so many bytes: then it is rewritten only for rows that it has, and new rows go elsewhere.
+FULL = 32_000_000
+#: What rows shrink to when they are written, roughly: only to guess the size of those that wait.
+SHRINKS = 4
+
+
+class ParquetWriter:
+    """A Parquet file at a path of this machine, in any schema."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.rows = 0
+        self._collected: list[pq.FileMetaData] = []
+        self._sink = pa.OSFile(str(path), "wb")
+        self._writer = pq.ParquetWriter(
+            self._sink, schema, compression="zstd", compression_level=1, metadata_collector=self._collected
+        )
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = self._waiting_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """About how large the file is by now."""
+        return int(self._sink.tell()) + self._waiting_bytes // SHRINKS
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows of the file's schema."""
+        step = max(1, min(GROUP_ROWS, batch.num_rows * GROUP_BYTES // max(batch.nbytes, 1)))
+        for first in range(0, batch.num_rows, step):
+            piece = batch.slice(first, step)
+            if self._waiting_rows + piece.num_rows > GROUP_ROWS or self._waiting_bytes + piece.nbytes > GROUP_BYTES:
+                self._flush()
+            self._waiting.append(piece)
+            self._waiting_rows += piece.num_rows
+            self._waiting_bytes += piece.nbytes
+        self.rows += batch.num_rows
+
+    def close(self) -> pq.FileMetaData:
+        """End the file; its footer."""
+        self._flush()
+        self._writer.close()
+        self._sink.close()
+        return self._collected[0]
+
+    def abandon(self) -> None:
+        """Let go of the file as it is."""
+        self._waiting.clear()
+        self._writer.close()
+        self._sink.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting), GROUP_ROWS)
+            self._waiting.clear()
+            self._waiting_rows = self._waiting_bytes = 0

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.schema.arrow import arrow_type, schema_for
-from cio_replicate.sinks.backend import Condition, Operator, StoredTable
-from cio_replicate.sinks.lake.object_files import Files, StoredFile
+from cio_replicate.schema.table import arrow_type, schema_for
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, require_types
+from cio_replicate.sinks.lake.object_files import Files, NewFile, ParquetWriter, StoredFile
 
 #: Rows that are looked at together; a group of rows in a file of our own has hardly more.
 AT_ONCE = 65_536
@@ -232,3 +236,204 @@ def _require(file: pq.ParquetFile, key: str, part: StoredFile) -> None:
         raise LoadError(
             f"The file {part.name} has no column {key}: it is not one of ours.", "Remove it, or choose another place."
         )
+
+
+# Files in the place of others: what an edit makes of the files of a table that has a log or snapshots.
+
+
+#: Files smaller than this are always written together with new rows: a small table is one file.
+SMALL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that was written, with its footer."""
+
+    part: StoredFile
+    footer: pq.FileMetaData
+
+
+@dataclass(frozen=True, slots=True)
+class FileRewrite:
+    """The files that an edit takes out, and those that it puts in, which stand already but belong to no table yet."""
+
+    removed: Sequence[StoredFile]
+    added: Sequence[WrittenFile]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added)
+
+
+def swap(
+    files: Files, folder: str, parts: Sequence[StoredFile], schema: pa.Schema, edit: ChangeSet, full: int
+) -> FileRewrite:
+    """Write new files for an edit: its rows, and all other rows of the files in which it changes something.
+
+    Small files go along, each time those that are together no larger than what is written anyway: so a row is written
+    again only as often as the table doubles, and a table never has more than a few files that are not `full` (bytes).
+    """
+    require_types(edit.shape, schema)
+    key = edit.shape.key
+    output = RewriteOutput(files, folder, schema, full)
+    try:
+        keys = [edit.gone.cast(schema.field(key).type)]
+        for batch in edit.rows:
+            fitting = aligned(batch, schema, edit.shape.name)
+            keys.append(fitting.column(key))
+            output.write([fitting])
+        changed = KeySet(pa.concat_arrays(keys))
+        hits = {part: keys_in(files, part, key, changed) for part in parts}
+        touched = [part for part in parts if len(hits[part])]
+        if not edit.count and not touched:
+            return FileRewrite((), output.close())
+        small = [part for part in touched if part.size < full // 2]
+        small += _along(parts, {*touched}, output.size + sum(part.size for part in small), full)
+        for part in sorted(small, key=lambda part: part.name):
+            output.write(without(files, part, key, hits[part], schema))
+        for part in touched:
+            if part.size >= full // 2:  # keeps its rows together, which are mostly of one time
+                output.roll()
+                output.write(without(files, part, key, hits[part], schema))
+        return FileRewrite([part for part in parts if part in {*small, *touched}], output.close())
+    except BaseException:
+        output.abandon()
+        raise
+
+
+def _along(parts: Sequence[StoredFile], touched: set[StoredFile], size: int, full: int) -> list[StoredFile]:
+    """The small files that are to be written again together with so many bytes."""
+    found = []
+    for part in sorted((part for part in parts if part not in touched), key=lambda part: part.size):
+        if part.size >= full // 2 or part.size > max(size, min(SMALL, full // 4)):
+            break
+        size += part.size
+        found.append(part)
+    return found
+
+
+class RewriteOutput:
+    """Files that are written one after the other, each until it is full."""
+
+    def __init__(self, files: Files, folder: str, schema: pa.Schema, full: int) -> None:
+        self._files = files
+        self._folder = folder
+        self._schema = schema
+        self._full = full
+        self._added: list[WrittenFile] = []
+        self._open: tuple[NewFile, ParquetWriter] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are by now."""
+        return sum(added.part.size for added in self._added) + (self._open[1].size if self._open else 0)
+
+    def write(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Add rows."""
+        for batch in batches:
+            if self._open is None:
+                file = self._files.new(f"{self._folder}/part-{uuid.uuid4().hex}.parquet")
+                self._open = file, ParquetWriter(file.path, self._schema)
+            with self._files.reached():
+                self._open[1].write(batch)
+            if self._open[1].size >= self._full:
+                self.roll()
+
+    def roll(self) -> None:
+        """End the file, if there is one."""
+        if self._open is not None:
+            file, writer = self._open
+            with self._files.reached():
+                footer = writer.close()
+            self._open = None
+            if footer.num_rows:
+                self._added.append(WrittenFile(StoredFile(file.name, self._files.put(file)), footer))
+            else:
+                file.path.unlink()
+
+    def close(self) -> Sequence[WrittenFile]:
+        """End the last file; all of them."""
+        self.roll()
+        return self._added
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        if self._open is not None:
+            self._open[1].abandon()
+            self._open[0].path.unlink(missing_ok=True)
+        for added in self._added:
+            self._files.remove(added.part.name)
+
+
+# The rows of an edit, kept so that they can be gone through more than once in bounded memory.
+
+
+#: Rows beyond so many bytes wait on the disk.
+IN_MEMORY = 16_000_000
+UNDATED = -1
+
+
+class SpillBuffer:
+    """The rows of an edit, with their keys and, if they are split by a moment, the month of each."""
+
+    def __init__(self, edit: ChangeSet) -> None:
+        self._edit = edit
+        self._held: list[pa.RecordBatch] = []
+        self._file = tempfile.TemporaryFile(prefix="cio-replicate-")  # noqa: SIM115 - closed by __exit__
+        self._on_disk = False
+        try:
+            self._fill()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _fill(self) -> None:
+        keys, months, held = [], [], 0
+        writer: pa.RecordBatchWriter | None = None
+        for batch in self._edit.rows:
+            keys.append(batch.column(self._edit.shape.key))
+            months.append(self._months(batch))
+            held += batch.nbytes
+            if held <= IN_MEMORY:
+                self._held.append(batch)
+                continue
+            if writer is None:
+                writer = pa.ipc.new_file(self._file, self._edit.rows.schema)
+            writer.write_batch(batch)
+        if writer is not None:
+            writer.close()
+            self._on_disk = True
+        self.keys = pa.concat_arrays(keys) if keys else self._edit.gone.slice(0, 0)
+        self.months = pa.concat_arrays(months) if months else pa.array([], pa.int64())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def rows(self, keys: pa.Array) -> Iterator[pa.RecordBatch]:
+        """The rows with these keys."""
+        if not len(keys):
+            return
+        for batch in self._batches():
+            wanted = pc.is_in(batch.column(self._edit.shape.key), value_set=keys)
+            if wanted.true_count:
+                yield batch if wanted.true_count == batch.num_rows else batch.filter(wanted)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self._held
+        if self._on_disk:
+            self._file.seek(0)
+            reader = pa.ipc.open_file(self._file)
+            for position in range(reader.num_record_batches):
+                yield reader.get_batch(position)
+
+    def _months(self, batch: pa.RecordBatch) -> pa.Array:
+        """For each row its month, counted from the year 0; UNDATED without a moment, or for all when none is asked."""
+        if self._edit.shape.split_by is None:
+            return pa.repeat(pa.scalar(UNDATED, pa.int64()), batch.num_rows)
+        moments = batch.column(self._edit.shape.split_by)
+        months = pc.add(pc.multiply(pc.year(moments), 12), pc.subtract(pc.month(moments), 1))
+        return pc.fill_null(months, UNDATED)

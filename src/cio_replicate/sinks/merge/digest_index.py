@@ -15,12 +15,26 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import LandingError
-from cio_replicate.schema.arrow import schema_for
-from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
-from cio_replicate.sinks.expected import Digests
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.spilled import folder_of, remove_left
+from cio_replicate.sinks.port import Digests
+
+# What DuckDB writes beside a file when memory does not do: it goes with the process, unless that is killed.
+
+
+def folder_of(file: Path) -> Path:
+    """Where that is, for a database file."""
+    return file.with_name(f"{file.name}.tmp")
+
+
+def remove_left(file: Path) -> None:
+    """Remove what a killed process has left of it. Only who has the file open for writing may: then nobody else has."""
+    with suppress(OSError):
+        for left in folder_of(file).glob("duckdb_temp_*"):
+            left.unlink()
+        folder_of(file).rmdir()
+
 
 #: Enough for the changes of a batch; what does not fit goes to disk beside the file.
 MEMORY = "400MB"

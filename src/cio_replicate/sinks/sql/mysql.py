@@ -14,8 +14,17 @@ from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches, as_texts, as_tuples
-from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, insert
+from cio_replicate.sinks.sql.sql_backend import (
+    Columns,
+    Dialect,
+    Statement,
+    add,
+    create,
+    delete,
+    gathered,
+    insert,
+    keys_in_parts,
+)
 
 if TYPE_CHECKING:
     from pymysql import Connection

@@ -13,8 +13,17 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
-from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, double_quoted
+from cio_replicate.sinks.sql.sql_backend import (
+    Columns,
+    Dialect,
+    Statement,
+    add,
+    create,
+    delete,
+    double_quoted,
+    gathered,
+    keys_in_parts,
+)
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection, Cursor

@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
+from typing import Protocol
 
-from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.backend import Condition, Operator, StoredTable
+import pyarrow as pa
+
+from cio_replicate.base.errors import LoadError
+from cio_replicate.schema.table import Column, ColumnType, arrow_type
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
 
 #: What can stand in the place of a value in a statement. A list stands there whole where the dialect takes lists.
 Value = str | int | datetime | Sequence[str] | Sequence[int]
@@ -160,3 +164,191 @@ def _value(dialect: Dialect, value: Value, values: list[Value]) -> str:
 def _selected(dialect: Dialect, shape: StoredTable, name: str) -> str:
     quoted = dialect.quote(name)
     return dialect.as_text.format(quoted) if shape.column(name).type is ColumnType.JSON else quoted
+
+
+# What a place is: one dataset in one database, with what a store needs of it and what differs between databases.
+
+
+#: The columns that a table has, by name; None for a type that is none of ours.
+Columns = Mapping[str, ColumnType | None]
+
+
+class SqlBackend(Protocol):
+    """One dataset in one database. What its driver raises leaves as DestinationUnavailableError or LoadError."""
+
+    dialect: Dialect
+    rows_at_once: int
+    whole_edits: bool  # as the store's
+    described: str  # what messages call it, without any secret
+
+    def connect(self) -> None:
+        """Find out that the dataset can be looked at. Changes nothing."""
+        ...
+
+    def target(self, table: str) -> str:
+        """The whole name of a table, quoted."""
+        ...
+
+    def columns(self, table: str) -> Columns:
+        """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
+        ...
+
+    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
+        ...
+
+    def write(self, edit: ChangeSet, there: Columns) -> None:
+        """As the store's; `there` are the columns that the table has; those of the shape have its types."""
+        ...
+
+    def drop(self, table: str) -> None:
+        """Remove a table; no error when it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+def gathered(rows: pa.RecordBatchReader, most: int, most_bytes: int = 32_000_000) -> Iterator[pa.Table]:
+    """The rows in pieces that are worth a statement, as long as that leaves them small."""
+    waiting: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in rows:
+        if waiting and (count + len(batch) > most or size + batch.nbytes > most_bytes):
+            yield pa.Table.from_batches(waiting)
+            waiting, count, size = [], 0, 0
+        if len(batch):
+            waiting.append(batch)
+            count, size = count + len(batch), size + batch.nbytes
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def keys_in_parts(keys: pa.Array | pa.ChunkedArray, size: int) -> Iterator[Sequence[str] | Sequence[int]]:
+    """The keys as Python values, so many at a time."""
+    for first in range(0, len(keys), size):
+        yield keys.slice(first, size).to_pylist()
+
+
+# The store that keeps tables in SQL databases and warehouses, whichever way their rows travel.
+
+
+COUNTED = pa.schema([pa.field("count", pa.int64())])
+
+
+class WarehouseBackend:
+    """A `Store` in a SQL database. Nothing is connected before `open`, or before the first use after it."""
+
+    def __init__(self, place: SqlBackend) -> None:
+        self.place = place
+        self.rows_at_once = place.rows_at_once
+        self.whole_edits = place.whole_edits
+        self.nul_allowed = place.dialect.nul_allowed
+        self._known: dict[str, Columns] = {}
+
+    def accepts_name(self, name: str) -> bool:
+        """Whether a table or a column can have this name, to the letter."""
+        return self.place.dialect.fits(name)
+
+    def open(self) -> None:
+        """Connect, and make sure that tables can be looked at. Changes nothing."""
+        self._known.clear()
+        self.place.connect()
+
+    def columns(self, table: str) -> Mapping[str, ColumnType]:
+        """The columns of a table by name, in order; none when the table is not there."""
+        return {name: kind or ColumnType.STRING for name, kind in self._look(table).items()}
+
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
+        """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
+        schema = pa.schema([pa.field(name, arrow_type(shape.column(name).type)) for name in columns])
+        there = self._there(shape.name)
+        chosen = list(dict.fromkeys(name for name in columns if name in there))
+        return pa.RecordBatchReader.from_batches(schema, self._rows(shape, schema, chosen, conditions, there))
+
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
+        """How many rows `read` would give."""
+        there = self._there(shape.name)
+        total = 0
+        for query in self._queries(shape, (), conditions, there):
+            total += sum(batch.column(0)[0].as_py() for batch in self.place.select(query, COUNTED) if len(batch))
+        return total
+
+    def write(self, edit: ChangeSet) -> None:
+        """Put the rows in the place of those with the same key, or add them; remove those that are gone."""
+        shape = edit.shape
+        for name in (shape.name, *(column.name for column in shape.columns)):
+            if not self.accepts_name(name):
+                raise LoadError(
+                    f"{self.place.dialect.title} takes no table or column called {name[:80]!r} ({shape.name}).",
+                    "Leave it out with --columns, or rename it there.",
+                )
+        there = self._there(shape.name)
+        self._require_same(shape, there)
+        if edit.count == 0 and not len(edit.gone) and all(column.name in there for column in shape.columns):
+            return
+        self._known.pop(shape.name, None)  # what is known of it is true again when the write has come to its end
+        self.place.write(edit, there)
+        self._known[shape.name] = {**there, **{column.name: column.type for column in shape.columns}}
+
+    def drop(self, table: str) -> None:
+        """Remove a table; no error when it is not there."""
+        self._known.pop(table, None)
+        self.place.drop(table)
+
+    def close(self) -> None:
+        """Let go of it. No error when it was never open."""
+        self._known.clear()
+        self.place.close()
+
+    def _there(self, table: str) -> Columns:
+        """The columns of a table, asked for once: nobody else may change the tables while a copy is written."""
+        return self._known.get(table) or self._look(table)
+
+    def _look(self, table: str) -> Columns:
+        self._known[table] = self.place.columns(table)
+        return self._known[table]
+
+    def _queries(
+        self, shape: StoredTable, chosen: Sequence[str], conditions: Sequence[Condition], there: Columns
+    ) -> Iterator[Statement]:
+        if not there:
+            return iter(())
+        return queries(self.place.dialect, self.place.target(shape.name), shape, chosen, conditions, there)
+
+    def _rows(
+        self,
+        shape: StoredTable,
+        schema: pa.Schema,
+        chosen: Sequence[str],
+        conditions: Sequence[Condition],
+        there: Columns,
+    ) -> Iterator[pa.RecordBatch]:
+        asked = list(chosen) or [shape.key]  # a row is a row even when all that is wanted of it is null
+        selected = pa.schema([pa.field(name, arrow_type(shape.column(name).type)) for name in asked])
+        for query in self._queries(shape, asked, conditions, there):
+            for batch in self.place.select(query, selected):
+                arrays = [
+                    batch.column(name) if name in chosen else pa.nulls(len(batch), schema.field(place).type)
+                    for place, name in enumerate(schema.names)
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def _require_same(self, shape: StoredTable, there: Columns) -> None:
+        """The table is one of ours, and its columns are of the shape's types: bytes are never taken for other bytes."""
+        if there and shape.key not in there:
+            raise LoadError(
+                f"The table {shape.name} in {self.place.described} was not made by cio-replicate.",
+                "Choose another --dataset, or move that table away.",
+            )
+        for column in shape.columns:
+            found = there.get(column.name, column.type)
+            if found is not column.type:
+                raise LoadError(
+                    f"The column {column.name!r} of {shape.name} in {self.place.described} is to hold {column.type}, "
+                    f"but is of {found or 'another type'}.",
+                    "Change the column's type there, or move the table away.",
+                )

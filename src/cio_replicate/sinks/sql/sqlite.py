@@ -14,8 +14,18 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches, as_texts, as_tuples
-from cio_replicate.sinks.sql.place import Columns, gathered, keys_in_parts
-from cio_replicate.sinks.sql.sql_backend import Dialect, Statement, add, create, delete, double_quoted, insert
+from cio_replicate.sinks.sql.sql_backend import (
+    Columns,
+    Dialect,
+    Statement,
+    add,
+    create,
+    delete,
+    double_quoted,
+    gathered,
+    insert,
+    keys_in_parts,
+)
 
 TOGETHER = 20_000
 PATIENCE = 60.0  # seconds that somebody else's transaction is waited for

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -14,14 +15,128 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
-from cio_replicate.schema.arrow import arrow_type
-from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
+from cio_replicate.schema.table import Column, ColumnType, arrow_type
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches
-from cio_replicate.sinks.sql.place import Columns, gathered
-from cio_replicate.sinks.sql.sql_backend import Dialect, Statement
-from cio_replicate.sinks.warehouse.dlt_context import alone
-from cio_replicate.sinks.warehouse.package_errors import translated
+from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, Statement, gathered
+
+# Runs dlt as if nothing of it were set up on this machine: no settings of the user's, no telemetry, no words.
+
+
+#: What dlt is told wherever it looks for a setting.
+SETTINGS: dict[str, Any] = {  # Any: settings are what they are
+    "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
+    "providers": {"enable_airflow_secrets": False},
+    "enable_runtime_trace": False,
+    "restore_from_destination": False,  # every package brings the whole schema of its table
+    "normalize": {"workers": 1},
+    "load": {"truncate_staging_dataset": True},  # people's data is not to lie about twice
+}
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside, dlt knows `SETTINGS` and nothing else, and whatever it writes to this machine is in the folder."""
+    from dlt.common.configuration.container import Container  # noqa: PLC0415 - an extra, slow to import
+    from dlt.common.configuration.providers import CustomLoaderDocProvider  # noqa: PLC0415
+    from dlt.common.configuration.providers.provider import ConfigProvider  # noqa: PLC0415
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext  # noqa: PLC0415
+    from dlt.common.runtime.run_context import RunContext, switched_run_context  # noqa: PLC0415
+
+    class Alone(RunContext):
+        """A context whose every folder is ours; environment variables of dlt change none of them."""
+
+        global_dir = run_dir = local_dir = data_dir = settings_dir = property(lambda _self: str(folder))
+
+        def initial_providers(self) -> list[ConfigProvider]:
+            return [CustomLoaderDocProvider("cio-replicate", lambda: SETTINGS, supports_secrets=False)]
+
+    context = Alone(str(folder))
+    container = Container()
+    if PluggableRunContext not in container:  # else dlt makes one of its own first, with the user's settings
+        container[PluggableRunContext] = PluggableRunContext(context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what dlt has to say to programmers is nothing for users
+        with switched_run_context(context):
+            yield
+
+
+# What dlt's errors mean, in words of our own: theirs quote statements, rows and credentials.
+
+
+if TYPE_CHECKING:
+    from cio_replicate.sinks.warehouse.warehouse_kinds import Warehouse
+
+_UNAVAILABLE = (
+    ("authentication", "does not take this login", "Check the user and the secret."),
+    ("access denied", "does not take this login", "Check the user and the secret."),
+    ("incorrect username or password", "does not take this login", "Check the user and the secret."),
+    ("unauthorized", "does not take this login", "Check the user and the secret."),
+    ("login failed", "does not take this login", "Check the user and the secret."),
+    ("permission denied", "does not let this user do that", "Grant what the page on this destination names."),
+    ("insufficient privileges", "does not let this user do that", "Grant what the page on this destination names."),
+    ("does not have permission", "does not let this user do that", "Grant what the page on this destination names."),
+    ("connection refused", "cannot be reached", "Check the address."),
+    ("could not translate host", "cannot be reached", "Check the address."),
+    ("name or service not known", "cannot be reached", "Check the address."),
+    ("timed out", "does not answer", "Check the address and the firewall."),
+    ("timeout expired", "does not answer", "Check the address and the firewall."),
+    ("can't connect", "cannot be reached", "Check the address."),
+)
+
+
+@contextmanager
+def translated(warehouse: Warehouse, described: str, table: str | None = None) -> Iterator[None]:
+    """What goes wrong inside leaves as an error of ours."""
+    try:
+        yield
+    except CioReplicateError:
+        raise
+    except ImportError as error:
+        raise DestinationUnavailableError(
+            f"{warehouse.title} needs the extra: pip install 'cio-replicate[{warehouse.extra}]'.",
+            f"The module {error.name} is missing." if error.name else "",
+        ) from None
+    except Exception as error:  # noqa: BLE001 - every driver has its own, and none may show its words
+        raise _ours(error, described, table) from None
+
+
+def _ours(error: BaseException, described: str, table: str | None) -> CioReplicateError:
+    from dlt.common.configuration.exceptions import ConfigurationException  # noqa: PLC0415 - an extra
+    from dlt.common.exceptions import MissingDependencyException  # noqa: PLC0415
+
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, MissingDependencyException):
+            return DestinationUnavailableError(
+                f"{described} needs a package that is not installed.", "Install its extra."
+            )
+        if isinstance(cause, ConfigurationException):
+            return DestinationUnavailableError(f"The login for {described} is not complete.", "Check its options.")
+        said = str(cause).lower()
+        for sign, what, fix in _UNAVAILABLE:
+            if sign in said:
+                return DestinationUnavailableError(f"{described} {what}.", fix)
+    name = type(causes[-1]).__name__
+    if table is None:
+        return DestinationUnavailableError(f"{described} cannot be asked ({name}).", "Check the address and the login.")
+    return LoadError(
+        f"{described} did not accept rows of {table} ({name}).",
+        "They stay landed; look into the log of the warehouse, and run again.",
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, the first cause last."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        inner = getattr(current, "dbapi_exception", None) or getattr(current, "client_exception", None)
+        current = inner if isinstance(inner, BaseException) else current.__cause__ or current.__context__
+
 
 if TYPE_CHECKING:
     from dlt import Pipeline, Schema
@@ -282,3 +397,27 @@ def _storage_columns(client: SqlJobClientWithStagingDataset, table: str) -> Iter
         for _, columns in client.get_storage_tables([table]):
             return list(columns)
     return ()
+
+
+# Names as dlt is to write them where a database folds case: as they are, so that it folds them like its users do.
+
+
+def _convention() -> type[Any]:  # Any: a class of dlt's, which is an extra
+    from dlt.common.normalizers.naming.direct import NamingConvention as Direct  # noqa: PLC0415
+
+    class NamingConvention(Direct):
+        """Leaves names alone, and says that case tells none apart."""
+
+        @property
+        def is_case_sensitive(self) -> bool:
+            return False
+
+    return NamingConvention
+
+
+def __getattr__(name: str) -> type[Any]:  # Any: as above
+    """The class that dlt looks for in a module of naming, made when dlt looks for it."""
+    if name != "NamingConvention":
+        raise AttributeError(name)
+    globals()[name] = _convention()
+    return globals()[name]  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Paging, Table
 from cio_replicate.source.catalog import shared_columns as shapes
-from cio_replicate.source.catalog.recurring import DEDUPLICATE_ID
+from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID
 
 EXPORTS = Table(
     name="exports",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Reading, Table
-from cio_replicate.source.catalog.recurring import DEDUPLICATE_ID, person_identifiers
+from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, person_identifiers
 
 #: The moments of a delivery: the API's name, and what happened then.
 _METRICS = (

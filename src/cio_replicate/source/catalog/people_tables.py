@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Table
-from cio_replicate.source.catalog.recurring import DEDUPLICATE_ID, TAGS, person_identifiers
+from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, TAGS, person_identifiers
 
 CUSTOMERS = Table(
     name="customers",

@@ -9,11 +9,9 @@ from dataclasses import replace
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind
-from cio_replicate.config.naming import AS_IS, RESERVED, Naming
-from cio_replicate.config.schema_changes import SchemaChanges
-from cio_replicate.schema.fields import LONGEST_NAME, TAKEN
+from cio_replicate.config.table_options import AS_IS, RESERVED, Naming, SchemaChanges
 from cio_replicate.schema.system_tables import KEY
-from cio_replicate.schema.table import Column, ColumnType, Redaction, Table
+from cio_replicate.schema.table import LONGEST_NAME, TAKEN, Column, ColumnType, Redaction, Table
 
 NO_RULES = ColumnRules()
 _DONE = {RedactionKind.EXCLUDE: "excluded", RedactionKind.HASH: "hashed", RedactionKind.MASK: "masked"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, Method, Table
-from cio_replicate.source.catalog.recurring import CREATED_BY, DEDUPLICATE_ID, SCHEDULED, TAGS
+from cio_replicate.source.catalog.shared_columns import CREATED_BY, DEDUPLICATE_ID, SCHEDULED, TAGS
 
 BROADCASTS = Table(
     name="broadcasts",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from cio_replicate.config.again import RereadPolicy
+from cio_replicate.config.table_options import RereadPolicy
 from cio_replicate.pipeline.read import Partition
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import DeclaredPartition, Paging, Reading, Table
-from cio_replicate.source.pages import Cursor
-from cio_replicate.source.request import Request
-from cio_replicate.source.strategies.due import due_spans, reads_whole
-from cio_replicate.source.strategies.windows import WINDOW
+from cio_replicate.source.pages import Cursor, Request
+from cio_replicate.source.strategies.windows import WINDOW, due_spans, reads_whole
 
 USUAL = RereadPolicy()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.pipeline.read import ReadStats
-from cio_replicate.schema.position import Checkpoint
+from cio_replicate.schema.system_tables import Checkpoint
 
 DAY = 86_400
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.secrets import KeyFile, Secrets
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, SettingsKind, perform
 from cio_replicate.console.secrets import keys_for, revealed
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import kept_tasks
 from cio_replicate.database.tables import missed, notices, runs

@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy import select
 
 from cio_replicate.console.installation import ControlServices, opened
-from cio_replicate.database.audit_log import Actor, AuditEntry, Role, entries
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import AuditEntry, entries
 from cio_replicate.database.tables import metadata
 from tests.control.stage import START, environment, store_url
 from tests.manual_clock import ManualClock

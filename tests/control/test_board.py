@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import LEASE, MOST_CLAIMS, REST

@@ -15,7 +15,7 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console.gateways import create as create_gateway
 from cio_replicate.console.installation import ControlServices, opened
-from cio_replicate.database.audit_log import Actor
+from cio_replicate.database.actor import Actor
 from cio_replicate.database.tables import runs
 from cio_replicate.jobs.ports import ProbeRequest
 from cio_replicate.source.catalog import names

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.job import ActionKind, RunAction

@@ -21,7 +21,7 @@ import pytest
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import STORES, Stage, stage

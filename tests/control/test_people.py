@@ -13,7 +13,7 @@ from cio_replicate.console.background import reap
 from cio_replicate.console.installation import ControlServices
 from cio_replicate.console.sessions import Sessions, Tokens
 from cio_replicate.console.users import Users
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import START, STORES
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told
 from tests.manual_clock import ManualClock

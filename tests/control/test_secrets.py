@@ -16,7 +16,7 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console.installation import ControlServices
 from cio_replicate.console.secrets import KeyFile, ReferencedKeys, Secrets, keys_for, revealed
-from cio_replicate.database.audit_log import Actor
+from cio_replicate.database.actor import Actor
 from cio_replicate.database.connection import default_file, key_file, store_address, store_url
 from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, everything, store_of, told

@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
 from cio_replicate.console.installation import ControlServices
-from cio_replicate.database.audit_log import Actor
+from cio_replicate.database.actor import Actor
 from cio_replicate.database.tables import missed, run_lines, runs
 from tests.control.stage import START, STORES
 from tests.control.stores import ADMIN, OPERATOR, VIEWER, store_of, told

@@ -12,7 +12,7 @@ import httpx2
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import GatewayEndpoint, SignedRequest
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.gateway.gateway_client import RemoteQueue
 from cio_replicate.gateway.identity import MemberKey, new_key
 from cio_replicate.gateway.link import GatewayClient

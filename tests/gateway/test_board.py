@@ -14,7 +14,7 @@ from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import ask, reply
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import connections, run_lines, tasks
 from cio_replicate.gateway.agent import ProbeRunner
 from cio_replicate.gateway.gateway_client import MOST_LINES, RemoteQueue

@@ -15,7 +15,8 @@ from cio_replicate.base.errors import GatewayRefusedError, NotAllowedError, Sett
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as enrolment_codes
-from cio_replicate.database.audit_log import LOCAL, Actor, Role, entries
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import gateway_codes, gateway_nonces
 from cio_replicate.gateway.identity import KEY_FILE, new_key, read_key
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest

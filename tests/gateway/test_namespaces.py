@@ -14,7 +14,7 @@ import pytest
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.ports import ProbeRequest
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Faults, Simulator, WorkspaceSpec

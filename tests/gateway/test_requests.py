@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey
 from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import AHEAD, SignedRequest
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.job import PROTOCOL
 from tests.gateway.in_process import HOST, Machine, another_machine, machine_of

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 600
@@ -44,6 +47,18 @@ def test_a_class_name_exists_once() -> None:
             if isinstance(node, ast.ClassDef):
                 defined.setdefault(node.name, []).append(_name(path))
     assert {name: places for name, places in defined.items() if len(places) > 1} == {}
+
+
+def test_modules_do_not_import_in_circles() -> None:
+    """No module imports, through whatever others, a module that imports it."""
+    graph = grimp.build_graph("cio_replicate", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    circle = None
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+    assert circle is None
 
 
 def test_the_contributing_guide_shows_the_layers_that_lint_checks() -> None:

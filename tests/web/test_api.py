@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cio_replicate.console import gateways as inquiries
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec

@@ -18,7 +18,7 @@ import pytest
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.installation import opened
 from cio_replicate.console.users import Users
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.gateway.certificates import Authority
 
 COMMAND = [str(Path(sys.executable).parent / "cio-replicate"), "console"]

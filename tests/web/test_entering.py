@@ -10,7 +10,7 @@ import pytest
 from cio_replicate.console.sessions import ABSOLUTE, IDLE
 from cio_replicate.console.web.services import TRIES_OF_A_NAME, TRIES_OF_AN_ADDRESS
 from cio_replicate.database import audit_log as audit
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.web.visiting import ORIGIN, PASSWORD, Browser, Console, console_of, error_of, title_of
 
 CHOSEN = {"password": PASSWORD, "again": PASSWORD, "zone": "Europe/Berlin"}

@@ -17,7 +17,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from cio_replicate.console.web.application import inner
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.web.visiting import Console, console_of
 
 pytestmark = pytest.mark.web

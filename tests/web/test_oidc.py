@@ -13,7 +13,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.console.oidc import CLIENT as CLIENT_VARIABLE
 from cio_replicate.console.oidc import ISSUER, NEWCOMERS, oidc_of
 from cio_replicate.console.oidc import SECRET as SECRET_VARIABLE
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import START
 from tests.manual_clock import ManualClock
 from tests.web.provider import CLIENT, SECRET, Provider, provider

@@ -11,7 +11,7 @@ import pytest
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent

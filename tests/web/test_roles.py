@@ -14,7 +14,7 @@ from litestar.exceptions import ImproperlyConfiguredException
 from cio_replicate.console.api.gateway_api import desk_over, gateway_router
 from cio_replicate.console.web.application import inner
 from cio_replicate.console.web.authorization import require_declared
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 from tests.web.visiting import ORIGIN, Browser, Console, console_of
 
 #: What anybody may ask for, and why.

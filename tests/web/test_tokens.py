@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.web.visiting import Console
 
 

@@ -16,7 +16,7 @@ from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
 from cio_replicate.console.web.services import WebServices, services_over
-from cio_replicate.database.audit_log import LOCAL, Role
+from cio_replicate.database.actor import LOCAL, Role
 from tests.control.stage import Stage, stage
 
 ORIGIN = "http://127.0.0.1:8765"

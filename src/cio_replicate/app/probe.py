@@ -17,7 +17,8 @@ from cio_replicate.config.documents import stored_names_in
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.console import secrets
 from cio_replicate.console.secrets import EncryptionKeys
-from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.sinks.registry import destination_at
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cio_replicate.cli.options import AsJson
 from cio_replicate.config.options import Setting
-from cio_replicate.database.audit_log import LOCAL, Actor, Role
+from cio_replicate.database.actor import LOCAL, Actor, Role
 
 StoreUrl = Annotated[
     str | None,

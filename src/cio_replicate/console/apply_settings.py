@@ -32,7 +32,8 @@ from cio_replicate.config.documents import (
 from cio_replicate.config.options import SourceOptions
 from cio_replicate.config.secret_references import is_reference, require_reference, stored_variable
 from cio_replicate.console.secrets import OWN, EncryptionKeys, require_own_secrets, revealed, users_in, write_own
-from cio_replicate.database.audit_log import Actor, record
+from cio_replicate.database.actor import Actor
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.rows import as_text, documents_of, kept_connections, settings_from
 from cio_replicate.database.tables import channels, connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.jobs.scheduler import next_due, schedule

@@ -22,7 +22,7 @@ from cio_replicate.console.apply_settings import ChangeContext, recognise
 from cio_replicate.console.notifications import Send, send_by_apprise, send_due
 from cio_replicate.console.secrets import EncryptionKeys, revealed
 from cio_replicate.console.stored_settings import address_of
-from cio_replicate.database.audit_log import LOCAL
+from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import (
     gateway_codes,

@@ -15,7 +15,8 @@ from cio_replicate.base.errors import GatewayRefusedError, SettingsError
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console.apply_settings import checked_name
 from cio_replicate.console.secrets import require_own_secrets
-from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import connections, gateway_codes, gateway_members, gateways, inquiries, runs
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult

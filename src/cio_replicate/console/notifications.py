@@ -18,9 +18,8 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import MASK, Secret, counted, number
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import settings_from
+from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import channels, notices, runs
-from cio_replicate.jobs.local_engine import storable
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
 MOST_NAMED = 10  # tables that are named one by one

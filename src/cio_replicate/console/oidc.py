@@ -21,7 +21,7 @@ from cio_replicate.base.errors import AccessError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import resolved
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 
 ISSUER, CLIENT, SECRET, NEWCOMERS, TITLE = (
     f"CIO_REPLICATE_OIDC_{name}" for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET_FROM", "NEWCOMERS", "TITLE")

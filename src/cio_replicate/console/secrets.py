@@ -19,7 +19,8 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.documents import ConnectionSettings, Documents, TaskSettings, stored_names
 from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name, resolved
-from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import KEY_VARIABLE, Database, key_file
 from cio_replicate.database.rows import documents_of
 from cio_replicate.database.tables import secrets

@@ -12,7 +12,8 @@ from sqlalchemy import delete, insert, or_, select, update
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
-from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import sessions, tokens, users
 

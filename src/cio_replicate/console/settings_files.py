@@ -23,7 +23,7 @@ from cio_replicate.console.apply_settings import (
     perform,
     require_all_usable,
 )
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 from cio_replicate.database.rows import documents_of
 
 MOST_BYTES = 5_000_000

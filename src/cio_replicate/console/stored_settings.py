@@ -33,7 +33,7 @@ from cio_replicate.console.apply_settings import (
 )
 from cio_replicate.console.metadata import Metadata, keep, last_opened
 from cio_replicate.console.secrets import EncryptionKeys
-from cio_replicate.database.audit_log import LOCAL, Actor, Role
+from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import (
     StoredChannel,

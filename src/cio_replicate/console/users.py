@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.sessions import BYTES, SessionUser, digest
-from cio_replicate.database.audit_log import LOCAL, Actor, Role, record
+from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import invitations, sessions, tokens, users
 

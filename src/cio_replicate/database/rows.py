@@ -115,3 +115,8 @@ def as_text(settings: Any) -> str:  # noqa: ANN401 - any dataclass of settings
 def settings_from(text: str, kind: type[T]) -> T:
     """Settings as they were kept."""
     return decoded(msgspec.json.decode(text), kind)
+
+
+def storable(text: str) -> str:
+    """What others said, as every database keeps it: PostgreSQL takes no NUL."""
+    return text.replace("\0", "�")

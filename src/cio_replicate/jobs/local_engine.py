@@ -18,7 +18,7 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings, sto
 from cio_replicate.console import notifications as notices
 from cio_replicate.console.notifications import EndedRun
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import settings_from
+from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import connections, run_lines, runs, tasks
 from cio_replicate.jobs.board import CANCELLED, HeartbeatReply, Lease, Outcome
 from cio_replicate.jobs.job import Job, RunAction
@@ -51,11 +51,6 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[LogLine]) -> 
             for number, line in enumerate(fresh, last + 1)
         ]
         connection.execute(insert(run_lines), rows)
-
-
-def storable(text: str) -> str:
-    """What others said, as every database keeps it: PostgreSQL takes no NUL."""
-    return text.replace("\0", "�")
 
 
 def _kept(line: LogLine) -> LogLine:

@@ -14,7 +14,8 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import TaskSettings
-from cio_replicate.database.audit_log import Actor, Role, record
+from cio_replicate.database.actor import Actor, Role
+from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks

@@ -30,7 +30,15 @@ from cio_replicate.base.errors import (
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret, quoted
 from cio_replicate.base.version import __version__
-from cio_replicate.source.pages import Request, RequestCounter, daily_quota, detail_of, error_of, read_envelope
+from cio_replicate.source.pages import (
+    Request,
+    RequestCounter,
+    daily_quota,
+    detail_of,
+    error_of,
+    names_daily_quota,
+    read_envelope,
+)
 from cio_replicate.source.rate_limiter import Permit, RateLimiter, RateUsage
 
 # How often and how long a request is tried, and how long to wait in between.
@@ -75,17 +83,11 @@ def retry_after(header: str | None, now: float) -> float | None:
 
 
 _SECONDS = re.compile(r"per (?:\d+ ?)?s(?:ec|\b)", re.IGNORECASE)
-_DAILY = re.compile(r"\bdaily\b|per (?:1 ?)?d(?:ay)?\b|per (?:24 ?h|86400 ?s)|\bday\b", re.IGNORECASE)
 
 
 def names_seconds(detail: str) -> bool:
     """Whether the text of a 429 speaks of a limit per second, which is over in a moment even if no header says so."""
     return _SECONDS.search(detail) is not None and not names_daily_quota(detail)
-
-
-def names_daily_quota(detail: str) -> bool:
-    """Whether the text of a 429 speaks of a quota per day, for which waiting seconds does not help."""
-    return _DAILY.search(detail) is not None
 
 
 T = TypeVar("T")

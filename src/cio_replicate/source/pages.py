@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,9 +25,15 @@ from cio_replicate.base.errors import (
     UnauthorizedError,
 )
 from cio_replicate.base.text import quoted, with_literal_surrogates
-from cio_replicate.source.client import names_daily_quota
 
 # What one request to the App API is, before it is sent.
+
+_DAILY = re.compile(r"\bdaily\b|per (?:1 ?)?d(?:ay)?\b|per (?:24 ?h|86400 ?s)|\bday\b", re.IGNORECASE)
+
+
+def names_daily_quota(detail: str) -> bool:
+    """Whether the text of a 429 speaks of a quota per day, for which waiting seconds does not help."""
+    return _DAILY.search(detail) is not None
 
 
 @dataclass(frozen=True, slots=True)

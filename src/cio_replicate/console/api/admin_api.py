@@ -21,7 +21,8 @@ from cio_replicate.console.users import User
 from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, taking, there
 from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database import audit_log as audit
-from cio_replicate.database.audit_log import AuditEntry, Role
+from cio_replicate.database.actor import Role
+from cio_replicate.database.audit_log import AuditEntry
 from cio_replicate.database.rows import StoredChannel
 
 SecretName = Annotated[

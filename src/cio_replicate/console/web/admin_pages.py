@@ -20,7 +20,7 @@ from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database import audit_log as audit
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 
 # Pages of what the console keeps besides: stored secrets, the audit log, and about itself.
 

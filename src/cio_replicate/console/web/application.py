@@ -37,7 +37,7 @@ from cio_replicate.console.web.forms import form_of
 from cio_replicate.console.web.http_security import SecurityHeaders, Site
 from cio_replicate.console.web.rendering import FOR_GOOD, Asset, environment, read_assets
 from cio_replicate.console.web.services import WebServices, With, services_over
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import connections, gateway_members, notices, runs, tasks
 from cio_replicate.jobs.worker import ProcessStarter

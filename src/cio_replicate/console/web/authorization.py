@@ -23,7 +23,7 @@ from litestar.params import PathParameter
 from cio_replicate.base.errors import NotAllowedError, NotThereError, SettingsError
 from cio_replicate.console.sessions import SessionUser, is_theirs
 from cio_replicate.console.web.services import WebServices
-from cio_replicate.database.audit_log import Actor, Role
+from cio_replicate.database.actor import Actor, Role
 
 # What the API answers when it does not do what it was asked.
 

@@ -28,7 +28,7 @@ from cio_replicate.console.web.forms import Sent, SubmittedForm
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import THEME_COOKIE, THEMES, go, page, path_within, said, span
 from cio_replicate.console.web.services import WebServices, With
-from cio_replicate.database.audit_log import Role
+from cio_replicate.database.actor import Role
 
 HELD = "cio-oidc"  # the cookie of a login that has begun at a provider
 WRONG = {"message": "Name and password do not belong together.", "fix": "Type both again, or ask an admin for a link."}

@@ -7,11 +7,12 @@ import re
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pyarrow as pa
 
@@ -64,9 +65,6 @@ def alone(folder: Path) -> Iterator[None]:
 
 # What dlt's errors mean, in words of our own: theirs quote statements, rows and credentials.
 
-
-if TYPE_CHECKING:
-    from cio_replicate.sinks.warehouse.warehouse_kinds import Warehouse
 
 _UNAVAILABLE = (
     ("authentication", "does not take this login", "Check the user and the secret."),
@@ -145,7 +143,6 @@ if TYPE_CHECKING:
     from dlt.destinations.sql_client import SqlClientBase
     from dlt.extract import DltResource
 
-    from cio_replicate.sinks.warehouse.warehouse_kinds import Warehouse
 
 PIPELINE = "cio_replicate"
 TOGETHER, TOGETHER_BYTES = 50_000, 64_000_000
@@ -161,6 +158,25 @@ _HINTS = {
     ColumnType.BOOLEAN: "bool",
     ColumnType.TIMESTAMP: "timestamp",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """A destination of dlt, and what differs between them."""
+
+    title: str
+    extra: str
+    destination: Callable[[], AnyDestination]  # made inside of dlt's context
+    staging: Callable[[], AnyDestination | None]  # where files wait on their way, made likewise
+    json: Literal["text", "json"] = "text"  # `json` only where the database's own type keeps the text as it is
+    table_format: Literal["iceberg"] | None = None
+    file_format: Literal["parquet"] | None = None  # None: what dlt takes to be the best
+    as_text: str = "{}"
+    true: str = "{} = TRUE"
+    at_once: int = 2000
+    longest_name: int = 120
+    names_refused: frozenset[str] = frozenset()
+    whole_edits: bool = True  # whether dlt merges in one transaction there
 
 
 class PackageBackend:
@@ -397,27 +413,3 @@ def _storage_columns(client: SqlJobClientWithStagingDataset, table: str) -> Iter
         for _, columns in client.get_storage_tables([table]):
             return list(columns)
     return ()
-
-
-# Names as dlt is to write them where a database folds case: as they are, so that it folds them like its users do.
-
-
-def _convention() -> type[Any]:  # Any: a class of dlt's, which is an extra
-    from dlt.common.normalizers.naming.direct import NamingConvention as Direct  # noqa: PLC0415
-
-    class NamingConvention(Direct):
-        """Leaves names alone, and says that case tells none apart."""
-
-        @property
-        def is_case_sensitive(self) -> bool:
-            return False
-
-    return NamingConvention
-
-
-def __getattr__(name: str) -> type[Any]:  # Any: as above
-    """The class that dlt looks for in a module of naming, made when dlt looks for it."""
-    if name != "NamingConvention":
-        raise AttributeError(name)
-    globals()[name] = _convention()
-    return globals()[name]  # type: ignore[no-any-return]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
 from cio_replicate.base.errors import DestinationUnavailableError
@@ -28,33 +27,14 @@ from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresBackend
 from cio_replicate.sinks.sql.server_kinds import connect_timeout
 from cio_replicate.sinks.sql.sql_backend import SqlBackend, WarehouseBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend, file_of
-from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend
+from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend, Warehouse
 
 if TYPE_CHECKING:
     from dlt.common.destination import AnyDestination
     from dlt.common.storages.configuration import FilesystemConfiguration
 
 EXACT = "direct"  # dlt's naming that keeps names
-FOLDED = "cio_replicate.sinks.warehouse.dlt_backend"  # the same, where people do not write upper and lower case
-
-
-@dataclass(frozen=True, slots=True)
-class Warehouse:
-    """A destination of dlt, and what differs between them."""
-
-    title: str
-    extra: str
-    destination: Callable[[], AnyDestination]  # made inside of dlt's context
-    staging: Callable[[], AnyDestination | None]  # where files wait on their way, made likewise
-    json: Literal["text", "json"] = "text"  # `json` only where the database's own type keeps the text as it is
-    table_format: Literal["iceberg"] | None = None
-    file_format: Literal["parquet"] | None = None  # None: what dlt takes to be the best
-    as_text: str = "{}"
-    true: str = "{} = TRUE"
-    at_once: int = 2000
-    longest_name: int = 120
-    names_refused: frozenset[str] = frozenset()
-    whole_edits: bool = True  # whether dlt merges in one transaction there
+FOLDED = "cio_replicate.sinks.warehouse.naming"  # the same, where people do not write upper and lower case
 
 
 def warehouse_store(address: Address, dataset: str, folder: Path) -> WarehouseBackend:

@@ -19,7 +19,7 @@ STACKS = [
 def test_a_sample_belongs_to_the_innermost_module_of_ours() -> None:
     """What a library does is counted where we called it, and waiting for work is not counted."""
     hotspots = summed_up(STACKS, per_second=100)
-    assert hotspots.modules == pytest.approx({"api/client.py": 0.4, "extract/lane.py": 0.3, LOOP: 0.2, OUTSIDE: 0.1})
+    assert hotspots.modules == pytest.approx({"source/client.py": 0.4, "source/lane.py": 0.3, LOOP: 0.2, OUTSIDE: 0.1})
     assert hotspots.seconds == pytest.approx(0.1)
 
 

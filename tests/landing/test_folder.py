@@ -15,8 +15,8 @@ from tests.landing.reads import BEGAN, read_of, rows
 
 HOLD = (
     "import sys, pathlib\n"
-    "from cio_replicate.pipeline.staging import StateFolder\n"
-    "with StateFolder(pathlib.Path(sys.argv[1])):\n"
+    "from cio_replicate.pipeline.staging import Staging\n"
+    "with Staging(pathlib.Path(sys.argv[1])):\n"
     "    print('held', flush=True)\n"
     "    sys.stdin.read()\n"
 )

@@ -85,13 +85,13 @@ def test_a_killed_process_leaves_whole_landings(file: Path) -> None:
     """What a process had been told is landed is there after a SIGKILL, and what it was at is there whole or not."""
     script = (
         "import sys, pathlib\n"
-        "from cio_replicate.source.pages import Place\n"
+        "from cio_replicate.source.pages import Cursor\n"
         "from cio_replicate.pipeline.journal import Journal\n"
         "from tests.landing.reads import read_of\n"
         "journal, read = Journal(pathlib.Path(sys.argv[1])), read_of()\n"
         "journal.begin(read)\n"
         "for number in range(1_000_000):\n"
-        "    read.parts[0].place, read.tally.rows = Place(token=str(number)), number\n"
+        "    read.parts[0].place, read.tally.rows = Cursor(token=str(number)), number\n"
         "    journal.land(read, read.parts[0], f'{number}.parquet', 1, [], number)\n"
         "    print(number, flush=True)\n"
     )

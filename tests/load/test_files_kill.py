@@ -26,7 +26,7 @@ GONE = [str(row["key"]) for row in BEFORE[1::3]]
 WRITER = """
 import os, signal, sys
 import pyarrow as pa
-from cio_replicate.sinks.backend import Edit
+from cio_replicate.sinks.backend import ChangeSet
 from tests.load.lakes import Lake, edit
 from tests.load.test_files_kill import AFTER, GONE, MONTHLY
 
@@ -50,7 +50,7 @@ def rows():
         die("row")
 
 sys.addaudithook(lambda happened, arguments: die(happened))
-store.write(Edit(MONTHLY, pa.RecordBatchReader.from_batches(whole.rows.schema, rows()), whole.count, whole.gone))
+store.write(ChangeSet(MONTHLY, pa.RecordBatchReader.from_batches(whole.rows.schema, rows()), whole.count, whole.gone))
 """
 POINTS = {
     "parquet": [("row", 1), ("os.rename", 0), ("os.rename", 3)],

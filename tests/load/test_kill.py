@@ -18,11 +18,11 @@ WRITER = f"""
 import sys
 from dataclasses import replace
 from pathlib import Path
-from cio_replicate.config.modes import Mode, Treatment
+from cio_replicate.config.table_options import WriteMode, WriteOptions
 from tests.load.copies import DuckDBCopy
 from tests.load.pages import AT, Pages, close
 
-folder, treatment = Path(sys.argv[1]), Treatment(Mode(sys.argv[2]))
+folder, treatment = Path(sys.argv[1]), WriteOptions(WriteMode(sys.argv[2]))
 pages = Pages(folder / "pages")
 destination = DuckDBCopy(folder).open()
 destination.look()

@@ -215,7 +215,7 @@ def test_nothing_of_dlt_outside_of_the_folder(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from cio_replicate.sinks.warehouse.dlt_context import alone
+from cio_replicate.sinks.warehouse.dlt_backend import alone
 
 def stop(event, details):
     if event == "socket.connect":

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack
@@ -24,6 +25,10 @@ from .workspace import Workspace
 
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1_024
+_TICK_SECONDS = 0.1  # uvicorn renews its Date header every tenth tick
+_TICKS_PER_DAY = 864_000
+_GRACE_SECONDS = 2  # how long answers in progress may take once the server stops
+_STOP_POLL_SECONDS = 0.001
 DEFAULT_TOKEN = "simulator-token"  # noqa: S105  (opens nothing but a simulator)
 
 
@@ -53,20 +58,49 @@ class SimulatorBugError(ExceptionGroup[Exception]):
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and lets stalled answers go before it waits for them."""
+    """Reports when the server listens, and stops without waiting for a timer: uvicorn's own stop takes 200 ms."""
 
     def __init__(self, config: uvicorn.Config, state: SimulatorState, listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._simulator = state
         self._listening = listening
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked_to_stop = asyncio.Event()
+
+    def stop_soon(self) -> None:
+        """Ask the server to stop, from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+                self._loop.call_soon_threadsafe(self._asked_to_stop.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._listening()
 
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % _TICKS_PER_DAY
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_to_stop.wait(), _TICK_SECONDS)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._simulator.closing.set()
-        await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
+        for bound in sockets or []:
+            bound.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:
+            if time.monotonic() > deadline:
+                for task in self.server_state.tasks:
+                    task.cancel()
+                break
+            await asyncio.sleep(_STOP_POLL_SECONDS)
 
 
 class Simulator:
@@ -182,7 +216,7 @@ class Simulator:
     def stop(self) -> None:
         """Closes every connection and ends the thread; stopping twice does nothing."""
         if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
+            self._server.stop_soon()
             self._thread.join()
         if self._socket is not None:
             self._socket.close()
@@ -251,7 +285,7 @@ def _config(state: SimulatorState) -> uvicorn.Config:
         log_level="critical",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.own_loads import OWN
 from benchmarks.places import fresh, missing
-from cio_replicate.config.addresses import destination
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.port import Batch, Close
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table

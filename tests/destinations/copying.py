@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cio_replicate.config.addresses import destination
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table as declared
 from customerio_simulator import Simulator

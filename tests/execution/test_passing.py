@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.app.task import folder_of
-from cio_replicate.config.addresses import destination
 from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.worker import ProcessStarter
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.staging import Staging
+from cio_replicate.sinks.addresses import destination
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cio_replicate.config.addresses import destination
 from cio_replicate.schema.table import Column, schema_for
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.port import Batch, Changes, Sink

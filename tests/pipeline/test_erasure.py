@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from cio_replicate.base.text import Secret
-from cio_replicate.config.addresses import destination as address
 from cio_replicate.config.table_options import USUAL, Deletes, WriteMode, WriteOptions
 from cio_replicate.pipeline.report import Report, Status, VerificationStatus
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
+from cio_replicate.sinks.addresses import destination as address
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.fan_out import FanOutSink

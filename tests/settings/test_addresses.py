@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config import connection_options as connection
-from cio_replicate.config.addresses import destination
+from cio_replicate.sinks.addresses import destination
 from tests.settings.refused import refusal
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.describe_destinations import facts_of, main, page, section
-from cio_replicate.config.addresses import destination, duckdb_file
 from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, SinkFamily, UrlStyle
+from cio_replicate.sinks.addresses import destination, duckdb_file
 from cio_replicate.sinks.kinds import KINDS, schemes
 from tests.settings.refused import refusal
 

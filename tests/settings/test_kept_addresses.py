@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.config.addresses import described, destination, is_relative, made_absolute
 from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, stored_names
+from cio_replicate.sinks.addresses import described, destination, is_relative, made_absolute
 from cio_replicate.sinks.kinds import KINDS
 from tests.settings.refused import refusal
 

@@ -15,9 +15,9 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.config.addresses import destination
 from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.secret_references import MOST_BYTES, caution, is_reference, resolved
+from cio_replicate.sinks.addresses import destination
 from tests.settings.refused import refusal
 
 POSTGRES = "postgresql://loader@db.internal/analytics"

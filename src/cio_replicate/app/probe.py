@@ -11,7 +11,6 @@ from pathlib import Path
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.addresses import destination
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.documents import stored_names_in
 from cio_replicate.config.secret_references import stored_variable
@@ -20,6 +19,7 @@ from cio_replicate.console.secrets import EncryptionKeys
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.registry import destination_at
 
 MOST = 5  # places that are tried out at once

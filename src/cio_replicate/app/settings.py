@@ -12,7 +12,6 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config import table_options as settings_again
-from cio_replicate.config.addresses import destination
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.destination_kind import Address
@@ -35,6 +34,7 @@ from cio_replicate.config.table_options import (
 )
 from cio_replicate.pipeline.staging import default_root
 from cio_replicate.schema.table import Table
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes
 from cio_replicate.source.client import AUTO, HOSTS, Client, RetryPolicy, find_region

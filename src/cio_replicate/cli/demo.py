@@ -22,12 +22,12 @@ from cio_replicate.cli.proof import Proof, SourceEdits, proof_grid, proofs, rema
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
-from cio_replicate.config.addresses import duckdb_file
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import default_root
+from cio_replicate.sinks.addresses import duckdb_file
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.strategies.windows import LOOKBACK

@@ -13,12 +13,12 @@ from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import product, say
-from cio_replicate.config.addresses import made_absolute
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.pipeline.report import iso
+from cio_replicate.sinks.addresses import made_absolute
 
 TIMES = 3  # that are shown of a schedule
 

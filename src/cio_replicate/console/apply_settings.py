@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 from cio_replicate.app.settings import erases, names_of, rules_of, tables_of, treatments_of
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.config import connection_options as checked
-from cio_replicate.config.addresses import described, is_relative
 from cio_replicate.config.connection_options import USUAL, access_token_from
 from cio_replicate.config.documents import (
     EVENTS,
@@ -37,6 +36,7 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.rows import as_text, documents_of, kept_connections, settings_from
 from cio_replicate.database.tables import channels, connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.jobs.scheduler import next_due, schedule
+from cio_replicate.sinks.addresses import described, is_relative
 from cio_replicate.source.client import HOSTS
 
 # What differs between settings that are kept and settings that are wanted, field by field; pure.

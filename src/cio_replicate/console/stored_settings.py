@@ -223,7 +223,7 @@ class Tasks:
     def named(self, name: str) -> StoredTask:
         """One task."""
         with self._database.reading() as transaction:
-            return _named_of_tasks(transaction, name)
+            return _task_named(transaction, name)
 
     def create(self, name: str, settings: TaskSettings, by: Actor) -> StoredTask:
         """Make a task; its schedule counts from now on."""
@@ -231,13 +231,13 @@ class Tasks:
         with self._database.writing() as transaction:
             changes = [Change(SettingsKind.TASK, name, ChangeKind.CREATE, settings, changed_fields(None, settings))]
             perform(transaction, changes, self._means(by))
-            return _named_of_tasks(transaction, name)
+            return _task_named(transaction, name)
 
     def edit(self, name: str, settings: TaskSettings, by: Actor) -> tuple[FieldChange, ...]:
         """Give a task these settings; the fields that are others now. A run that goes on keeps those that it has."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
-            return self._edit(transaction, _named_of_tasks(transaction, name), settings, by)
+            return self._edit(transaction, _task_named(transaction, name), settings, by)
 
     def pause(self, name: str, by: Actor, *, paused: bool = True) -> bool:
         """Let a task rest, or let it go on; whether that changed anything.
@@ -246,7 +246,7 @@ class Tasks:
         """
         by.require(Role.OPERATOR)
         with self._database.writing() as transaction:
-            kept = _named_of_tasks(transaction, name)
+            kept = _task_named(transaction, name)
             return bool(self._edit(transaction, kept, replace(kept.settings, paused=paused), by))
 
     def delete(self, name: str, by: Actor) -> None:
@@ -269,7 +269,7 @@ class Tasks:
         return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
 
 
-def _named_of_tasks(transaction: Connection, name: str) -> StoredTask:
+def _task_named(transaction: Connection, name: str) -> StoredTask:
     found = kept_tasks(transaction, tasks.c.name == name)
     if not found:
         raise not_there(SettingsKind.TASK, name)
@@ -298,7 +298,7 @@ class Channels:
     def named(self, name: str) -> StoredChannel:
         """One channel."""
         with self._database.reading() as transaction:
-            return _named_of_channels(transaction, name)
+            return _channel_named(transaction, name)
 
     def create(self, name: str, settings: ChannelSettings, by: Actor, url: Secret | None = None) -> StoredChannel:
         """Make a channel. A `url` is its address with what is secret in it, and is stored, encrypted."""
@@ -309,7 +309,7 @@ class Channels:
                 settings = _with_url(transaction, name, settings, url, means)
             changes = [Change(SettingsKind.CHANNEL, name, ChangeKind.CREATE, settings, changed_fields(None, settings))]
             perform(transaction, changes, means)
-            return _named_of_channels(transaction, name)
+            return _channel_named(transaction, name)
 
     def edit(
         self, name: str, settings: ChannelSettings, by: Actor, url: Secret | None = None
@@ -317,7 +317,7 @@ class Channels:
         """Give a channel these settings; the fields that are others now."""
         by.require(Role.ADMIN)
         with self._database.writing() as transaction:
-            means, kept = self._means(by), _named_of_channels(transaction, name)
+            means, kept = self._means(by), _channel_named(transaction, name)
             if url is not None:
                 settings = _with_url(transaction, name, settings, url, means)
             fields = changed_fields(kept.settings, settings)
@@ -334,9 +334,7 @@ class Channels:
     def address(self, name: str) -> Secret:
         """The address of a channel, with what is secret in it, for who sends to it."""
         with self._database.writing() as transaction:
-            return address_of(
-                transaction, self._keys, self._environment, _named_of_channels(transaction, name).settings
-            )
+            return address_of(transaction, self._keys, self._environment, _channel_named(transaction, name).settings)
 
     def _means(self, by: Actor) -> ChangeContext:
         return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
@@ -362,7 +360,7 @@ def _with_url(
     return replace(settings, url=f"{PREFIX}{stored}")
 
 
-def _named_of_channels(transaction: Connection, name: str) -> StoredChannel:
+def _channel_named(transaction: Connection, name: str) -> StoredChannel:
     found = kept_channels(transaction, channels.c.name == name)
     if not found:
         raise not_there(SettingsKind.CHANNEL, name)

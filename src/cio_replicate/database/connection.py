@@ -20,9 +20,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cio_replicate.base.errors import DatabaseError, SettingsError
-from cio_replicate.config.addresses import destination
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.pipeline.staging import default_root
+from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
 
 # Brings the tables of the control database up to date, by migrations that come with the program.

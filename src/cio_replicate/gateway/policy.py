@@ -11,7 +11,6 @@ import msgspec
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import without_quotes
-from cio_replicate.config.addresses import described
 from cio_replicate.config.connection_options import LOOPBACK, api_url, host_of
 from cio_replicate.config.destination_kind import Address, UrlStyle
 from cio_replicate.config.documents import ConnectionSettings
@@ -19,6 +18,7 @@ from cio_replicate.jobs.board import Outcome
 from cio_replicate.jobs.ports import ProbeResult
 from cio_replicate.pipeline.events import LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report
+from cio_replicate.sinks.addresses import described
 from cio_replicate.source.client import HOSTS
 
 # What a gateway's own owner lets the console ask for: where the access token may go, and where rows may.

@@ -30,7 +30,7 @@ from cio_replicate.sinks.lake.file_kinds import DUCKDB
 # What stands behind the question mark of `--to`: options checked, defaults filled in, secrets found.
 
 
-_BUCKET_of_address_options = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^\s?#]*)?")
+_BUCKET_OPTION = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^\s?#]*)?")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 
 
@@ -97,7 +97,7 @@ def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str
     written: dict[str, str] = {}
     for name, equals, value in pieces:
         if name not in by_name:
-            raise _unknown_of_address_options(kind, name if equals else "", [*by_name])
+            raise _unknown_option(kind, name if equals else "", [*by_name])
         if name in written:
             raise SettingsError(f"The option {name} of {kind.scheme} is given twice.", "Give it once.")
         written[name] = decoded(value)
@@ -108,7 +108,7 @@ def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str
     return written
 
 
-def _unknown_of_address_options(kind: DestinationKind, name: str, known: Sequence[str]) -> SettingsError:
+def _unknown_option(kind: DestinationKind, name: str, known: Sequence[str]) -> SettingsError:
     near = get_close_matches(name, known, n=1)
     shown = f"no option {name!r}" if near else "not one of the options that stand there"  # which may be a password
     return SettingsError(
@@ -128,7 +128,7 @@ def _checked(kind: DestinationKind, option: UrlOption, text: str) -> str:
         wanted = "a whole number above 0"
     elif option.form is OptionSyntax.URL and not _URL.fullmatch(text):
         wanted = "an address such as http://127.0.0.1:9000, without credentials"
-    elif in_a_bucket and not _BUCKET_of_address_options.fullmatch(text):
+    elif in_a_bucket and not _BUCKET_OPTION.fullmatch(text):
         wanted = "a bucket and a prefix, as s3://bucket/prefix"
     if wanted:  # the value itself may be a secret in the wrong place
         raise SettingsError(f"The value of the option {option.name} of {kind.scheme} cannot be.", f"Write {wanted}.")

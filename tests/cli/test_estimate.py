@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from cio_replicate.app.plan import of_first_pages, of_people, stretched, total
-from cio_replicate.pipeline.predict import Estimate, last_complete
+from cio_replicate.app.plan import total
+from cio_replicate.pipeline.estimates import Estimate, last_complete, of_first_pages, of_people, stretched
 from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import table

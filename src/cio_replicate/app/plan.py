@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 
-import msgspec
-
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
 from cio_replicate.base.runtime import together
 from cio_replicate.config.table_options import RereadPolicy
-from cio_replicate.pipeline.predict import Estimate, History, of_changes, people_requests, predicted
+from cio_replicate.pipeline.estimates import (
+    Estimate,
+    History,
+    of_changes,
+    of_first_pages,
+    of_people,
+    people_counts,
+    people_requests,
+    predicted,
+)
 from cio_replicate.pipeline.read import Partition
-from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
+from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
-from cio_replicate.source.decode import fit
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
-from cio_replicate.source.strategies.base import bounds_of, parts_of, request_for
-from cio_replicate.source.strategies.windows import WINDOW
+from cio_replicate.source.strategies.base import parts_of, request_for
 
-DAY = 86_400
-COUNTED, FIRST_PAGE, ONE_ANSWER = "counted", "estimated from first page", "one answer a list"
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+ONE_ANSWER = "one answer a list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,119 +95,10 @@ async def _one(client: Client, table: Table, start: int, now: int, past: History
     return of_first_pages(table, list(zip(parts, pages, strict=True)))
 
 
-def of_people(table: Table, people: Sequence[int]) -> Estimate:
-    """The cost of reading everybody. `people` are the counts of all workspaces, and only one of them is the key's."""
-    costs = [people_requests(table, count) for count in people]
-    if len(people) == 1:
-        return Estimate(table.name, costs[0], costs[0], people[0], COUNTED)
-    if not people:
-        return Estimate(table.name, 1, None, None, "no workspace is listed")
-    return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
-
-
-def of_first_pages(table: Table, first: Sequence[tuple[Partition, Page]]) -> Estimate:
-    """The cost of reading a table of whose parts the first pages are known; a part that another holds costs a request.
-
-    Lists by offset cost one more, unless one shows by its length how long a page can be.
-    """
-    asked = [(part, page) for part, page in first if not _is_covered(table, part)]
-    costs = [_cost(table, part, page) for part, page in asked]
-    extra = len(first) - len(asked)
-    if table.paging is Paging.OFFSET:
-        counts = [len(page.items) for _, page in first]
-        extra += 0 < max(counts, default=0) < (table.page_size or 1)
-    most = [cost.most for cost in costs]
-    known = [one for one in most if one is not None]
-    return Estimate(
-        table.name,
-        sum(cost.least for cost in costs) + extra,
-        sum(known) + extra if len(known) == len(most) else None,
-        sum(cost.rows for cost in costs),
-        FIRST_PAGE if any(cost.estimated for cost in costs) else COUNTED,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TableEstimate:
-    """How many requests a table takes: at least, and at most where that is known."""
-
-    least: int
-    most: int | None
-    rows: int
-    estimated: bool = False
-
-
-def _cost(table: Table, part: Partition, page: Page) -> TableEstimate:
-    count = len(page.items)
-    windows = 1
-    if table.reading is Reading.WINDOWS:
-        first, last = bounds_of(part)
-        windows = ceil((last - first + 1) / WINDOW)
-    if not page.next if table.paging is Paging.CURSOR else count < (table.page_size or 1):
-        return TableEstimate(windows, windows, count, estimated=windows > 1)
-    if count < (table.page_size or 1) and table.reading is Reading.LIST:
-        return TableEstimate(2, 2, count)  # an empty page may stand behind the last token
-    guess = stretched(_times(table, page), _reach(table, part, page))
-    if guess is None:
-        return TableEstimate(windows + 1, None, count, estimated=True)
-    requests = max(windows, ceil(guess / max(1, count)))
-    return TableEstimate(requests, requests, guess, estimated=True)
-
-
-def stretched(times: Sequence[int], until: int | None) -> int | None:
-    """How many rows a list has that goes back to `until`, if it is everywhere as dense as on its first page.
-
-    until                              oldest      newest
-      |- - - - - as dense as - - - - - ->|███ page ███|
-    """
-    if until is None or not times or max(times) == min(times):
-        return None
-    density = len(times) / (max(times) - min(times))
-    return len(times) + max(1, round(max(0, min(times) - until) * density))
-
-
-def _is_covered(table: Table, part: Partition) -> bool:
-    return any(one.name == part.name and one.covered_by for one in table.slices)
-
-
-def _reach(table: Table, part: Partition, page: Page) -> int | None:
-    """How far back a part goes: to the beginning of its window, or as far as the source keeps rows."""
-    if table.reading is Reading.WINDOWS:
-        return int(part.query["start_ts"])
-    times = _times(table, page)
-    return max(times) - table.retention_days * DAY if table.retention_days and times else None
-
-
-def _times(table: Table, page: Page) -> list[int]:
-    if table.start_date_column is None:
-        return []
-    (name,) = table.column(table.start_date_column).path
-    return _integers(page, name)
-
-
-def _integers(page: Page, name: str) -> list[int]:
-    """The integers that the records of a page hold under a name; a record that holds something else gives none."""
-    found = []
-    for item in page.items:
-        try:
-            record = _record.decode(item)
-        except msgspec.ValidationError:
-            continue
-        value = fit(record[name], ColumnType.INTEGER).value if name in record else None
-        if value is not None:
-            found.append(value)
-    return found
-
-
 async def people_by_workspace(client: Client) -> list[int]:
     """The people of each workspace of the account."""
     workspaces = table_named("workspaces")
     return people_counts(await _first_page(client, workspaces, Partition("all")))
-
-
-def people_counts(page: Page) -> list[int]:
-    """The people of each workspace, in a page of the list of workspaces."""
-    return _integers(page, "people")
 
 
 async def _first_page(client: Client, table: Table, part: Partition) -> Page:

@@ -37,7 +37,7 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import OptionalDestinationOptions, Wanted
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
-from cio_replicate.pipeline.predict import Estimate, History, RequestSpeed, last_complete
+from cio_replicate.pipeline.estimates import Estimate, History, RequestSpeed, last_complete
 from cio_replicate.pipeline.run_plan import LOG
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destinations_at

@@ -16,7 +16,7 @@ from cio_replicate.app.settings import IMPATIENT, connected
 from cio_replicate.base.errors import AccessError, CioReplicateError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.connection_options import Connection
-from cio_replicate.pipeline.predict import Estimate, History
+from cio_replicate.pipeline.estimates import Estimate, History
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import HOSTS
 from cio_replicate.source.strategies.base import USUAL

@@ -25,8 +25,7 @@ from cio_replicate.pipeline import events
 from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
-from cio_replicate.pipeline.forecast import Forecast, compared
-from cio_replicate.pipeline.predict import RequestSpeed
+from cio_replicate.pipeline.estimates import Forecast, RequestSpeed, compared
 from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome

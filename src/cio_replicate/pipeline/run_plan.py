@@ -11,8 +11,8 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import DAMAGED
+from cio_replicate.pipeline.estimates import History, last_complete, predicted
 from cio_replicate.pipeline.names import require_same_names, require_same_rules
-from cio_replicate.pipeline.predict import History, last_complete, predicted
 from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
 from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report

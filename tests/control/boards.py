@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.jobs.board import JobQueue
+from cio_replicate.jobs.ports import JobQueue
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import machine_of
 

@@ -18,8 +18,8 @@ from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import kept_tasks
 from cio_replicate.database.tables import missed, notices, runs
-from cio_replicate.jobs.board import Lease, Outcome
 from cio_replicate.jobs.local_engine import LocalEngine
+from cio_replicate.jobs.ports import Lease, Outcome
 from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from cio_replicate.jobs.scheduler import Scheduler
 from cio_replicate.pipeline.events import LogLine

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.board import HeartbeatReply, Outcome
-from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import LEASE, MOST_CLAIMS, REST
+from cio_replicate.jobs.ports import ActionKind, HeartbeatReply, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from tests.control.boards import BOARDS, Hall
 from tests.control.stage import ended, run_of

@@ -10,9 +10,8 @@ from sqlalchemy import update
 
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import REST, Retry, again_after
+from cio_replicate.jobs.ports import ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console.background import BackgroundServices, worker_name
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.ports import Job, ProcessMessage
 from cio_replicate.jobs.runs import Runs
 from cio_replicate.pipeline.report import Report, Status
 from tests.control.stage import Stage, stage

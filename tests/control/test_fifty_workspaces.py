@@ -18,13 +18,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
 from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
 from cio_replicate.database.tables import runs, tasks
-from cio_replicate.jobs.job import Job
 from cio_replicate.jobs.local_engine import LocalEngine
+from cio_replicate.jobs.ports import Job, ProcessMessage
 from cio_replicate.jobs.scheduler import Scheduler, schedule
 from cio_replicate.jobs.worker import Worker
 from cio_replicate.pipeline.report import Report, Status

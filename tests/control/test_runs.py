@@ -13,8 +13,8 @@ from cio_replicate.console.background import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import run_lines, sessions
-from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import LATEST, LEFT_OUT, MOST_LINES, REST, unseen
+from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.pipeline.events import LogLine
 from tests.control.stage import Stage, ended, run_of, stage
 

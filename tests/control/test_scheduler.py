@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.board import HeartbeatReply
 from cio_replicate.jobs.local_engine import LEASE, REST, Trigger
+from cio_replicate.jobs.ports import HeartbeatReply
 from cio_replicate.jobs.scheduler import REASON, Scheduler
 from tests.control.stage import START, STORES, Stage, ended, run_of, stage, task
 

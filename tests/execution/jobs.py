@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
-from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
-from cio_replicate.jobs.job import Job, RunAction
+from cio_replicate.jobs.ports import HeartbeatReply, Job, Lease, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress
 from customerio_simulator import Simulator
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.app.task import folder_of
-from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.ports import Job, ProcessMessage
 from cio_replicate.jobs.worker import ProcessStarter
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.staging import Staging

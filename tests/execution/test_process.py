@@ -7,8 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cio_replicate.app.run_process import ProcessMessage
-from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.ports import ActionKind, ProcessMessage, RunAction
 from cio_replicate.jobs.worker import ProcessStarter, RunProcess
 from cio_replicate.pipeline.report import Report, Status
 from customerio_simulator import Simulator, WorkspaceSpec

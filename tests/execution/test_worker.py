@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from cio_replicate.app.run_process import ProcessMessage
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
-from cio_replicate.jobs.board import HeartbeatReply
-from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.ports import HeartbeatReply, Job, ProcessMessage
 from cio_replicate.jobs.worker import CLAIM, PATIENCE, Worker
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status

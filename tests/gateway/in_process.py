@@ -18,7 +18,7 @@ from cio_replicate.gateway.identity import MemberKey, new_key
 from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.job import PROTOCOL
+from cio_replicate.jobs.ports import PROTOCOL
 from tests.control.stage import Stage, stage
 
 HOST = "console.example"

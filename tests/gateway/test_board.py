@@ -19,10 +19,9 @@ from cio_replicate.database.tables import connections, run_lines, tasks
 from cio_replicate.gateway.agent import ProbeRunner
 from cio_replicate.gateway.gateway_client import MOST_LINES, RemoteQueue
 from cio_replicate.gateway.policy import MOST_NOTES, allowed
-from cio_replicate.jobs.board import HeartbeatReply, Outcome
 from cio_replicate.jobs.gateway_protocol import EndRequest
 from cio_replicate.jobs.local_engine import LEASE, REST
-from cio_replicate.jobs.ports import ProbeRequest
+from cio_replicate.jobs.ports import HeartbeatReply, Outcome, ProbeRequest
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from tests.control.stage import ended, run_of

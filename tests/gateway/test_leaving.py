@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.text import LEFT_OUT, quoted, without_quotes
 from cio_replicate.gateway.policy import end_to_tell, found_to_tell
-from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.ports import ProbeResult, TableProbe
+from cio_replicate.jobs.ports import Outcome, ProbeResult, TableProbe
 from cio_replicate.pipeline.report import Report, TableReport, Verification, VerificationStatus
 
 SOURCES = Path(__file__).parents[2] / "src" / "cio_replicate"

@@ -18,7 +18,7 @@ from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import AHEAD, SignedRequest
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.job import PROTOCOL
+from cio_replicate.jobs.ports import PROTOCOL
 from tests.gateway.in_process import HOST, Machine, another_machine, machine_of
 from tests.manual_clock import ManualClock
 

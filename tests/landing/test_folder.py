@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
-from cio_replicate.pipeline.staging import Staging, default_root, task_folder
+from cio_replicate.base.runtime import default_root
+from cio_replicate.pipeline.staging import Staging, task_folder
 from tests.landing.reads import BEGAN, read_of, rows
 
 HOLD = (

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.cli.describe_tables import facts_of, main, page, section
+from cio_replicate.cli.describe_tables import main, page, section
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, ColumnType, Table
-from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.catalog import TABLES, facts_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 

@@ -12,8 +12,7 @@ from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.database.actor import LOCAL, Role
-from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.ports import ProbeResult, TableProbe
+from cio_replicate.jobs.ports import Outcome, ProbeResult, TableProbe
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from customerio_simulator import Simulator, WorkspaceSpec

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cio_replicate.app.settings import names_among
-from cio_replicate.app.task import Task, backfilling, forgetting, stretch, task_of
+from cio_replicate.app.task import Task, backfilling, forgetting, task_of
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import DestinationOptions, SourceOptions, Wanted
-from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog.selection import stretch
 
 
 def task_for(

@@ -1,75 +1,101 @@
-"""Whether a destination can be written from this machine: tried out with a small table that is dropped again."""
+"""Try a key or a destination without changing anything lasting."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from cio_replicate.base.errors import LoadError, SettingsError
-from cio_replicate.base.runtime import Clock
-from cio_replicate.config import connection_options as settings
+from cio_replicate.app.plan import estimate
+from cio_replicate.app.settings import IMPATIENT, connected
+from cio_replicate.base.errors import AccessError, ForbiddenError, ReadError
+from cio_replicate.base.runtime import Clock, together
+from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.documents import stored_names_in
-from cio_replicate.config.secret_references import stored_variable
-from cio_replicate.console import secrets
-from cio_replicate.console.secrets import EncryptionKeys
-from cio_replicate.database.actor import Actor, Role
-from cio_replicate.database.audit_log import record
-from cio_replicate.database.connection import Database
-from cio_replicate.sinks.addresses import destination
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, TableProbe, refused
+from cio_replicate.pipeline.estimates import Estimate, History
+from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destination_at
+from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.client import HOSTS, Client
+from cio_replicate.source.pages import Cursor, Request, RequestCounter, read_page
+from cio_replicate.source.strategies.base import USUAL, parts_of, request_for
 
-MOST = 5  # places that are tried out at once
+DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationProbe:
-    """What came of trying a place out: the cause and the fix are empty when it can be written."""
+class AccessCheck:
+    """What a probe of one table found: that it can be read, or the cause why not and what to do."""
 
-    shown: str
+    table: str
+    readable: bool
     cause: str = ""
     fix: str = ""
 
 
-class DestinationProbes:
-    """Tries destinations out. Stored secrets that an address names are used for it, and shown nowhere."""
+def probe(table: Table, now: int) -> Request:
+    """The cheapest request that shows whether a table can be read: one row of its plainest part.
 
-    def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._environment = os.environ if environment is None else environment
-
-    def try_out(self, urls: Sequence[str], dataset: str, by: Actor) -> list[DestinationProbe]:
-        """One answer for each address, in their order; what is wrong with one is in its answer."""
-        by.require(Role.ADMIN)
-        if not urls:
-            return [DestinationProbe("", "The task has no destination.", "Write where the copy goes.")]
-        return [self._tried(url, dataset, by) for url in urls[:MOST]]
-
-    def _tried(self, url: str, dataset: str, by: Actor) -> DestinationProbe:
-        shown = url.partition(":")[0][:40]
-        try:
-            address = destination(url, self._with_secrets(url, by))
-            shown = address.shown
-            _write(address, settings.dataset(dataset))
-        except (SettingsError, LoadError) as error:
-            return DestinationProbe(shown, error.message, error.fix)
-        return DestinationProbe(shown)
-
-    def _with_secrets(self, url: str, by: Actor) -> Mapping[str, str]:
-        with self._database.writing() as transaction:
-            found = secrets.revealed(transaction, self._keys, stored_names_in(url))
-            record(transaction, int(self._clock.now()), by, "destination.try", url.partition("?")[0])
-        return {**self._environment, **{stored_variable(name): value for name, value in found.items()}}
+    A part that adds a parameter may be refused by an API that does not know it, and the table is read all the same.
+    """
+    parts = parts_of(table, now - DAY, now)
+    part = next((one for one in parts if not one.query), parts[0])
+    request = request_for(table, part, Cursor())
+    query = {**request.query, "limit": "1"} if table.page_size is not None else request.query
+    return replace(request, query=query, part=False, extra=False)
 
 
-def _write(address: Address, dataset: str) -> None:
+async def check(client: Client, tables: Sequence[Table], now: int) -> list[AccessCheck]:
+    """One finding per table, in their order. Raises AccessError when the key is refused as a whole."""
+    return await together([partial(_finding, client, table, now) for table in tables])
+
+
+async def _finding(client: Client, table: Table, now: int) -> AccessCheck:
+    try:
+        await client.send(probe(table, now), lambda body: read_page(body, table.records), RequestCounter())
+    except (ForbiddenError, ReadError) as error:
+        return AccessCheck(table.name, readable=False, cause=error.message, fix=error.fix)
+    return AccessCheck(table.name, readable=True)
+
+
+async def inquire(connection: Connection, about: ProbeRequest, clock: Clock) -> ProbeResult:
+    """Ask the API about a connection; no row is kept. What is wrong with it is in the answer."""
+    began = clock.monotonic()
+    try:
+        async with connected(connection, clock, IMPATIENT) as client:
+            region = next((name for name, url in HOSTS.items() if url == client.url), None)
+            findings = await check(client, TABLES, int(clock.now()))
+            costs: list[Estimate] = []
+            if about is ProbeRequest.TABLES:
+                readable = [table for table, one in zip(TABLES, findings, strict=True) if one.readable]
+                costs = await estimate(client, readable, connection.start, int(clock.now()), History(), USUAL)
+            return ProbeResult(
+                api=client.url,
+                region=region,
+                requests=client.totals.requests,
+                seconds=round(clock.monotonic() - began, 1),
+                tables=_joined(findings, costs),
+            )
+    except AccessError as error:
+        return refused(error)
+
+
+def _joined(findings: Iterable[AccessCheck], costs: Iterable[Estimate]) -> list[TableProbe]:
+    known = {one.table: one for one in costs if one.error is None}
+    tables = []
+    for one in findings:
+        found = TableProbe(name=one.table, readable=one.readable, cause=one.cause, fix=one.fix)
+        if one.table in known:
+            cost = known[one.table]
+            found.rows, found.least, found.most, found.basis = cost.rows, cost.least, cost.most, cost.basis
+        tables.append(found)
+    return tables
+
+
+def try_destination(address: Address, dataset: str) -> None:
     """Make, write, read back and drop a small table; the working files are thrown away again."""
     with tempfile.TemporaryDirectory() as folder:
         place = destination_at(address, dataset, Path(folder))

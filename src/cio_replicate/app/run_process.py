@@ -23,14 +23,13 @@ from cio_replicate.app.sync import execute
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.secret_references import stored_variable
-from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.ports import ProcessMessage, RunOrder
 from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (
     ERROR,
     INFO,
     WARNING,
     LogLine,
-    Progress,
     RunProgress,
     after,
     line_of,
@@ -38,27 +37,6 @@ from cio_replicate.pipeline.events import (
     progress_of,
 )
 from cio_replicate.pipeline.report import Report, Status, iso
-
-SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
-
-
-class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is given: a job, and the folder below which the state of tasks is kept.
-
-    `silence` is for how many seconds it goes on without a sign of life.
-    """
-
-    job: Job
-    state_dir: str
-    silence: float = SILENCE
-
-
-class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
-
-    progress: Progress | None = None
-    line: LogLine | None = None
-    report: Report | None = None
 
 
 class MessageRenderer:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.base.runtime import Clock
+from cio_replicate.base.runtime import Clock, default_root
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config import table_options as settings_again
 from cio_replicate.config.column_rules import ColumnRules, column_rules
@@ -32,7 +32,6 @@ from cio_replicate.config.table_options import (
     schema_changes,
     treatments,
 )
-from cio_replicate.pipeline.staging import default_root
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.source import catalog as catalogue

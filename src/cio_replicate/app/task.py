@@ -27,8 +27,8 @@ from cio_replicate.config.secret_references import caution
 from cio_replicate.config.table_options import WriteMode
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import task_folder
-from cio_replicate.schema.table import Reading
 from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog.selection import BackfillRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +87,6 @@ def task_of(wanted: Wanted, clock: Clock, *, refresh: tuple[str, ...] = (), keep
 def forgetting(task: Task) -> Task:
     """The same, with what is known of its tables forgotten first."""
     return replace(task, order=replace(task.order, forget=True))
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillRange:
-    """A stretch of time of a table, in unix seconds."""
-
-    table: str
-    begin: int
-    end: int
-
-
-def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
-    """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
-    windowed = [one.name for one in catalogue.TABLES if one.reading is Reading.WINDOWS]
-    if table not in windowed:
-        raise SettingsError(
-            f"{table!r} cannot be read by time.",
-            f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
-        )
-    begin = settings.start_date(first, now, "--from")
-    end = int(now) if until is None else settings.start_date(until, now, "--until")
-    if end < begin:
-        raise SettingsError("--until lies before --from.", "Turn them round.")
-    return BackfillRange(table, begin, end)
 
 
 def backfilling(task: Task, wanted: BackfillRange) -> Task:

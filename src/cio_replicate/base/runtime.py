@@ -6,7 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
+
+import platformdirs
+
+PRIVATE = 0o700  # folders of state are for their user only
 
 
 class Clock(Protocol):
@@ -81,3 +86,8 @@ async def together(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
     async with tasks() as group:
         started = [group.create_task(one(call)) for call in calls]
     return [task.result() for task in started]
+
+
+def default_root() -> Path:
+    """Where the state of all tasks lives unless the user says otherwise: per user, by the system's own rules."""
+    return platformdirs.user_state_path("cio-replicate", appauthor=False)

@@ -11,7 +11,7 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.check import AccessCheck, check
+from cio_replicate.app.probe import AccessCheck, check
 from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock

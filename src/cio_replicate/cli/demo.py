@@ -14,7 +14,7 @@ from rich.text import Text
 from cio_replicate.app.sync import execute
 from cio_replicate.app.task import Task
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
 from cio_replicate.cli.past import JOURNAL
@@ -26,7 +26,6 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run_plan import RunSpec
-from cio_replicate.pipeline.staging import default_root
 from cio_replicate.sinks.addresses import duckdb_file
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cio_replicate.cli.written_page import write_or_check
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Table
-from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.catalog import TABLES, facts_of
 
 COMMAND = "python -m cio_replicate.cli.describe_tables"
 NONE = "–"
@@ -65,25 +65,6 @@ def section(table: Table) -> Iterator[str]:
     if sentences := [*table.notes, *facts_of(table)]:
         yield from (*(f"- {sentence}" for sentence in sentences), "")
     yield from _columns(table.columns, table.key)
-
-
-def facts_of(table: Table) -> Iterator[str]:
-    """What sets the table apart from the rest in how it is read and kept, in sentences."""
-    if table.reading is Reading.WINDOWS:
-        yield "Asked for in windows of time."
-    if table.page_size:
-        yield f"Comes in pages of up to {table.page_size:,} rows."
-    if len(table.slices) > 1:
-        yield f"Read in parts: {_codes(part.name for part in table.slices)}."
-    for part in table.slices:
-        if part.covered_by:
-            yield f"The part `{part.name}` is left out when `{part.covered_by}` turns out to hold the same rows."
-    if table.start_date_column:
-        yield f"Rows whose `{table.start_date_column}` lies before the start date are not copied."
-    if not table.absence_deletes:
-        yield "Rows are never marked deleted: that a read does not find one says nothing."
-    if table.retention_days:
-        yield f"Customer.io promises to keep a row for {table.retention_days} days: run at least that often."
 
 
 def _lines(tables: Sequence[Table]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.replication_preview import preview as first_rows
+from cio_replicate.app.preview import preview as first_rows
 from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted

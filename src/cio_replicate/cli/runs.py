@@ -19,7 +19,7 @@ from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.console.installation import opened
-from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
 from cio_replicate.pipeline.report import iso
 

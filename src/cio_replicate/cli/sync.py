@@ -6,7 +6,7 @@ from cio_replicate.app.settings import (
     names_of,
 )
 from cio_replicate.app.sync import execute
-from cio_replicate.app.task import Task, backfilling, forgetting, stretch, task_of
+from cio_replicate.app.task import Task, backfilling, forgetting, task_of
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.cli.options import Output
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
@@ -17,6 +17,7 @@ from cio_replicate.config.options import Wanted
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog.selection import stretch
 
 
 def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_landed: bool) -> int:

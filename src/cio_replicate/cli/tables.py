@@ -10,12 +10,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.describe_tables import facts_of
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.source.catalog import TABLES, names, table
+from cio_replicate.source.catalog import TABLES, facts_of, names, table
 
 ROOMY = 100  # columns of a terminal that leave room for a sentence beside everything else
 

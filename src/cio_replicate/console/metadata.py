@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from cio_replicate.cli.describe_tables import facts_of
 from cio_replicate.database.tables import connections
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.catalog import TABLES, facts_of
 
 
 class ColumnMetadata(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from cio_replicate.app.probe import inquire
 from cio_replicate.app.settings import connection_of
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
@@ -44,7 +45,7 @@ from cio_replicate.database.rows import (
     kept_tasks,
 )
 from cio_replicate.database.tables import channels, connections, tasks
-from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, inquire, refused
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, refused
 
 
 class Connections:

@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cio_replicate.base.errors import DatabaseError, SettingsError
+from cio_replicate.base.runtime import default_root
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.pipeline.staging import default_root
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import tenacity
 
+from cio_replicate.app.probe import inquire
 from cio_replicate.app.settings import connection_of
 from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError, StateFolderError, defect
 from cio_replicate.base.runtime import Clock
@@ -29,8 +30,7 @@ from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.gateway.policy import GatewayPolicy, found_to_tell, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
-from cio_replicate.jobs.job import PROTOCOL
-from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, inquire, refused
+from cio_replicate.jobs.ports import PROTOCOL, ProbeRequest, ProbeResult, refused
 from cio_replicate.jobs.worker import ProcessStarter, Worker
 
 # How a gateway is: written by itself every few seconds, read by whoever wants to know whether it lives.

@@ -18,8 +18,7 @@ from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.gateway.policy import GatewayPolicy, end_to_tell, lines_to_tell, progress_to_tell, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.board import HeartbeatReply, Lease, Outcome
-from cio_replicate.jobs.job import PROTOCOL
+from cio_replicate.jobs.ports import PROTOCOL, HeartbeatReply, Lease, Outcome
 from cio_replicate.pipeline.events import WARNING, LogLine, Progress
 from cio_replicate.pipeline.report import Status
 

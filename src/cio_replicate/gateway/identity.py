@@ -16,8 +16,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from cio_replicate.base.errors import SettingsError, StateFolderError, TaskBusyError
+from cio_replicate.base.runtime import PRIVATE, default_root
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, claims_of
-from cio_replicate.pipeline.staging import PRIVATE, default_root
 
 # The key pair of a gateway's machine: made there, kept there, and the only thing that signs what it says.
 

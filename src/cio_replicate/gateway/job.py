@@ -9,7 +9,7 @@ import msgspec
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, decoded
-from cio_replicate.jobs.job import Job, RunAction
+from cio_replicate.jobs.ports import Job, RunAction
 
 
 def job_of(document: msgspec.Raw) -> Job:

@@ -14,8 +14,7 @@ from cio_replicate.base.text import without_quotes
 from cio_replicate.config.connection_options import LOOPBACK, api_url, host_of
 from cio_replicate.config.destination_kind import Address, UrlStyle
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.jobs.board import Outcome
-from cio_replicate.jobs.ports import ProbeResult
+from cio_replicate.jobs.ports import Outcome, ProbeResult
 from cio_replicate.pipeline.events import LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report
 from cio_replicate.sinks.addresses import described

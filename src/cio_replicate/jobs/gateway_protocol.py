@@ -8,8 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from cio_replicate.base.errors import GatewayRefusedError
-from cio_replicate.jobs.board import HeartbeatReply, Outcome
-from cio_replicate.jobs.ports import ProbeResult
+from cio_replicate.jobs.ports import HeartbeatReply, Outcome, ProbeResult
 from cio_replicate.pipeline.events import LogLine, Progress
 
 ROOT = "/gateway/v1/"

@@ -20,8 +20,7 @@ from cio_replicate.console.notifications import EndedRun
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import connections, run_lines, runs, tasks
-from cio_replicate.jobs.board import CANCELLED, HeartbeatReply, Lease, Outcome
-from cio_replicate.jobs.job import Job, RunAction
+from cio_replicate.jobs.ports import CANCELLED, HeartbeatReply, Job, Lease, Outcome, RunAction
 from cio_replicate.pipeline.events import INFO, LONGEST, WARNING, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
 

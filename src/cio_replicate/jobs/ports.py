@@ -1,25 +1,114 @@
-"""What may be asked of a connection besides a run: whether its key works, and what its tables hold and cost.
-
-It is answered where the connection's secrets are: on the console's own machine, or by a gateway.
-"""
+"""The queue port: what hands out runs to workers, and every message that travels between them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
-from cio_replicate.app.check import AccessCheck, check
-from cio_replicate.app.plan import estimate
-from cio_replicate.app.settings import IMPATIENT, connected
-from cio_replicate.base.errors import AccessError, CioReplicateError
-from cio_replicate.base.runtime import Clock
-from cio_replicate.config.connection_options import Connection
-from cio_replicate.pipeline.estimates import Estimate, History
-from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.client import HOSTS
-from cio_replicate.source.strategies.base import USUAL
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.pipeline.events import LogLine, Progress
+from cio_replicate.pipeline.report import Report
+
+#: What worker and board must agree on; another is refused by name. To be raised when a struct here changes its sense.
+PROTOCOL = 1
+CANCELLED = "cancelled"  # how a run ends that a user has stopped; other ends are those of a report
+SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
+
+
+class ActionKind(StrEnum):
+    """What may be done with a task."""
+
+    SYNC = "sync"
+    RESYNC = "resync"  # forget tables and read them anew
+    BACKFILL = "backfill"  # read a stretch of time of a table once more
+
+
+class RunAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is done. `tables` are those of a resync, or the one of a backfill, from `first` to `until` (dates)."""
+
+    kind: ActionKind = ActionKind.SYNC
+    tables: tuple[str, ...] = ()
+    first: str | None = None
+    until: str | None = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `stored` are secrets that the control database keeps, revealed: none leaves the console's machine."""
+
+    run_id: str
+    task_id: str
+    task_name: str
+    connection: ConnectionSettings
+    task: TaskSettings
+    action: RunAction = RunAction()
+    stored: dict[str, str] = {}
+
+
+class HeartbeatReply(StrEnum):
+    """What a worker is told when it tells how a run goes on."""
+
+    GO_ON = "go on"
+    CANCEL = "cancel"  # a user wants it to end
+    LOST = "lost"  # the run is not this worker's any more
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A run that is this worker's for so many seconds after each beat."""
+
+    job: Job
+    lease: float
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """How a run ended: as its report says, `cancelled`, or without a report, when its process died."""
+
+    status: str
+    report: Report | None = None
+    error: str | None = None
+    lines: list[LogLine] = []
+
+
+class JobQueue(Protocol):
+    """Hands out runs. Every method raises BoardAwayError when it cannot be reached; each may be repeated then."""
+
+    def claim(self, worker: str) -> Lease | None:
+        """The next run that this worker may execute, now its own; None when there is nothing to do."""
+        ...
+
+    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
+        """Tell how a run goes on, and keep it for another lease. Lines that were told before may come again."""
+        ...
+
+    def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
+        """Tell how a run ended: once; to repeat it, or to end a run that is lost, changes nothing."""
+        ...
+
+
+class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process is given: a job, and the folder below which the state of tasks is kept.
+
+    `silence` is for how many seconds it goes on without a sign of life.
+    """
+
+    job: Job
+    state_dir: str
+    silence: float = SILENCE
+
+
+class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
+
+    progress: Progress | None = None
+    line: LogLine | None = None
+    report: Report | None = None
+
+
+# What may be asked of a connection besides a run: whether its key works, and what its tables hold and cost. It is
+# answered where the connection's secrets are: on the console's own machine, or by a gateway.
 
 
 class ProbeRequest(StrEnum):
@@ -59,40 +148,6 @@ class ProbeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
         return not self.cause
 
 
-async def inquire(connection: Connection, about: ProbeRequest, clock: Clock) -> ProbeResult:
-    """Ask the API about a connection; no row is kept. What is wrong with it is in the answer."""
-    began = clock.monotonic()
-    try:
-        async with connected(connection, clock, IMPATIENT) as client:
-            region = next((name for name, url in HOSTS.items() if url == client.url), None)
-            findings = await check(client, TABLES, int(clock.now()))
-            costs: list[Estimate] = []
-            if about is ProbeRequest.TABLES:
-                readable = [table for table, one in zip(TABLES, findings, strict=True) if one.readable]
-                costs = await estimate(client, readable, connection.start, int(clock.now()), History(), USUAL)
-            return ProbeResult(
-                api=client.url,
-                region=region,
-                requests=client.totals.requests,
-                seconds=round(clock.monotonic() - began, 1),
-                tables=_joined(findings, costs),
-            )
-    except AccessError as error:
-        return refused(error)
-
-
 def refused(error: CioReplicateError) -> ProbeResult:
     """What is answered when nothing could be asked."""
     return ProbeResult(cause=error.message, fix=error.fix)
-
-
-def _joined(findings: Iterable[AccessCheck], costs: Iterable[Estimate]) -> list[TableProbe]:
-    known = {one.table: one for one in costs if one.error is None}
-    tables = []
-    for one in findings:
-        found = TableProbe(name=one.table, readable=one.readable, cause=one.cause, fix=one.fix)
-        if one.table in known:
-            cost = known[one.table]
-            found.rows, found.least, found.most, found.basis = cost.rows, cost.least, cost.most, cost.basis
-        tables.append(found)
-    return tables

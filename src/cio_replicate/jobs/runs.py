@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, or_, select, update
 
-from cio_replicate.app.task import stretch
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
@@ -19,12 +18,12 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks
-from cio_replicate.jobs.board import CANCELLED, Outcome
-from cio_replicate.jobs.job import ActionKind, RunAction
 from cio_replicate.jobs.local_engine import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, conclude, queue
+from cio_replicate.jobs.ports import CANCELLED, ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, read_report
 from cio_replicate.source import catalog as catalogue
+from cio_replicate.source.catalog.selection import stretch
 
 # What a run that waits is waiting for, in a sentence.
 

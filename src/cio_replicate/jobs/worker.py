@@ -18,12 +18,20 @@ from typing import IO, Protocol
 
 import msgspec
 
-from cio_replicate.app.run_process import SILENCE, ProcessMessage, RunOrder
 from cio_replicate.base.errors import BoardAwayError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import quoted
-from cio_replicate.jobs.board import CANCELLED, HeartbeatReply, JobQueue, Lease, Outcome
-from cio_replicate.jobs.job import Job
+from cio_replicate.jobs.ports import (
+    CANCELLED,
+    SILENCE,
+    HeartbeatReply,
+    Job,
+    JobQueue,
+    Lease,
+    Outcome,
+    ProcessMessage,
+    RunOrder,
+)
 from cio_replicate.pipeline.events import ERROR, LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
 

@@ -12,20 +12,13 @@ from types import TracebackType
 from typing import Self
 
 import filelock
-import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.base.runtime import PRIVATE
 from cio_replicate.pipeline.journal import Journal
-
-PRIVATE = 0o700
-
-
-def default_root() -> Path:
-    """Where the state of all tasks lives unless the user says otherwise: per user, by the system's own rules."""
-    return platformdirs.user_state_path("cio-replicate", appauthor=False)
 
 
 def task_folder(root: Path, destination: str, dataset: str) -> Path:

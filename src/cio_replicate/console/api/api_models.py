@@ -10,8 +10,7 @@ from litestar.exceptions import ClientException, SerializationException
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, decoded
 from cio_replicate.database.rows import StoredConnection, StoredTask
-from cio_replicate.jobs.job import RunAction
-from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
+from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, RunAction
 from cio_replicate.jobs.runs import StoredRunDetail, StoredRunSummary
 from cio_replicate.pipeline.events import Progress
 from cio_replicate.pipeline.report import Report

@@ -29,10 +29,9 @@ from cio_replicate.console.web.authorization import GATEWAY, AnyRequest
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import gateway_members, gateway_nonces
 from cio_replicate.jobs import gateway_protocol as wire
-from cio_replicate.jobs.board import HeartbeatReply, JobQueue
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, LIFETIME, MOST_BYTES, ROOT, SCHEME, claims_of
-from cio_replicate.jobs.job import PROTOCOL
 from cio_replicate.jobs.local_engine import LEASE, LocalEngine, give_back
+from cio_replicate.jobs.ports import PROTOCOL, HeartbeatReply, JobQueue
 
 MOST_TOKEN = 4_000  # characters
 AHEAD = LIFETIME  # seconds that a clock may be ahead of ours without a word

@@ -47,8 +47,7 @@ from cio_replicate.console.web.authorization import (
     there,
 )
 from cio_replicate.console.web.services import With
-from cio_replicate.jobs.job import RunAction
-from cio_replicate.jobs.ports import ProbeResult
+from cio_replicate.jobs.ports import ProbeResult, RunAction
 from cio_replicate.jobs.runs import SkippedTimes, StoredLogLine
 
 CONNECTION_TAGS = ["Connections"]

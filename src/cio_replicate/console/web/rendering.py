@@ -21,7 +21,7 @@ from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import as_labels
 from cio_replicate.console.web.authorization import AnyRequest, services_of, visitor_of
 from cio_replicate.database.actor import Role
-from cio_replicate.jobs.job import ActionKind
+from cio_replicate.jobs.ports import ActionKind
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.pipeline.events import Progress
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from litestar.di import NamedDependency
 
-from cio_replicate.app.preview import Previews
-from cio_replicate.app.probe import DestinationProbes
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
 from cio_replicate.console.oidc import Oidc
+from cio_replicate.console.probes import DestinationProbes, Previews
 from cio_replicate.console.secrets import EncryptionKeys, Secrets
 from cio_replicate.console.sessions import Sessions, Tokens
 from cio_replicate.console.stored_settings import Channels, Connections, Tasks

@@ -27,7 +27,7 @@ from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.rows import StoredTask
-from cio_replicate.jobs.job import ActionKind, RunAction
+from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.schema.table import Reading

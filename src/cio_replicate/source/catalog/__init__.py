@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Table
+from collections.abc import Iterator
+
+from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.catalog.account_tables import (
     COLLECTIONS,
     EPS_SUPPRESSION,
@@ -51,3 +53,23 @@ def table(name: str) -> Table:
 def names() -> tuple[str, ...]:
     """The names of all tables, in their order."""
     return tuple(_BY_NAME)
+
+
+def facts_of(table: Table) -> Iterator[str]:
+    """What sets the table apart from the rest in how it is read and kept, in sentences."""
+    if table.reading is Reading.WINDOWS:
+        yield "Asked for in windows of time."
+    if table.page_size:
+        yield f"Comes in pages of up to {table.page_size:,} rows."
+    if len(table.slices) > 1:
+        names = ", ".join(f"`{part.name}`" for part in table.slices)
+        yield f"Read in parts: {names}."
+    for part in table.slices:
+        if part.covered_by:
+            yield f"The part `{part.name}` is left out when `{part.covered_by}` turns out to hold the same rows."
+    if table.start_date_column:
+        yield f"Rows whose `{table.start_date_column}` lies before the start date are not copied."
+    if not table.absence_deletes:
+        yield "Rows are never marked deleted: that a read does not find one says nothing."
+    if table.retention_days:
+        yield f"Customer.io promises to keep a row for {table.retention_days} days: run at least that often."

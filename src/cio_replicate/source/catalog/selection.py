@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.config import connection_options
 from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind
 from cio_replicate.config.table_options import AS_IS, RESERVED, Naming, SchemaChanges
 from cio_replicate.schema.system_tables import KEY
-from cio_replicate.schema.table import LONGEST_NAME, TAKEN, Column, ColumnType, Redaction, Table
+from cio_replicate.schema.table import LONGEST_NAME, TAKEN, Column, ColumnType, Reading, Redaction, Table
+from cio_replicate.source.catalog import TABLES
 
 NO_RULES = ColumnRules()
 _DONE = {RedactionKind.EXCLUDE: "excluded", RedactionKind.HASH: "hashed", RedactionKind.MASK: "masked"}
@@ -217,3 +219,27 @@ def _fingerprint(rules: ColumnRules, naming: Naming) -> str:
     if rules.salt is not None:
         parts.append(hmac.digest(rules.salt.reveal().encode(), b"salt", "sha256").hex())
     return hashlib.sha256("\n".join(sorted(parts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRange:
+    """A stretch of time of a table, in unix seconds."""
+
+    table: str
+    begin: int
+    end: int
+
+
+def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
+    """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
+    windowed = [one.name for one in TABLES if one.reading is Reading.WINDOWS]
+    if table not in windowed:
+        raise SettingsError(
+            f"{table!r} cannot be read by time.",
+            f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
+        )
+    begin = connection_options.start_date(first, now, "--from")
+    end = int(now) if until is None else connection_options.start_date(until, now, "--until")
+    if end < begin:
+        raise SettingsError("--until lies before --from.", "Turn them round.")
+    return BackfillRange(table, begin, end)

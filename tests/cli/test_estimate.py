@@ -6,10 +6,10 @@ import msgspec
 
 from cio_replicate.app.plan import total
 from cio_replicate.pipeline.estimates import Estimate, last_complete, of_first_pages, of_people, stretched
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
 from cio_replicate.source.pages import Page
+from cio_replicate.source.strategies.base import Partition
 from cio_replicate.source.strategies.windows import WINDOW
 
 MESSAGES, CUSTOMERS, SENDERS = table("messages"), table("customers"), table("sender_identities")

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.table_options import AS_IS, Naming, SchemaChanges
-from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
-from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.journal import TableRead
+from cio_replicate.pipeline.staging import StagedRead, Staging
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import chosen
-from cio_replicate.source.lander import PageContent, RowDecoder
+from cio_replicate.source.decode import RowDecoder
 from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import PageContent, Partition, ReadStats
 
 SALT = Secret("a salt of more than sixteen characters")
 BEGAN = 1_760_000_000
@@ -45,7 +46,10 @@ def landed(
         read = TableRead("r1", one.name, 0, BEGAN, BEGAN, None, [part])
         folder.journal.begin(read)
         fields = KnownColumns(one)
-        RowDecoder(one, read, fields, folder).land(part, PageContent(list(records), seen), Cursor(done=True), BEGAN)
+        content = PageContent(list(records), seen)
+        StagedRead(read, folder).append(
+            RowDecoder(one, fields, 0).decode(part, content, Cursor(done=True), BEGAN), BEGAN
+        )
         kept = folder.journal.read_of(one.name)
         assert kept is not None
         pages = [pq.read_table(folder.file(page.file)) for page in folder.journal.pages(read)]

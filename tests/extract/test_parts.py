@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Paging, Reading
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.pages import Cursor
-from cio_replicate.source.strategies.base import bounds_of, more_parts, parts_of, request_for, slice_of, span, window_of
+from cio_replicate.source.strategies.base import (
+    Partition,
+    bounds_of,
+    more_parts,
+    parts_of,
+    request_for,
+    slice_of,
+    span,
+    window_of,
+)
 from cio_replicate.source.strategies.windows import DAY, WINDOW
 
 MESSAGES = table("messages")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from cio_replicate.pipeline.read import Partition, TableRead
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.source.strategies.base import Partition
 
 BEGAN = 1_760_000_000
 

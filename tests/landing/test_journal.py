@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.pipeline.journal import VERSION, Journal
-from cio_replicate.pipeline.read import ReadStats
 from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import ReadStats
 from tests.landing.reads import BEGAN, column, read_of
 
 ROOT = Path(__file__).parents[2]

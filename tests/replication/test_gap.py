@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.pipeline.read import ReadStats
 from cio_replicate.schema.system_tables import Checkpoint
+from cio_replicate.source.strategies.base import ReadStats
 from cio_replicate.source.strategies.log import DAY, gap
 
 BEGAN = 1_760_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.pipeline.batches import LONGEST_WAIT, batch_of, is_due
-from cio_replicate.pipeline.read import StagedPage
+from cio_replicate.pipeline.journal import StagedPage
 from cio_replicate.sinks.duckdb.duckdb_backend import BATCH_ROWS
 
 PAGES = st.lists(st.tuples(st.integers(0, 120), st.booleans()), max_size=12).map(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.pipeline.read import Partition, TableRead
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.recover import (
     FINISHED_IS_FRESH,
     RESUME_WITHIN,
@@ -17,6 +17,7 @@ from cio_replicate.pipeline.recover import (
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.sinks.port import CopyIdentity
 from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import Partition
 
 BEGAN = 1_760_000_000
 START = BEGAN - 1_000_000

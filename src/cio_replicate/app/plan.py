@@ -20,12 +20,11 @@ from cio_replicate.pipeline.estimates import (
     people_requests,
     predicted,
 )
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
-from cio_replicate.source.strategies.base import parts_of, request_for
+from cio_replicate.source.strategies.base import Partition, parts_of, request_for
 
 ONE_ANSWER = "one answer a list"
 

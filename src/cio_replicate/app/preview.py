@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import KnownColumns, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.decode import RowEncoder
 from cio_replicate.source.pages import Cursor, RequestCounter, read_page
 from cio_replicate.source.redact import Redactor
-from cio_replicate.source.strategies.base import parts_of, request_for, slice_of
+from cio_replicate.source.strategies.base import Partition, parts_of, request_for, slice_of
 from cio_replicate.source.strategies.people import attribute_requests, listed_people, person
 from cio_replicate.source.strategies.windows import WINDOW
 

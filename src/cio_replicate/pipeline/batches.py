@@ -11,7 +11,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.pipeline.events import BatchWritten, Listener
-from cio_replicate.pipeline.read import StagedPage
+from cio_replicate.pipeline.journal import StagedPage
 from cio_replicate.pipeline.report import TableReport
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole

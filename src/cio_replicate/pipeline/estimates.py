@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import msgspec
 
 from cio_replicate.config.table_options import RereadPolicy
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.read_state import log_columns, people_named
 from cio_replicate.pipeline.report import EstimateCheck, Report, Status, TableReport
 from cio_replicate.pipeline.table_run import TableRun
@@ -19,7 +18,7 @@ from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.decode import fit
 from cio_replicate.source.pages import Cursor, Page
-from cio_replicate.source.strategies.base import Priority, bounds_of, urgency_of
+from cio_replicate.source.strategies.base import Partition, Priority, bounds_of, urgency_of
 from cio_replicate.source.strategies.people import BATCH
 from cio_replicate.source.strategies.windows import DAY, WINDOW, anchor, due_spans, log_until, reads_whole
 

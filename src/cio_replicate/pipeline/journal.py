@@ -6,16 +6,17 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from cio_replicate.base.errors import LandingError, StateFolderError
 from cio_replicate.base.text import quoted
-from cio_replicate.pipeline.read import KeptRead, Partition, ReadStats, StagedPage, TableRead
 from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import Partition, ReadStats
 
 VERSION = 1
 PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
@@ -54,6 +55,57 @@ _path = msgspec.json.Decoder(tuple[str, ...])
 
 def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+@dataclass(slots=True)
+class TableRead:
+    """One read of one table, from its first request until its position has moved in the destination.
+
+    `start` is the start date it applies, `began` when it began, `touched` when it last landed a page (unix seconds),
+    `base` the position it started from.
+    """
+
+    id: str
+    table: str
+    start: int
+    began: int
+    touched: int
+    base: Checkpoint | None
+    parts: list[Partition]
+    tally: ReadStats = field(default_factory=ReadStats)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every part was read to its end."""
+        return all(part.place.done for part in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it saw everything that the source lists, so that what is missing is gone."""
+        return self.finished and not self.tally.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPage:
+    """A page on disk: its number in landing order, file name, rows, and whether the destination has it."""
+
+    number: int
+    file: str
+    rows: int
+    loaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRead:
+    """A read that is kept beyond its loading: the position that it brought, its pages in landing order, when it ended.
+
+    With `tells_gone` a row that it does not have is gone.
+    """
+
+    position: Checkpoint
+    pages: list[StagedPage]
+    tells_gone: bool
+    at: int  # unix seconds
 
 
 class Journal:

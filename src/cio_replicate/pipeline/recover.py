@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy
-from cio_replicate.pipeline.read import TableRead
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.sinks.port import CopyIdentity
 from cio_replicate.source.strategies.base import LISTED

@@ -26,19 +26,19 @@ from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.estimates import Forecast, RequestSpeed, compared
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
 from cio_replicate.pipeline.run_plan import LOG, RunPlan, RunPlanner, RunSpec
-from cio_replicate.pipeline.staging import Staging
+from cio_replicate.pipeline.staging import StagedRead, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
 from cio_replicate.pipeline.verification import Verifier, record_run
 from cio_replicate.schema.table import Reading
 from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
+from cio_replicate.source.decode import RowDecoder
 from cio_replicate.source.gate import AccessGate
-from cio_replicate.source.lander import RowDecoder
+from cio_replicate.source.strategies.base import Partition
 from cio_replicate.source.strategies.log import gap
 from cio_replicate.source.stream import Surroundings, TableStream
 
@@ -194,8 +194,8 @@ class Run:
         try:
             if work.read.finished:
                 self._gate.passed(name)
-            lander = RowDecoder(work.table, work.read, work.fields, self._folder)
-            reader = TableStream(work.table, lander, around)
+            decoder = RowDecoder(work.table, work.fields, work.read.start)
+            reader = TableStream(work.table, decoder, StagedRead(work.read, self._folder), around)
             await reader.read()
             if work.all_gone:
                 await reader.read_again()

@@ -12,8 +12,8 @@ from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.estimates import History, last_complete, predicted
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.names import require_same_names, require_same_rules
-from cio_replicate.pipeline.read import Partition, ReadStats, TableRead
 from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
 from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.pipeline.staging import Staging
@@ -22,7 +22,7 @@ from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
-from cio_replicate.source.strategies.base import USUAL, more_parts, parts_of, span
+from cio_replicate.source.strategies.base import USUAL, Partition, ReadStats, more_parts, parts_of, span
 from cio_replicate.source.strategies.windows import log_until
 
 LOG = "activities"

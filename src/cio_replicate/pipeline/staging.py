@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import filelock
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import PRIVATE
-from cio_replicate.pipeline.journal import Journal
+from cio_replicate.pipeline.journal import Journal, TableRead
+from cio_replicate.source.decode import Chunk, add_stats
+from cio_replicate.source.pages import Cursor
+from cio_replicate.source.strategies.base import Partition, ReadStats
 
 
 def task_folder(root: Path, destination: str, dataset: str) -> Path:
@@ -142,6 +148,55 @@ class Staging:
         """Remove files that are no longer needed."""
         for name in names:
             (self._pages / name).unlink(missing_ok=True)
+
+
+class StagedRead:
+    """Makes the chunks of one read durable in its folder. Its methods block on the disk and belong on one thread."""
+
+    def __init__(self, read: TableRead, folder: Staging) -> None:
+        self._read = read
+        self._folder = folder
+
+    @property
+    def parts(self) -> list[Partition]:
+        """The partitions of the read, those that pages have added included."""
+        return self._read.parts
+
+    def append(self, chunk: Chunk, at: int) -> None:
+        """Make a chunk durable and move its partition to the chunk's cursor.
+
+        When this returns, the page is never asked for again; when the process dies before, it is as if it had not been
+        asked for.
+        """
+        read, part = self._read, chunk.partition
+        before = (part.place, _copy(read.tally))
+        add_stats(read.tally, chunk.stats)
+        part.place = chunk.cursor
+        try:
+            if not len(chunk.rows):
+                self._folder.journal.settle(read, part, at, chunk.partitions)
+            else:
+                name = f"{uuid.uuid4().hex}.parquet"
+                self._folder.write(name, chunk.rows)
+                self._folder.journal.land(read, part, name, len(chunk.rows), list(chunk.columns), at, chunk.partitions)
+            read.parts += chunk.partitions
+        except BaseException:
+            part.place, read.tally = before
+            raise
+
+    def skip(self, part: Partition, reason: str, at: int) -> None:
+        """Record that a partition does not exist."""
+        self._read.tally.skipped.append(reason)
+        self.move(part, replace(part.place, done=True), at)
+
+    def move(self, part: Partition, cursor: Cursor, at: int) -> None:
+        """Move a partition without a page."""
+        part.place = cursor
+        self._folder.journal.settle(self._read, part, at)
+
+
+def _copy(tally: ReadStats) -> ReadStats:
+    return msgspec.structs.replace(tally, skipped=list(tally.skipped), ignored=dict(tally.ignored))
 
 
 def _page(table: pa.Table) -> memoryview:

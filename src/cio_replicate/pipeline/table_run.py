@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
-from cio_replicate.pipeline.read import Partition, TableRead
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import TableReport
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns, Reading, Table
 from cio_replicate.source.pages import RequestCounter
-from cio_replicate.source.strategies.base import LISTED, NAMED, bounds_of
+from cio_replicate.source.strategies.base import LISTED, NAMED, Partition, bounds_of
 from cio_replicate.source.strategies.windows import merged
 
 

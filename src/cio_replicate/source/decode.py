@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from cio_replicate.base.errors import PageShapeError, SchemaChangedError
 from cio_replicate.config.table_options import SchemaChanges
 from cio_replicate.schema.table import (
+    LONGEST_NAME,
     MOST_DISCOVERED,
     TIMESTAMP,
     Column,
@@ -29,7 +30,9 @@ from cio_replicate.schema.table import (
     arrow_type,
     schema_of,
 )
-from cio_replicate.source.pages import Page
+from cio_replicate.source.pages import Cursor, Page
+from cio_replicate.source.redact import Redactor
+from cio_replicate.source.strategies.base import PageContent, Partition, ReadStats, slice_of
 
 # One raw JSON value against one column type: what the column holds, and whether that is the whole value.
 
@@ -461,3 +464,120 @@ def times_reader(table: Table) -> Callable[[Page], list[int]]:
             return []
 
     return times
+
+
+MOST_NAMED, OTHERS = 50, "…"  # new fields that are counted one by one, and all that come after them
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The rows of one API response, with the cursor that its partition has once they are durable.
+
+    `rows` are in the table's columns and the system columns. `stats` is what this response adds to the counters of its
+    read. `columns` were found in it. `oldest` is the earliest moment among the rows, in unix seconds, if the table has
+    one.
+    """
+
+    partition: Partition
+    rows: pa.Table
+    cursor: Cursor
+    partitions: Sequence[Partition]
+    stats: ReadStats
+    columns: Sequence[Column]
+    oldest: int | None
+
+
+class RowDecoder:
+    """Turns the content of pages of one table into rows: shapes, redacts and encodes their records.
+
+    No value that the table's rules take away is in a chunk. `start` is the start date, in unix seconds.
+    """
+
+    def __init__(self, table: Table, fields: KnownColumns, start: int) -> None:
+        self._table = table
+        self._fields = fields
+        self._start = start
+        self._encoder = RowEncoder(fields)
+        self._redactor = Redactor(table)
+        self._column = table.replication_key or table.start_date_column
+
+    def decode(self, part: Partition, page: PageContent, cursor: Cursor, at: int) -> Chunk:
+        """Return the rows of a page that was read `at` (unix seconds) and is followed by the page at `cursor`."""
+        known = len(self._fields.discovered)
+        records = self._redactor.apply(self._shaped(part, page.records))
+        only_seen = self._redactor.apply(page.seen)
+        encoded = self._encoder.encode(records.records, at)
+        rows = self._before_start(encoded.table)
+        if page.seen:
+            others = self._encoder.encode(only_seen.records, at).table
+            index = others.schema.get_field_index("_cio_seen_only")
+            others = others.set_column(index, "_cio_seen_only", pa.repeat(pa.scalar(value=True), len(others)))
+            rows = pa.concat_tables([rows, others], promote_options="default")
+        earliest, latest = self._bounds(encoded.table)
+        stats = ReadStats(
+            rows=len(page.records),
+            seen=len(page.seen),
+            misfits=encoded.misfits,
+            left_out=page.left_out,
+            withheld=records.withheld,
+            ignored=_by_name(encoded.ignored),
+            latest=latest,
+            earliest=earliest,
+        )
+        return Chunk(part, rows, cursor, page.more, stats, self._fields.discovered[known:], earliest)
+
+    def _shaped(self, part: Partition, records: Sequence[bytes | msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
+        shape = self._table.shape
+        if shape is None:
+            return records
+        declared = slice_of(self._table, part)
+        return [shape(msgspec.Raw(record), declared) for record in records]
+
+    def _before_start(self, table: pa.Table) -> pa.Table:
+        """Mark the rows before the start date as only seen; a row without that date is kept.
+
+        A date of 1970 or before is none either: 0 stands for "never" in more than one list.
+        """
+        name = self._table.start_date_column
+        if name is None:
+            return table
+        start = pa.scalar(self._start * 1_000_000, pa.int64()).cast(table.schema.field(name).type)
+        never = pa.scalar(0, pa.int64()).cast(start.type)
+        early = pc.and_(pc.less(table[name], start), pc.greater(table[name], never))
+        early = pc.fill_null(early, fill_value=False)
+        index = table.schema.get_field_index("_cio_seen_only")
+        return table.set_column(index, "_cio_seen_only", early)
+
+    def _bounds(self, table: pa.Table) -> tuple[int | None, int | None]:
+        """The earliest and the latest moment of the rows, in unix seconds."""
+        if self._column is None:
+            return None, None
+        bounds = pc.min_max(table[self._column].cast(pa.int64())).as_py()
+        if bounds["max"] is None:
+            return None, None
+        return bounds["min"] // 1_000_000, bounds["max"] // 1_000_000
+
+
+def _by_name(ignored: Mapping[tuple[str, ...], int]) -> dict[str, int]:
+    """The counts of new fields by their dotted names, as long as names of columns may be."""
+    counts: dict[str, int] = {}
+    for path, count in ignored.items():
+        name = ".".join(path)[:LONGEST_NAME]
+        counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def add_stats(total: ReadStats, more: ReadStats) -> None:
+    """Add what a chunk counted to the counters of its read; new fields beyond the first fifty are counted as one."""
+    total.rows += more.rows
+    total.seen += more.seen
+    total.misfits += more.misfits
+    total.left_out += more.left_out
+    total.withheld += more.withheld
+    for path, count in more.ignored.items():
+        name = path if path in total.ignored or len(total.ignored) < MOST_NAMED else OTHERS
+        total.ignored[name] = total.ignored.get(name, 0) + count
+    if more.latest is not None:
+        total.latest = more.latest if total.latest is None else max(total.latest, more.latest)
+    if more.earliest is not None:
+        total.earliest = more.earliest if total.earliest is None else min(total.earliest, more.earliest)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -19,16 +20,16 @@ from cio_replicate.base.errors import (
     ReadError,
 )
 from cio_replicate.base.runtime import Clock, OnThread, tasks, together
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.table import Paging, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.conveyor import Conveyor
-from cio_replicate.source.decode import key_text, times_reader
-from cio_replicate.source.lander import PageContent, RowDecoder
+from cio_replicate.source.decode import Chunk, RowDecoder, key_text, times_reader
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, after, fingerprint, read_page
 from cio_replicate.source.strategies.base import (
     LISTED,
     NAMED,
+    PageContent,
+    Partition,
     bounds_of,
     request_for,
     slice_of,
@@ -71,6 +72,27 @@ class Surroundings:
     known: KnownPeople | None = None
 
 
+class ChunkWriter(Protocol):
+    """What makes the chunks of one read durable; its methods run on the thread of `Surroundings.on_thread`."""
+
+    @property
+    def parts(self) -> list[Partition]:
+        """The partitions of the read, those that chunks have added included."""
+        ...
+
+    def append(self, chunk: Chunk, at: int) -> None:
+        """Make a chunk durable together with the cursor of its partition."""
+        ...
+
+    def skip(self, part: Partition, reason: str, at: int) -> None:
+        """Record that a partition does not exist."""
+        ...
+
+    def move(self, part: Partition, cursor: Cursor, at: int) -> None:
+        """Move a partition without a page."""
+        ...
+
+
 class TableStream:
     """Reads what is left of one read, from wherever its parts stand to their ends.
 
@@ -79,9 +101,10 @@ class TableStream:
     end, AccessError when the key is refused; what was read before that has landed.
     """
 
-    def __init__(self, table: Table, lander: RowDecoder, around: Surroundings) -> None:
+    def __init__(self, table: Table, decoder: RowDecoder, writer: ChunkWriter, around: Surroundings) -> None:
         self._table = table
-        self._lander = lander
+        self._decoder = decoder
+        self._writer = writer
         self._around = around
         self._people = PeopleStrategy(around.client, around.meter)
         self._times = times_reader(table)
@@ -94,7 +117,7 @@ class TableStream:
     async def read(self) -> None:
         """Read every part to its end."""
         await self._list_people_anew()
-        parts = [part for part in self._lander.read.parts if not part.place.done]
+        parts = [part for part in self._writer.parts if not part.place.done]
         first = await self._first_pages(parts)
         async with tasks() as group:
             for part in first.covered:
@@ -109,16 +132,16 @@ class TableStream:
 
     async def _list_people_anew(self) -> None:
         """Of people who are to be asked for after they were listed, a process that died has left no note."""
-        waiting = any(part.name == NAMED and not part.place.done for part in self._lander.read.parts)
-        for part in self._lander.read.parts:
+        waiting = any(part.name == NAMED and not part.place.done for part in self._writer.parts)
+        for part in self._writer.parts:
             if waiting and part.name == LISTED and part.place != Cursor():
                 await self._around.ready()
-                await self._around.on_thread(partial(self._lander.move, part, Cursor(), self._now()))
+                await self._around.on_thread(partial(self._writer.move, part, Cursor(), self._now()))
 
     async def read_again(self) -> None:
         """Read every part once more from its beginning, for a list of which nothing came."""
-        for part in self._lander.read.parts:
-            await self._around.on_thread(partial(self._lander.move, part, Cursor(), self._now()))
+        for part in self._writer.parts:
+            await self._around.on_thread(partial(self._writer.move, part, Cursor(), self._now()))
         await self.read()
 
     def _start(self, group: asyncio.TaskGroup, part: Partition, page: Page | None = None) -> None:
@@ -174,7 +197,7 @@ class TableStream:
     async def _left_out(self, part: Partition) -> None:
         """Record that a part is read with another one."""
         await self._around.ready()
-        await self._around.on_thread(partial(self._lander.move, part, Cursor(done=True), self._now()))
+        await self._around.on_thread(partial(self._writer.move, part, Cursor(done=True), self._now()))
 
     def _keys(self, page: Page) -> set[str]:
         try:
@@ -218,12 +241,12 @@ class TableStream:
                 course.restarted(error)
                 await belt.emptied()
                 place = Cursor()
-                await self._around.on_thread(partial(self._lander.move, part, place, self._now()))
+                await self._around.on_thread(partial(self._writer.move, part, place, self._now()))
                 continue
             except ChildGoneError as gone:
                 await belt.emptied()
                 await self._around.ready()
-                await self._around.on_thread(partial(self._lander.skip, part, gone.message, self._now()))
+                await self._around.on_thread(partial(self._writer.skip, part, gone.message, self._now()))
                 return []
             course.passed(page)
             if self._table.paging is Paging.OFFSET:
@@ -324,8 +347,15 @@ class TableStream:
 
     async def _land(self, part: Partition, place: Cursor, landed: PageContent) -> None:
         await self._around.ready()
-        rows, oldest = await self._around.on_thread(lambda: self._lander.land(part, landed, place, self._now()))
-        self._around.landed(part, rows, oldest)
+        oldest = await self._around.on_thread(lambda: self._append(part, landed, place))
+        self._around.landed(part, len(landed.records), oldest)
+
+    def _append(self, part: Partition, content: PageContent, cursor: Cursor) -> int | None:
+        """Decode a page and make it durable; return its oldest moment."""
+        at = self._now()
+        chunk = self._decoder.decode(part, content, cursor, at)
+        self._writer.append(chunk, at)
+        return chunk.oldest
 
     async def _read_named(self, part: Partition) -> list[Partition]:
         """Ask for the people whom the log names, or return the part that reads everybody when it cannot be told."""
@@ -334,16 +364,14 @@ class TableStream:
         await self._around.ready()
         if known is None or named is None:
             more = [Partition(one.name, one.query, one.path) for one in self._table.slices]
-            await self._around.on_thread(
-                lambda: self._lander.land(part, PageContent([], more=more), Cursor(done=True), self._now())
-            )
+            await self._around.on_thread(lambda: self._append(part, PageContent([], more=more), Cursor(done=True)))
             return more
         async with tasks() as group:
             belt = Conveyor(group, PEOPLE_AHEAD)
             for some in _by(NAMED_AT_ONCE, self._people.not_asked(named)):
                 await belt.put(partial(self._people.named, some, known), partial(self._land, part, Cursor()))
             await belt.emptied()
-        await self._around.on_thread(partial(self._lander.move, part, Cursor(done=True), self._now()))
+        await self._around.on_thread(partial(self._writer.move, part, Cursor(done=True), self._now()))
         return []
 
     def _now(self) -> int:

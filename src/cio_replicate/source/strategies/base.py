@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
+
 from cio_replicate.config.table_options import RereadPolicy
-from cio_replicate.pipeline.read import Partition
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import DeclaredPartition, Paging, Reading, Table
 from cio_replicate.source.pages import Cursor, Request
 from cio_replicate.source.strategies.windows import WINDOW, due_spans, reads_whole
 
 USUAL = RereadPolicy()
+
+
+class ReadStats(msgspec.Struct, kw_only=True):
+    """What a read has counted so far."""
+
+    rows: int = 0  # records received
+    seen: int = 0  # records that are listed, without their content
+    misfits: int = 0  # values kept in `_cio_extra`
+    left_out: int = 0  # records that the source lists but did not hand over
+    withheld: int = 0  # values left out because a rule reaches into them and they are not of the shape to follow it
+    ignored: dict[str, int] = msgspec.field(default_factory=dict)  # new fields that are left out, and how many values
+    rules: str = ""  # the rules for columns by which its pages were landed, as `Table.rules` has them
+    stretch: tuple[int, int] | None = None  # the creation times (unix seconds) that it reads, if it reads nothing else
+    latest: int | None = None  # highest and lowest unix second in the table's position column
+    earliest: int | None = None
+    skipped: list[str] = msgspec.field(default_factory=list)  # parts that do not exist, one sentence each
+
+
+@dataclass(slots=True)
+class Partition:
+    """A part of a read: what it adds to the request, and where it stands."""
+
+    name: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = field(default_factory=dict)
+    place: Cursor = field(default_factory=Cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class PageContent:
+    """What a page brings: records that become rows, records that are only seen, how many came without their content.
+
+    `more` are the partitions that read what is left of its partition, which ends with this page.
+    """
+
+    records: Sequence[bytes | msgspec.Raw]
+    seen: Sequence[bytes] = ()
+    left_out: int = 0
+    more: Sequence[Partition] = ()
 
 
 #: The parts of a read of people that asks for the attributes of some only: who is listed, and whom the log names.

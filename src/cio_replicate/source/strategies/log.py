@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cio_replicate.pipeline.read import ReadStats
 from cio_replicate.schema.system_tables import Checkpoint
+from cio_replicate.source.strategies.base import ReadStats
 
 DAY = 86_400
 

@@ -14,9 +14,8 @@ from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.runtime import together
 from cio_replicate.source.client import Client
 from cio_replicate.source.decode import key_text
-from cio_replicate.source.lander import PageContent
 from cio_replicate.source.pages import Page, Request, RequestCounter, read_page
-from cio_replicate.source.strategies.base import Priority
+from cio_replicate.source.strategies.base import PageContent, Priority
 
 BATCH = 100  # ids that one request may name
 PREFIX = "cio_"  # goes with a cio_id everywhere else, but not here (live)

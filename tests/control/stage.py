@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, SettingsKind, perform
+from cio_replicate.console.notifications import note
 from cio_replicate.console.secrets import keys_for, revealed
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
@@ -54,8 +55,8 @@ class Stage:
         self.clock = clock
         self.keys = keys_for(database.address, variables)
         self.variables = dict(variables)
-        self.runs = Runs(database, clock)
-        self.scheduler = Scheduler(database, clock)
+        self.runs = Runs(database, clock, note)
+        self.scheduler = Scheduler(database, clock, note)
 
     def another(self) -> Database:
         """The same database with connections of its own, as another program has it."""
@@ -94,7 +95,7 @@ class Stage:
         """A board, as the console's own machine or a gateway has it."""
         reveal = partial(lambda keys, transaction, names: revealed(transaction, keys, names), self.keys)
         return LocalEngine(
-            self.database, self.clock, gateway=gateway, reveal=reveal if gateway is None else None, **more
+            self.database, self.clock, note, gateway=gateway, reveal=reveal if gateway is None else None, **more
         )
 
     def ask(self, name: str) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
+from cio_replicate.console.notifications import note
 from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
 from cio_replicate.database.tables import runs, tasks
 from cio_replicate.jobs.local_engine import LocalEngine
@@ -140,12 +141,12 @@ def busy(tmp_path: Path) -> Iterator[Stage]:
 async def _hour(busy: Stage, seen: Seen) -> None:
     """An hour with two schedulers and three workers; one of each dies, and what waits is seen to its end."""
     clock = VirtualClock(START)
-    board = LocalEngine(busy.database, clock)
+    board = LocalEngine(busy.database, clock, note)
     chance = random.Random(7)  # noqa: S311 - sizes, not secrets
 
     async def ticking(begin: float, end: float) -> None:
         await clock.sleep(begin)
-        scheduler = Scheduler(busy.database, clock)
+        scheduler = Scheduler(busy.database, clock, note)
         while clock.monotonic() <= end:
             scheduler.tick()
             await clock.sleep(TICK)

@@ -16,7 +16,6 @@ from cio_replicate.console.notifications import (
     MOST_TRIES,
     PAUSES,
     REMINDED,
-    EndedRun,
     NotificationHistory,
     Send,
     events_of,
@@ -28,7 +27,7 @@ from cio_replicate.console.notifications import (
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.stored_settings import address_of
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.local_engine import LEASE
+from cio_replicate.jobs.local_engine import LEASE, EndedRun
 from cio_replicate.jobs.ports import Outcome
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from tests.adversary.standin import Reply, StandIn

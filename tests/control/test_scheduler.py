@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from cio_replicate.config.documents import ScheduleSettings
+from cio_replicate.console.notifications import note
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.local_engine import LEASE, REST, Trigger
 from cio_replicate.jobs.ports import HeartbeatReply
@@ -164,7 +165,7 @@ def test_workers_are_not_lost_while_nobody_listens(one: Stage) -> None:
     board = one.board()
     run = run_of(board.claim("w"))
     one.clock.time += HOUR
-    again = Scheduler(one.database, one.clock)
+    again = Scheduler(one.database, one.clock, note)
     assert again.tick().lost == 0
     assert board.claim("other") is None
     assert board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
@@ -182,7 +183,7 @@ def test_schedulers_that_tick_at_once_fire_each_time_once(kind: str, tmp_path: P
         for number in range(8):
             made.task(f"t{number}", "main", schedule=EVERY_15)
         databases = [made.another() for _ in range(3)]
-        schedulers = [Scheduler(database, made.clock) for database in databases for _ in range(2)]
+        schedulers = [Scheduler(database, made.clock, note) for database in databases for _ in range(2)]
         for _ in range(3):
             made.clock.time += 15 * MINUTE
             threads = [threading.Thread(target=scheduler.tick) for scheduler in schedulers]

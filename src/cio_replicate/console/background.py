@@ -19,7 +19,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console.apply_settings import ChangeContext, recognise
-from cio_replicate.console.notifications import Send, send_by_apprise, send_due
+from cio_replicate.console.notifications import Send, note, send_by_apprise, send_due
 from cio_replicate.console.secrets import EncryptionKeys, revealed
 from cio_replicate.console.stored_settings import address_of
 from cio_replicate.database.actor import LOCAL
@@ -99,8 +99,8 @@ class BackgroundServices:
         self._clock = clock
         self._environment = os.environ if environment is None else environment
         self._send = send
-        self._scheduler = Scheduler(database, clock, lease)
-        self._board = LocalEngine(database, clock, reveal=self._reveal, lease=lease)
+        self._scheduler = Scheduler(database, clock, note, lease)
+        self._board = LocalEngine(database, clock, note, reveal=self._reveal, lease=lease)
         self._worker = Worker(worker_name(), self._board, launcher, clock, slots)
         self._stopping = threading.Event()
         self._ticked: float | None = None

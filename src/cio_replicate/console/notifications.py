@@ -20,58 +20,12 @@ from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import channels, notices, runs
-from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
+from cio_replicate.jobs.local_engine import EndedRun
+from cio_replicate.pipeline.report import Status
 
 MOST_NAMED = 10  # tables that are named one by one
 LONGEST_CAUSE = 400
 _WORDS = {Status.FAILED: "failed", Status.REFUSED: "was refused", Status.INTERRUPTED: "was interrupted"}
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRun:
-    """How a run of a task ended. `attempt` counts the tries, the first one included; `will_retry`: another follows."""
-
-    run_id: str
-    task: str
-    status: str
-    attempt: int
-    error: str | None
-    report: Report | None
-    will_retry: bool
-
-    @property
-    def failed_tables(self) -> list[TableReport]:
-        """The tables that failed."""
-        return [one for one in self._tables if one.status is Status.FAILED]
-
-    @property
-    def short_tables(self) -> list[TableReport]:
-        """The tables whose copy is not what it must be."""
-        return [one for one in self._tables if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT]
-
-    @property
-    def frozen_tables(self) -> list[TableReport]:
-        """The tables that failed for a field that they do not know."""
-        return [one for one in self._tables if one.frozen_out]
-
-    @property
-    def new_columns(self) -> dict[str, list[str]]:
-        """The columns that the run has made, by table."""
-        return {one.name: one.new_columns for one in self._tables if one.new_columns}
-
-    @property
-    def is_only_short(self) -> bool:
-        """Whether nothing failed but proofs."""
-        return bool(self.short_tables) and all(one in self.short_tables for one in self.failed_tables)
-
-    @property
-    def is_only_frozen(self) -> bool:
-        """Whether nothing failed but tables with a frozen schema."""
-        return bool(self.frozen_tables) and all(one.frozen_out for one in self.failed_tables)
-
-    @property
-    def _tables(self) -> list[TableReport]:
-        return self.report.tables if self.report is not None else []
 
 
 def text_of(event: str, ended: EndedRun, next_at: int | None) -> tuple[str, str]:

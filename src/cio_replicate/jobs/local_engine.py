@@ -15,14 +15,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, inser
 from cio_replicate.base.errors import BoardAwayError, DatabaseError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, stored_names
-from cio_replicate.console import notifications as notices
-from cio_replicate.console.notifications import EndedRun
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import connections, run_lines, runs, tasks
 from cio_replicate.jobs.ports import CANCELLED, HeartbeatReply, Job, Lease, Outcome, RunAction
 from cio_replicate.pipeline.events import INFO, LONGEST, WARNING, LogLine, Progress
-from cio_replicate.pipeline.report import Report, Status
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
 # The log of a run: lines are added, none twice although they may be told twice, and bounded in number.
 
@@ -192,21 +190,75 @@ def again_after(status: str, attempt: int, retries: int, pause: int, *, passing:
     return Retry(attempt + 1, min(pause * 2 ** min(attempt - 1, 30), LONGEST_PAUSE))
 
 
-def conclude(connection: Connection, run: Row[Any], end: Outcome, now: int) -> bool:  # Any: of every column
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """How a run of a task ended. `attempt` counts the tries, the first one included; `will_retry`: another follows."""
+
+    run_id: str
+    task: str
+    status: str
+    attempt: int
+    error: str | None
+    report: Report | None
+    will_retry: bool
+
+    @property
+    def failed_tables(self) -> list[TableReport]:
+        """The tables that failed."""
+        return [one for one in self._tables if one.status is Status.FAILED]
+
+    @property
+    def short_tables(self) -> list[TableReport]:
+        """The tables whose copy is not what it must be."""
+        return [one for one in self._tables if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT]
+
+    @property
+    def frozen_tables(self) -> list[TableReport]:
+        """The tables that failed for a field that they do not know."""
+        return [one for one in self._tables if one.frozen_out]
+
+    @property
+    def new_columns(self) -> dict[str, list[str]]:
+        """The columns that the run has made, by table."""
+        return {one.name: one.new_columns for one in self._tables if one.new_columns}
+
+    @property
+    def is_only_short(self) -> bool:
+        """Whether nothing failed but proofs."""
+        return bool(self.short_tables) and all(one in self.short_tables for one in self.failed_tables)
+
+    @property
+    def is_only_frozen(self) -> bool:
+        """Whether nothing failed but tables with a frozen schema."""
+        return bool(self.frozen_tables) and all(one.frozen_out for one in self.failed_tables)
+
+    @property
+    def _tables(self) -> list[TableReport]:
+        return self.report.tables if self.report is not None else []
+
+
+#: What else is done when a run ends, in the transaction that ends it: with the row of its task, the channels that the
+#: task notifies, how the run ended, and the time.
+OutcomeHook = Callable[[Connection, Row[Any], Sequence[str], EndedRun, int], None]  # Any: of every column
+
+
+def conclude(
+    connection: Connection, run: Row[Any], end: Outcome, now: int, ended: OutcomeHook
+) -> bool:  # Any: as above
     """Record the end of a run that waits or is executed, and let follow what does; whether it had not ended before.
 
-    For a transaction that writes: the end and what follows are committed together, or neither is.
+    For a transaction that writes: the end, what follows and what `ended` does are committed together, or nothing is.
     """
     status = end.status if end.status in ENDS else str(Status.FAILED)
     if run.cancelling and status == Status.INTERRUPTED:
         status = CANCELLED
     error = None if end.error is None else storable(end.error)
-    ended = connection.execute(
+    changed = connection.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.status.in_((QUEUED, RUNNING)))
         .values(status=status, ended_at=now, error=error, lease_until=None, **_measured(end.report))
     )
-    if not ended.rowcount:
+    if not changed.rowcount:
         return False
     task = connection.execute(select(tasks).where(tasks.c.id == run.task_id)).one()
     settings = _settings(task.settings)
@@ -231,7 +283,7 @@ def conclude(connection: Connection, run: Row[Any], end: Outcome, now: int) -> b
     elif status == Status.COMPLETE and action_of(run.action) == SYNC:
         _start_followers(connection, task.name, now)
     told = EndedRun(run.id, task.name, status, run.attempt, error, end.report, will_retry=again is not None)
-    notices.note(connection, task, settings.notify, told, now)
+    ended(connection, task, settings.notify, told, now)
     return True
 
 
@@ -279,7 +331,7 @@ def extend_unheard(database: Database, now: int, lease: int) -> None:
         connection.execute(update(runs).where(over).values(lease_until=now + lease))
 
 
-def give_up_lost_runs(database: Database, now: int, lease: int) -> int:
+def give_up_lost_runs(database: Database, now: int, lease: int, ended: OutcomeHook) -> int:
     """Take runs from workers that have not been heard of for the time of a lease; how many there were.
 
     Such a run waits again and goes on from where it was. One that was lost by several workers ends as failed, since it
@@ -293,21 +345,23 @@ def give_up_lost_runs(database: Database, now: int, lease: int) -> int:
     with database.writing() as connection:
         lost = connection.execute(select(runs).where(over)).all()
         for run in lost:
-            _give_up(connection, run, now, lease)
+            _give_up(connection, run, now, lease, ended)
     return len(lost)
 
 
-def _give_up(connection: Connection, run: Row[Any], now: int, lease: int) -> None:  # Any: of every column
+def _give_up(
+    connection: Connection, run: Row[Any], now: int, lease: int, ended: OutcomeHook
+) -> None:  # Any: of every column
     said = f"The worker {run.worker} was not heard of for {lease} seconds."
     if run.cancelling:
-        conclude(connection, run, Outcome(status=CANCELLED), now)
+        conclude(connection, run, Outcome(status=CANCELLED), now, ended)
         return
     if run.claims >= MOST_CLAIMS:
         error = (
             f"{run.claims} workers in turn were lost while they executed this run; it may need more memory than they "
             "have. Look at the machine's own log, give it more memory, and retry the run: it goes on where it was."
         )
-        conclude(connection, run, Outcome(status=Status.FAILED, error=error), now)
+        conclude(connection, run, Outcome(status=Status.FAILED, error=error), now, ended)
         return
     add_lines(
         connection, run.id, [LogLine(now, WARNING, f"{said} The run waits for a worker, and goes on where it was.")]
@@ -366,6 +420,7 @@ class LocalEngine:
         self,
         database: Database,
         clock: Clock,
+        ended: OutcomeHook,
         *,
         gateway: str | None = None,
         reveal: Reveal | None = None,
@@ -373,6 +428,7 @@ class LocalEngine:
     ) -> None:
         self._database = database
         self._clock = clock
+        self._ended = ended
         self._gateway = gateway
         self._reveal = reveal
         self._lease = lease
@@ -433,7 +489,7 @@ class LocalEngine:
             if run is None:
                 return HeartbeatReply.LOST
             add_lines(connection, run_id, end.lines)
-            conclude(connection, run, end, now)
+            conclude(connection, run, end, now, self._ended)
             return HeartbeatReply.GO_ON
 
     def _now(self) -> int:
@@ -512,7 +568,7 @@ class LocalEngine:
 
     def _refuse(self, connection: Connection, run_id: str, error: str, now: int) -> None:
         run = connection.execute(select(runs).where(runs.c.id == run_id)).one()
-        conclude(connection, run, Outcome(status=Status.REFUSED, error=error), now)
+        conclude(connection, run, Outcome(status=Status.REFUSED, error=error), now, self._ended)
 
     def _mine(self, connection: Connection, worker: str, run_id: str) -> Row[Any] | None:  # Any: as above
         """The run, if it is this worker's: it executes it, or did so until it was lost, and nobody has it since."""

@@ -18,7 +18,17 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks
-from cio_replicate.jobs.local_engine import QUEUED, RUNNING, SYNC, RunRequest, Trigger, action_of, conclude, queue
+from cio_replicate.jobs.local_engine import (
+    QUEUED,
+    RUNNING,
+    SYNC,
+    OutcomeHook,
+    RunRequest,
+    Trigger,
+    action_of,
+    conclude,
+    queue,
+)
 from cio_replicate.jobs.ports import CANCELLED, ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, read_report
@@ -148,9 +158,10 @@ class Runs:
     What changes something needs an operator, and stands in the audit log.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, ended: OutcomeHook) -> None:
         self._database = database
         self._clock = clock
+        self._ended = ended
 
     def ask(self, task: str, by: Actor, action: RunAction = SYNC) -> str:
         """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
@@ -170,7 +181,7 @@ class Runs:
         with self._database.writing() as connection:
             run = _run(connection, run_id)
             if run.status == QUEUED:
-                conclude(connection, run, Outcome(status=CANCELLED), now)
+                conclude(connection, run, Outcome(status=CANCELLED), now, self._ended)
             elif run.status == RUNNING:
                 connection.execute(update(runs).where(runs.c.id == run.id).values(cancelling=True))
             else:

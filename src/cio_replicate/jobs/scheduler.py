@@ -28,7 +28,15 @@ from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import missed, tasks
 from cio_replicate.jobs.crontab import FIX, cron_lines
-from cio_replicate.jobs.local_engine import LEASE, RunRequest, Trigger, extend_unheard, give_up_lost_runs, queue
+from cio_replicate.jobs.local_engine import (
+    LEASE,
+    OutcomeHook,
+    RunRequest,
+    Trigger,
+    extend_unheard,
+    give_up_lost_runs,
+    queue,
+)
 
 #: Intervals without a first day are counted from here, a Monday, so that `6h` is at 0, 6, 12 and 18 o'clock.
 ANCHOR = datetime(2024, 1, 1)  # noqa: DTZ001 - in the zone of the schedule
@@ -199,9 +207,10 @@ class Scheduler:
     in which its run begins to wait.
     """
 
-    def __init__(self, database: Database, clock: Clock, lease: int = LEASE) -> None:
+    def __init__(self, database: Database, clock: Clock, ended: OutcomeHook, lease: int = LEASE) -> None:
         self._database = database
         self._clock = clock
+        self._ended = ended
         self._lease = lease
         self._ticked: float | None = None
 
@@ -211,7 +220,7 @@ class Scheduler:
         if self._ticked is None or self._clock.monotonic() - self._ticked > min(AWAY, self._lease):
             extend_unheard(self._database, now, self._lease)
         fired = self._fire_all(now)
-        lost = give_up_lost_runs(self._database, now, self._lease)
+        lost = give_up_lost_runs(self._database, now, self._lease, self._ended)
         self._ticked = self._clock.monotonic()
         return TickResult(fired, lost)
 

@@ -25,6 +25,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
+from cio_replicate.console.notifications import note
 from cio_replicate.console.web.authorization import GATEWAY, AnyRequest
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import gateway_members, gateway_nonces
@@ -283,7 +284,7 @@ def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: i
     """The desk of a console that answers to these hosts. No board of a gateway is given a secret to reveal."""
 
     def board_of(gateway: str) -> LocalEngine:
-        return LocalEngine(database, clock, gateway=gateway, lease=lease)
+        return LocalEngine(database, clock, note, gateway=gateway, lease=lease)
 
     return GatewayEndpoint(database, board_of, hosts, clock)
 

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
+from cio_replicate.console.notifications import note
 from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.probes import DestinationProbes, Previews
 from cio_replicate.console.secrets import EncryptionKeys, Secrets
@@ -73,7 +74,7 @@ def services_over(
         tokens=Tokens(database, clock),
         connections=Connections(database, keys, clock, environment),
         tasks=Tasks(database, keys, clock, environment),
-        runs=Runs(database, clock),
+        runs=Runs(database, clock, note),
         channels=Channels(database, keys, clock, environment),
         secrets=Secrets(database, keys, clock),
         previews=Previews(database, keys, clock, environment),

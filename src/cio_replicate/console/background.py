@@ -128,7 +128,7 @@ class BackgroundServices:
     def health(self) -> ServiceHealth:
         """How it does; also while the database is away."""
         ticked = None if self._ticked is None else self._clock.monotonic() - self._ticked
-        said = next(iter(self._said.values()), None)
+        said = next(iter(tuple(self._said.values())), None)  # copied at once: other threads add and remove some
         alive = all(thread.is_alive() for thread in self._threads)
         return ServiceHealth(alive and ticked is not None and ticked < LATE, ticked, said)
 

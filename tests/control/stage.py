@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from contextlib import closing, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +28,7 @@ from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from cio_replicate.jobs.scheduler import Scheduler
 from cio_replicate.pipeline.events import LogLine
 from cio_replicate.pipeline.report import Report
-from tests.load.servers import PASSWORD, postgres, postgres_database
+from tests.load.servers import PASSWORD, fresh, postgres, postgres_database, postgres_run
 from tests.manual_clock import ManualClock
 
 STORES = ("sqlite", "postgresql")
@@ -36,9 +39,42 @@ def store_url(kind: str, folder: Path) -> str:
     """The address of an empty control database of this kind."""
     if kind == "sqlite":
         return f"sqlite:///{folder / 'console.db'}"
+    return _postgres_url(postgres_database(postgres()))
+
+
+def migrated_url(kind: str, folder: Path) -> str:
+    """The address of a control database of this kind whose tables are there: a copy of one that was migrated once."""
+    if kind == "sqlite":
+        copy = folder / "console.db"
+        shutil.copyfile(_migrated_file(), copy)
+        copy.chmod(0o600)
+        return f"sqlite:///{copy}"
     server = postgres()
-    login = f"{quote(server.user, safe='')}@127.0.0.1:{server.port}"
-    return f"postgresql://{login}/{postgres_database(server)}?password=env:STORE_PASSWORD"
+    name = fresh()
+    postgres_run(server, "postgres", f'CREATE DATABASE "{name}" TEMPLATE "{_migrated_database()}" STRATEGY FILE_COPY')
+    return _postgres_url(name)
+
+
+@cache
+def _migrated_file() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="cio-control-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with closing(Database(store_url("sqlite", folder), environment(folder))) as database:
+        database.migrate()
+    return folder / "console.db"
+
+
+@cache
+def _migrated_database() -> str:
+    name = postgres_database(postgres())
+    with closing(Database(_postgres_url(name), environment(Path()))) as database:
+        database.migrate()
+    return name
+
+
+def _postgres_url(name: str) -> str:
+    server = postgres()
+    return f"postgresql://{quote(server.user, safe='')}@127.0.0.1:{server.port}/{name}?password=env:STORE_PASSWORD"
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -159,10 +195,9 @@ def run_of(claim: Lease | None) -> str:
 def stage(kind: str, folder: Path, clock: ManualClock | None = None) -> Iterator[Stage]:
     """A stage with an empty database of this kind."""
     variables = environment(folder)
-    url = store_url(kind, folder)
+    url = migrated_url(kind, folder)
     database = Database(url, variables)
     try:
-        database.migrate()
         yield Stage(url, database, clock or ManualClock(START), variables)
     finally:
         database.close()

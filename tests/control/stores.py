@@ -12,7 +12,7 @@ from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import AuditEntry, entries
 from cio_replicate.database.tables import metadata
-from tests.control.stage import START, environment, store_url
+from tests.control.stage import START, environment, migrated_url
 from tests.manual_clock import ManualClock
 
 ADMIN, OPERATOR, VIEWER = Actor("ada", Role.ADMIN), Actor("olga", Role.OPERATOR), Actor("vera", Role.VIEWER)
@@ -24,7 +24,7 @@ def store_of(
 ) -> Iterator[ControlServices]:
     """A new store; `variables` are those that references find, beside its own."""
     with opened(
-        store_url(kind, folder), environment(folder) | dict(variables or {}), clock or ManualClock(START)
+        migrated_url(kind, folder), environment(folder) | dict(variables or {}), clock or ManualClock(START)
     ) as store:
         yield store
 

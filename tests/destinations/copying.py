@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.sinks.addresses import destination
+from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table as declared
 from customerio_simulator import Simulator
@@ -87,7 +88,9 @@ class Copying:
         try:
             copy.look()
             columns = [column.name for column in (*table.columns, *copy.discovered(table))] + ["_cio_key", "_cio_extra"]
-            return [dict(zip(columns, row, strict=True)) for row in copy.find(table, columns, live=live)]
+            return [
+                dict(zip(columns, row, strict=True)) for row in copy.read(table, columns, [NOT_DELETED] if live else [])
+            ]
         finally:
             copy.close()
 

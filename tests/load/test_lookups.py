@@ -7,11 +7,19 @@ from contextlib import contextmanager
 
 import pytest
 
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_least, moment, one_of
 from cio_replicate.sinks.port import Sink
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close
 
 A, B, C = ({"id": number, "name": name, "created": AT + number} for number, name in enumerate("abc", 1))
+
+
+KEY, WRITTEN = "_cio_key", "_cio_synced_at"
+
+
+def _between(column: str, first: int, last: int) -> list[Condition]:
+    return [NOT_DELETED, at_least(column, first), Condition(column, Operator.AT_MOST, moment(last))]
 
 
 @contextmanager
@@ -35,10 +43,10 @@ def filled(copy: Copy, pages: Pages) -> Iterator[Sink]:
 def test_rows_are_found_by_key(filled: Sink, pages: Pages) -> None:
     """Only those asked for, each once however often its key was named; a key that is not there finds nothing."""
     table = pages.fields.table
-    found = filled.find(table, ["name", "_cio_key"], keys=["3", "1", "3", "9", ""])
+    found = filled.read(table, ["name", "_cio_key"], [NOT_DELETED, one_of(KEY, ["3", "1", "3", "9", ""])])
     assert sorted(found) == [("a", "1"), ("c", "3")]
-    assert filled.find(table, ["name"], keys=[]) == []
-    assert sorted(filled.find(table, ["id"])) == [(1,), (3,)]
+    assert filled.read(table, ["name"], [NOT_DELETED, one_of(KEY, [])]) == []
+    assert sorted(filled.read(table, ["id"], [NOT_DELETED])) == [(1,), (3,)]
 
 
 def test_many_keys_at_once(copy: Copy, pages: Pages) -> None:
@@ -48,15 +56,15 @@ def test_many_keys_at_once(copy: Copy, pages: Pages) -> None:
     copy.write(snippets.batch(snippets.land(*({"name": one} for one in odd))))
     with _opened(copy) as destination:
         keys = [str(number) for number in range(20_000)] + odd
-        found = destination.find(snippets.fields.table, ["_cio_key"], keys=keys)
+        found = destination.read(snippets.fields.table, ["_cio_key"], [NOT_DELETED, one_of(KEY, keys)])
         assert sorted(key for (key,) in found) == sorted(odd)
 
 
 def test_deleted_rows_are_found_on_request(filled: Sink, pages: Pages) -> None:
     """They are left out unless they are asked for."""
     table = pages.fields.table
-    assert filled.find(table, ["id"], keys=["2"]) == []
-    ((name, deleted),) = filled.find(table, ["name", "_cio_deleted_at"], keys=["2"], live=False)
+    assert filled.read(table, ["id"], [NOT_DELETED, one_of(KEY, ["2"])]) == []
+    ((name, deleted),) = filled.read(table, ["name", "_cio_deleted_at"], [one_of(KEY, ["2"])])
     assert name == "b"
     assert deleted.timestamp() == AT + 60
 
@@ -64,37 +72,39 @@ def test_deleted_rows_are_found_on_request(filled: Sink, pages: Pages) -> None:
 def test_rows_are_found_by_the_time_of_their_writing(filled: Sink, pages: Pages) -> None:
     """From that second on; together with keys both must hold."""
     table = pages.fields.table
-    assert filled.find(table, ["id"], synced_since=AT + 500) == [(3,)]
-    assert filled.find(table, ["id"], synced_since=AT + 501) == []
-    assert filled.find(table, ["id"], keys=["1"], synced_since=AT) == [(1,)]
-    assert filled.find(table, ["id"], keys=["1"], synced_since=AT + 1) == []
+    assert filled.read(table, ["id"], [NOT_DELETED, at_least(WRITTEN, AT + 500)]) == [(3,)]
+    assert filled.read(table, ["id"], [NOT_DELETED, at_least(WRITTEN, AT + 501)]) == []
+    assert filled.read(table, ["id"], [NOT_DELETED, one_of(KEY, ["1"]), at_least(WRITTEN, AT)]) == [(1,)]
+    assert filled.read(table, ["id"], [NOT_DELETED, one_of(KEY, ["1"]), at_least(WRITTEN, AT + 1)]) == []
 
 
 def test_a_missing_column_holds_nothing(filled: Sink, pages: Pages) -> None:
     """As in a row whose record lacks the field."""
-    assert filled.find(pages.fields.table, ["none", "id", "it's"], keys=["1"]) == [(None, 1, None)]
+    assert filled.read(pages.fields.table, ["none", "id", "it's"], [NOT_DELETED, one_of(KEY, ["1"])]) == [
+        (None, 1, None)
+    ]
 
 
 def test_rows_are_found_by_a_text(filled: Sink, pages: Pages) -> None:
     """Those that have one of several; a column that is not copied has none of them, nor does a table without it."""
     table = pages.fields.table
-    assert sorted(filled.find(table, ["id"], among=("name", ["a", "c", "x"]))) == [(1,), (3,)]
-    assert filled.find(table, ["id"], among=("none", ["a"])) == []
-    assert filled.find(table, ["id"], after=("none", AT)) == []
+    assert sorted(filled.read(table, ["id"], [NOT_DELETED, one_of("name", ["a", "c", "x"])])) == [(1,), (3,)]
+    assert filled.read(table, ["id"], [NOT_DELETED, one_of("none", ["a"])]) == []
+    assert filled.read(table, ["id"], [NOT_DELETED, at_least("none", AT)]) == []
 
 
 def test_rows_are_counted_by_a_moment(filled: Sink, pages: Pages) -> None:
     """Both ends belong to the span; deleted rows do not count."""
     table = pages.fields.table
-    assert filled.count(table, "created", AT + 1, AT + 3) == 2
-    assert filled.count(table, "created", AT + 2, AT + 3) == 1
-    assert filled.count(table, "created", AT + 4, AT + 9) == 0
-    assert filled.count(table, "created", AT + 3, AT + 1) == 0
-    assert filled.count(table, "none", AT, AT + 9) == 0
+    assert filled.count(table, _between("created", AT + 1, AT + 3)) == 2
+    assert filled.count(table, _between("created", AT + 2, AT + 3)) == 1
+    assert filled.count(table, _between("created", AT + 4, AT + 9)) == 0
+    assert filled.count(table, _between("created", AT + 3, AT + 1)) == 0
+    assert filled.count(table, _between("none", AT, AT + 9)) == 0
 
 
 def test_an_empty_copy_has_nothing(copy: Copy, pages: Pages) -> None:
     """A table that was never written is no error."""
     with _opened(copy) as destination:
-        assert destination.find(pages.fields.table, ["id"], keys=["1"]) == []
-        assert destination.count(pages.fields.table, "created", 0, AT) == 0
+        assert destination.read(pages.fields.table, ["id"], [NOT_DELETED, one_of(KEY, ["1"])]) == []
+        assert destination.count(pages.fields.table, _between("created", 0, AT)) == 0

@@ -14,6 +14,7 @@ import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
 from cio_replicate.pipeline.report import Report, Status, TableReport
+from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES, table
@@ -80,7 +81,7 @@ class Watched(DuckDBBackend):
         changes = super().write(batch)
         for name, seen in self.seen.items():
             if self._exists(name):
-                seen.add(self.live(table(name)))
+                seen.add(self.count(table(name), [NOT_DELETED]))
         return changes
 
 

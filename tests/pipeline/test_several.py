@@ -15,7 +15,7 @@ from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.column_rules import column_rules
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
-from cio_replicate.sinks.backend import ChangeSet
+from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, at_least, one_of
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.fan_out import FanOutSink, members_of, missing_in
@@ -264,9 +264,9 @@ def test_what_is_asked_of_several_is_what_a_run_must_know(tmp_path: Path) -> Non
                 connection.execute("DELETE FROM customerio._cio_positions")
     both = several(tmp_path, *TWO, "c")
     assert missing_in(both) == ["c"]
-    assert both.live(only[0]) == SPEC.segments - 1
-    assert [key for (key,) in both.find(only[0], ["_cio_key"], keys=["1", "2", "3"])] == ["3"]
-    assert Counter(both.find(only[0], ["id"], synced_since=0)).total() == SPEC.segments - 1
+    assert both.count(only[0], [NOT_DELETED]) == SPEC.segments - 1
+    assert [key for (key,) in both.read(only[0], ["_cio_key"], [one_of("_cio_key", ["1", "2", "3"])])] == ["3"]
+    assert Counter(both.read(only[0], ["id"], [at_least("_cio_synced_at", 0)])).total() == SPEC.segments - 1
     assert both.positions() == {}
     assert set(members_of(both)) == {*TWO, "c"}
     both.close()
@@ -280,8 +280,8 @@ def test_nowhere_is_a_destination_that_holds_nothing() -> None:
     assert members_of(nowhere) == {"": nowhere}
     calls: list[Callable[[], object]] = [
         nowhere.positions,
-        lambda: nowhere.find(table("topics"), ["id"]),
+        lambda: nowhere.read(table("topics"), ["id"]),
         lambda: nowhere.discovered(table("topics")),
     ]
     assert [len(call()) for call in calls] == [0, 0, 0]  # type: ignore[arg-type] # each is a collection
-    assert (nowhere.live(table("topics")), nowhere.expected(table("topics"))) == (0, None)
+    assert (nowhere.count(table("topics")), nowhere.expected(table("topics"))) == (0, None)

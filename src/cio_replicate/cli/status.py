@@ -26,6 +26,7 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, VerificationStatus, iso
 from cio_replicate.schema.table import Table
+from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
 
@@ -99,7 +100,9 @@ def _look(
         positions = copy.positions() if found.exists else {}
         called = {table.name: other_name(table, positions.get(table.name)) for table in tables}
         counts = {
-            table.name: copy.live(table) for table in tables if table.name in positions and not called[table.name]
+            table.name: copy.count(table, [NOT_DELETED])
+            for table in tables
+            if table.name in positions and not called[table.name]
         }
     except DestinationUnavailableError as error:
         found.problem = str(error)

@@ -39,6 +39,7 @@ from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Reading, Table
+from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.fan_out import missing_in
 from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Sink
@@ -129,7 +130,7 @@ async def _count(
     """Count lists at the source, into the reports, and people, into `people`; how many requests that took."""
     by_name = {one.name: one for one in reports}
     count_people = most_requests > 0 and any(one.reading is Reading.PEOPLE for one in copied)
-    rows = {one.name: destination.live(one) for one in copied}
+    rows = {one.name: destination.count(one, [NOT_DELETED]) for one in copied}
     chosen = countable(copied, rows, most_requests - count_people)
     if not chosen and not count_people:
         return 0

@@ -8,6 +8,7 @@ from cio_replicate.base.runtime import OnThread
 from cio_replicate.pipeline.report import Status
 from cio_replicate.pipeline.run_plan import LOG, RunPlan
 from cio_replicate.pipeline.table_run import TableRun
+from cio_replicate.sinks.backend import NOT_DELETED, at_least
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.strategies.windows import LOOKBACK, anchor
 
@@ -50,7 +51,8 @@ async def late_entries(work: TableRun, destination: Sink, on_thread: OnThread) -
     seen_back_to = anchor(base) - LOOKBACK
 
     def count() -> int:
-        rows = destination.find(work.table, [work.table.name_of("timestamp")], synced_since=work.read.began)
+        where = [NOT_DELETED, at_least("_cio_synced_at", work.read.began)]
+        rows = destination.read(work.table, [work.table.name_of("timestamp")], where)
         return sum(isinstance(at, datetime) and base.start <= at.timestamp() < seen_back_to for (at,) in rows)
 
     return await on_thread(count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -16,6 +16,7 @@ from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run_plan import LOG, RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, at_least, moment, one_of
 from cio_replicate.sinks.fan_out import members_of
 from cio_replicate.sinks.merge.change_sets import record_shape
 from cio_replicate.sinks.port import Batch, ErasureHits, Sink
@@ -53,7 +54,7 @@ class DeletedPeople:
 
     def note_merges(self, since: int) -> int:
         """Record who was merged into whom, by what has come into the log since a moment (unix seconds); how many."""
-        gone = [one for one in self._departures(synced_since=since) if one.into is not None]
+        gone = [one for one in self._departures(at_least("_cio_synced_at", since)) if one.into is not None]
         if gone:
             self.copy.record(
                 _MERGES,
@@ -61,7 +62,7 @@ class DeletedPeople:
                     {
                         "cio_id": one.cio_id,
                         "into_cio_id": one.into,
-                        "merged_at": _moment(one.at),
+                        "merged_at": moment(one.at),
                         "activity_id": one.entry,
                         "run_id": self.run_id,
                     }
@@ -77,8 +78,9 @@ class DeletedPeople:
         """
         position = self.copy.positions().get(self.people.name)
         since = position.through if position is not None else 0
-        last = {one.cio_id: one.at for one in sorted(self._departures(after=since), key=lambda one: one.at)}
-        rows = self.copy.find(self.people, ["_cio_key", "_cio_synced_at"], keys=list(last)) if last else []
+        logged = self._departures(at_least(self._log_columns()[1], since))
+        last = {one.cio_id: one.at for one in sorted(logged, key=lambda one: one.at)}
+        rows = self.copy.read(self.people, ["_cio_key", "_cio_synced_at"], [NOT_DELETED, one_of(KEY.name, last)])
         gone = {key: last[key] for key, synced_at in rows if synced_at.timestamp() <= last[key]}
         if gone:
             shown = alive_after(self._entries_of(list(gone), min(gone.values())))
@@ -93,7 +95,7 @@ class DeletedPeople:
         active = {row["cio_id"]: row for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
         back = self._there(active)
         if back:
-            returned = {"returned_at": _moment(self.now)}
+            returned = {"returned_at": moment(self.now)}
             self.copy.record(_ERASURES, [row | returned for key, row in active.items() if key in back])
 
     def erase(self) -> int:
@@ -117,7 +119,7 @@ class DeletedPeople:
         """Who is gone and not erased yet, with all who were merged into them; not who lives on in somebody."""
         erased = {row["cio_id"] for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
         into = {row["cio_id"]: row["into_cio_id"] for row in self.copy.recorded(_MERGES)}
-        rows = self.copy.find(self.people, [KEY.name], after=("_cio_deleted_at", 0), live=False)
+        rows = self.copy.read(self.people, [KEY.name], [at_least("_cio_deleted_at", 0)])
         marked = {key for (key,) in rows}
         last = {one: last_of(one, into) for one in into}
         there = self._there({*marked, *last, *last.values()})
@@ -131,14 +133,15 @@ class DeletedPeople:
         By them rows are found that lack the `cio_id`.
         """
         columns = [column.name for column in self.people.columns if column.identifies]
-        rows = self.copy.find(self.people, [KEY.name, *columns], keys=people, live=False) if columns else []
+        rows = self.copy.read(self.people, [KEY.name, *columns], [one_of(KEY.name, people)]) if columns else []
         named: dict[str, set[str]] = {}
         for key, *values in rows:
             named.setdefault(key, set()).update(value for value in values if value)
-        every = sorted({one for names in named.values() for one in names})
+        every = {one for names in named.values() for one in names}
         taken: set[str] = set()
-        for column in columns if every else ():
-            taken |= {value for (value,) in self.copy.find(self.people, [column], among=(column, every))}
+        for column in columns:
+            rows = self.copy.read(self.people, [column], [NOT_DELETED, one_of(column, every)])
+            taken |= {value for (value,) in rows}
         return {key: names - taken for key, names in named.items()}
 
     def _record(self, person: str, found: Mapping[str, ErasureHits]) -> dict[str, object]:
@@ -147,7 +150,7 @@ class DeletedPeople:
         return {
             "run_person": f"{self.run_id}/{person}",
             "cio_id": person,
-            "erased_at": _moment(self.now),
+            "erased_at": moment(self.now),
             "run_id": self.run_id,
             "rows_blanked": msgspec.json.encode(rows).decode(),
             "named_otherwise": msgspec.json.encode(keys).decode() if keys else None,
@@ -155,8 +158,8 @@ class DeletedPeople:
         }
 
     def _there(self, people: Iterable[str]) -> set[str]:
-        keys = list(people)
-        return {key for (key,) in self.copy.find(self.people, [KEY.name], keys=keys)} if keys else set()
+        rows = self.copy.read(self.people, [KEY.name], [NOT_DELETED, one_of(KEY.name, people)])
+        return {key for (key,) in rows}
 
     def _write(self, gone: Sequence[str], treatment: WriteOptions | None) -> int:
         columns = KnownColumns(self.people, self.copy.discovered(self.people)).all
@@ -165,28 +168,25 @@ class DeletedPeople:
             batch = Batch(self.people, columns, (), self.run_id, treatment=treatment, gone=gone, gone_at=self.now)
         return self.copy.write(batch).deleted
 
-    def _departures(self, *, after: int | None = None, synced_since: int | None = None) -> list[DeletedPerson]:
-        """Who is gone by entries of the log, as far as the copy has what tells it."""
+    def _departures(self, since: Condition) -> list[DeletedPerson]:
+        """Who is gone by entries of the log that meet the condition, as far as the copy has what tells it."""
         kind, at, who = self._log_columns()
         known = {column.name for column in self.log.columns}
         if not {kind, at} <= known:
             return []
         columns = [kind, at, who, self.log.name_of("id"), self.log.name_of("data")]
-        since = None if after is None else (at, after)
-        rows = self.copy.find(
-            self.log, columns, synced_since=synced_since, after=since, among=(kind, (DELETED, MERGED))
-        )
+        rows = self.copy.read(self.log, columns, [NOT_DELETED, since, one_of(kind, (DELETED, MERGED))])
         told = [
-            departure(LogEntry(type_, _seconds(moment), cio_id, None), str(entry), data, self._as_copied)
-            for type_, moment, cio_id, entry, data in rows
+            departure(LogEntry(type_, _seconds(time), cio_id, None), str(entry), data, self._as_copied)
+            for type_, time, cio_id, entry, data in rows
         ]
         return [one for one in told if one is not None]
 
     def _entries_of(self, people: Sequence[str], since: int) -> list[LogEntry]:
         kind, at, who = self._log_columns()
         names = [name for one in people for name in (one, PREFIX + one)]
-        rows = self.copy.find(self.log, [kind, at, who], after=(at, since), among=(who, names))
-        return [LogEntry(type_, _seconds(moment), cio_id, None) for type_, moment, cio_id in rows]
+        rows = self.copy.read(self.log, [kind, at, who], [NOT_DELETED, at_least(at, since), one_of(who, names)])
+        return [LogEntry(type_, _seconds(time), cio_id, None) for type_, time, cio_id in rows]
 
     def _as_copied(self, cio_id: str) -> str:
         """What the copy has of a person's `cio_id` that stands somewhere in the log: its hash where that is hashed."""
@@ -206,10 +206,6 @@ def last_of(person: str, into: Mapping[str, str]) -> str:
     while (person := into.get(person, person)) not in seen:
         seen.add(person)
     return person
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _seconds(at: datetime | None) -> int | None:

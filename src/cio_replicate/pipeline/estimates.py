@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +14,8 @@ from cio_replicate.pipeline.report import EstimateCheck, Report, Status, TableRe
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_least, moment
+from cio_replicate.sinks.port import Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.decode import fit
 from cio_replicate.source.pages import Cursor, Page
@@ -62,24 +63,6 @@ class RequestSpeed:
         return max(sum(requests.values()) / self.per_second, longest)
 
 
-class Copy(Protocol):
-    """What a copy can be asked."""
-
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
-        """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds)."""
-        ...
-
-    def live(self, table: Table) -> int:
-        """How many rows are not deleted."""
-        ...
-
-    def find(
-        self, table: Table, columns: Sequence[str], *, after: tuple[str, int] | None = None
-    ) -> list[tuple[Any, ...]]:
-        """The columns of rows whose moment in a column is not before one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class History:
     """What earlier runs have left: the copy, its positions, and the last complete report of each table.
@@ -87,7 +70,7 @@ class History:
     `log` is the log of activities as the copy has it.
     """
 
-    copy: Copy | None = None
+    copy: Sink | None = None
     positions: Mapping[str, Checkpoint] = field(default_factory=dict)
     last: Mapping[str, TableReport] = field(default_factory=dict)
     log: Table = field(default_factory=lambda: table_named("activities"))
@@ -128,8 +111,8 @@ def people_requests(table: Table, people: int) -> int:
     return max(1, ceil(people / (table.page_size or 1))) + ceil(people / BATCH)
 
 
-def _of_all(table: Table, copy: Copy) -> Estimate:
-    count = copy.live(table)
+def _of_all(table: Table, copy: Sink) -> Estimate:
+    count = copy.count(table, [NOT_DELETED])
     requests = people_requests(table, count)
     return Estimate(table.name, requests, requests, count, IN_COPY)
 
@@ -137,38 +120,46 @@ def _of_all(table: Table, copy: Copy) -> Estimate:
 def of_changes(table: Table, now: int, base: Checkpoint, past: History) -> Estimate:
     """The cost of listing everybody and asking for those whom the log will name, if as many as in the time before."""
     assert past.copy is not None  # noqa: S101 - the caller has looked
-    people = past.copy.live(table)
+    people = past.copy.count(table, [NOT_DELETED])
     log = past.positions.get("activities")
     since = (anchor(log) if log is not None else base.through) - (now - base.through)
-    named = people_named(past.copy.find(past.log, log_columns(past.log), after=(past.log.name_of("timestamp"), since)))
+    where = [NOT_DELETED, at_least(past.log.name_of("timestamp"), since)]
+    named = people_named(past.copy.read(past.log, log_columns(past.log), where))
     changed = len(named.cio_ids) + len(named.ids)
     requests = ceil(people / (table.page_size or 1)) + ceil(changed / BATCH)
     return Estimate(table.name, requests, requests, changed, IN_COPY)
 
 
-def _of_deliveries(table: Table, start: int, now: int, base: Checkpoint, copy: Copy, rules: RereadPolicy) -> Estimate:
-    column, rows, requests = table.start_date_column or "", 0, 0
+def _of_deliveries(table: Table, start: int, now: int, base: Checkpoint, copy: Sink, rules: RereadPolicy) -> Estimate:
+    rows, requests = 0, 0
     for first, last in due_spans(start, now, base, rules.recent_days):
-        there = copy.count(table, column, first, last) + (_new(table, now, base, copy) if last == now else 0)
+        there = _between(table, copy, first, last) + (_new(table, now, base, copy) if last == now else 0)
         rows += there
         requests += max(ceil((last - first + 1) / WINDOW), ceil(there / (table.page_size or 1)))
     return Estimate(table.name, requests, requests, rows, IN_COPY)
 
 
-def _of_log(table: Table, now: int, base: Checkpoint, copy: Copy, rules: RereadPolicy) -> Estimate:
+def _of_log(table: Table, now: int, base: Checkpoint, copy: Sink, rules: RereadPolicy) -> Estimate:
     until = log_until(table, base, now, rules)
     reach = until if until is not None else anchor(base) - (table.retention_days or 0) * DAY
-    rows = copy.count(table, table.start_date_column or "", reach, now) + _new(table, now, base, copy)
+    rows = _between(table, copy, reach, now) + _new(table, now, base, copy)
     pages = ceil(rows / (table.page_size or 1))
     # one page tells that the rest is known, one whether the lists with and without deleted people are the same
     requests = pages + len(table.slices) - 1 + (until is not None)
     return Estimate(table.name, requests, requests, rows, IN_COPY)
 
 
-def _new(table: Table, now: int, base: Checkpoint, copy: Copy) -> int:
+def _between(table: Table, copy: Sink, first: int, last: int) -> int:
+    """Count the rows that are not deleted with a date from `first` to `last` (unix seconds, both included)."""
+    column = table.start_date_column or ""
+    until = Condition(column, Operator.AT_MOST, moment(last))
+    return copy.count(table, [NOT_DELETED, at_least(column, first), until])
+
+
+def _new(table: Table, now: int, base: Checkpoint, copy: Sink) -> int:
     """How many rows have come in since the last read, if as many as before."""
     end = anchor(base)
-    recent = copy.count(table, table.start_date_column or "", end - RECENT, end)
+    recent = _between(table, copy, end - RECENT, end)
     return round(recent / RECENT * max(0, now - base.through))
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from cio_replicate.base.runtime import OnThread
 from cio_replicate.schema.table import Table
+from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.decode import key_text
 from cio_replicate.source.strategies.people import ChangedPeople, LogEntry, changed_people
@@ -58,7 +59,7 @@ class CopyReadState:
     async def unknown(self, listed: Mapping[str, msgspec.Raw]) -> set[str]:
         """The `cio_id`s whom the copy does not have as they are listed: new, back, or with another email or id."""
         columns = ["_cio_key", *(self._people.name_of("identifiers", name) for name in LISTED_FIELDS)]
-        rows = await self._on_thread(lambda: self._destination.find(self._people, columns, keys=list(listed)))
+        rows = await self._people_rows(columns, listed)
         have = {key: tuple(value or "" for value in values) for key, *values in rows}
         self.new |= listed.keys() - have.keys()
         return {cio_id for cio_id, entry in listed.items() if have.get(cio_id) != _identifiers(entry)}
@@ -66,11 +67,15 @@ class CopyReadState:
     async def identifiers(self, cio_ids: Sequence[str]) -> dict[str, msgspec.Raw]:
         """The identifiers of people as the copy has them, each as one JSON object."""
         columns = [self._people.name_of("identifiers", name) for name in ("email", "id", "cio_id")]
-        rows = await self._on_thread(lambda: self._destination.find(self._people, ["_cio_key", *columns], keys=cio_ids))
+        rows = await self._people_rows(["_cio_key", *columns], cio_ids)
         return {
             key: msgspec.Raw(msgspec.json.encode({"email": email, "id": own, "cio_id": cio_id}))
             for key, email, own, cio_id in rows
         }
+
+    async def _people_rows(self, columns: Sequence[str], cio_ids: Iterable[str]) -> list[tuple[Any, ...]]:
+        where = (NOT_DELETED, one_of("_cio_key", cio_ids))
+        return await self._on_thread(lambda: self._destination.read(self._people, columns, where))
 
     async def named(self) -> ChangedPeople | None:
         """Whom the log names since people were last read; None when something may be missing from it."""
@@ -84,14 +89,15 @@ class CopyReadState:
 
     def _named(self) -> ChangedPeople:
         """Who is named by what has come into the log since, or was in it then but had happened just before."""
-        find, log, columns = self._destination.find, self._log, log_columns(self._log)
-        just_before = (log.name_of("timestamp"), self._since - JUST_BEFORE)
-        rows = find(log, columns, synced_since=self._log_since)
-        rows += find(log, columns, synced_since=self._since, after=just_before)
+        read, log, columns = self._destination.read, self._log, log_columns(self._log)
+        just_before = at_least(log.name_of("timestamp"), self._since - JUST_BEFORE)
+        rows = read(log, columns, [NOT_DELETED, at_least("_cio_synced_at", self._log_since)])
+        rows += read(log, columns, [NOT_DELETED, at_least("_cio_synced_at", self._since), just_before])
         return people_named(rows)
 
     def _count_untold(self, began: int) -> int:
-        rows = self._destination.find(self._people, ["_cio_key", self._people.name_of("id")], synced_since=began)
+        columns, where = ["_cio_key", self._people.name_of("id")], [NOT_DELETED, at_least("_cio_synced_at", began)]
+        rows = self._destination.read(self._people, columns, where)
         named = self._named()
         cio_ids, ids = {*named.cio_ids, *self.new}, set(named.ids)
         return sum(key not in cio_ids and own not in ids for key, own in rows)

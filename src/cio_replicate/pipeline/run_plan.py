@@ -20,6 +20,7 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
+from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.port import CopyIdentity, Sink
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.strategies.base import USUAL, Partition, ReadStats, more_parts, parts_of, span
@@ -114,7 +115,7 @@ class RunPlanner:
             work = self._work(table, *at, plan.notices, known=identity is not None)
             if work.replaces and work.keeps_earlier:
                 work.report.notes.append("The copy goes back further than the start date, so no row is removed.")
-            work.live = self._destination.live(table) if identity is not None else 0
+            work.live = self._destination.count(table, [NOT_DELETED]) if identity is not None else 0
             if not work.recorded and self._order.backfill is None:
                 estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
                 work.report.predicted = estimate.least if estimate is not None else None

@@ -20,9 +20,10 @@ from cio_replicate.pipeline.report import (
 )
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.backend import NOT_DELETED, StoredTable, at_least, one_of
 from cio_replicate.sinks.fan_out import members_of
 from cio_replicate.sinks.port import Digests, Sink
+from cio_replicate.source.strategies.people import DELETED, MERGED
 
 #: More keys than this are counted, not read back, after a run: that could take minutes. `verify` reads all.
 MOST_READ_BACK = 2_000_000
@@ -87,7 +88,7 @@ class Verifier:
             VerificationInput(
                 closed=report.status is Status.COMPLETE,
                 expected=expected,
-                held=Digests(copy.live(table)) if many else copy.held(table),
+                held=Digests(copy.count(table, [NOT_DELETED])) if many else copy.held(table),
                 source=self._source(copy, report, read),
                 left_out=report.left_out,
                 counted_only=many,
@@ -110,17 +111,18 @@ class Verifier:
         workspaces = self.tables.get(WORKSPACES)
         if workspaces is None or WORKSPACES not in read:
             return []
-        return [row[0] for row in copy.find(workspaces, [workspaces.name_of("people")])]
+        return [row[0] for row in copy.read(workspaces, [workspaces.name_of("people")], [NOT_DELETED])]
 
     def _lately_gone(self, copy: Sink, report: TableReport) -> int:
         """How many people have gone since the source may have counted them, as far as the copy can tell."""
         people, log = self.tables[report.name], self.tables.get(LOG)
         counted = copy.positions().get(WORKSPACES) if self.people is None else None
         since = (counted.through if counted is not None else self.now) - CACHED
-        deleted = copy.find(people, ["_cio_deleted_at"], after=("_cio_deleted_at", since), live=False)
-        entries = [] if log is None else copy.find(log, [log.name_of("type")], after=(log.name_of("timestamp"), since))
-        logged = sum(kind in ("profile_delete", "profile_merge") for (kind,) in entries)
-        return max(len(deleted), report.deleted, logged)
+        deleted, logged = copy.count(people, [at_least("_cio_deleted_at", since)]), 0
+        if log is not None:
+            kinds = one_of(log.name_of("type"), (DELETED, MERGED))
+            logged = copy.count(log, [NOT_DELETED, at_least(log.name_of("timestamp"), since), kinds])
+        return max(deleted, report.deleted, logged)
 
     def _record(self, copy: Sink, reports: Iterable[TableReport], found: Mapping[str, Verification]) -> None:
         rows = [

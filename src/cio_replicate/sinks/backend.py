@@ -7,7 +7,7 @@ only has to put whole rows in the place of those with the same key, take rows aw
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -58,6 +58,38 @@ class Condition:
     column: str
     comparison: Operator
     value: str | int | datetime | Sequence[str] | Sequence[int] | None = None
+
+
+#: The rows that are not deleted. In a table with a row per version, a sink reads only current versions instead.
+NOT_DELETED = Condition("_cio_deleted_at", Operator.NULL)
+_CURRENT = Condition("_cio_is_current", Operator.TRUE)
+
+
+def one_of(column: str, values: Iterable[str]) -> Condition:
+    """The condition that a column holds one of these texts."""
+    return Condition(column, Operator.IN, sorted({*values}))
+
+
+def at_least(column: str, seconds: int) -> Condition:
+    """The condition that a column holds this moment (unix seconds) or a later one."""
+    return Condition(column, Operator.AT_LEAST, moment(seconds))
+
+
+def moment(seconds: int) -> datetime:
+    """Return unix seconds as a datetime in UTC, as conditions and rows hold it."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def resolved(where: Sequence[Condition], there: Collection[str]) -> list[Condition] | None:
+    """Return the conditions for a table with these columns, or None when no row can meet all of them."""
+    if any(one.column not in there or (one.comparison is Operator.IN and not one.value) for one in where):
+        return None
+    return [not_deleted(there) if one == NOT_DELETED else one for one in where]
+
+
+def not_deleted(there: Collection[str]) -> Condition:
+    """Return the condition for rows that are not deleted in a table with these columns."""
+    return _CURRENT if _CURRENT.column in there else NOT_DELETED
 
 
 @dataclass(frozen=True, slots=True)

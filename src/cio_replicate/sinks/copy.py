@@ -29,9 +29,18 @@ from cio_replicate.schema.system_tables import (
 from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
 from cio_replicate.schema.table import Column, Table, schema_for
 from cio_replicate.sinks import port as expected
-from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend, try_out
+from cio_replicate.sinks.backend import (
+    ChangeSet,
+    Condition,
+    Operator,
+    StoredTable,
+    TableBackend,
+    moment,
+    not_deleted,
+    resolved,
+    try_out,
+)
 from cio_replicate.sinks.erasure import TableErasure, stays_blank
-from cio_replicate.sinks.lookup import conditions_of, moment
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge import statements as sql_modes
 from cio_replicate.sinks.merge.change_sets import (
@@ -222,27 +231,10 @@ class CopySink:
         """The columns of a table that its declaration does not have, but the API once sent."""
         return found_columns(table, self._facts)
 
-    def find(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        *,
-        keys: Sequence[str] | None = None,
-        synced_since: int | None = None,
-        after: tuple[str, int] | None = None,
-        among: tuple[str, Sequence[str]] | None = None,
-        live: bool = True,
-    ) -> list[tuple[Any, ...]]:
-        """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
+    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+        """Return the named columns of the rows that meet all conditions."""
         shape = self._shape(table)
-        conditions = conditions_of(
-            shape,
-            keys=None if keys is None else [self._stored(key) for key in keys],
-            synced_since=synced_since,
-            after=after,
-            among=among,
-            live=self._live(table) if live else None,
-        )
+        conditions = self._resolved(shape, where)
         if conditions is None:
             return []
         known = {column.name for column in shape.columns}
@@ -250,26 +242,19 @@ class CopySink:
         rows = self._store.read(shape, asked, conditions).read_all().to_pylist()
         return [tuple(self._given(name, row.get(name)) for name in columns) for row in rows]
 
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
-        """How many rows that are not deleted have a moment in this column from `first` to `last`."""
-        if column not in {one.name for one in self._shape(table).columns}:
-            return 0
-        between = [
-            Condition(column, Operator.AT_LEAST, moment(first)),
-            Condition(column, Operator.AT_MOST, moment(last)),
-        ]
-        return self._store.count(self._shape(table), [self._live(table), *between])
-
-    def live(self, table: Table) -> int:
-        """How many rows of a table are not deleted; 0 when it is not there yet."""
-        return self._store.count(self._shape(table), [self._live(table)])
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        """Return how many rows `read` would give."""
+        shape = self._shape(table)
+        conditions = self._resolved(shape, where)
+        return 0 if conditions is None else self._store.count(shape, conditions)
 
     def held(self, table: Table) -> Digests:
         """The keys of the live rows of a table, read back from it.
 
         Where they are not those that were loaded, the ledger of the table is read anew before the next write.
         """
-        held = keys_in(self._store.read(self._shape(table), [sql.KEY], [self._live(table)]))
+        shape = self._shape(table)
+        held = keys_in(self._store.read(shape, [sql.KEY], [not_deleted([column.name for column in shape.columns])]))
         if held != self._facts.expected.get(table.name, held):
             self._held_ledger().forget(table.name)
         return held
@@ -499,18 +484,22 @@ class CopySink:
         columns = (*table.columns, *found_columns(table, self._facts))
         return main_shape(table, columns, versions=table.name in self._facts.versions)
 
-    def _live(self, table: Table) -> Condition:
-        versions = table.name in self._facts.versions
-        return Condition("_cio_is_current", Operator.TRUE) if versions else Condition("_cio_deleted_at", Operator.NULL)
+    def _resolved(self, shape: StoredTable, where: Sequence[Condition]) -> list[Condition] | None:
+        """Return the conditions with keys as the store writes them, or None when no row can meet all of them."""
+        if not self._nul_allowed:
+            where = [
+                replace(one, value=[sql.stored_key(str(key)) for key in one.value])
+                if one.column == sql.KEY and isinstance(one.value, Sequence)
+                else one
+                for one in where
+            ]
+        return resolved(where, {column.name for column in shape.columns})
 
     @staticmethod
     def _found(batch: Batch) -> list[Column]:
         """The columns that were found in what the API sent."""
         declared = {column.name for column in batch.table.columns}
         return [column for column in batch.columns if column.name not in declared]
-
-    def _stored(self, key: str) -> str:
-        return key if self._nul_allowed else sql.stored_key(key)
 
     def _given(self, name: str, value: object) -> object:
         if name == sql.KEY and isinstance(value, str) and not self._nul_allowed:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
-from cio_replicate.schema.system_tables import Checkpoint
+from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import Column, Reading, Table
-from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
 from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits, Sink
 
 T = TypeVar("T")
@@ -64,31 +64,16 @@ class FanOutSink:
                 found.setdefault(column.name, column)
         return list(found.values())
 
-    def find(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        *,
-        keys: Sequence[str] | None = None,
-        synced_since: int | None = None,
-        after: tuple[str, int] | None = None,
-        among: tuple[str, Sequence[str]] | None = None,
-        live: bool = True,
-    ) -> list[tuple[Any, ...]]:
-        """Of certain keys the rows that all of them have, so that what one lacks is asked for; else those of any."""
-        found = [
-            Counter(one.find(table, columns, keys=keys, synced_since=synced_since, after=after, among=among, live=live))
-            for one in self.there.values()
-        ]
-        return list(reduce(or_ if keys is None else and_, found, Counter(found[0])).elements()) if found else []
+    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+        """With a condition on keys, the rows that all members have, so that others are read; else those of any."""
+        found = [Counter(one.read(table, columns, where)) for one in self.there.values()]
+        by_key = any(one.column == KEY.name for one in where)
+        return list(reduce(and_ if by_key else or_, found, Counter(found[0])).elements()) if found else []
 
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
-        """As many as the one that has the fewest."""
-        return min(one.count(table, column, first, last) for one in self.there.values())
-
-    def live(self, table: Table) -> int:
-        """As many as the one that has the most: what all of them lose would be lost for good."""
-        return max(one.live(table) for one in self.there.values())
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        """The most rows that a member has, so that no loss stays unnoticed; with further conditions, the fewest."""
+        choose = max if all(one == NOT_DELETED for one in where) else min
+        return choose(one.count(table, where) for one in self.there.values())
 
     def held(self, table: Table) -> Digests:
         """Of the first; a proof looks at each by itself."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.backend import Condition, StoredTable
 from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits
 
 
@@ -41,29 +41,14 @@ class Nowhere:
         _ = table
         return []
 
-    def find(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        *,
-        keys: Sequence[str] | None = None,
-        synced_since: int | None = None,
-        after: tuple[str, int] | None = None,
-        among: tuple[str, Sequence[str]] | None = None,
-        live: bool = True,
-    ) -> list[tuple[Any, ...]]:
+    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
         """There are no rows."""
-        _ = table, columns, keys, synced_since, after, among, live
+        _ = table, columns, where
         return []
 
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
         """There are no rows."""
-        _ = table, column, first, last
-        return 0
-
-    def live(self, table: Table) -> int:
-        """There are no rows."""
-        _ = table
+        _ = table, where
         return 0
 
     def held(self, table: Table) -> Digests:

@@ -12,7 +12,7 @@ import msgspec
 from cio_replicate.config.table_options import USUAL, WriteOptions
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType, Table
-from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.backend import Condition, StoredTable
 
 # What a copy must hold by what was loaded into it: per table how many live rows, and a sum over their keys.
 #
@@ -167,35 +167,16 @@ class Sink(Protocol):
         """The columns of a table that its declaration does not have."""
         ...
 
-    def find(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        *,
-        keys: Sequence[str] | None = None,
-        synced_since: int | None = None,
-        after: tuple[str, int] | None = None,
-        among: tuple[str, Sequence[str]] | None = None,
-        live: bool = True,
-    ) -> list[tuple[Any, ...]]:
-        """The named columns of rows that are there, system columns among them, in no certain order.
+    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+        """Return the named columns of the rows that meet all conditions, system columns among them, in any order.
 
-        Only rows with one of these keys (`_cio_key`), if `keys` are given; only those written at `synced_since` (unix
-        seconds) or later, if that is given; only those whose moment in a column is not before one, if `after` gives
-        both; only those whose text in a column is one of several, if `among` gives these; and only those that are not
-        deleted, if `live`. A column that the table lacks holds None, and a table that is not there yet has no rows.
+        A column that the table lacks holds None, and a condition on such a column holds for no row. A table that does
+        not exist has no rows.
         """
         ...
 
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
-        """How many rows that are not deleted have a moment in this column from `first` to `last` (unix seconds).
-
-        Both ends belong to it; a fraction of a second after `last` does not. 0 when there is no such column or table.
-        """
-        ...
-
-    def live(self, table: Table) -> int:
-        """How many rows of a table are not deleted; 0 when it is not there yet."""
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        """Return how many rows `read` would give."""
         ...
 
     def held(self, table: Table) -> Digests:

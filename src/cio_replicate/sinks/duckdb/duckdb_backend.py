@@ -33,7 +33,7 @@ from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
 from cio_replicate.sinks import backend as trial
 from cio_replicate.sinks import erase
 from cio_replicate.sinks import port as expected
-from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.backend import Condition, StoredTable, resolved
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge import statements as sql_modes
 from cio_replicate.sinks.merge.change_sets import Merge, MergeTarget, keys_seen, left_columns
@@ -104,36 +104,14 @@ class DuckDBFile:
             rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
             return {name: from_text(text) for name, text in rows}
 
-    def find(
-        self,
-        table: Table,
-        columns: Sequence[str],
-        *,
-        keys: Sequence[str] | None = None,
-        synced_since: int | None = None,
-        after: tuple[str, int] | None = None,
-        among: tuple[str, Sequence[str]] | None = None,
-        live: bool = True,
-    ) -> list[tuple[Any, ...]]:
-        """The named columns of rows that are there: of these keys, written since, not before, not deleted."""
+    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+        """Return the named columns of the rows that meet all conditions."""
         there = self._columns(table.target)
-        named = [one[0] for one in (after, among) if one is not None]
-        if sql.KEY not in there or any(name not in there for name in named):
-            return []
-        statement = sql.find(
-            self._name(table.target),
-            columns,
-            there,
-            by_key=keys is not None,
-            by_time=synced_since is not None,
-            after=None if after is None else after[0],
-            among=None if among is None else among[0],
-            live=sql.live_rows(there) if live else None,
-        )
-        values = [*([] if keys is None else [list(keys)]), *([] if synced_since is None else [synced_since])]
-        values += [*([] if after is None else [after[1]]), *([] if among is None else [list(among[1])])]
-        with self._usable():
-            return self._run(statement, values).fetchall()
+        return self._selected(table, ", ".join(sql.quoted(one) if one in there else "NULL" for one in columns), where)
+
+    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
+        """Return how many rows `read` would give."""
+        return sum(rows for (rows,) in self._selected(table, "count(*)", where))
 
     def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
         """All rows of a table that `record` has written; none when it is not there."""
@@ -143,20 +121,6 @@ class DuckDBFile:
         with self._usable():
             rows = self._run(f"SELECT {', '.join(map(sql.quoted, names))} FROM {self._name(shape.name)}").fetchall()
         return [dict(zip(names, row, strict=True)) for row in rows]
-
-    def count(self, table: Table, column: str, first: int, last: int) -> int:
-        """How many rows that are not deleted have a moment in this column from `first` to `last`."""
-        there = self._columns(table.target)
-        if sql.KEY not in there or column not in there:
-            return 0
-        with self._usable():
-            return self._count(
-                self._run(sql.count_between(self._name(table.target), column, sql.live_rows(there)), [first, last])
-            )
-
-    def live(self, table: Table) -> int:
-        """How many rows of a table are not deleted."""
-        return self.held(table).rows
 
     def held(self, table: Table) -> Digests:
         """The keys of the live rows of a table, read back from it."""
@@ -179,6 +143,15 @@ class DuckDBFile:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _selected(self, table: Table, chosen: str, where: Sequence[Condition]) -> list[tuple[Any, ...]]:
+        there = self._columns(table.target)
+        conditions = resolved(where, there)
+        if sql.KEY not in there or conditions is None:
+            return []
+        values = [one.value for one in conditions if one.value is not None]
+        with self._usable():
+            return self._run(sql.select(self._name(table.target), chosen, conditions), values).fetchall()
 
     def _columns(self, table: str) -> dict[str, str]:
         """The columns of a table with their types; none if it is not there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,6 +11,7 @@ import msgspec
 
 from cio_replicate.schema.system_tables import CHANGE_COLUMNS, DIGEST, EXTRA, SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import Condition, Operator
 
 TYPES = {
     ColumnType.STRING: "VARCHAR",
@@ -276,44 +277,24 @@ def insert(target: str, names: Sequence[str], *, some_found: bool) -> str:
     return f"INSERT INTO {target} ({listed}) SELECT {listed} FROM staged{new}"
 
 
-def find(
-    target: str,
-    columns: Sequence[str],
-    there: Mapping[str, str],
-    *,
-    by_key: bool,
-    by_time: bool,
-    after: str | None,
-    among: str | None,
-    live: str | None,
-) -> str:
-    """Look rows up; `live` is the condition that they hold, if only such rows are asked for.
+_CONDITIONS = {
+    Operator.IN: "{} IN (SELECT unnest(?::VARCHAR[]))",
+    Operator.AT_LEAST: "{} >= ?",
+    Operator.AT_MOST: "{} <= ?",
+    Operator.NULL: "{} IS NULL",
+    Operator.TRUE: "{}",
+}
 
-    Parameters: the list of keys if `by_key`, then in unix seconds the moment if `by_time` and that of the column
-    `after` if there is one, then the list of texts that the column `among` may have.
-    """
-    chosen = [quoted(name) if name in there else "NULL" for name in columns]
-    conditions = [
-        *([f"{KEY} IN (SELECT unnest(?::VARCHAR[]))"] if by_key else ()),
-        *(["_cio_synced_at >= to_timestamp(?)"] if by_time else ()),
-        *([f"{quoted(after)} >= to_timestamp(?)"] if after is not None else ()),
-        *([f"{quoted(among)} IN (SELECT unnest(?::VARCHAR[]))"] if among is not None else ()),
-        *([live] if live is not None else ()),
-    ]
-    return f"SELECT {', '.join(chosen)} FROM {target} WHERE {' AND '.join(conditions or ['true'])}"
+
+def select(target: str, chosen: str, conditions: Sequence[Condition]) -> str:
+    """Select from the rows that meet all conditions. Parameters: the values of the conditions that have one."""
+    where = [_CONDITIONS[one.comparison].format(quoted(one.column)) for one in conditions]
+    return f"SELECT {chosen} FROM {target} WHERE {' AND '.join(where or ['true'])}"
 
 
 def live_rows(there: Iterable[str]) -> str:
     """The condition for a row that holds, in a table with these columns."""
     return "_cio_is_current" if "_cio_is_current" in there else "_cio_deleted_at IS NULL"
-
-
-def count_between(target: str, column: str, live: str) -> str:
-    """Count the live rows by a moment. Parameters: the first and the last unix second that belong."""
-    return (
-        f"SELECT count(*) FROM {target} WHERE {live} "
-        f"AND {quoted(column)} >= to_timestamp(?) AND {quoted(column)} <= to_timestamp(?)"
-    )
 
 
 def gone(live: str, paths: Sequence[str], key: str = KEY) -> str:

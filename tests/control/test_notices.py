@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, func, select
 
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ScheduleSettings
@@ -19,6 +21,7 @@ from cio_replicate.console.notifications import (
     NotificationHistory,
     Send,
     events_of,
+    note,
     scrubbed,
     send_by_apprise,
     send_due,
@@ -27,7 +30,8 @@ from cio_replicate.console.notifications import (
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.stored_settings import address_of
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.jobs.local_engine import LEASE, EndedRun
+from cio_replicate.database.tables import notices, runs
+from cio_replicate.jobs.local_engine import LEASE, EndedRun, LocalEngine
 from cio_replicate.jobs.ports import Outcome
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from tests.adversary.standin import Reply, StandIn
@@ -188,6 +192,27 @@ def test_a_failure_is_told_by_mail(one: Stage) -> None:
     body = letter.get_content()
     assert "The access token is not accepted. Make a new one." in body
     assert "Nothing was written. When it is mended, run it again" in body
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["hook fails", "hook succeeds"])
+def test_the_outcome_hook_and_the_end_of_a_run_are_committed_together(one: Stage, *, fails: bool) -> None:
+    """If the outcome hook fails, the run has not ended and no notification waits."""
+    _channel(one, "json://127.0.0.1/x")
+
+    def hook(connection: Connection, *ending: Any) -> None:  # Any: those of an OutcomeHook, passed on
+        note(connection, *ending)
+        if fails:
+            raise RuntimeError
+
+    board = LocalEngine(one.database, one.clock, hook)
+    run = one.ask("nightly")
+    assert run_of(board.claim("w")) == run
+    with pytest.raises(RuntimeError) if fails else nullcontext():
+        board.end("w", run, ended("failed"))
+    with one.database.reading() as connection:
+        status = connection.scalar(select(runs.c.status).where(runs.c.id == run))
+        noted = connection.scalar(select(func.count()).select_from(notices))
+    assert (status, noted) == (("running", 0) if fails else ("failed", 1))
 
 
 def test_an_event_that_a_channel_does_not_want_is_not_told(one: Stage) -> None:

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from .evolution import BACKDATED_WITHIN, SIX_MONTHS, evolve
 from .faults import Fault, Faults
 from .inventory import TABLE_BY_NAME
+from .schemas import UnknownTableError
 from .state import SimulatorState
-from .workspace import UnknownRecordError, UnknownTableError
+from .workspace import UnknownRecordError
 
 _ROOT = "/_simulator"
 Act = Callable[[SimulatorState, Request], Awaitable[object]]

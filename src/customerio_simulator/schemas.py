@@ -13,7 +13,7 @@ _FILE = "schemas.json"
 
 
 class UnknownTableError(LookupError):
-    """No record schema is kept under that table name."""
+    """There is no table of that name."""
 
 
 @cache

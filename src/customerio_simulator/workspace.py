@@ -14,14 +14,11 @@ import msgspec
 from . import people
 from .inventory import TABLE_BY_NAME, TABLES, Stock, stock_workspace, suppression_key
 from .ledger import Ledger, Position, Range
+from .schemas import UnknownTableError
 from .spec import DAY, SUPPRESSION_TYPES, WorkspaceSpec
 
 _CHUNK = 1_000
 _SUPPRESSIONS = "eps_suppression"
-
-
-class UnknownTableError(LookupError):
-    """The workspace has no table of that name."""
 
 
 class UnknownRecordError(LookupError):

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import grimp
+import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 600
@@ -39,10 +40,11 @@ def test_no_module_is_a_grab_bag() -> None:
     assert [_name(place) for place in sorted(places - allowed) if place.stem in GRAB_BAGS] == []
 
 
-def test_a_class_name_exists_once() -> None:
-    """No two modules of the package define a class of the same name."""
+@pytest.mark.parametrize("package", ["cio_replicate", "customerio_simulator"])
+def test_a_class_name_exists_once(package: str) -> None:
+    """No two modules of a package define a class of the same name."""
     defined: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "src" / "cio_replicate").rglob("*.py")):
+    for path in sorted((ROOT / "src" / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
                 defined.setdefault(node.name, []).append(_name(path))

@@ -1,4 +1,4 @@
-"""Try a key or a destination without changing anything lasting."""
+"""Probe a key, a connection or a destination without changing anything lasting."""
 
 from __future__ import annotations
 

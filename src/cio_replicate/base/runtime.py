@@ -1,4 +1,4 @@
-"""Time as an argument: wall time, monotonic time and waiting."""
+"""Time as an argument, threads for blocking calls, concurrent tasks, and the folder for state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets that cannot be printed, and the scrubbing of text that comes from outside."""
+"""Text from outside and for people: secrets, quoted words of others, lone surrogates, numbers and durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection and what a run is told, each setting checked once, with one sentence for what is wrong."""
+"""Check the settings of a connection and a run: token, region, start date, request rate, dataset, console address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections, tasks and channels as users write them: in files, in forms, to the API; and what a file's schema is."""
+"""Connections, tasks and channels as documents (TOML, JSON): their schema, and the stored secrets they refer to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that commands, files, forms and the API share, each declared once, in the groups that are taken."""
+"""The options of a run: what one setting is, and every group of settings, each declared once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How changes reach the copy: the change mode of each table, checked once, with one sentence for what is wrong."""
+"""Options for tables: what later runs read again, write modes, names in the copy, schema changes."""
 
 from __future__ import annotations
 

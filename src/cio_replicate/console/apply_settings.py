@@ -1,4 +1,4 @@
-"""Brings changes of connections, tasks and channels about, in one transaction: all of them, or none and a sentence."""
+"""Apply changes of connections, tasks and channels in one transaction: compare, check, and write all or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a console does by itself: lets tasks run when they are due, executes runs, sends notifications, tidies up."""
+"""Background services of a console: scheduler, worker, notification sender, and removal of old rows."""
 
 from __future__ import annotations
 

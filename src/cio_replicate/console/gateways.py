@@ -1,4 +1,4 @@
-"""Gateways: making one, letting machines serve under its name by one-time codes, shutting them out again."""
+"""Gateways in the control database: enrolment codes, members, and questions that wait for a gateway."""
 
 from __future__ import annotations
 

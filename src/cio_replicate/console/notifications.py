@@ -1,4 +1,4 @@
-"""What a notification says: what happened, in plain words, and what to do next; pure."""
+"""Notifications: their texts, which ones the end of a run causes, and sending them with bounded retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask something of a connection or a destination with stored secrets: a few rows, or whether it can be written."""
+"""Preview rows and try destinations with stored secrets; check the role and record both in the audit log."""
 
 from __future__ import annotations
 

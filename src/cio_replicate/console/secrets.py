@@ -1,4 +1,4 @@
-"""Stored secrets: encrypted in the control database, put, replaced and removed, and revealed to a run alone."""
+"""Stored secrets: encryption keys, encrypted values, their users, and secrets that only a gateway has."""
 
 from __future__ import annotations
 

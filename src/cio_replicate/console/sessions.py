@@ -1,4 +1,4 @@
-"""Tokens for programs that use the API: only digests are kept, and none may do more than its user."""
+"""Sessions of browsers and tokens of programs; the database holds only their digests."""
 
 from __future__ import annotations
 

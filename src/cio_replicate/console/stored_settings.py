@@ -1,4 +1,4 @@
-"""Connections: made, looked at, tested, edited and deleted."""
+"""Create, show, edit and delete connections, tasks and channels."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ from cio_replicate.database.tables import channels, connections, tasks
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, refused
 
 
-class Connections:
-    """The connections. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+class _StoredSettings:
+    """What a change of connections, tasks or channels needs besides the settings."""
 
     def __init__(
         self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
@@ -58,6 +58,13 @@ class Connections:
         self._keys = keys
         self._clock = clock
         self._environment = os.environ if environment is None else environment
+
+    def _means(self, by: Actor) -> ChangeContext:
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
+
+
+class Connections(_StoredSettings):
+    """The connections. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
 
     def all(self) -> list[StoredConnection]:
         """Every connection, by name."""
@@ -155,9 +162,6 @@ class Connections:
         with self._database.reading() as transaction:
             return last_opened(transaction, _named(transaction, name).id)
 
-    def _means(self, by: Actor) -> ChangeContext:
-        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
-
     def _with_token(
         self, transaction: Connection, name: str, settings: ConnectionSettings, token: Secret, means: ChangeContext
     ) -> ConnectionSettings:
@@ -205,16 +209,8 @@ def _named(transaction: Connection, name: str) -> StoredConnection:
 # Tasks: made, looked at, edited, paused, resumed and deleted.
 
 
-class Tasks:
+class Tasks(_StoredSettings):
     """The tasks. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
-
-    def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._environment = os.environ if environment is None else environment
 
     def all(self) -> list[StoredTask]:
         """Every task, by name."""
@@ -266,9 +262,6 @@ class Tasks:
             )
         return fields
 
-    def _means(self, by: Actor) -> ChangeContext:
-        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
-
 
 def _task_named(transaction: Connection, name: str) -> StoredTask:
     found = kept_tasks(transaction, tasks.c.name == name)
@@ -280,16 +273,8 @@ def _task_named(transaction: Connection, name: str) -> StoredTask:
 # Channels, where notifications go: made, looked at, edited and deleted.
 
 
-class Channels:
+class Channels(_StoredSettings):
     """The channels. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
-
-    def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._environment = os.environ if environment is None else environment
 
     def all(self) -> list[StoredChannel]:
         """Every channel, by name."""
@@ -336,9 +321,6 @@ class Channels:
         """The address of a channel, with what is secret in it, for who sends to it."""
         with self._database.writing() as transaction:
             return address_of(transaction, self._keys, self._environment, _channel_named(transaction, name).settings)
-
-    def _means(self, by: Actor) -> ChangeContext:
-        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
 
 
 def address_of(

@@ -1,4 +1,4 @@
-"""Users of the console: how the first comes in, how others are invited, what each may do, who logs in."""
+"""Users of the console: invitations, roles, sign-in, and password hashes."""
 
 from __future__ import annotations
 

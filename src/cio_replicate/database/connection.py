@@ -1,4 +1,4 @@
-"""The control database: transactions that read, and transactions that write, which come one after another."""
+"""Connect to the control database: its address, migrations, and transactions that read or write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway as a running program: claims and executes runs until it is told to stop, or shut out by the console."""
+"""The gateway agent: enrolment, health file, answers to probes, and the loop that executes runs."""
 
 from __future__ import annotations
 

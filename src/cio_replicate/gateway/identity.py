@@ -1,4 +1,4 @@
-"""What a gateway's machine is enrolled as, and the folder that remembers it."""
+"""A gateway member's key pair and enrolment, and the folder that holds both."""
 
 from __future__ import annotations
 

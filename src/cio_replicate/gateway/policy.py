@@ -1,4 +1,4 @@
-"""What leaves the private network: numbers, names of tables and our own sentences, nothing that others said."""
+"""What the gateway's owner allows, and the outbound filter for what leaves the private network."""
 
 from __future__ import annotations
 

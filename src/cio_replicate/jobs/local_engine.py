@@ -1,4 +1,4 @@
-"""The board of the control database: hands out its runs to workers of this machine, or to those of one gateway."""
+"""The local engine: queue, leases, ends, retries and log lines of runs, in the control database."""
 
 from __future__ import annotations
 

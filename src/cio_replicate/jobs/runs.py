@@ -1,4 +1,4 @@
-"""Runs, for the pages, the API and the commands: asking for one, cancelling and retrying it, and looking at them."""
+"""Ask for, cancel, retry and show runs, and say what a queued run waits for."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""When a task is due by its schedule; pure, all arithmetic of clocks and calendars is APScheduler's and zoneinfo's.
+"""Schedules and the scheduler that enqueues due runs.
 
-On the nights when clocks change, a cron schedule that names its hours runs once per time on the clock: a time that is
-left out is run by so much later as the clocks jumped (02:30 becomes 03:30), and one that comes twice is run the first
-time. One with `*` among its hours runs in every hour that passes. An interval is elapsed time, whatever clocks do.
+APScheduler and zoneinfo do all arithmetic of clocks and calendars. When clocks change, a cron schedule that names its
+hours runs once per local time. A skipped time runs later by the length of the jump (02:30 becomes 03:30). A repeated
+time runs at its first occurrence. A schedule with `*` in its hours runs in every hour that passes. An interval is
+elapsed time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Executes what a board hands out: claims runs, starts them, tells how they go on, stops them, tells their end."""
+"""The worker: claim runs, start a process for each, report progress, stop them, and report their outcome."""
 
 from __future__ import annotations
 

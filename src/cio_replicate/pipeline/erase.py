@@ -1,4 +1,4 @@
-"""What a run does about people who are gone once all is loaded: by the activity log's word, and by erasing them."""
+"""Find people deleted in Customer.io, mark or erase them in each destination, and report it."""
 
 from __future__ import annotations
 

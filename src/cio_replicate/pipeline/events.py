@@ -1,4 +1,4 @@
-"""What a run looks like at a moment: its events turned into numbers to show, without showing anything."""
+"""Events of a run, the progress computed from them, their log lines, and the port of the renderer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: reads, their parts, landed pages and runs, in one SQLite file that is always consistent."""
+"""The journal: reads, partitions, staged pages and runs, in one SQLite file that is always consistent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a table of the copy is true: what the source says, what was loaded and what the copy holds, side by side."""
+"""The report of a run, and the verification outcome of each table."""
 
 from __future__ import annotations
 

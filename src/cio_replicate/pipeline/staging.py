@@ -1,4 +1,4 @@
-"""The state folder of one task: its lock, its journal and the files of its landed pages."""
+"""The state folder of one task: lock, journal and staged pages, and staging of chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns and tables that a copy has besides those of the workspace."""
+"""System columns and tables of a copy, and the checkpoint of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words in which a table is declared: columns, pages, ways of reading."""
+"""Declarations of tables and columns, the known columns of a table, and their Arrow types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the text of `--to` to an address, with one sentence for what is wrong and one for what to do."""
+"""Parse a destination address (`--to`), its options and secrets, and name the cause and the fix when it is wrong."""
 
 from __future__ import annotations
 

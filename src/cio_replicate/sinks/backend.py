@@ -1,7 +1,7 @@
-"""What a store is: tables in a place that merges by whole rows, behind which every database and lake looks the same.
+"""The port of a table backend, conditions on rows, and the trial of a destination.
 
-DuckDB needs none: it compares and merges by itself. For every other place the changes are worked out here, and a store
-only has to put whole rows in the place of those with the same key, take rows away, and give rows back.
+A backend replaces whole rows by key, removes rows and reads them; what a batch changes is computed elsewhere. DuckDB
+needs no backend, since it compares and merges by itself.
 """
 
 from __future__ import annotations

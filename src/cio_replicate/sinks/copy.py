@@ -1,4 +1,4 @@
-"""The destination that is any store: changes are worked out here, and the store is given whole rows."""
+"""The sink over any table backend: layout of tables, recovery of interrupted commits, and writing of batches."""
 
 from __future__ import annotations
 

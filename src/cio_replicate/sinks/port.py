@@ -1,4 +1,4 @@
-"""What a destination is: the small interface behind which every database looks the same to a run."""
+"""The port of a destination, the batches it takes, and the digests a copy is expected to have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends requests to the App API: one authenticated connection pool, one budget, one retry policy."""
+"""Send requests to the App API: retries, one connection pool, one rate limiter, and the region of a key."""
 
 from __future__ import annotations
 

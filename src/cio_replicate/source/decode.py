@@ -1,4 +1,4 @@
-"""Records become Arrow rows: a fast lane for those that fit the table, a careful one that loses nothing."""
+"""Decode records to Arrow rows: an exact decoder, a careful one that loses nothing, and chunks of pages."""
 
 from __future__ import annotations
 

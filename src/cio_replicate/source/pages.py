@@ -1,4 +1,4 @@
-"""Pages and what follows them: pure decisions on where a list goes on and when it has ended."""
+"""Requests, answers and paging: what an error status means, and where a list continues or ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one request budget of a workspace, shared by every caller."""
+"""The rate limiter that all requests of a workspace share, its adaptive rate, and its usage."""
 
 from __future__ import annotations
 

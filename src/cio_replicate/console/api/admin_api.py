@@ -1,4 +1,4 @@
-"""The API of what the console keeps besides: channels, secrets, gateways, the audit log."""
+"""API endpoints for channels, secrets, gateways, the audit log, users and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sent a gateway's request, and that it was this request, now, and once: by the signature of the member's key."""
+"""The API that gateways call: verify a member's signature, answer for its gateway, and the route."""
 
 from __future__ import annotations
 

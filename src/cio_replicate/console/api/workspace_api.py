@@ -1,4 +1,4 @@
-"""The API of connections: what the pages of connections do."""
+"""API endpoints for connections, tasks and runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of channels: where notifications go, and of what they tell."""
+"""Pages for secrets, the audit log, users, channels and gateways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serves the console: listens and answers, with the scheduler and the worker of this machine beside it."""
+"""The console as one web application: health and metrics, all routes, and the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may use what: each handler declares the role it needs, and one guard holds everybody to it."""
+"""Roles that handlers require, the guard that checks them, and lookups that answer "not found"."""
 
 from __future__ import annotations
 

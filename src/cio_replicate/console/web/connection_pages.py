@@ -1,4 +1,4 @@
-"""Pages of connections: all of them, making one in steps, testing it, editing and deleting it."""
+"""Pages for connections, and for the metadata and first rows of their tables."""
 
 from __future__ import annotations
 

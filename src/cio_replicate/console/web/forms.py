@@ -1,4 +1,4 @@
-"""The form of a task: what it shows of settings, and the settings that it brings."""
+"""HTML forms: values a browser sends, fields for settings, and the form of a task."""
 
 from __future__ import annotations
 

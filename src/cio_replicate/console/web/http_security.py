@@ -1,4 +1,4 @@
-"""Where the console is reached, and what follows from it: which hosts it answers to, whether cookies need TLS."""
+"""HTTP security: accepted hosts, cookies, security headers, and the limit on sign-in attempts."""
 
 from __future__ import annotations
 

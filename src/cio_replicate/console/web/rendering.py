@@ -1,4 +1,4 @@
-"""Pages from templates: what all of them have, and how one is answered."""
+"""Render pages: templates, formatted values, texts about runs, and static files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of runs: all of them, one while it goes on and when it has ended, its log, and its proof."""
+"""Pages for runs, and the overview page."""
 
 from __future__ import annotations
 

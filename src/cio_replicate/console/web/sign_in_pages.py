@@ -1,4 +1,4 @@
-"""Coming in and going out: the first user's link, invitations, logging in by password or provider, logging out."""
+"""Pages for signing in and out, invitations, and a user's own account."""
 
 from __future__ import annotations
 

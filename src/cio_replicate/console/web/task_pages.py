@@ -1,4 +1,4 @@
-"""Pages that make and edit tasks, and what their form asks for on the way: when it runs next, whether a place works."""
+"""Pages for tasks: list, detail, form, next times, and actions."""
 
 from __future__ import annotations
 

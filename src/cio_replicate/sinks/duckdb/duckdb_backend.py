@@ -1,4 +1,4 @@
-"""The DuckDB destination: one transaction merges rows, marks deletions and moves the position."""
+"""The DuckDB sink: open a file, read it, and write a batch in one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Iceberg tables: an edit is one commit, to a folder that needs no catalog or to the user's own catalog."""
+"""Iceberg tables: one commit per change set, in a folder without a catalog or in the user's own catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where files are: a local folder or a prefix of an S3 bucket, in which whole files are put, read and removed."""
+"""Files in a local folder or an S3 bucket: put, read and remove them, write Parquet, translate errors."""
 
 from __future__ import annotations
 

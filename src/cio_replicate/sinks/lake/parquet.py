@@ -1,4 +1,4 @@
-"""Plain Parquet files: a folder per table, in which every row stands once, whatever moment it is read at."""
+"""Plain Parquet files, a folder per table; and the choice of the backend for an address of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of Parquet files: those for which conditions hold, those with certain keys, and all but those."""
+"""Read, filter and rewrite Parquet files: rows by condition or key, replaced files, buffered rows."""
 
 from __future__ import annotations
 

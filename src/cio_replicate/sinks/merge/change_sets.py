@@ -1,4 +1,4 @@
-"""What of a batch is new to a store: rows are compared by digest with the ledger, and changes worked out beside it."""
+"""Compute what a batch changes: merge in DuckDB, compare digests, and lay out stored tables."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The ledger: what a store holds of each table, as a digest per key, in a DuckDB file of the state folder.
+"""The digest index: a digest per key of each table a sink holds, in a DuckDB file of the state folder.
 
-It is worth nothing by itself: it counts only for the copy and the commit that it names, and is read anew from the store
-where it does not.
+It is valid only for the copy and commit it names. Otherwise it is read from the backend again.
 """
 
 from __future__ import annotations

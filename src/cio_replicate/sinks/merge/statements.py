@@ -1,4 +1,4 @@
-"""The DuckDB statements of a merge, derived from the columns of a table."""
+"""DuckDB statements of a merge, for every write mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words in which one database is spoken to: names, types, places for values, and the statements made of them."""
+"""SQL databases: dialects, statements, the port of one database, and the table backend over it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place whose rows travel as load packages of dlt, which merges them by *delete-insert* in the database's words."""
+"""Write through dlt: run it in isolation, translate its errors, and load packages by *delete-insert*."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an address to the store that writes there: one function per kind of database."""
+"""Kinds of warehouses, and the backend for the address of a database or warehouse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All replicated tables, in the order in which they are shown."""
+"""The catalog: all tables in the order in which they are shown, and facts about one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table as the user wants it: its columns in the copy, what they are called, what is done to their values."""
+"""Tables and backfill ranges as the user selects them: columns, names, redaction, times."""
 
 from __future__ import annotations
 

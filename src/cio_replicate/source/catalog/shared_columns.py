@@ -1,6 +1,6 @@
-"""How an item of a list becomes the record of a row, where it is not one already.
+"""Columns that several tables share, and functions that turn list items into records.
 
-What is not a record at all is handed on as it is: it is the encoder of rows that refuses it.
+An item that is not a record is returned unchanged; the row encoder rejects it.
 """
 
 from __future__ import annotations

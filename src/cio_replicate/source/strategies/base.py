@@ -1,4 +1,4 @@
-"""Which parts a read of a table has, and which request reads the next page of one: pure decisions."""
+"""What strategies share: partitions, read statistics, requests and priorities."""
 
 from __future__ import annotations
 

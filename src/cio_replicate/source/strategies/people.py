@@ -1,4 +1,4 @@
-"""People: who is listed, asked for by the hundred, and put together with what came back."""
+"""Read people: requests for the list and for attributes, people named by the activity log, and fetching."""
 
 from __future__ import annotations
 

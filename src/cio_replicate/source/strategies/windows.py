@@ -1,4 +1,4 @@
-"""How a long span of deliveries is read on: in one window after another, or cut and read at once: pure decisions."""
+"""Read by time windows: spans that are due, and how long spans are cut and read side by side."""
 
 from __future__ import annotations
 

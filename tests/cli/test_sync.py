@@ -32,7 +32,7 @@ def test_a_complete_run_prints_a_table_and_ends_with_0(folder: Path, url: str) -
     assert ended.code == 0, ended.err
     assert [line.split()[0] for line in ended.out.splitlines()[1:19]] == list(catalogue.names())
     assert "Complete: 18 tables" in ended.out
-    assert "Every table may be read" in ended.err
+    assert "Access OK for every table" in ended.err
     assert all(f"{name}: complete" in ended.err for name in catalogue.names())
     assert TOKEN not in ended.out + ended.err
 
@@ -97,7 +97,7 @@ def test_a_signal_stops_within_seconds_and_the_next_run_goes_on(
 ) -> None:
     """A stopped run ends with 130 and reports what it has; the next one requests less than a whole run does."""
     process = start(folder, *sync(slow.url, "--json"))
-    _wait_for(process.stderr, "Every table may be read")
+    _wait_for(process.stderr, "Access OK for every table")
     process.send_signal(which)
     out, err = process.communicate(timeout=5)
     told = json.loads(out)
@@ -131,7 +131,7 @@ def test_while_a_sync_runs_another_is_refused_and_status_is_not(folder: Path, sl
 def test_a_second_signal_ends_at_once(folder: Path, slow: Simulator) -> None:
     """Whoever cannot wait presses Ctrl-C again."""
     process = start(folder, *sync(slow.url))
-    _wait_for(process.stderr, "Every table may be read")
+    _wait_for(process.stderr, "Access OK for every table")
     process.send_signal(signal.SIGINT)
     _wait_for(process.stderr, "Stopping")
     process.send_signal(signal.SIGINT)

@@ -41,10 +41,10 @@ def test_full_for_a_log_that_forgets_is_refused_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("modes", "deletes", "said"),
     [
-        (["fulll"], [], "Choose full, apply, changes or history."),
-        (["customers=soft"], [], "--mode 'customers=soft'"),
-        ([""], [], "names no way"),
-        ([], ["never"], "Choose soft or hard."),
+        (["fulll"], [], "Use full, apply, changes or history."),
+        (["customers=soft"], [], "Unknown value 'customers=soft' for --mode."),
+        ([""], [], "Unknown value '' for --mode."),
+        ([], ["never"], "Use soft or hard."),
         (["custommers=full"], [], "Perhaps customers is meant."),
         ([], ["x=hard"], "The tables are: customers, segments, activities."),
         (["full", "history"], [], "two ways for all tables: full and history"),

@@ -102,7 +102,7 @@ async def _until_stopped(work: Coroutine[object, object, None], show: Renderer, 
         if task.cancelling():
             show.__exit__(None, None, None)
             os._exit(EXIT_CODES[Status.INTERRUPTED])
-        show.say("Stopping: the page and the batch under way are finished first. Once more to stop at once.")
+        show.say("Stopping after the current page and batch. Press Ctrl-C again to stop at once.")
         task.cancel()
 
     for one in (signal.SIGINT, signal.SIGTERM):

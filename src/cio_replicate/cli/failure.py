@@ -39,7 +39,7 @@ def internal(error: BaseException) -> str:
     said = " ".join(str(error).split())[:LONGEST]
     return (
         f"Internal error: {type(error).__name__}{f' ({said})' if said else ''}. Please report it; "
-        f"{DEBUG_VARIABLE}=1 shows where it happened. What has landed is kept."
+        f"{DEBUG_VARIABLE}=1 shows where it happened. The downloaded rows are kept."
     )
 
 

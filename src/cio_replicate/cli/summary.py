@@ -109,4 +109,4 @@ def remarks(report: Report) -> Iterable[str]:
         if table.misfits:
             yield f"{table.name}: {counted(table.misfits, 'value')} did not fit the column's type; kept in _cio_extra."
     if report.status is Status.INTERRUPTED:
-        yield "What has landed is kept: the same command goes on from there."
+        yield "The downloaded rows are kept. Run the same command again to continue."

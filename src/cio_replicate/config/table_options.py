@@ -143,7 +143,7 @@ def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequ
         table, separator, value = text.partition("=")
         table, value = (table.strip(), value.strip()) if separator else (_FOR_ALL, text)
         if value not in values:
-            raise SettingsError(f"{option} {text!r} names no way that there is.", f"Choose {_listed(values)}.")
+            raise SettingsError(f"Unknown value {text!r} for {option}.", f"Use {_listed(values)}.")
         if table != _FOR_ALL and table not in names:
             near = difflib.get_close_matches(table, names, 1)
             fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(names)}."

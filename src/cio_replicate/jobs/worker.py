@@ -322,7 +322,7 @@ class Worker:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             stopped = held.stopping is not None and code < 0  # before it watched for signals, or it took too long
             status = CANCELLED if held.cancelled else Status.INTERRUPTED if stopped else Status.FAILED
-            error = f"The process of the run ended without a report ({how}). What has landed is kept."
+            error = f"The process of the run ended without a report ({how}). The downloaded rows are kept."
             return Outcome(status=status, error=None if held.cancelled else error, lines=lines)
         stopped = held.report.status is Status.INTERRUPTED
         status = CANCELLED if held.cancelled and stopped else str(held.report.status)

@@ -292,7 +292,7 @@ def line_of(event: Event, standing: RunProgress) -> str | None:
     """The line that a log gets for an event, if any."""
     match event:
         case RunStarted(api=api, destination=destination):
-            return f"Every table may be read: copying from {api} into {destination}."
+            return f"Access OK for every table. Copying from {api} into {destination}."
         case TableStarted(table=table, resumed=True):  # all begin at once, which needs no line each
             return f"{table}: goes on where the last run stopped"
         case TableEnded(table=table, status=status, error=None):

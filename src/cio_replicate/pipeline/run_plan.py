@@ -102,10 +102,9 @@ class RunPlanner:
         self._require_copied(positions)
         done = self._done(starting | self._replaced(positions)) if self._order.backfill is None else {}
         if done:
-            were = "1 table was" if len(done) == 1 else f"{len(done)} tables were"
+            were, are = ("1 table was", "is") if len(done) == 1 else (f"{len(done)} tables were", "are")
             plan.notices.append(
-                f"Goes on with the run that was broken off: {were} complete by {iso(max(done.values()))}; "
-                "what was copied then is not read again."
+                f"Resuming the interrupted run: {were} complete at {iso(max(done.values()))} and {are} not read again."
             )
         for table in self._order.tables:
             if table.name in done:

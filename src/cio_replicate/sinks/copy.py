@@ -489,7 +489,7 @@ class CopySink:
         if not self._nul_allowed:
             where = [
                 replace(one, value=[sql.stored_key(str(key)) for key in one.value])
-                if one.column == sql.KEY and isinstance(one.value, Sequence)
+                if one.column == sql.KEY and one.comparison is Operator.IN and isinstance(one.value, Sequence)
                 else one
                 for one in where
             ]

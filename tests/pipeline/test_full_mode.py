@@ -18,7 +18,7 @@ from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, sync

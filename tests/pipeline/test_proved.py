@@ -25,7 +25,7 @@ from cio_replicate.pipeline.report import Report, Status, TableReport, Verificat
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, sync

@@ -23,7 +23,7 @@ from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
-from cio_replicate.schema.table import Column, ColumnType, Paging, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.source.catalog import TABLES, names, table
+from cio_replicate.source.strategies import strategy_class
 from customerio_simulator.schemas import extra_fields_seen, record_schema
 
 # integers that are moments, though their schema does not say so
@@ -132,7 +133,7 @@ def test_only_whole_lists_delete_by_absence() -> None:
     """Only lists that are read whole lose rows by absence: a log and a list asked for by time never do."""
     kept = {one.name for one in TABLES if not one.absence_deletes}
     assert kept == {"messages", "activities"}
-    assert {one.name for one in TABLES if one.reading is Reading.WINDOWS} <= kept
+    assert {one.name for one in TABLES if strategy_class(one).by_time} <= kept
 
 
 @each_table
@@ -146,7 +147,7 @@ def test_parts_fill_the_path(one: Table) -> None:
 @each_table
 def test_offsets_need_a_page_size(one: Table) -> None:
     """A list that is read by counting rows says how many come at once."""
-    assert one.paging is not Paging.OFFSET or one.page_size
+    assert one.strategy != "offset" or one.page_size
 
 
 def test_every_table_links_to_its_page() -> None:

@@ -30,7 +30,7 @@ from cio_replicate.sinks.addresses import duckdb_file
 from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 
 DAY = 86_400

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cio_replicate.cli.written_page import write_or_check
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
-from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Method, Table
 from cio_replicate.source.catalog import TABLES, facts_of
+from cio_replicate.source.strategies import strategy_class
 
 COMMAND = "python -m cio_replicate.cli.describe_tables"
 NONE = "–"
@@ -68,7 +69,7 @@ def section(table: Table) -> Iterator[str]:
 
 
 def _lines(tables: Sequence[Table]) -> Iterator[str]:
-    by_time = _codes(table.name for table in tables if table.reading is Reading.WINDOWS)
+    by_time = _codes(table.name for table in tables if strategy_class(table).by_time)
     yield from (f"<!-- Written by `{COMMAND}`: change the tables, not this page. -->", "", "# Tables", "")
     yield f"The {len(tables)} tables that can be copied, with every column that Customer.io is known to send."
     yield ""

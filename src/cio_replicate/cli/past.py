@@ -54,7 +54,7 @@ def unfinished(folder: Path, tables: Iterable[str]) -> list[Unfinished]:
                     table=table,
                     rows=read.tally.rows,
                     parts=len(read.parts),
-                    parts_done=sum(part.place.done for part in read.parts),
+                    parts_done=sum(part.cursor.done for part in read.parts),
                     pages_waiting=len(waiting),
                     rows_waiting=sum(page.rows for page in waiting),
                 )

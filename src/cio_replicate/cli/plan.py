@@ -37,11 +37,12 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import OptionalDestinationOptions, Wanted
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
-from cio_replicate.pipeline.estimates import Estimate, History, RequestSpeed, last_complete
-from cio_replicate.pipeline.run_plan import LOG
+from cio_replicate.pipeline.estimates import History, RequestSpeed, last_complete
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.catalog import table as table_named
+from cio_replicate.source.strategies.base import Estimate
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -96,10 +97,10 @@ def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequen
         return
     folder = folder_of(root, addresses, dataset)
     last = last_complete(past_runs(folder, 100))
-    log = next((one for one in tables if one.name == LOG), table_named(LOG))
+    log = next((one for one in tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
     copy = destinations_at(addresses, dataset, folder, read_only=True)
     try:
-        yield History(copy, copy.positions(), last, log) if copy.look() is not None else History(last=last)
+        yield History(copy, copy.positions(), last, log) if copy.look() is not None else History(reports=last)
     finally:
         copy.close()
 

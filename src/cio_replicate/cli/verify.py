@@ -38,12 +38,13 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
-from cio_replicate.schema.table import Reading, Table
+from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.fan_out import missing_in
 from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.source.strategies import strategy_class
 
 
 class Verified(msgspec.Struct, kw_only=True):
@@ -102,7 +103,7 @@ def countable(tables: Sequence[Table], rows: dict[str, int], most_requests: int)
 
     `rows` are those that the copy has. Of people, the list of workspaces tells the number.
     """
-    lists = [one for one in tables if one.reading is Reading.LIST and one.retention_days is None]
+    lists = [one for one in tables if strategy_class(one).countable]
     cost = {one.name: len(one.slices) * 2 + ceil(rows.get(one.name, 0) / (one.page_size or 10**9)) for one in lists}
     chosen, left = [], most_requests
     for one in sorted(lists, key=lambda table: cost[table.name]):
@@ -129,7 +130,7 @@ async def _count(
 ) -> int:
     """Count lists at the source, into the reports, and people, into `people`; how many requests that took."""
     by_name = {one.name: one for one in reports}
-    count_people = most_requests > 0 and any(one.reading is Reading.PEOPLE for one in copied)
+    count_people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
     rows = {one.name: destination.count(one, [NOT_DELETED]) for one in copied}
     chosen = countable(copied, rows, most_requests - count_people)
     if not chosen and not count_people:
@@ -146,7 +147,9 @@ async def _count(
             try:
                 people += await people_by_workspace(client)
             except (ForbiddenError, ReadError) as error:
-                _note_uncounted([by_name[one.name] for one in copied if one.reading is Reading.PEOPLE], str(error))
+                _note_uncounted(
+                    [by_name[one.name] for one in copied if strategy_class(one).counted_by_account], str(error)
+                )
         requests = client.totals.requests
     for one in found:
         report = by_name[one.name]

@@ -13,14 +13,14 @@ from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.table_options import WriteOptions
 from cio_replicate.pipeline.journal import Journal
 from cio_replicate.pipeline.report import Report, Status
-from cio_replicate.pipeline.run_plan import LOG, RunSpec
+from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, at_least, moment, one_of
 from cio_replicate.sinks.fan_out import members_of
 from cio_replicate.sinks.merge.change_sets import record_shape
 from cio_replicate.sinks.port import Batch, ErasureHits, Sink
-from cio_replicate.source.catalog import table as table_named
+from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.redact import hashed_text
 from cio_replicate.source.strategies.people import (
     DELETED,
@@ -236,7 +236,7 @@ def settle_people(
         gone = DeletedPeople(
             member,
             people,
-            copied.get(LOG) or table_named(LOG),
+            copied.get(ACTIVITY_LOG.name, ACTIVITY_LOG),
             [one for one in copied.values() if one.person is not None and one is not people],
             report.run_id,
             now,
@@ -256,7 +256,7 @@ def settle_people(
 def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) -> list[str]:
     notes, told = [], {one.name: one for one in report.tables}
     mine = told.get(gone.people.name)
-    if LOG in told:
+    if ACTIVITY_LOG.name in told:
         gone.note_merges(since)
     if mine is None or mine.status is not Status.COMPLETE:
         marked = gone.mark_logged(marking=order.erase)

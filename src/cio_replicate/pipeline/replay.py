@@ -17,8 +17,9 @@ from cio_replicate.pipeline.names import require_same_names
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
-from cio_replicate.schema.table import Column, KnownColumns, Reading, Table
+from cio_replicate.schema.table import Column, KnownColumns, Table
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
+from cio_replicate.source.strategies import strategy_class
 
 
 def reload(
@@ -122,7 +123,7 @@ def _load_read(
 
 def _listed(table: Table, pages: Sequence[Path]) -> int:
     try:
-        return different_keys(pages, seen_too=table.reading is Reading.PEOPLE)
+        return different_keys(pages, seen_too=strategy_class(table).counts_seen)
     except (OSError, pa.ArrowException):
         raise LoadError(
             f"A kept page of {table.name} is damaged or gone.",

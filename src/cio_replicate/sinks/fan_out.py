@@ -13,7 +13,7 @@ import msgspec
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
 from cio_replicate.schema.system_tables import KEY, Checkpoint
-from cio_replicate.schema.table import Column, Reading, Table
+from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
 from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits, Sink
 
@@ -157,7 +157,7 @@ def _own(batch: Batch, one: Sink) -> Batch:
     position = None if close is None else one.positions().get(batch.table.name)
     if close is None or position is None or position.start >= close.position.start:
         return batch
-    seen = None if batch.table.reading is Reading.WINDOWS else close.seen
+    seen = None if batch.table.partitioned_by else close.seen
     further = msgspec.structs.replace(close.position, start=position.start)
     return replace(batch, close=replace(close, position=further, seen=seen))
 

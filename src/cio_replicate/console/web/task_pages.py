@@ -30,10 +30,10 @@ from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.jobs.scheduler import schedule
-from cio_replicate.schema.table import Reading
 from cio_replicate.sinks.kinds import KINDS
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.strategies import strategy_class
 
 TIMES = 5  # of a schedule that are shown
 
@@ -259,7 +259,7 @@ def _shown(
         runs=services.runs.listed(task=name, limit=RUNS_SHOWN),
         times=upcoming(planned, services.now) if planned is not None and not kept.paused else [],
         chosen=chosen,
-        by_time=[one.name for one in TABLES if one.reading is Reading.WINDOWS and one.name in chosen],
+        by_time=[one.name for one in TABLES if strategy_class(one).by_time and one.name in chosen],
         followers=[one.name for one in services.tasks.all() if one.settings.after == name],
         error=error,
     )

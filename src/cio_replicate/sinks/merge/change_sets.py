@@ -22,7 +22,7 @@ from cio_replicate.schema.system_tables import (
     SYSTEM_COLUMNS,
     Record,
 )
-from cio_replicate.schema.table import Column, ColumnType, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge import statements as sql_modes
@@ -390,7 +390,7 @@ def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts:
 def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> StoredTable:
     """The table itself; with `versions` a row per version."""
     every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
-    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", table.partitioned_by)
 
 
 def record_shape(record: Record) -> StoredTable:
@@ -407,9 +407,3 @@ def changes_shape(table: Table, columns: Sequence[Column]) -> StoredTable:
     """The table of its changes."""
     every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
     return StoredTable(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
-
-
-def _split_by(table: Table) -> str | None:
-    """Lists are small; deliveries and the log grow with time."""
-    grows = table.reading is Reading.WINDOWS or table.retention_days is not None
-    return table.start_date_column if grows else None

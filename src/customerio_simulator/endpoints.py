@@ -74,7 +74,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             "transactional_id"),
     _list("listCampaigns", "/v1/campaigns", "campaigns", "campaigns"),
     _single("getCampaigns", "/v1/campaigns/{campaign_id}", "campaigns", "campaign", "campaign_id"),
-    Endpoint("listCampaignActions", "GET", "/v1/campaigns/{campaign_id}/actions", "campaigns",
+    Endpoint("listCampaignActions", "GET", "/v1/campaigns/{campaign_id}/actions", "campaign_actions",
              reading.campaign_actions, "actions", "campaign_actions", siblings=("next",),
              path_params=(Param("campaign_id", "integer"),), params=(_START,)),
     Endpoint("listNewsletters", "GET", "/v1/newsletters", "newsletters", reading.newsletters, "newsletters",

@@ -145,6 +145,11 @@ def campaign_action(spec: WorkspaceSpec, parent: int, parent_index: int, number:
     return record
 
 
+def campaign_actions(spec: WorkspaceSpec, key: str, index: int) -> list[Record]:
+    """All actions of a campaign."""
+    return [campaign_action(spec, int(key), index, number) for number in range(action_count(index))]
+
+
 def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     """One API-triggered broadcast; hostile ones are as odd as the official example."""
     created, updated, bits = moments(spec, 63, index, at)

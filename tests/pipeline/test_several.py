@@ -182,7 +182,7 @@ def test_what_one_refuses_the_others_take(
         }
         return FanOutSink(dict(reversed(members.items())) if first else members)
 
-    with Simulator(WorkspaceSpec(seed=4, messages=3_000)) as simulator:
+    with Simulator(WorkspaceSpec(seed=4, messages=12_000)) as simulator:
         report = sync(simulator, tmp_path, tables=SOME, to=both, treatments=treatments)
         found = _of(report, "messages")
         assert (report.exit_code, found.status, _of(report, "topics").status) == (1, Status.FAILED, Status.COMPLETE)

@@ -15,6 +15,7 @@ from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.jobs.ports import Outcome, ProbeResult, TableProbe
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
+from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of
@@ -107,7 +108,7 @@ def test_what_is_wrong_with_a_connection_is_said_beside_what_was_written(console
 def test_a_connection_is_tested_before_it_is_kept(console: Console, admin: Browser, simulator: Simulator) -> None:
     """The button tries what the form says, keeps nothing, and names cause and fix of what does not work."""
     reached = {**CONNECTION, "api_url": simulator.url, "test": "yes"}
-    assert "The key works: it may read all 18 tables." in admin.post("/new-connection", **reached).text
+    assert f"The key works: it may read all {len(TABLES)} tables." in admin.post("/new-connection", **reached).text
     wrong = admin.post("/new-connection", **{**reached, "token": "wrong"})
     assert "not accepted" in error_of(wrong) or "unknown" in error_of(wrong) or error_of(wrong)
     assert [one.name for one in console.services.connections.all()] == ["main"]
@@ -127,7 +128,7 @@ def test_opening_metadata_shows_rows_costs_and_columns(admin: Browser, simulator
     made = admin.post("/new-connection", **CONNECTION, api_url=simulator.url, max_rps="500", open_metadata="yes")
     assert made.headers["location"] == "/connections/shop/metadata"
     text = admin.get("/connections/shop/metadata").text
-    assert text.count('<span class="state good">') == 18
+    assert text.count('<span class="state good">') == len(TABLES)
     assert "https://docs.customer.io/api/app/#operation/" in text
     assert "cio_id" in text
 

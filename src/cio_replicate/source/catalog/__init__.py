@@ -19,7 +19,13 @@ from cio_replicate.source.catalog.account_tables import (
 )
 from cio_replicate.source.catalog.delivery_tables import ACTIVITIES, MESSAGES
 from cio_replicate.source.catalog.people_tables import CUSTOMERS, SEGMENTS
-from cio_replicate.source.catalog.sending_tables import BROADCASTS, CAMPAIGNS, NEWSLETTERS, TRANSACTIONAL_MESSAGES
+from cio_replicate.source.catalog.sending_tables import (
+    BROADCASTS,
+    CAMPAIGN_ACTIONS,
+    CAMPAIGNS,
+    NEWSLETTERS,
+    TRANSACTIONAL_MESSAGES,
+)
 from cio_replicate.source.strategies import strategy_class
 
 TABLES: tuple[Table, ...] = (
@@ -41,6 +47,7 @@ TABLES: tuple[Table, ...] = (
     WORKSPACES,
     TYPES,
     EPS_SUPPRESSION,
+    CAMPAIGN_ACTIONS,
 )
 
 #: The tables that play a part in how others are read, verified and erased.
@@ -65,6 +72,8 @@ def facts_of(table: Table) -> Iterator[str]:
         yield "Asked for in windows of time."
     if table.page_size:
         yield f"Comes in pages of up to {table.page_size:,} rows."
+    if table.parent is not None:
+        yield f"Requested for each row of `{table.parent.name}`, several of them at once."
     if len(table.slices) > 1:
         names = ", ".join(f"`{part.name}`" for part in table.slices)
         yield f"Read in parts: {names}."

@@ -58,6 +58,7 @@ TABLES: tuple[Table, ...] = (
 #: Records that belong to one of another table: that table, and what makes them of its key and sequence number.
 CHILDREN: Mapping[str, tuple[str, Callable[[WorkspaceSpec, str, int], list[dict[str, Any]]]]] = {
     "campaign_actions": ("campaigns", sending.campaign_actions),
+    "broadcast_actions": ("broadcasts", sending.broadcast_actions),
 }
 DRAFTS = "message_drafts"
 TABLE_BY_NAME = {table.name: table for table in (*TABLES, Table(DRAFTS, "id", None, None, "created"))}

@@ -15,6 +15,7 @@ from .cursors import BadCursorError, Cursor, read_cursor, write_cursor
 from .ledger import Entry, Ledger, Position, Range
 from .refusals import bad_parameter, not_found
 from .sending_records import action_count
+from .sending_records import broadcast_actions as broadcast_actions_of
 from .sending_records import campaign_actions as campaign_actions_of
 
 Read = Callable[[Question], Answer]
@@ -148,3 +149,15 @@ def campaign_actions(question: Question) -> Answer:
     following = write_cursor(question.listing, Cursor(positions[-1])) if more else ""
     encoded = [msgspec.json.encode(record) for record in records]
     return Answer("actions", encoded, siblings={"next": following}, positions=positions, listing=question.listing)
+
+
+def broadcast_actions(question: Question) -> Answer:
+    """All actions of a broadcast at once, without the broadcast's own id (live)."""
+    key = str(question.path["broadcast_id"])
+    seq = question.workspace.ledger("broadcasts").seq_of(key)
+    if seq is None:
+        raise not_found()
+    records = broadcast_actions_of(question.workspace.spec, key, seq)
+    for record in records:
+        del record["broadcast_id"]
+    return Answer("actions", [msgspec.json.encode(record) for record in records])

@@ -173,6 +173,17 @@ def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     return without_change_key(spec, record, "updated", index)
 
 
+def broadcast_actions(spec: WorkspaceSpec, key: str, index: int) -> list[Record]:
+    """All actions of a broadcast, one for each language (live)."""
+    records = [campaign_action(spec, int(key), index, number) for number in range(1 + index % 2)]
+    for number, record in enumerate(records):
+        del record["campaign_id"]
+        record |= {"broadcast_id": int(key), "language": "" if number == 0 else "de"}
+        if len(records) > 1:
+            record["multi_language_branch_action_id"] = action_id(int(key), 99)
+    return records
+
+
 def newsletter(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     """One newsletter; every fifteenth is not sent yet (`sent_at` null, spec)."""
     created, updated, bits = moments(spec, 64, index, at)

@@ -20,6 +20,7 @@ from cio_replicate.source.catalog.account_tables import (
 from cio_replicate.source.catalog.delivery_tables import ACTIVITIES, MESSAGES
 from cio_replicate.source.catalog.people_tables import CUSTOMERS, SEGMENTS
 from cio_replicate.source.catalog.sending_tables import (
+    BROADCAST_ACTIONS,
     BROADCASTS,
     CAMPAIGN_ACTIONS,
     CAMPAIGNS,
@@ -48,6 +49,7 @@ TABLES: tuple[Table, ...] = (
     TYPES,
     EPS_SUPPRESSION,
     CAMPAIGN_ACTIONS,
+    BROADCAST_ACTIONS,
 )
 
 #: The tables that play a part in how others are read, verified and erased.

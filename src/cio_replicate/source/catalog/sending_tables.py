@@ -270,3 +270,26 @@ CAMPAIGN_ACTIONS = Table(
         "A campaign's `updated` does not move with its actions, so those of all campaigns are read in every run.",
     ),
 )
+
+BROADCAST_ACTIONS = Table(
+    name="broadcast_actions",
+    about="The actions of broadcasts, one row for each language of each.",
+    operation="broadcastActions",
+    path="/v1/broadcasts/{broadcast_id}/actions",
+    records="actions",
+    key=("broadcast_id", "id"),
+    method=Method.FULL,
+    strategy="children",
+    parent=BROADCASTS,
+    columns=(
+        Column("id", ColumnType.INTEGER, "The action's id; `messages.action_id` joins to it."),
+        Column("broadcast_id", ColumnType.INTEGER, "The broadcast it belongs to, a `broadcasts.id`."),
+        *ACTION_COLUMNS,
+        Column(
+            "multi_language_branch_action_id",
+            ColumnType.INTEGER,
+            "What the actions of one message in several languages have in common; undocumented.",
+        ),
+    ),
+    notes=("Ids often come as text; they are numbers here, and the text as received is in `_cio_extra`.",),
+)

@@ -177,7 +177,7 @@ class Stage:
 
 def task(connection: str, **settings: Any) -> TaskSettings:
     """The settings of a task."""
-    return TaskSettings(connection=connection, to=["duckdb:////tmp/copy.duckdb"], **settings)
+    return TaskSettings(**{"connection": connection, "to": ["duckdb:////tmp/copy.duckdb"], **settings})
 
 
 def ended(status: str, *lines: LogLine, error: str | None = None, **report: Any) -> Outcome:

@@ -112,7 +112,9 @@ def console_of(folder: Path, url: str = ORIGIN, oidc: Oidc | None = None, kind: 
     """A console with an empty database."""
     with stage(kind, folder) as made:
         here = site("127.0.0.1", 8765, url if url != ORIGIN else None, (), tls=False)
-        services = services_over(made.database, made.keys, made.clock, here, oidc, environment=made.variables)
+        services = services_over(
+            made.database, made.keys, made.clock, here, oidc, environment=made.variables, state_dir=folder / "state"
+        )
         yield Console(made, services)
 
 

@@ -24,7 +24,6 @@ from cio_replicate.config.options import (
     RereadOptions,
     SourceOptions,
     StartDateOptions,
-    Wanted,
     WriteModeOptions,
 )
 
@@ -128,7 +127,11 @@ def sync(
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
     return work.sync(
-        Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again),
+        since,
+        copy,
+        source,
+        shaping,
+        again,
         output,
         full_refresh=full_refresh,
         keep_landed=keep_landed,
@@ -181,7 +184,7 @@ def plan(
     """
     from cio_replicate.cli import plan as work  # noqa: PLC0415 - see above
 
-    return work.plan(Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again), output)
+    return work.plan(since, copy, source, shaping, again, output)
 
 
 @app.command(epilog=examples("cio-replicate status --to duckdb:///customerio.duckdb"))

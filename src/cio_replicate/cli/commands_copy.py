@@ -17,10 +17,9 @@ from cio_replicate.config.options import (
     Exclude,
     KeepLanded,
     Only,
-    RereadOptions,
     SourceOptions,
     StartDateOptions,
-    Wanted,
+    TableOptions,
     WriteModeOptions,
 )
 
@@ -77,12 +76,9 @@ def resync(
     Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
     where they differ, and rows that a list does not have are deleted.
     """
-    from cio_replicate.app.settings import names_among  # noqa: PLC0415 - see above
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = SourceOptions.of(access, names_among(names))
-    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
-    return work.resync(wanted, output, keep_landed=keep_landed)
+    return work.resync(names, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @app.command(
@@ -110,11 +106,7 @@ def backfill(
     """
     from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    source = SourceOptions.of(access, [table])
-    wanted = Wanted(
-        since=StartDateOptions(start_date=first), copy=copy, source=source, shaping=shaping, again=RereadOptions()
-    )
-    return work.backfill(table, first, until, wanted, output, keep_landed=keep_landed)
+    return work.backfill(table, first, until, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @app.command(
@@ -142,9 +134,9 @@ def load(
 
     A sync into the new destination goes on from there.
     """
-    from cio_replicate.cli import load as work  # noqa: PLC0415 - see above
+    from cio_replicate.cli import sync as work  # noqa: PLC0415 - see above
 
-    return work.load(from_landing, copy, tables, exclude, shaping, output)
+    return work.load(from_landing, copy, TableOptions(tables=tables, exclude=exclude), shaping, output)
 
 
 @app.command(epilog=examples("cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json"))

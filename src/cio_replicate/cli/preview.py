@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +10,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.app.preview import preview as first_rows
-from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.options import AccessOptions, ColumnOptions
 from cio_replicate.schema.table import Table
 
@@ -26,19 +23,12 @@ LONGEST = 60  # characters of a value
 
 def preview(name: str, rows: int, access: AccessOptions, looks: ColumnOptions, output: AsJson) -> int:
     """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
-    table = tables_of(names_among([name]), looks)[0]
-    found = asyncio.run(_ask(connection_of(access, SystemClock()), table, rows))
+    found = first_rows(access, name, rows, looks, SystemClock())
     if output.json:
-        write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        write_json(msgspec.json.format(msgspec.json.encode(found.rows), indent=2).decode())
     else:
-        _print(table, found)
+        _print(found.table, found.rows)
     return COMPLETE
-
-
-async def _ask(connection: Connection, table: Table, rows: int) -> list[dict[str, Any]]:
-    clock = SystemClock()
-    async with connected(connection, clock, IMPATIENT) as client:
-        return await first_rows(client, table, rows, int(clock.now()))
 
 
 def _print(table: Table, found: Sequence[dict[str, Any]]) -> None:

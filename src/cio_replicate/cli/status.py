@@ -2,123 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.settings import addresses_of, state_root, tables_of
-from cio_replicate.app.task import folder_of
-from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.app.status import CopyStatus, TableStatus, Unfinished
+from cio_replicate.app.status import status as looked
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.options import AsJson
-from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
 from cio_replicate.cli.terminal import product, say, write_json
-from cio_replicate.config import connection_options as settings
-from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import ColumnOptions, DestinationOptions
-from cio_replicate.pipeline.names import other_name
-from cio_replicate.pipeline.report import Report, VerificationStatus, iso
-from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import NOT_DELETED
-from cio_replicate.sinks.registry import destinations_at
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.config.documents import TaskSettings
+from cio_replicate.config.options import ColumnOptions, DestinationOptions, gathered
+from cio_replicate.pipeline.report import Report, VerificationStatus
 
-NEWEST_RUNS, LOOKED_AT = 5, 20
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 ROOMY = 100  # columns of a terminal that leave room for everything
 
 
-class TableStatus(msgspec.Struct, kw_only=True):
-    """How far a table is. Times are ISO 8601 in UTC; null what is not known.
-
-    `called`: its name in the copy where that is another one, so that its rows cannot be counted.
-    """
-
-    name: str
-    called: str | None = None
-    rows: int | None = None
-    start: str | None = None
-    through: str | None = None
-    latest: str | None = None
-    verdict: str | None = None  # of the newest run of this machine that found one
-
-
-class CopyStatus(msgspec.Struct, kw_only=True):
-    """What `--json` writes. `problem` says why the destination could not be looked at."""
-
-    destination: str
-    dataset: str
-    exists: bool = False
-    problem: str | None = None
-    tables: list[TableStatus] = msgspec.field(default_factory=list)
-    unfinished: list[Unfinished] = msgspec.field(default_factory=list)
-    runs: list[Report] = msgspec.field(default_factory=list)
-
-
 def status(copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
     """Look and print; the exit code. Raises SettingsError."""
-    addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
-    folder = folder_of(state_root(copy.state_dir), addresses, dataset)
-    found = CopyStatus(destination=" and ".join(one.shown for one in addresses), dataset=dataset)
-    runs = past_runs(folder, LOOKED_AT)
-    _look(found, addresses, folder, tables_of(catalogue.names(), looks), verdicts(runs))
-    found.runs = runs[:NEWEST_RUNS]
-    found.unfinished = unfinished(folder, catalogue.names())
+    found = looked(gathered(TaskSettings, copy, looks, connection=""), state_dir=copy.state_dir)
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
         _print(product(), found)
     return 0
-
-
-def verdicts(runs: Sequence[Report]) -> dict[str, str]:
-    """What the newest of these runs, which come first, found of each table."""
-    found: dict[str, str] = {}
-    for table in (table for run in runs for table in run.tables):
-        if table.proof is not None:
-            found.setdefault(table.name, table.proof.verdict)
-    return found
-
-
-def _look(
-    found: CopyStatus,
-    addresses: Sequence[Address],
-    folder: Path,
-    tables: Sequence[Table],
-    judged: Mapping[str, str],
-) -> None:
-    copy = destinations_at(addresses, found.dataset, folder, read_only=True)
-    try:
-        found.exists = copy.look() is not None
-        positions = copy.positions() if found.exists else {}
-        called = {table.name: other_name(table, positions.get(table.name)) for table in tables}
-        counts = {
-            table.name: copy.count(table, [NOT_DELETED])
-            for table in tables
-            if table.name in positions and not called[table.name]
-        }
-    except DestinationUnavailableError as error:
-        found.problem = str(error)
-        return
-    finally:
-        copy.close()
-    for table in tables:
-        position = positions.get(table.name)
-        if position is None:
-            continue
-        one = TableStatus(name=table.name, rows=counts.get(table.name), verdict=judged.get(table.name))
-        one.called = called[table.name] or None
-        dated = table.start_date_column is not None
-        one.start, one.through = iso(position.start) if dated else None, iso(position.through)
-        one.latest = iso(position.latest) if position.latest is not None else None
-        found.tables.append(one)
 
 
 def _print(console: Console, found: CopyStatus) -> None:

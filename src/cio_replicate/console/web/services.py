@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from litestar.di import NamedDependency
 
@@ -11,7 +12,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
 from cio_replicate.console.notifications import note
 from cio_replicate.console.oidc import Oidc
-from cio_replicate.console.probes import DestinationProbes, Previews
+from cio_replicate.console.probes import Probes
 from cio_replicate.console.secrets import EncryptionKeys, Secrets
 from cio_replicate.console.sessions import Sessions, Tokens
 from cio_replicate.console.stored_settings import Channels, Connections, Tasks
@@ -41,8 +42,7 @@ class WebServices:
     runs: Runs
     channels: Channels
     secrets: Secrets
-    previews: Previews
-    places: DestinationProbes
+    probes: Probes
     by_name: LoginThrottle
     by_address: LoginThrottle
     health: Callable[[], ServiceHealth] | None  # of what runs tasks, where that is done beside the pages
@@ -61,6 +61,7 @@ def services_over(
     oidc: Oidc | None = None,
     environment: Mapping[str, str] | None = None,
     health: Callable[[], ServiceHealth] | None = None,
+    state_dir: Path | None = None,
 ) -> WebServices:
     """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
     return WebServices(
@@ -77,8 +78,7 @@ def services_over(
         runs=Runs(database, clock, note),
         channels=Channels(database, keys, clock, environment),
         secrets=Secrets(database, keys, clock),
-        previews=Previews(database, keys, clock, environment),
-        places=DestinationProbes(database, keys, clock, environment),
+        probes=Probes(database, keys, clock, environment, state_dir),
         by_name=LoginThrottle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
         by_address=LoginThrottle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
         health=health,

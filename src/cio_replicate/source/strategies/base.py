@@ -263,6 +263,11 @@ class Strategy:
         self.scope = scope
         self._tokens: dict[str, set[str]] = {}
 
+    @classmethod
+    def requests_to_count(cls, table: Table, rows: Mapping[str, int]) -> int:
+        """How many requests it takes at most to read a table once more; `rows` are those of the copy, by table."""
+        return len(table.slices) * 2 + ceil(rows.get(table.name, 0) / (table.page_size or 10**9))
+
     # What to read.
 
     def partitions(self) -> list[Partition]:

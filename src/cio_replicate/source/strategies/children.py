@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -29,6 +29,9 @@ from cio_replicate.source.values import key_text
 #: The partition that lists the parents and adds one partition for each of them.
 PARENTS = "parents"
 
+#: No list of children has shorter pages than this (live).
+LEAST_PAGE = 10
+
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -47,6 +50,13 @@ class ChildrenStrategy(Strategy):
         self._field = table.path.partition("{")[2].partition("}")[0]
         columns = {column.path: column for column in (*table.columns, *table.hidden)}
         self._as_number = columns[self._field,].type is ColumnType.INTEGER
+
+    @classmethod
+    def requests_to_count(cls, table: Table, rows: Mapping[str, int]) -> int:
+        """The list of parents, and for each of them a request and one for every ten children."""
+        children = rows.get(table.name, 0)
+        parents = rows.get(table.parent.name, children) if table.parent is not None else children
+        return 2 + parents + children // LEAST_PAGE
 
     def partitions(self) -> list[Partition]:
         """The list of parents; theirs follow."""

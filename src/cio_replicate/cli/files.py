@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from typing import Any
 
 from cio_replicate.base.text import counted
 from cio_replicate.cli.asking import require_meant
-from cio_replicate.cli.describe_documents import page
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.listing import as_json
 from cio_replicate.cli.stored import At, Shown, acting
 from cio_replicate.cli.terminal import product, say, write_json
+from cio_replicate.config.documents import json_schema
 from cio_replicate.console import settings_files as files
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, shown
 from cio_replicate.console.installation import opened
@@ -55,7 +56,7 @@ def export(at: At) -> int:
 
 def schema() -> int:
     """Write the JSON Schema of files."""
-    write_json(page())
+    write_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return COMPLETE
 
 

@@ -17,7 +17,7 @@ from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.connection_options import Connection
@@ -40,8 +40,13 @@ class Checked(msgspec.Struct, kw_only=True):
     destination_error: str | None = None
 
 
-def check_access(source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
-    """Check and print; the exit code. Raises SettingsError and AccessError."""
+@command("check", "cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb")
+def check_access(*, source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
+    """Find out whether the access token works, and which tables it may read.
+
+    Sends one small request per table, and says for each that cannot be read why, and what to do. With --to it also
+    makes, writes, reads back and drops a small table there. Ends with 0 when all is well, else with 2.
+    """
     clock = SystemClock()
     connection, tables = connection_of(source, clock), tables_of(names_of(source))
     addresses, dataset = addresses_of(copy.to or []), settings.dataset(copy.dataset)

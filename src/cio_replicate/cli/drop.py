@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Sequence
+from typing import Annotated
+
+import typer
 
 from cio_replicate.app.settings import addresses_of, names_among, state_root, tables_of
 from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE
+from cio_replicate.cli.options import command
 from cio_replicate.cli.terminal import product, say
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.options import ColumnOptions, DestinationOptions
@@ -22,11 +26,23 @@ from cio_replicate.sinks.registry import destinations_at
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 
 
-def drop(names: list[str], copy: DestinationOptions, looks: ColumnOptions, *, everything: bool, yes: bool) -> int:
-    """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises SettingsError."""
+@command(
+    "drop",
+    "cio-replicate drop segments --to duckdb:///customerio.duckdb",
+    "cio-replicate drop --all --to duckdb:///customerio.duckdb --yes",
+)
+def drop(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[TABLE...]", help="The tables to remove.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    copy: DestinationOptions,
+    looks: ColumnOptions,
+) -> int:
+    """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     if bool(names) == everything:
         raise SettingsError("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
-    tables = tables_of(names_among(names), looks)
+    tables = tables_of(names_among(names or []), looks)
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     where = f"{' and '.join(one.shown for one in addresses)}, dataset {dataset}"
     what = "the whole copy" if everything else ", ".join(one.target for one in tables)

@@ -29,13 +29,20 @@ from cio_replicate.app.task import folder_of
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.past import past_runs
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
-from cio_replicate.config.options import OptionalDestinationOptions, Wanted
+from cio_replicate.config.options import (
+    OptionalDestinationOptions,
+    RereadOptions,
+    SourceOptions,
+    StartDateOptions,
+    Wanted,
+    WriteModeOptions,
+)
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.estimates import Estimate, History, RequestSpeed, last_complete
 from cio_replicate.pipeline.run_plan import LOG
@@ -58,14 +65,28 @@ class Plan(msgspec.Struct, kw_only=True):
     customers: PeopleCosts | None = None  # what each way to read people costs; none when that is not known
 
 
-def plan(wanted: Wanted, output: AsJson) -> int:
-    """Estimate and print; the exit code. Raises SettingsError and AccessError."""
-    clock, copy = SystemClock(), wanted.copy
+@command("plan", "cio-replicate plan --start-date 2024-01-31")
+def plan(
+    *,
+    since: StartDateOptions,
+    copy: OptionalDestinationOptions,
+    source: SourceOptions,
+    shaping: WriteModeOptions,
+    reread: RereadOptions,
+    output: AsJson,
+) -> int:
+    """Tell what a sync would cost: requests and time per table, and how well each number is known.
+
+    Asks the API with very few requests and writes nothing. With --to it also goes by the copy that is there and by
+    the last runs. Ends like `sync`.
+    """
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=reread)
+    clock = SystemClock()
     connection = connection_of(wanted.source, clock, wanted.since.start_date)
     tables = tables_of(names_of(wanted.source), wanted.shaping)
     treatments = treatments_of(wanted.shaping, [table.name for table in tables])
     rules = rules_of(wanted.again, tables, wanted.shaping)
-    addresses = addresses_of((copy.to or []) if isinstance(copy, OptionalDestinationOptions) else [])
+    addresses = addresses_of(copy.to or [])
     dataset = settings.dataset(copy.dataset)
     with _past(addresses, dataset, state_root(copy.state_dir), tables) as past:
         by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read anew

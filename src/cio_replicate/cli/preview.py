@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from cio_replicate.app.settings import IMPATIENT, connected, connection_of, name
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.options import AccessOptions, ColumnOptions
@@ -24,8 +25,16 @@ from cio_replicate.schema.table import Table
 LONGEST = 60  # characters of a value
 
 
-def preview(name: str, rows: int, access: AccessOptions, looks: ColumnOptions, output: AsJson) -> int:
-    """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
+@command("preview", "cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json")
+def preview(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
+    *,
+    rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
+    access: AccessOptions,
+    looks: ColumnOptions,
+    output: AsJson,
+) -> int:
+    """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
     table = tables_of(names_among([name]), looks)[0]
     found = asyncio.run(_ask(connection_of(access, SystemClock()), table, rows))
     if output.json:

@@ -15,7 +15,7 @@ from cio_replicate.app.settings import addresses_of, state_root, tables_of
 from cio_replicate.app.task import folder_of
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.text import counted, duration, number
-from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.past import Unfinished, past_runs, unfinished
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.summary import PROOF_STYLES
@@ -62,8 +62,12 @@ class CopyStatus(msgspec.Struct, kw_only=True):
     runs: list[Report] = msgspec.field(default_factory=list)
 
 
-def status(copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
-    """Look and print; the exit code. Raises SettingsError."""
+@command("status", "cio-replicate status --to duckdb:///customerio.duckdb")
+def status(*, copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
+    """Show how far each table of a copy is, what is not finished, and how the last runs went.
+
+    Asks only this machine, never the API, and may be used while a sync runs.
+    """
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     folder = folder_of(state_root(copy.state_dir), addresses, dataset)
     found = CopyStatus(destination=" and ".join(one.shown for one in addresses), dataset=dataset)

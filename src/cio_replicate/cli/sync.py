@@ -1,27 +1,73 @@
-"""`sync`: check the settings, execute the run, show its end."""
+"""`sync`, `resync` and `backfill`: check the settings, execute the run, show its end."""
 
 from __future__ import annotations
 
-from cio_replicate.app.settings import (
-    names_of,
-)
+from typing import Annotated
+
+import typer
+
+from cio_replicate.app.settings import names_among, names_of
 from cio_replicate.app.sync import execute
 from cio_replicate.app.task import Task, backfilling, forgetting, task_of
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.cli.options import Output
+from cio_replicate.cli.options import Output, command
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
-from cio_replicate.config.options import Wanted
+from cio_replicate.config.options import (
+    AGAIN,
+    AccessOptions,
+    CopyOptions,
+    DestinationOptions,
+    KeepLanded,
+    RereadOptions,
+    SourceOptions,
+    StartDateOptions,
+    Wanted,
+)
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog.selection import stretch
 
 
-def sync(wanted: Wanted, output: Output, *, full_refresh: str | None, keep_landed: bool) -> int:
-    """Run once; the exit code. Raises SettingsError."""
+@command(
+    "sync",
+    "export CIO_ACCESS_TOKEN=…",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --tables campaigns,messages",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --json > report.json",
+)
+def sync(
+    *,
+    since: StartDateOptions,
+    copy: DestinationOptions,
+    source: SourceOptions,
+    shaping: CopyOptions,
+    again: RereadOptions,
+    full_refresh: Annotated[
+        str | None,
+        typer.Option(
+            "--full-refresh",
+            metavar="A,B|all",
+            help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
+            rich_help_panel=AGAIN,
+        ),
+    ] = None,
+    keep_landed: KeepLanded = False,
+    output: Output,
+) -> int:
+    """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.
+
+    The first run reads everything since the start date, later ones what is recent or may have changed, and write only
+    what did. A run that failed or was stopped with Ctrl-C is gone on with by the same command. The access token and
+    the credentials of the destination are never written on the command line: references say where they are kept.
+
+    Ends with 0 when every table is complete, 1 when one failed or the copy lacks rows, 2 when settings or access are
+    wrong (nothing is written then), 130 when it was stopped.
+    """
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again)
     clock = SystemClock()
     refresh = settings.refreshed(catalogue.names(), full_refresh)
     return run(task_of(wanted, clock, refresh=refresh, keep_landed=keep_landed), clock, output)
@@ -36,15 +82,56 @@ def run(task: Task, clock: Clock, output: Output) -> int:
     return report.exit_code
 
 
-def resync(wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
-    """Forget the wanted tables and read them anew; the exit code. Raises SettingsError."""
+@command(
+    "resync",
+    "cio-replicate resync segments --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+    "cio-replicate resync messages customers --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+)
+def resync(
+    names: Annotated[list[str], typer.Argument(metavar="TABLE...", help="The tables to read anew.")],
+    *,
+    since: StartDateOptions,
+    copy: DestinationOptions,
+    access: AccessOptions,
+    shaping: CopyOptions,
+    keep_landed: KeepLanded = False,
+    output: Output,
+) -> int:
+    """Forget what is known of tables and read them anew, whole, from the start date on.
+
+    Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
+    where they differ, and rows that a list does not have are deleted.
+    """
+    source = SourceOptions.of(access, names_among(names))
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
     clock = SystemClock()
-    task = task_of(wanted, clock, refresh=names_of(wanted.source), keep_landed=keep_landed)
+    task = task_of(wanted, clock, refresh=names_of(source), keep_landed=keep_landed)
     return run(forgetting(task), clock, output)
 
 
-def backfill(table: str, first: str, until: str | None, wanted: Wanted, output: Output, *, keep_landed: bool) -> int:
-    """Read a stretch of time of a table once more; the exit code. Raises SettingsError."""
+@command(
+    "backfill", "cio-replicate backfill messages --from 2024-03-01 --until 2024-04-01 --to duckdb:///customerio.duckdb"
+)
+def backfill(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table that is read by time: messages.")],
+    *,
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first moment to read.")],
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The last moment to read; now if not given.")
+    ] = None,
+    copy: DestinationOptions,
+    access: AccessOptions,
+    shaping: CopyOptions,
+    keep_landed: KeepLanded = False,
+    output: Output,
+) -> int:
+    """Read a stretch of time once more, or for the first time, and leave the position where it is.
+
+    For messages that were opened or clicked later than runs look, or that lie before the start date.
+    """
+    source = SourceOptions.of(access, [table])
+    since = StartDateOptions(start_date=first)
+    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
     clock = SystemClock()
     wanted_time = stretch(table, first, until, clock.now())
     return run(backfilling(task_of(wanted, clock, keep_landed=keep_landed), wanted_time), clock, output)

@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 from rich.table import Table as Grid
 
 from cio_replicate.app.plan import people_by_workspace
@@ -27,7 +29,7 @@ from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.failure import COMPLETE, FAILED
-from cio_replicate.cli.options import AsJson
+from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.summary import PROOF_STYLES, outcome
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.config import connection_options as settings
@@ -57,10 +59,29 @@ class Verified(msgspec.Struct, kw_only=True):
     tables: list[TableReport]
 
 
+@command(
+    "verify",
+    "cio-replicate verify --to duckdb:///customerio.duckdb",
+    "cio-replicate verify --to duckdb:///customerio.duckdb --requests 0",
+)
 def verify(
-    copy: DestinationOptions, source: SourceOptions, looks: ColumnOptions, most_requests: int, output: AsJson
+    *,
+    copy: DestinationOptions,
+    source: SourceOptions,
+    looks: ColumnOptions,
+    most_requests: Annotated[
+        int,
+        typer.Option(
+            "--requests", metavar="COUNT", min=0, help="Requests at most, to count lists at the source; 0 asks nothing."
+        ),
+    ] = 60,
+    output: AsJson,
 ) -> int:
-    """Verify and print; the exit code: 1 when a table is short. Raises SettingsError and AccessError."""
+    """Find out whether a copy is true: what it holds, what was loaded into it, and what the source counts.
+
+    Reads the keys of all rows back from the copy and compares them with those that were loaded; counts lists at the
+    source again. The result is added to the table _cio_proof. Ends with 1 when a table is short.
+    """
     clock = SystemClock()
     addresses, dataset = addresses_of(copy.to), settings.dataset(copy.dataset)
     tables = tables_of(names_of(source), looks)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cio_replicate.app.task import folder_of
+from cio_replicate.app.settings import copy_of
 from cio_replicate.jobs.ports import Job, ProcessMessage
 from cio_replicate.jobs.worker import ProcessStarter
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.addresses import destination
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 
@@ -31,8 +30,8 @@ def test_a_task_that_another_process_runs_may_be_free_in_a_while(tmp_path: Path)
     """As when the run of a worker that was lost has not come to its end."""
     with Simulator(SMALL, token=SECRET) as simulator:
         job = job_of(simulator, tmp_path)
-        addresses = [destination(to) for to in job.task.to]
-        with Staging(folder_of(tmp_path / "state", addresses, job.task.dataset)):
+        copy = copy_of(job.task.to, job.task.dataset, tmp_path / "state", {})
+        with Staging(copy.folder):
             assert _report(job, tmp_path).passing
 
 

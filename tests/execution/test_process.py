@@ -55,12 +55,13 @@ def test_a_job_is_executed_whole_and_told(tmp_path: Path) -> None:
     ids=["resync", "backfill"],
 )
 def test_other_actions_do_what_the_commands_of_that_name_do(tmp_path: Path, action: RunAction, requests: range) -> None:
-    """Fewer requests than a whole sync, and a copy that stays true."""
+    """Only their tables are read, with fewer requests than a whole sync, and the copy stays true."""
     with Simulator(SMALL, token=SECRET) as simulator:
-        launcher = ProcessStarter(tmp_path / "state")
-        _ended(launcher.start(job_of(simulator, tmp_path)))
-        report = _report(_ended(launcher.start(job_of(simulator, tmp_path, action)))[0])
+        launcher, modes = ProcessStarter(tmp_path / "state"), ["campaigns=changes"]
+        _ended(launcher.start(job_of(simulator, tmp_path, mode=modes)))
+        report = _report(_ended(launcher.start(job_of(simulator, tmp_path, action, mode=modes)))[0])
         assert (report.status, report.requests in requests) == (Status.COMPLETE, True), report
+        assert [table.name for table in report.tables] == list(action.tables)
         assert not differences(simulator, tmp_path / "copy.duckdb", ALL)
 
 

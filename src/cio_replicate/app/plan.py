@@ -1,18 +1,41 @@
-"""What a run will cost: requests per table, from very few requests where earlier runs do not tell."""
+"""Estimate a run: requests and seconds per table, from the copy, past runs and very few requests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
+from pathlib import Path
 
+import msgspec
+
+from cio_replicate.app.settings import (
+    IMPATIENT,
+    connected,
+    connection_of,
+    copy_of,
+    looked_at,
+    names_of,
+    rules_of,
+    tables_of,
+    treatments_of,
+)
+from cio_replicate.app.status import past_runs
 from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
-from cio_replicate.base.runtime import together
-from cio_replicate.config.table_options import RereadPolicy
+from cio_replicate.base.runtime import Clock, together
+from cio_replicate.base.text import duration, number
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.config.table_options import RereadPolicy, WriteMode
 from cio_replicate.pipeline.estimates import (
     Estimate,
     History,
+    RequestSpeed,
+    last_complete,
     of_changes,
     of_first_pages,
     of_people,
@@ -20,6 +43,7 @@ from cio_replicate.pipeline.estimates import (
     people_requests,
     predicted,
 )
+from cio_replicate.pipeline.run_plan import LOG
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.source.catalog import table as table_named
@@ -69,6 +93,113 @@ def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadP
     if mine.rows is None:
         return None
     return PeopleCosts(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
+
+
+class PlanReport(msgspec.Struct, kw_only=True):
+    """The plan, as JSON has it. `most` is null when there is no telling; `asked` requests were sent for it."""
+
+    max_rps: float
+    asked: int
+    least: int
+    most: int | None
+    answer_seconds: float | None = None  # what an answer takes; none when nothing was asked
+    seconds_least: float
+    seconds_most: float | None
+    tables: list[Estimate]
+    customers: PeopleCosts | None = None  # what each way to read people costs; none when that is not known
+
+    @property
+    def speed(self) -> RequestSpeed:
+        """How fast requests can be sent."""
+        return RequestSpeed(self.max_rps, self.answer_seconds or 0.0)
+
+    @property
+    def sentence(self) -> str:
+        """The plan in one sentence."""
+        requests, time = number(self.least), duration(self.seconds_least)
+        if self.most is None or self.seconds_most is None:
+            requests, time = f"At least {requests}", f"{time} or more"
+        elif self.most > self.least:
+            requests, time = f"{requests} to {number(self.most)}", f"{time} to {duration(self.seconds_most)}"
+        else:
+            requests = f"About {requests}"
+        answers = f" and {duration(self.answer_seconds)} an answer" if self.answer_seconds else ""
+        return f"{requests} requests, {time} at {self.max_rps:g} requests a second{answers}."
+
+    def row(self, one: Estimate) -> tuple[str, str, str]:
+        """The requests, rows and time of a table, each as well as it is known."""
+        rows = f"{number(one.rows)}{'' if one.most is not None else '+'}" if one.rows is not None else ""
+        needs = partial(self.speed.seconds, table_named(one.table))
+        time = _span(duration(needs(one.least)), one.most and duration(needs(one.most)))
+        return _span(number(one.least), one.most and number(one.most)), rows, time
+
+
+def plan(
+    connection: ConnectionSettings,
+    task: TaskSettings,
+    clock: Clock,
+    *,
+    state_dir: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> PlanReport:
+    """Estimate a run of the task; without destinations, a first run. Raises SettingsError and AccessError."""
+    reached = connection_of(connection, clock, connection.start_date, environment)
+    tables = tables_of(names_of(task), task, environment)
+    treatments = treatments_of(task, [table.name for table in tables])
+    rules = rules_of(task, tables, task, environment)
+    with _past(task, tables, state_dir, environment) as past:
+        by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read anew
+        again = {
+            name: at
+            for name, at in past.positions.items()
+            if not (name in treatments and treatments[name].mode is WriteMode.FULL) and by_rules.get(name) == at.rules
+        }
+        return asyncio.run(_plan(reached, tables, replace(past, positions=again), rules, clock))
+
+
+@contextmanager
+def _past(
+    task: TaskSettings, tables: Sequence[Table], state_dir: Path | None, environment: Mapping[str, str]
+) -> Iterator[History]:
+    """What earlier runs have left, while the copy is open."""
+    copy = copy_of(task.to, task.dataset, state_dir, environment)
+    if not copy.destinations:
+        yield History()
+        return
+    last = last_complete(past_runs(copy.folder, 100))
+    log = next((one for one in tables if one.name == LOG), table_named(LOG))
+    with looked_at(copy) as sink:
+        yield History(sink, sink.positions(), last, log) if sink.look() is not None else History(last=last)
+
+
+async def _plan(
+    connection: Connection, tables: Sequence[Table], past: History, rules: RereadPolicy, clock: Clock
+) -> PlanReport:
+    now = int(clock.now())
+    async with connected(connection, clock, IMPATIENT) as client:
+        estimates = await estimate(client, tables, connection.start, now, past, rules)
+        asked, speed = client.totals.requests, RequestSpeed(connection.max_rps, client.answer_time)
+    whole = total(estimates)
+    least = speed.together({one.table: one.least for one in estimates})
+    most = speed.together({one.table: one.most or 0 for one in estimates})
+    return PlanReport(
+        max_rps=connection.max_rps,
+        asked=asked,
+        least=whole.least,
+        most=whole.most,
+        answer_seconds=round(speed.answer_time, 3) or None,
+        seconds_least=round(least, 1),
+        seconds_most=round(most, 1) if whole.most is not None else None,
+        tables=estimates,
+        customers=modes(estimates, now, past, rules),
+    )
+
+
+def _span(least: str, most: str | int | None) -> str:
+    """A number as well as it is known: `4`, `4 - 506`, or `2+` when there is no telling."""
+    if most is None:
+        return f"{least}+"
+    return least if least == most or not most else f"{least} - {most}"
 
 
 async def estimate(

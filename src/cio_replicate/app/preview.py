@@ -1,12 +1,19 @@
-"""The first rows of a table, as a copy would have them: one request, two for people, and nothing is kept."""
+"""Preview the first rows of a table as a copy would have them: one request, two for people; nothing is kept."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
+from cio_replicate.base.runtime import Clock
+from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.options import AccessOptions, ColumnOptions
 from cio_replicate.schema.table import KnownColumns, Reading, Table
 from cio_replicate.source.client import Client
 from cio_replicate.source.decode import RowEncoder
@@ -17,7 +24,33 @@ from cio_replicate.source.strategies.people import attribute_requests, listed_pe
 from cio_replicate.source.strategies.windows import WINDOW
 
 
-async def preview(client: Client, table: Table, rows: int, now: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The first rows of a table, and the table as the copy has it."""
+
+    table: Table
+    rows: list[dict[str, Any]]
+
+
+def preview(
+    access: AccessOptions,
+    name: str,
+    rows: int,
+    looks: ColumnOptions | None,
+    clock: Clock,
+    environment: Mapping[str, str] = os.environ,
+) -> Preview:
+    """At most so many of the first rows of a table. Raises SettingsError, AccessError and ReadError."""
+    table = tables_of(names_among([name]), looks, environment)[0]
+    return asyncio.run(_preview(connection_of(access, clock, environment=environment), table, rows, clock))
+
+
+async def _preview(connection: Connection, table: Table, rows: int, clock: Clock) -> Preview:
+    async with connected(connection, clock, IMPATIENT) as client:
+        return Preview(table, await first_rows(client, table, rows, int(clock.now())))
+
+
+async def first_rows(client: Client, table: Table, rows: int, now: int) -> list[dict[str, Any]]:
     """At most so many of the first rows: column to value, JSON as its text. Raises AccessError and ReadError."""
     part = parts_of(table, now - WINDOW + 1, now)[-1]
     request = request_for(table, part, Cursor())

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from cio_replicate.app.plan import estimate
-from cio_replicate.app.settings import IMPATIENT, connected
-from cio_replicate.base.errors import AccessError, ForbiddenError, ReadError
+from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
+from cio_replicate.base.errors import AccessError, ForbiddenError, LoadError, ReadError, SettingsError
 from cio_replicate.base.runtime import Clock, together
 from cio_replicate.config.connection_options import Connection
+from cio_replicate.config.connection_options import dataset as dataset_named
 from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.options import SourceOptions
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, TableProbe, refused
 from cio_replicate.pipeline.estimates import Estimate, History
 from cio_replicate.schema.table import Table
@@ -48,7 +54,59 @@ def probe(table: Table, now: int) -> Request:
     return replace(request, query=query, part=False, extra=False)
 
 
-async def check(client: Client, tables: Sequence[Table], now: int) -> list[AccessCheck]:
+class AccessReport(msgspec.Struct, kw_only=True):
+    """What was found, as JSON has it. `destination` is null when none was asked about."""
+
+    status: str
+    api: str
+    region: str | None
+    requests: int
+    tables: list[AccessCheck]
+    destination: str | None = None
+    destination_error: str | None = None
+
+
+def check(
+    source: SourceOptions,
+    to: Sequence[str],
+    dataset: str,
+    clock: Clock,
+    environment: Mapping[str, str] = os.environ,
+) -> AccessReport:
+    """Check that each table can be read, and each destination written. Raises SettingsError and AccessError."""
+    connection, tables = connection_of(source, clock, environment=environment), tables_of(names_of(source))
+    addresses, name = addresses_of(to, environment), dataset_named(dataset)
+    found = asyncio.run(_check(connection, tables, clock))
+    if addresses:
+        found.destination = " and ".join(one.shown for one in addresses)
+        problems = [_problem(one, name) for one in addresses]
+        found.destination_error = " ".join(one for one in problems if one is not None) or None
+    readable = all(one.readable for one in found.tables)
+    found.status = "ready" if readable and found.destination_error is None else "refused"
+    return found
+
+
+async def _check(connection: Connection, tables: Sequence[Table], clock: Clock) -> AccessReport:
+    async with connected(connection, clock, IMPATIENT) as client:
+        findings = await check_tables(client, tables, int(clock.now()))
+        return AccessReport(
+            status="", api=client.url, region=_region(client), requests=client.totals.requests, tables=findings
+        )
+
+
+def _region(client: Client) -> str | None:
+    return next((name for name, url in HOSTS.items() if url == client.url), None)
+
+
+def _problem(address: Address, dataset: str) -> str | None:
+    try:
+        try_destination(address, dataset)
+    except (SettingsError, LoadError) as error:
+        return str(error)
+    return None
+
+
+async def check_tables(client: Client, tables: Sequence[Table], now: int) -> list[AccessCheck]:
     """One finding per table, in their order. Raises AccessError when the key is refused as a whole."""
     return await together([partial(_finding, client, table, now) for table in tables])
 
@@ -66,15 +124,14 @@ async def inquire(connection: Connection, about: ProbeRequest, clock: Clock) -> 
     began = clock.monotonic()
     try:
         async with connected(connection, clock, IMPATIENT) as client:
-            region = next((name for name, url in HOSTS.items() if url == client.url), None)
-            findings = await check(client, TABLES, int(clock.now()))
+            findings = await check_tables(client, TABLES, int(clock.now()))
             costs: list[Estimate] = []
             if about is ProbeRequest.TABLES:
                 readable = [table for table, one in zip(TABLES, findings, strict=True) if one.readable]
                 costs = await estimate(client, readable, connection.start, int(clock.now()), History(), USUAL)
             return ProbeResult(
                 api=client.url,
-                region=region,
+                region=_region(client),
                 requests=client.totals.requests,
                 seconds=round(clock.monotonic() - began, 1),
                 tables=_joined(findings, costs),

@@ -18,8 +18,8 @@ from typing import IO, Self
 
 import msgspec
 
-from cio_replicate.app.job_task import task_for
-from cio_replicate.app.sync import execute
+from cio_replicate.app.settings import resolve
+from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.secret_references import stored_variable
@@ -105,14 +105,14 @@ def _executed(ordered: RunOrder, clock: Clock, teller: MessageRenderer) -> Repor
     job = ordered.job
     state_dir = Path(ordered.state_dir)
     try:
-        task = task_for(job.connection, job.task, job.action, clock, state_dir)
+        task = resolve(job.connection, job.task, clock, job.action, state_dir=state_dir)
     except CioReplicateError as error:
         now = iso(clock.now())
         return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=str(error))
-    teller.begin([table.name for table in task.order.tables])
+    teller.begin([table.name for table in task.spec.tables])
     for caution in task.cautions:
         teller.say(caution)
-    return execute(task, clock, teller)
+    return sync(task, clock, teller)
 
 
 def _take_secrets(stored: Mapping[str, str], environment: MutableMapping[str, str]) -> None:

@@ -1,11 +1,12 @@
-"""From the texts of the options to an open connection: settings checked, region found, client made."""
+"""Check and resolve the settings of a task, and open a client for its workspace."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cio_replicate.base.errors import SettingsError
@@ -15,27 +16,34 @@ from cio_replicate.config import table_options as settings_again
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.destination_kind import Address
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AccessOptions,
     ColumnOptions,
     CopyOptions,
     RereadOptions,
-    SourceOptions,
+    TableOptions,
     WriteModeOptions,
 )
-from cio_replicate.config.secret_references import resolved
+from cio_replicate.config.secret_references import caution, resolved
 from cio_replicate.config.table_options import (
     PeopleRefresh,
     RereadPolicy,
+    WriteMode,
     WriteOptions,
     naming,
     schema_changes,
     treatments,
 )
+from cio_replicate.jobs.ports import SYNC, ActionKind, RunAction
+from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.staging import Staging, task_folder
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination
+from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
-from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes
+from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes, stretch
 from cio_replicate.source.client import AUTO, HOSTS, Client, RetryPolicy, find_region
 from cio_replicate.source.rate_limiter import RateLimiter
 
@@ -56,7 +64,7 @@ def connection_of(
     )
 
 
-def names_of(source: SourceOptions) -> tuple[str, ...]:
+def names_of(source: TableOptions) -> tuple[str, ...]:
     """The names of the tables that the options select. Raises SettingsError."""
     return settings.selected(catalogue.names(), source.tables, source.exclude)
 
@@ -125,9 +133,9 @@ def rules_of(
     return rules
 
 
-def addresses_of(urls: Sequence[str]) -> tuple[Address, ...]:
+def addresses_of(urls: Sequence[str], environment: Mapping[str, str] = os.environ) -> tuple[Address, ...]:
     """The destinations that `--to` names, each once. Raises SettingsError."""
-    return tuple({str(one): one for one in map(destination, urls)}.values())
+    return tuple({str(one): one for one in (destination(url, environment) for url in urls)}.values())
 
 
 def _listed(texts: list[str] | None) -> list[str]:
@@ -137,6 +145,108 @@ def _listed(texts: list[str] | None) -> list[str]:
 def state_root(state_dir: Path | None) -> Path:
     """The folder that holds the state of all tasks."""
     return state_dir.expanduser().absolute() if state_dir is not None else default_root()
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The copy that a task fills: its destinations and dataset, and this machine's folder for it."""
+
+    destinations: tuple[Address, ...]
+    dataset: str
+    folder: Path
+
+    @property
+    def shown(self) -> str:
+        """The destinations without their secrets."""
+        return " and ".join(one.shown for one in self.destinations)
+
+
+def copy_of(to: Sequence[str], dataset: str, state_dir: Path | None, environment: Mapping[str, str]) -> Copy:
+    """The copy in these destinations. Raises SettingsError."""
+    return copy_at(addresses_of(to, environment), settings.dataset(dataset), state_root(state_dir))
+
+
+def copy_at(addresses: tuple[Address, ...], dataset: str, root: Path) -> Copy:
+    """The copy in these destinations, of which `root` holds the state."""
+    return Copy(addresses, dataset, task_folder(root, " ".join(sorted(map(str, addresses))), dataset))
+
+
+@contextmanager
+def opened(copy: Copy) -> Iterator[tuple[Staging, Sink]]:
+    """The copy for this process alone, with its staging folder. Raises TaskBusyError while another process has it."""
+    with Staging(copy.folder) as staging:
+        sink = destinations_at(copy.destinations, copy.dataset, staging.path)
+        try:
+            yield staging, sink
+        finally:
+            sink.close()
+
+
+@contextmanager
+def looked_at(copy: Copy) -> Iterator[Sink]:
+    """The copy to read from, also while another process fills it."""
+    sink = destinations_at(copy.destinations, copy.dataset, copy.folder, read_only=True)
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTask:
+    """A task with its secrets found: what a run is given. `cautions` are sentences to show before it."""
+
+    connection: settings.Connection
+    copy: Copy
+    spec: RunSpec
+    cautions: tuple[str, ...] = ()
+
+
+def resolve(
+    connection: ConnectionSettings,
+    task: TaskSettings,
+    clock: Clock,
+    action: RunAction = SYNC,
+    *,
+    refresh: tuple[str, ...] = (),
+    state_dir: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> ResolvedTask:
+    """What these settings ask for; `refresh` names tables to read whole. Raises SettingsError."""
+    backfill = None
+    if action.kind is ActionKind.BACKFILL:
+        backfill = stretch(action.tables[0] if action.tables else "", action.first or "", action.until, clock.now())
+    names = selected = names_of(task)
+    if action.kind is ActionKind.RESYNC:
+        wanted = ",".join(name for name in names_among(action.tables) if name in selected)
+        refresh = names = settings.selected(catalogue.names(), wanted, None)
+    if backfill is not None:
+        names = (backfill.table,)
+    reached = connection_of(connection, clock, connection.start_date, environment)
+    chosen_tables = tables_of(names, task, environment)
+    copy = copy_of(task.to, task.dataset, state_dir, environment)
+    references = (one for one in (connection.access_token_from, task.salt) if one is not None)
+    cautions = (
+        *(one for address in copy.destinations for one in address.cautions),
+        *(caution(one, environment) for one in references),
+    )
+    spec = RunSpec(
+        chosen_tables,
+        reached.start,
+        refresh,
+        rules_of(task, chosen_tables, task, environment),
+        treatments_of(task, selected),
+        forget=action.kind is ActionKind.RESYNC,
+        keep_landed=task.keep_landed,
+        backfill=(backfill.begin, backfill.end) if backfill is not None else None,
+        erase=erases(task, environment),
+        others=tables_of((name for name in catalogue.names() if name not in names), task, environment),
+    )
+    if backfill is not None and spec.treatment(backfill.table).mode is WriteMode.FULL:
+        raise SettingsError(
+            "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
+        )
+    return ResolvedTask(reached, copy, spec, tuple(dict.fromkeys(one for one in cautions if one)))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Executes one run for a command: opens what it needs, shows it, stops on a signal, and always ends in a report."""
+"""Run a task once, or fill its copy from staged pages; both end in a report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 
-from cio_replicate.app.settings import connected
-from cio_replicate.app.task import Task
+from cio_replicate.app.settings import ResolvedTask, connected, copy_of, names_of, opened, tables_of, treatments_of
 from cio_replicate.base.errors import (
     AccessError,
     CioReplicateError,
@@ -19,43 +19,32 @@ from cio_replicate.base.errors import (
     TaskBusyError,
 )
 from cio_replicate.base.runtime import Clock
+from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.events import Renderer
+from cio_replicate.pipeline.replay import reload
 from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.registry import destinations_at
 
 
-def execute(task: Task, clock: Clock, show: Renderer) -> Report:
+def sync(task: ResolvedTask, clock: Clock, show: Renderer) -> Report:
     """Run the task once. What the user can mend, and a stop, end in the report; only a defect is raised."""
     report = Report(run_id=uuid.uuid4().hex[:12], started=iso(clock.now()))
     try:
-        return asyncio.run(_execute(task, clock, show, report))
+        return asyncio.run(_sync(task, clock, show, report))
     except KeyboardInterrupt:  # before the signals were watched
         return _ended(report, Status.INTERRUPTED, None, clock)
 
 
-async def _execute(task: Task, clock: Clock, show: Renderer, report: Report) -> Report:
+async def _sync(task: ResolvedTask, clock: Clock, show: Renderer, report: Report) -> Report:
     runs: list[Run] = []
 
     async def work() -> None:
-        with Staging(task.folder) as folder:
-            destination = destinations_at(task.destinations, task.dataset, task.folder)
-            try:
-                async with connected(task.connection, clock) as client:
-                    run = Run(
-                        task.order,
-                        client,
-                        destination,
-                        folder,
-                        clock,
-                        show.tell,
-                        destination_name=" and ".join(one.shown for one in task.destinations),
-                    )
-                    runs.append(run)
-                    await run.execute()
-            finally:
-                destination.close()
+        with opened(task.copy) as (staging, sink):
+            async with connected(task.connection, clock) as client:
+                run = Run(task.spec, client, sink, staging, clock, show.tell, destination_name=task.copy.shown)
+                runs.append(run)
+                await run.execute()
 
     def latest() -> Report:
         return runs[0].report if runs else report
@@ -76,6 +65,24 @@ async def _execute(task: Task, clock: Clock, show: Renderer, report: Report) -> 
     if stopped and (not runs or result.status is Status.REFUSED):
         return _ended(result, Status.INTERRUPTED, None, clock)
     return result
+
+
+def sync_from_staged(
+    staged: Sequence[str],
+    task: TaskSettings,
+    clock: Clock,
+    *,
+    state_dir: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Report:
+    """Fill the task's copy from the pages that were kept of the copy in `staged`. Raises SettingsError."""
+    tables = tables_of(names_of(task), task, environment)
+    copy = copy_of(task.to, task.dataset, state_dir, environment)
+    kept = copy_of(staged, task.dataset, state_dir, environment)
+    if kept.folder == copy.folder:
+        raise SettingsError("--from-landing and --to name the same copy.", "Name another destination in --to.")
+    with Staging(kept.folder) as pages, opened(copy) as (_, destination):
+        return reload(destination, pages, tables, treatments_of(task, [one.name for one in tables]), clock)
 
 
 def _passes(error: CioReplicateError) -> bool:

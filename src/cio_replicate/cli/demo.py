@@ -15,13 +15,13 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.sync import execute
-from cio_replicate.app.task import Task
+from cio_replicate.app.settings import ResolvedTask, copy_at
+from cio_replicate.app.status import JOURNAL
+from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
 from cio_replicate.cli.options import command
-from cio_replicate.cli.past import JOURNAL
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
@@ -79,7 +79,8 @@ def demo(
     spec = workspace_spec(clock.now())
     with Simulator(spec, token=TOKEN) as simulator:
         connection = Connection(Secret(TOKEN), "us", spec.start, simulator.url, RPS)
-        task = Task(connection, (address,), DATASET, RunSpec(TABLES, spec.start), default_root() / "demo")
+        copy = copy_at((address,), DATASET, default_root() / "demo")
+        task = ResolvedTask(connection, copy, RunSpec(TABLES, spec.start))
         make_room(task)
         _heading(console, "1. A made-up workspace")
         _paragraph(
@@ -119,20 +120,20 @@ def workspace_spec(now: float) -> WorkspaceSpec:
     return WorkspaceSpec(people=1_500, messages=20_000, activities=2_500, start=end - 400 * DAY, now=end, hostile=False)
 
 
-def make_room(task: Task) -> None:
+def make_room(task: ResolvedTask) -> None:
     """Remove the copy and the state of an earlier demo. Raises SettingsError for a file that no demo made."""
-    file = task.destinations[0].file
-    if file.exists() and not (task.folder / JOURNAL).exists():
+    file = task.copy.destinations[0].file
+    if file.exists() and not (task.copy.folder / JOURNAL).exists():
         raise SettingsError(f"{file} exists and was not made by a demo.", "Name another file with --to.")
     for one in (file, file.with_name(f"{file.name}.wal")):
         one.unlink(missing_ok=True)
-    shutil.rmtree(task.folder, ignore_errors=True)
+    shutil.rmtree(task.copy.folder, ignore_errors=True)
 
 
-def _run(console: Console, task: Task, clock: Clock) -> Report:
+def _run(console: Console, task: ResolvedTask, clock: Clock) -> Report:
     stderr = messages()
-    names = [table.name for table in task.order.tables]
-    report = execute(task, clock, LiveShow(stderr, clock, names) if stderr.is_terminal else QuietShow(stderr))
+    names = [table.name for table in task.spec.tables]
+    report = sync(task, clock, LiveShow(stderr, clock, names) if stderr.is_terminal else QuietShow(stderr))
     _paragraph(console, sentence(report))
     if report.error is not None:
         say(stderr, f"Error: {report.error}", "red")
@@ -141,12 +142,12 @@ def _run(console: Console, task: Task, clock: Clock) -> Report:
 
 def _prove_and_ask(
     console: Console,
-    task: Task,
+    task: ResolvedTask,
     runs: tuple[Report, Report],
     source: Mapping[str, int],
     edits: Mapping[str, SourceEdits],
 ) -> int:
-    reader = DuckDBBackend(task.destinations[0].file, task.dataset, read_only=True)
+    reader = DuckDBBackend(task.copy.destinations[0].file, task.copy.dataset, read_only=True)
     reader.look()
     copy = {table.name: reader.count(table, [NOT_DELETED]) for table in TABLES}
     funnel = campaigns(reader.ask(QUERY).rows)
@@ -162,7 +163,7 @@ def _prove_and_ask(
     console.print(Padding(Text(QUERY, "cyan"), (0, 0, 1, 2), expand=False))
     console.print(Padding(chart(funnel, unicode=console.encoding.startswith("utf")), (0, 0, 0, 2), expand=False))
     _heading(console, "Next")
-    for line in next_steps(task.destinations[0].file):
+    for line in next_steps(task.copy.destinations[0].file):
         say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
 
@@ -198,9 +199,9 @@ def _told(edits: Mapping[str, SourceEdits]) -> str:
     )
 
 
-def _command(console: Console, task: Task) -> None:
+def _command(console: Console, task: ResolvedTask) -> None:
     day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    shown = _shown(task.destinations[0].file)
+    shown = _shown(task.copy.destinations[0].file)
     say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{shown} \\", "cyan")
     say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
 

@@ -1,4 +1,4 @@
-"""`sync`, `resync` and `backfill`: check the settings, execute the run, show its end."""
+"""`sync`, `resync`, `backfill`, `load`: check the settings, run, show the end."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cio_replicate.app.settings import names_among, names_of
-from cio_replicate.app.sync import execute
-from cio_replicate.app.task import Task, backfilling, forgetting, task_of
+from cio_replicate.app.settings import ResolvedTask, names_among, resolve
+from cio_replicate.app.sync import sync as executed
+from cio_replicate.app.sync import sync_from_staged
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.cli.options import Output, command
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AGAIN,
     AccessOptions,
@@ -24,12 +25,14 @@ from cio_replicate.config.options import (
     RereadOptions,
     SourceOptions,
     StartDateOptions,
-    Wanted,
+    TableOptions,
+    WriteModeOptions,
+    gathered,
 )
+from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source import catalog as catalogue
-from cio_replicate.source.catalog.selection import stretch
 
 
 @command(
@@ -67,19 +70,11 @@ def sync(
     Ends with 0 when every table is complete, 1 when one failed or the copy lacks rows, 2 when settings or access are
     wrong (nothing is written then), 130 when it was stopped.
     """
-    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=again)
-    clock = SystemClock()
     refresh = settings.refreshed(catalogue.names(), full_refresh)
-    return run(task_of(wanted, clock, refresh=refresh, keep_landed=keep_landed), clock, output)
-
-
-def run(task: Task, clock: Clock, output: Output) -> int:
-    """Execute a task once and tell its end; the exit code."""
-    for one in task.cautions:
-        say(messages(), one, "yellow")
-    report = execute(task, clock, show_for(task, clock, output))
-    tell_end(report, output)
-    return report.exit_code
+    connection = gathered(ConnectionSettings, since, source)
+    task = gathered(TaskSettings, copy, source, shaping, again, connection="", keep_landed=keep_landed)
+    clock = SystemClock()
+    return run(resolve(connection, task, clock, refresh=refresh, state_dir=copy.state_dir), clock, output)
 
 
 @command(
@@ -102,11 +97,9 @@ def resync(
     Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
     where they differ, and rows that a list does not have are deleted.
     """
-    source = SourceOptions.of(access, names_among(names))
-    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
-    clock = SystemClock()
-    task = task_of(wanted, clock, refresh=names_of(source), keep_landed=keep_landed)
-    return run(forgetting(task), clock, output)
+    names = list(names_among(names))
+    action = RunAction(kind=ActionKind.RESYNC, tables=tuple(names))
+    return _run_tables(names, action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @command(
@@ -129,18 +122,70 @@ def backfill(
 
     For messages that were opened or clicked later than runs look, or that lie before the start date.
     """
-    source = SourceOptions.of(access, [table])
+    action = RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=first, until=until)
     since = StartDateOptions(start_date=first)
-    wanted = Wanted(since=since, copy=copy, source=source, shaping=shaping, again=RereadOptions())
+    return _run_tables([table], action, since, copy, access, shaping, output, keep_landed=keep_landed)
+
+
+@command(
+    "load",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --keep-landed",
+    "cio-replicate load --from-landing duckdb:///customerio.duckdb --to parquet:///lake",
+)
+def load(
+    *,
+    from_landing: Annotated[
+        list[str],
+        typer.Option(
+            "--from-landing", metavar="URL", help="The copy whose pages were kept: what --to was in that sync."
+        ),
+    ],
+    tables: TableOptions,
+    copy: DestinationOptions,
+    shaping: WriteModeOptions,
+    output: Output,
+) -> int:
+    """Fill another destination from the pages that `sync --keep-landed` has kept, without a request.
+
+    A sync into the new destination goes on from there.
+    """
+    task = gathered(TaskSettings, copy, tables, shaping, connection="")
+    report = sync_from_staged(from_landing, task, SystemClock(), state_dir=copy.state_dir)
+    tell_end(report, output)
+    return report.exit_code
+
+
+def _run_tables(
+    names: list[str],
+    action: RunAction,
+    since: StartDateOptions,
+    copy: DestinationOptions,
+    access: AccessOptions,
+    shaping: CopyOptions,
+    output: Output,
+    *,
+    keep_landed: bool,
+) -> int:
+    """Do something with these tables alone; the exit code. Raises SettingsError."""
+    connection = gathered(ConnectionSettings, since, access)
+    task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(names), keep_landed=keep_landed)
     clock = SystemClock()
-    wanted_time = stretch(table, first, until, clock.now())
-    return run(backfilling(task_of(wanted, clock, keep_landed=keep_landed), wanted_time), clock, output)
+    return run(resolve(connection, task, clock, action, state_dir=copy.state_dir), clock, output)
 
 
-def show_for(task: Task, clock: Clock, output: Output) -> Renderer:
+def run(task: ResolvedTask, clock: Clock, output: Output) -> int:
+    """Execute a task once and tell its end; the exit code."""
+    for one in task.cautions:
+        say(messages(), one, "yellow")
+    report = executed(task, clock, show_for(task, clock, output))
+    tell_end(report, output)
+    return report.exit_code
+
+
+def show_for(task: ResolvedTask, clock: Clock, output: Output) -> Renderer:
     """How the run is shown while it goes on."""
     console = messages()
-    names = [table.name for table in task.order.tables]
+    names = [table.name for table in task.spec.tables]
     if output.quiet:
         return QuietShow(console)
     if console.is_terminal and not console.is_dumb_terminal:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cio_replicate.config.table_options import FULL_EVERY_DAYS, RECENT_DAYS, PeopleRefresh
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 # What is said of one setting: its option, its label, what it means; every face derives from this.
 
@@ -57,6 +62,13 @@ def fields_of(group: type) -> Iterator[Field]:
             default = one.default_factory() if one.default_factory is not MISSING else one.default
             required = default is MISSING
             yield Field(one.name, setting, _kind(hint.__origin__), required, None if required else default)
+
+
+def gathered(kind: type[T], *groups: DataclassInstance, **more: object) -> T:
+    """A dataclass of settings with the fields that the groups have, and with `more`."""
+    names = {one.name for one in fields(kind)}
+    found = {one.name: getattr(group, one.name) for group in groups for one in fields(group) if one.name in names}
+    return kind(**{**found, **more})
 
 
 def _kind(hint: Any) -> Kind:  # noqa: ANN401 - a type
@@ -332,11 +344,6 @@ class TableOptions:
 class SourceOptions(TableOptions, AccessOptions):
     """What is to be read, as the user wrote it."""
 
-    @classmethod
-    def of(cls, access: AccessOptions, names: Iterable[str]) -> SourceOptions:
-        """These tables, by that access."""
-        return cls(tables=",".join(names), **{one.name: getattr(access, one.name) for one in fields(AccessOptions)})
-
 
 @dataclass(frozen=True, kw_only=True)
 class StartDateOptions:
@@ -407,14 +414,3 @@ class OptionalDestinationOptions(StateOptions):
     """Where the copy is, if there is one."""
 
     to: MaybeTo = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to be copied, from where, to where and how, as the user wrote it."""
-
-    since: StartDateOptions
-    copy: StateOptions
-    source: SourceOptions
-    shaping: WriteModeOptions
-    again: RereadOptions

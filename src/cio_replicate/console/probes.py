@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from cio_replicate.app.preview import preview
+from cio_replicate.app.preview import Preview, preview
 from cio_replicate.app.probe import try_destination
-from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options
-from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.documents import stored_names, stored_names_in
 from cio_replicate.config.secret_references import stored_variable
 from cio_replicate.console import secrets
@@ -23,19 +19,10 @@ from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import StoredConnection, StoredTask
-from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination
 
 MOST_ROWS = 50
 MOST = 5  # destinations that are tried at once
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """The first rows of a table, and the table as the copy has it."""
-
-    table: Table
-    rows: list[dict[str, Any]]
 
 
 class Previews:
@@ -62,15 +49,8 @@ class Previews:
                 f"On a machine of the gateway: cio-replicate preview {table}.",
             )
         environment = self._with_secrets(kept, task, table, by)
-        connection = connection_of(kept.settings, self._clock, kept.settings.start_date, environment)
         looks = task.settings if task is not None else None
-        declared = tables_of(names_among([table]), looks, environment)[0]
-        found = asyncio.run(self._ask(connection, declared, max(1, min(count, MOST_ROWS))))
-        return Preview(declared, found)
-
-    async def _ask(self, connection: Connection, table: Table, count: int) -> list[dict[str, Any]]:
-        async with connected(connection, self._clock, IMPATIENT) as client:
-            return await preview(client, table, count, int(self._clock.now()))
+        return preview(kept.settings, table, max(1, min(count, MOST_ROWS)), looks, self._clock, environment)
 
     def _with_secrets(
         self, kept: StoredConnection, task: StoredTask | None, table: str, by: Actor

@@ -18,7 +18,7 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings, sto
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import connections, run_lines, runs, tasks
-from cio_replicate.jobs.ports import CANCELLED, HeartbeatReply, Job, Lease, Outcome, RunAction
+from cio_replicate.jobs.ports import CANCELLED, SYNC, HeartbeatReply, Job, Lease, Outcome, RunAction
 from cio_replicate.pipeline.events import INFO, LONGEST, WARNING, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
@@ -67,7 +67,6 @@ def unseen(tail: Sequence[LogLine], lines: Sequence[LogLine]) -> list[LogLine]:
 
 
 QUEUED, RUNNING = "queued", "running"
-SYNC = RunAction()
 
 
 class Trigger(StrEnum):

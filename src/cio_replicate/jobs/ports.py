@@ -36,6 +36,9 @@ class RunAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: str | None = None
 
 
+SYNC = RunAction()
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `stored` are secrets that the control database keeps, revealed: none leaves the console's machine."""
 

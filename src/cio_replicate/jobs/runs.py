@@ -21,7 +21,6 @@ from cio_replicate.database.tables import connections, gateway_members, missed, 
 from cio_replicate.jobs.local_engine import (
     QUEUED,
     RUNNING,
-    SYNC,
     OutcomeHook,
     RunRequest,
     Trigger,
@@ -29,7 +28,7 @@ from cio_replicate.jobs.local_engine import (
     conclude,
     queue,
 )
-from cio_replicate.jobs.ports import CANCELLED, ActionKind, Outcome, RunAction
+from cio_replicate.jobs.ports import CANCELLED, SYNC, ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, read_report
 from cio_replicate.source import catalog as catalogue

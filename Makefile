@@ -12,7 +12,7 @@ DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console check lint test test-long test-destinations test-gateway test-web screenshots bench format lock clean
+.PHONY: help demo console check lint test test-long test-destinations test-gateway test-web screenshots bench pages format lock clean
 
 help: ## List the jobs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -30,10 +30,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m cio_replicate.cli.describe_tables --check docs/tables.md
-	$(BIN)/python -m cio_replicate.cli.describe_destinations --check docs/destinations.md
-	$(BIN)/python -m cio_replicate.cli.describe_documents --check docs/cio-replicate.schema.json
-	$(BIN)/python -m cio_replicate.cli.error_page --check docs/errors.md
+	$(BIN)/python -m docs.reference_pages --check
 	$(BIN)/pytest -q tests/house
 
 test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
@@ -67,6 +64,9 @@ screenshots: $(DEV) ## Pictures of every page of the console, light, dark and as
 
 bench: $(DEV) ## Measure the speed, some 15 minutes; figures go to bench-results/. ARGS="--only limited --runs 1 --scale 0.1".
 	$(BIN)/python -m benchmarks $(ARGS)
+
+pages: $(DEV) ## Write the pages in docs that come from the code. ARGS=--check only compares.
+	$(BIN)/python -m docs.reference_pages $(ARGS)
 
 format: $(DEV) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff check --fix

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-import typer
 
-from cio_replicate.cli.app import app
+from cio_replicate.cli.app import program
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
@@ -340,12 +339,12 @@ def test_without_its_libraries_a_command_names_the_extra(folder: Path) -> None:
 
 def test_help_explains_every_option_of_a_group(do: Do) -> None:
     """Each command of a group has its options in its help, each with a sentence."""
-    program: Any = typer.main.get_command(app)
+    groups: Any = program().commands
     for group in GROUPS:
-        for name, command in program.commands[group].commands.items():
+        for name, command in groups[group].commands.items():
             ended = do(group, name, "--help")
             assert ended.code == 0
-            for option in command.params:
+            for option in command.loaded.params:
                 spellings = [one for one in (*option.opts, *option.secondary_opts) if one.startswith("--")]
                 assert all(one in ended.out for one in spellings), (group, name, option.name)
                 assert getattr(option, "help", None), f"{group} {name} {option.name} has no sentence"

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from cio_replicate.cli.editing import edited, edited_task
-from cio_replicate.cli.taking import Edits, taking
+from cio_replicate.cli.options import Edits, with_options
 from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
 
 MAIN = ConnectionSettings(start_date="2024-01-31", api_url="https://h", max_rps=5)
@@ -28,7 +28,7 @@ def taken(*arguments: str) -> dict[str, Any]:
     app = typer.Typer()
 
     @app.command()
-    @taking
+    @with_options
     def command(*, given: Annotated[dict[str, Any], Edits(TaskSettings)]) -> int:
         seen.update(given)
         return 0
@@ -50,7 +50,7 @@ def test_settings_of_a_kind_are_taken_whole() -> None:
     app = typer.Typer()
 
     @app.command()
-    @taking
+    @with_options
     def command(*, settings: TaskSettings) -> int:
         seen.append(settings)
         return 0

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.cli import failure
-from cio_replicate.cli.funnel import Campaign, bar, chart, share
-from cio_replicate.cli.proof import SourceEdits, proofs, remarks
+from cio_replicate.cli.demo import Campaign, SourceEdits, bar, chart, proofs, remarks, share
 from cio_replicate.cli.terminal import ProductConsole
 from cio_replicate.pipeline.report import TableReport
 

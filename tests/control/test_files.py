@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.text import Secret
-from cio_replicate.cli.describe_documents import main, page
 from cio_replicate.config.documents import (
     ChannelSettings,
     ConnectionSettings,
@@ -22,6 +20,7 @@ from cio_replicate.config.documents import (
     ScheduleSettings,
     TaskSettings,
     documents,
+    json_schema,
     plain,
 )
 from cio_replicate.console import settings_files as files
@@ -32,7 +31,6 @@ from tests.control.stage import START, STORES, environment
 from tests.control.stores import ADMIN, OPERATOR, store_of, told
 from tests.settings.refused import refusal
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "cio-replicate.schema.json"
 NOW = int(START)
 TEXT = """
 [connections.main]
@@ -344,17 +342,9 @@ def test_any_settings_survive_a_file(written: Documents) -> None:
 # --- the schema ------------------------------------------------------------------------------------------------------
 
 
-def test_the_schema_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/cio-replicate.schema.json says what settings there are; one that lags is found."""
-    assert SCHEMA.read_text(encoding="utf-8") == page()
-    assert main(["--check", str(SCHEMA)]) == 0
-    assert main(["--check", __file__]) == 1
-    assert "describe_documents > " in capsys.readouterr().err
-
-
 def test_the_schema_takes_what_a_file_may_say_and_refuses_a_misspelling(file: Path) -> None:
     """It is a sound JSON Schema, in which each setting has a sentence."""
-    schema = json.loads(page())
+    schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     assert list(validator.iter_errors(plain(wanted_of(file)))) == []

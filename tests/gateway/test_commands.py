@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
-import typer
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.cli.app import app
+from cio_replicate.cli.app import program
 from cio_replicate.gateway import agent as health
 from cio_replicate.gateway.agent import AWAY, FRESH, GatewayHealth, trouble_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder
@@ -92,8 +92,8 @@ def test_a_signal_is_heard_whatever_the_program_does_just_then(folder: Path) -> 
     """Also in the middle of a wait, of which there are many."""
     program = (
         "import os, signal, threading\n"
-        "from cio_replicate.cli.gateway import Stop\n"
-        "stop, pause = Stop(), threading.Event()\n"
+        "from cio_replicate.cli.gateway_machine import StopSignal\n"
+        "stop, pause = StopSignal(), threading.Event()\n"
         "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
         "while not stop(): pause.wait(0.00001)\n"
     )
@@ -202,8 +202,9 @@ def test_the_page_about_gateways_names_commands_that_there_are() -> None:
 
 def _require_known(words: list[str]) -> None:
     """The words are a command of ours with options that it has."""
-    command, at = typer.main.get_command(app), 0
+    command: Any = program()
+    at = 0
     while hasattr(command, "commands"):
         command, at = command.commands[words[at]], at + 1
-    options = {option for one in command.params for option in one.opts}
+    options = {option for one in command.loaded.params for option in one.opts}
     assert {one.partition("=")[0] for one in words[at:] if one.startswith("--")} <= options

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from cio_replicate.cli import failure
-from cio_replicate.cli.app import app
+from cio_replicate.cli.app import program
 from cio_replicate.pipeline.report import EXIT_CODES, Report, TableReport
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES
@@ -81,7 +80,7 @@ def _fields(text: str) -> set[str]:
 
 def _options() -> dict[str, set[str]]:
     """The options of each command, a group having those of its commands; those of the program under an empty name."""
-    group: Any = typer.main.get_command(app)
+    group: Any = program()
     commands = {"": [group], **{name: _with_its_own(command) for name, command in group.commands.items()}}
     return {
         name: HELP | {option for one in some for parameter in one.params for option in parameter.opts if "--" in option}
@@ -90,7 +89,8 @@ def _options() -> dict[str, set[str]]:
 
 
 def _with_its_own(command: Any) -> list[Any]:
-    return [command, *getattr(command, "commands", {}).values()]
+    every = [command, *getattr(command, "commands", {}).values()]
+    return [getattr(one, "loaded", one) for one in every]
 
 
 def _uses() -> Iterator[tuple[str, set[str]]]:

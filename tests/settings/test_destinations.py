@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import SettingsError
-from cio_replicate.cli.describe_destinations import facts_of, main, page, section
 from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, SinkFamily, UrlStyle
 from cio_replicate.sinks.addresses import destination, duckdb_file
 from cio_replicate.sinks.kinds import KINDS, schemes
+from docs.reference_pages import address_facts, destination_section
 from tests.settings.refused import refusal
 
-PAGE = Path(__file__).parents[2] / "docs" / "destinations.md"
 POSTGRES = "postgresql://loader@db.internal/analytics"
 EVERY = {"PGPASSWORD": "hunter2", "SQLCMDPASSWORD": "hunter2", "MOTHERDUCK_TOKEN": "hunter2"} | {
     "DATABRICKS_TOKEN": "hunter2",
@@ -120,7 +119,7 @@ def test_a_row_of_the_table_agrees_with_itself(kind: DestinationKind) -> None:
     assert len({*names}) == len(names)
     assert {*kind.one_of} | {name for option in kind.options for name in option.goes_with} <= {*names}
     assert not kind.path_default or kind.place is UrlStyle.SERVER
-    sentences = [kind.about, *kind.notes, *facts_of(kind), *(option.about for option in kind.options)]
+    sentences = [kind.about, *kind.notes, *address_facts(kind), *(option.about for option in kind.options)]
     assert [sentence for sentence in sentences if not sentence.endswith(".")] == []
     assert schemes()[kind.scheme] is kind
 
@@ -274,22 +273,10 @@ def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_up_to_date() -> None:
-    """docs/destinations.md says what the table says."""
-    assert PAGE.read_text(encoding="utf-8") == page()
-    assert main(["--check", str(PAGE)]) == 0
-
-
-def test_check_says_when_the_page_lags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A page that lags fails the check with one sentence that names the remedy."""
-    assert main(["--check", str(tmp_path / "none.md")]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.scheme)
 def test_a_section_says_what_is_proved_and_takes_every_option(kind: DestinationKind) -> None:
     """Whether we have tried it stands in the section, and no cell breaks out of its row."""
-    lines = list(section(kind))
+    lines = list(destination_section(kind))
     assert any(("tested here" in line) == kind.proved for line in lines if "Known to work" in line)
     rows = [line for line in lines if line.startswith("| `")]
     assert [row.split("`")[1] for row in rows] == [option.name for option in kind.options]

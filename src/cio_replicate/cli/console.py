@@ -7,45 +7,112 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cio_replicate.app.settings import state_root
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.terminal import messages, product, say, say_as_is
+from cio_replicate.cli.options import StoreOptions, command
+from cio_replicate.cli.terminal import log_to_stderr, messages, product, say, say_as_is
 from cio_replicate.console.installation import opened
 from cio_replicate.console.web.application import listening, serve
 from cio_replicate.console.web.http_security import Site, site
 
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """Where the console is reached, as the user wrote it."""
-
-    host: str
-    port: int
-    url: str | None
-    allowed: tuple[str, ...]
-    certificate: Path | None
-    key: Path | None
-    proxy: str | None
+REACHED, PROTECTED = "Where it is reached", "How it is protected"
 
 
-def console(reached: Reached, store: str | None, state_dir: Path | None) -> int:
-    """Serve until a signal; the exit code. Raises SettingsError and DatabaseError."""
+@dataclass(frozen=True, kw_only=True)
+class ConsoleUrlOptions:
+    """Where the console is reached, how it is protected, and where it keeps pages, as the user wrote it."""
+
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where it listens; other machines reach only what is not loopback.",
+            rich_help_panel=REACHED,
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.", rich_help_panel=REACHED),
+    ] = 8765
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Its address for people, when a proxy stands before it.", rich_help_panel=REACHED
+        ),
+    ] = None
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="A further name that it answers to; may be given several times.",
+            rich_help_panel=REACHED,
+        ),
+    ] = None
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The certificate, to speak TLS by itself, in PEM.", rich_help_panel=PROTECTED
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.", rich_help_panel=PROTECTED)
+    ] = None
+    trusted_proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The proxy that is believed when it says who calls; without it, tries to log in are counted for the "
+            "proxy itself.",
+            rich_help_panel=PROTECTED,
+        ),
+    ] = None
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where landed pages of the runs are kept; a folder of your own user if not given.",
+            rich_help_panel="Where it is kept",
+        ),
+    ] = None
+
+
+@command(
+    "console",
+    "cio-replicate console",
+    "cio-replicate console --port 0 --store sqlite:////tmp/try.db",
+    "cio-replicate console --host 0.0.0.0 --url https://console.example.com --trusted-proxy 10.0.0.5",
+    "cio-replicate console --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --allowed-host console.example.com",
+)
+def console(
+    *,
+    reached: ConsoleUrlOptions,
+    at: StoreOptions,
+) -> int:
+    """Serve the web console: connections, tasks, schedules, runs, proofs; until Ctrl-C.
+
+    The first start prints a link, with which the first user becomes the admin; there is no default password. Tasks run
+    by their schedules as long as the console does. Needs the extra: pip install 'cio-replicate[console]'.
+    """
     clock, environment = SystemClock(), dict(os.environ)
-    _log_to_stderr()
-    tls = reached.certificate is not None
-    site(reached.host, reached.port, reached.url, reached.allowed, tls=tls)  # refused before anything is opened
-    taken = listening(reached.host, reached.port, reached.certificate, reached.key, reached.proxy)
-    here = site(reached.host, taken.port, reached.url, reached.allowed, tls=tls)
-    with taken.server, opened(store, environment, clock) as kept:
+    log_to_stderr(logging.WARNING, "cio_replicate", "uvicorn.error")
+    allowed = tuple(reached.allowed_host or ())
+    tls = reached.tls_cert is not None
+    site(reached.host, reached.port, reached.url, allowed, tls=tls)  # refused before anything is opened
+    taken = listening(reached.host, reached.port, reached.tls_cert, reached.tls_key, reached.trusted_proxy)
+    here = site(reached.host, taken.port, reached.url, allowed, tls=tls)
+    with taken.server, opened(at.store, environment, clock) as kept:
         serve(
             taken,
             here,
             kept.database,
             kept.keys,
             clock,
-            state_root(state_dir),
+            state_root(reached.state_dir),
             environment=environment,
             ready=lambda link: _tell(here, link, kept.database.shown),
         )
@@ -63,12 +130,3 @@ def _tell(here: Site, link: str | None, store: str) -> None:
     else:
         say(told, "Nobody can log in yet: open the link above, once, to become the admin. Ctrl-C ends the console.")
     say(told, f"It keeps its settings in {store}.")
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    for name in ("cio_replicate", "uvicorn.error"):
-        log = logging.getLogger(name)
-        log.addHandler(handler)
-        log.setLevel(logging.WARNING)

@@ -1,14 +1,18 @@
-"""`demo`: replicate a made-up workspace, change it, replicate again, and prove the copy."""
+"""`demo`: replicate a made-up workspace, change it, replicate again, prove the copy, and ask it a question."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.app.settings import ResolvedTask, copy_at
@@ -17,14 +21,13 @@ from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
-from cio_replicate.cli.funnel import QUERY, campaigns, chart
-from cio_replicate.cli.proof import Proof, SourceEdits, proof_grid, proofs, remarks
+from cio_replicate.cli.options import command
 from cio_replicate.cli.show import LiveShow, QuietShow
 from cio_replicate.cli.summary import sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.table_options import RECENT_DAYS
-from cio_replicate.pipeline.report import Report, Status
+from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.sinks.addresses import duckdb_file
 from cio_replicate.sinks.backend import NOT_DELETED
@@ -39,9 +42,38 @@ TOKEN = "made-up"  # noqa: S105 - opens nothing but the simulator
 RPS = 25.0
 EDITS = 5
 
+QUERY = """\
+SELECT campaigns.name            AS campaign,
+       count(metrics__sent)      AS sent,
+       count(metrics__delivered) AS delivered,
+       count(metrics__opened)    AS opened,
+       count(metrics__clicked)   AS clicked
+FROM customerio.messages
+JOIN customerio.campaigns ON campaigns.id = messages.campaign_id
+GROUP BY campaigns.id, campaigns.name
+ORDER BY sent DESC
+LIMIT 8"""
+STAGES = ("clicked", "opened", "delivered", "sent")
+BLOCKS, LETTERS = "█▓▒░", "#=-."
+STYLES = ("bright_cyan", "cyan", "blue", "dim")
+WIDTH = 28
 
-def demo(to: Path) -> int:
-    """Show everything; the exit code. Raises SettingsError."""
+
+@command("demo", "cio-replicate demo", "cio-replicate demo --to /tmp/try.duckdb")
+def demo(
+    *,
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="FILE", help="The DuckDB file to make; one that an earlier demo made is made anew."
+        ),
+    ] = Path("demo.duckdb"),
+) -> int:
+    """Show what this does with a made-up workspace: no key, no network, about ten seconds.
+
+    Copies the workspace into a DuckDB file, changes it, copies again, proves that the copy equals the workspace, and
+    asks it a question. The file stays, to look around in.
+    """
     console, clock = product(), SystemClock()
     address = duckdb_file(to.expanduser().absolute())
     spec = workspace_spec(clock.now())
@@ -136,7 +168,7 @@ def _prove_and_ask(
     return 0 if all(one.holds for one in every) else 1
 
 
-def verdict(every: list[Proof]) -> str:
+def verdict(every: list[EditCheck]) -> str:
     """The proof in one sentence."""
     equal = sum(one.holds for one in every)
     rows = sum(one.copy for one in every)
@@ -185,3 +217,149 @@ def _heading(console: Console, text: str) -> None:
 
 def _paragraph(console: Console, text: str) -> None:
     console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEdits:
+    """What was changed at the source between two runs. `expired` rows left it by age; the copy keeps them."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    expired: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EditCheck:
+    """One table: rows of the first run, changes by the second, rows in the copy and at the source."""
+
+    table: str
+    first: int
+    inserted: int
+    updated: int
+    deleted: int
+    copy: int
+    source: int
+    kept: int  # rows that the copy holds and the source no longer does
+    edits: SourceEdits
+
+    @property
+    def holds(self) -> bool:
+        """Whether the copy has what the source has, and the second run brought exactly the edits."""
+        brought = (self.inserted, self.updated, self.deleted)
+        return self.copy == self.source + self.kept and brought == (
+            self.edits.inserted,
+            self.edits.updated,
+            self.edits.deleted,
+        )
+
+
+def proofs(
+    first: Sequence[TableReport],
+    second: Sequence[TableReport],
+    *,
+    copy: Mapping[str, int],
+    source: Mapping[str, int],
+    edits: Mapping[str, SourceEdits],
+) -> list[EditCheck]:
+    """One proof per table, in the order of the reports."""
+    again = {one.name: one for one in second}
+    return [
+        EditCheck(
+            table=one.name,
+            first=one.inserted,
+            inserted=again[one.name].inserted,
+            updated=again[one.name].updated,
+            deleted=again[one.name].deleted,
+            copy=copy.get(one.name, 0),
+            source=source[one.name],
+            kept=edits.get(one.name, SourceEdits()).expired,
+            edits=edits.get(one.name, SourceEdits()),
+        )
+        for one in first
+    ]
+
+
+def proof_grid(every: Sequence[EditCheck]) -> Grid:
+    """The proofs as a table."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    for name in ("first", "new", "changed", "deleted", "copy", "source"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("", no_wrap=True)
+    for one in every:
+        counts = (one.first, one.inserted, one.updated, one.deleted, one.copy, one.source)
+        mark = Text("equal", "green") if one.holds else Text("differs", "red")
+        grid.add_row(one.table, *map(number, counts), mark)
+    return grid
+
+
+def remarks(every: Sequence[EditCheck]) -> list[str]:
+    """What the table of proofs does not explain by itself."""
+    return [
+        f"{one.table}: {number(one.kept)} of the rows in the copy are too old for the source, which has dropped them."
+        for one in every
+        if one.kept
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign's messages, by how far they got."""
+
+    name: str
+    sent: int
+    delivered: int
+    opened: int
+    clicked: int
+
+
+def campaigns(rows: Iterable[Sequence[Any]]) -> list[Campaign]:
+    """The rows of the query's answer."""
+    return [Campaign(str(row[0]), *map(int, row[1:5])) for row in rows]
+
+
+def bar(one: Campaign, most: int, width: int = WIDTH) -> list[int]:
+    """The lengths of a bar's pieces, in the order of `STAGES`: each stage lies on top of the one before it.
+
+    A campaign that sent `most` fills the width; a stage that anything reached is at least visible when there is room.
+    """
+    reached, lengths, before = 0, [], 0
+    for stage in STAGES:
+        count = min(getattr(one, stage), one.sent)
+        reached = max(reached, round(count / most * width) if most else 0, min(1, count) if not before else 0)
+        reached = min(reached, width)
+        lengths.append(reached - before)
+        before = reached
+    return lengths
+
+
+def chart(every: Sequence[Campaign], *, unicode: bool) -> Grid:
+    """The campaigns, each with its bar and its shares."""
+    marks = BLOCKS if unicode else LETTERS
+    most = max((one.sent for one in every), default=0)
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("campaign", no_wrap=True, overflow="ellipsis", max_width=20)
+    grid.add_column(_legend(marks), no_wrap=True, min_width=WIDTH)
+    for name in ("sent", "deliv.", "open", "click"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for one in every:
+        text = Text()
+        for length, mark, style in zip(bar(one, most), marks, STYLES, strict=True):
+            text.append(mark * length, style)
+        shares = (share(count, one.sent) for count in (one.delivered, one.opened, one.clicked))
+        grid.add_row(Text(one.name), text, f"{one.sent:,}", *shares)
+    return grid
+
+
+def share(part: int, whole: int) -> str:
+    """A part as a percentage."""
+    return f"{part / whole:.0%}" if whole else ""
+
+
+def _legend(marks: str) -> Text:
+    legend = Text()
+    for stage, mark, style in zip(STAGES, marks, STYLES, strict=True):
+        legend.append(mark, style)
+        legend.append(f"{stage} ", "not bold dim")
+    return legend

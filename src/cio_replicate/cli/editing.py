@@ -1,25 +1,38 @@
-"""Settings with those changed that an edit gives; pure."""
+"""Edit stored settings: what an edit gives takes the place of what is there; how settings and changes are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+import getpass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from cio_replicate.cli.options import inner_group
+from cio_replicate.cli.terminal import grid_of, product, say
 from cio_replicate.config.documents import TaskSettings
+from cio_replicate.console.apply_settings import FieldChange, Settings, changed_fields, shown
+from cio_replicate.database.actor import LOCAL, Actor, Role
 
 T = TypeVar("T")
 _EITHER = ("cron", "every")  # a schedule has one of them: to give one takes the place of the other
 
 
+def acting() -> Actor:
+    """Return who acts by a command: who may read the database may do everything, and the audit log names the user."""
+    try:
+        return Actor(getpass.getuser(), Role.ADMIN)
+    except (OSError, KeyError):  # this user has no name, as in a container
+        return LOCAL
+
+
 def edited(settings: T, given: Mapping[str, Any]) -> T:
-    """The settings with what was given in its place; an empty text takes a setting away that need not be there."""
+    """Return the settings with what was given in its place; an empty text takes away a setting that is optional."""
     return _edited(settings, type(settings), dict(given))
 
 
 def edited_task(settings: TaskSettings, given: Mapping[str, Any]) -> TaskSettings:
-    """The same for a task: its schedule is either by the clock or by an interval, and gone when it is neither."""
+    """Return an edited task: its schedule is either by the clock or by an interval, and gone when it is neither."""
     wanted = dict(given)
     for one, other in (_EITHER, _EITHER[::-1]):
         if wanted.get(one):
@@ -31,10 +44,29 @@ def edited_task(settings: TaskSettings, given: Mapping[str, Any]) -> TaskSetting
     return made
 
 
+def print_settings(name: str, settings: Settings) -> None:
+    """Print settings, those that are not as they are by default."""
+    console = product()
+    say(console, name, "bold")
+    console.print(grid_of((), [(one.name, shown(one.new)) for one in changed_fields(None, settings)]))
+    console.print()
+
+
+def print_changes(what: str, changes: Sequence[FieldChange], besides: str = "") -> None:
+    """Print what an edit has changed."""
+    console = product()
+    if not changes:
+        say(console, besides or f"Nothing to change: the {what} is so already.")
+        return
+    say(console, f"Changed the {what}. {besides}".rstrip())
+    for one in changes:
+        say(console, f"  {one.name}: {shown(one.old)} → {shown(one.new)}")
+
+
 def _edited(settings: Any, kind: type[T], given: dict[str, Any]) -> T:  # noqa: ANN401 - a dataclass of settings
     hints, values = get_type_hints(kind), {}
     for one in fields(kind):  # type: ignore[arg-type] # it is a dataclass
-        there, inner = getattr(settings, one.name), _inner(hints[one.name])
+        there, inner = getattr(settings, one.name), inner_group(hints[one.name])
         if inner is not None:
             within = {name: value for name, value in given.items() if name in {field.name for field in fields(inner)}}
             if within:
@@ -50,9 +82,3 @@ def _taken(value: Any, hint: Any) -> Any:  # noqa: ANN401 - a setting's value, a
         texts = [one for one in value if one != ""]
         return None if optional and not texts else texts
     return None if optional and value == "" else value
-
-
-def _inner(hint: Any) -> Any:  # noqa: ANN401 - a type, and perhaps another
-    if get_origin(hint) is not UnionType:
-        return None
-    return next((one for one in get_args(hint) if is_dataclass(one)), None)

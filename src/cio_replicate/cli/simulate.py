@@ -6,8 +6,12 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
 
 from cio_replicate.base.errors import SettingsError
+from cio_replicate.cli.options import command
 from cio_replicate.cli.terminal import messages as message_console
 from cio_replicate.cli.terminal import say_as_is
 from cio_replicate.config.connection_options import TOKEN_VARIABLE
@@ -16,43 +20,87 @@ from customerio_simulator import Faults, WorkspaceSpec, serve
 DAY = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceSizeOptions:
     """How much the workspace holds."""
 
-    messages: int
-    people: int
-    activities: int
-    days: int
-    bursts: float = 0.0
+    messages: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Messages that the workspace has sent.")] = 3_000
+    people: Annotated[int, typer.Option(metavar="COUNT", min=0, help="People in the workspace.")] = 250
+    activities: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Entries in the log of activities.")] = 1_200
+    days: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Days over which the messages were sent.")] = 400
+    bursts: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Share of the messages that are sent in short bursts, as newsletters are.",
+        ),
+    ] = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """How callers are treated: requests per second let through (0: no limit), others' among them, seconds to wait."""
+@dataclass(frozen=True, kw_only=True)
+class SimulatorOptions:
+    """Which workspace is made up, who is let in, and how callers are treated."""
 
-    rps: int
-    others_rps: float
-    latency: float
+    rps: Annotated[
+        int, typer.Option(metavar="NUMBER", min=0, help="Requests per second that are let through; 0 for no limit.")
+    ] = 10
+    others_rps: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER", min=0, help="Requests per second that somebody else makes, within the same limit."
+        ),
+    ] = 0.0
+    latency: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Time that passes before each answer.")] = 0.0
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Another number makes another workspace, the same one the same.")
+    ] = 1
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", help="The access token that is let in; made up, as all of this.")
+    ] = "simulator-token"  # noqa: S105 - opens nothing but the simulator
+    faults: Annotated[
+        str,
+        typer.Option(
+            metavar="none|everything",
+            help="Whether to misbehave in every way a client must survive: errors, resets, cut answers, odd pages.",
+        ),
+    ] = "none"
 
 
-def simulate(size: Size, seed: int, port: int, token: str, treatment: Treatment, *, faults: str) -> int:
-    """Serve until a signal; the exit code. Raises SettingsError."""
-    spec = spec_of(size, seed, time.time())
-    misbehaviour = faults_of(faults, seed)
+@command(
+    "simulate",
+    "cio-replicate simulate",
+    "cio-replicate simulate --messages 200000 --days 900 --rps 10",
+    "cio-replicate simulate --others-rps 4 --bursts 0.3",
+)
+def simulate(
+    *,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65_535, help="Port on this machine; 0 takes a free one.")
+    ] = 0,
+    size: WorkspaceSizeOptions,
+    treatment: SimulatorOptions,
+) -> int:
+    """Serve a made-up Customer.io workspace on this machine until Ctrl-C, to try things without a key.
+
+    The first line of standard output is its address. Nothing leaves this machine.
+    """
+    spec = spec_of(size, treatment.seed, time.time())
+    misbehaviour = faults_of(treatment.faults, treatment.seed)
 
     def listening(url: str) -> None:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         console = message_console()
-        for line in hints(url, token, spec.start):
+        for line in hints(url, treatment.token, spec.start):
             say_as_is(console, line)
 
     try:
         serve(
             spec,
             port=port,
-            token=token,
+            token=treatment.token,
             rps=treatment.rps or None,
             latency=treatment.latency,
             others_rps=treatment.others_rps,
@@ -66,7 +114,7 @@ def simulate(size: Size, seed: int, port: int, token: str, treatment: Treatment,
     return 0
 
 
-def spec_of(size: Size, seed: int, now: float) -> WorkspaceSpec:
+def spec_of(size: WorkspaceSizeOptions, seed: int, now: float) -> WorkspaceSpec:
     """The workspace. Its last moment is the same on every day, unless that would lie in the future."""
     usual = WorkspaceSpec()
     end = min(usual.now, int(now) // DAY * DAY - 2 * DAY)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from cio_replicate.app.settings import ResolvedTask, names_among, resolve
 from cio_replicate.app.sync import sync as executed
 from cio_replicate.app.sync import sync_from_staged
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.cli.options import Output
+from cio_replicate.cli.options import Output, command
 from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
 from cio_replicate.cli.summary import print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
+    AGAIN,
     AccessOptions,
     CopyOptions,
     DestinationOptions,
+    KeepLanded,
     RereadOptions,
     SourceOptions,
     StartDateOptions,
@@ -29,18 +35,41 @@ from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source import catalog as catalogue
 
 
+@command(
+    "sync",
+    "export CIO_ACCESS_TOKEN=…",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --tables campaigns,messages",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --json > report.json",
+)
 def sync(
+    *,
     since: StartDateOptions,
     copy: DestinationOptions,
     source: SourceOptions,
     shaping: CopyOptions,
     again: RereadOptions,
+    full_refresh: Annotated[
+        str | None,
+        typer.Option(
+            "--full-refresh",
+            metavar="A,B|all",
+            help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
+            rich_help_panel=AGAIN,
+        ),
+    ] = None,
+    keep_landed: KeepLanded = False,
     output: Output,
-    *,
-    full_refresh: str | None,
-    keep_landed: bool,
 ) -> int:
-    """Run once; the exit code. Raises SettingsError."""
+    """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.
+
+    The first run reads everything since the start date, later ones what is recent or may have changed, and write only
+    what did. A run that failed or was stopped with Ctrl-C is gone on with by the same command. The access token and
+    the credentials of the destination are never written on the command line: references say where they are kept.
+
+    Ends with 0 when every table is complete, 1 when one failed or the copy lacks rows, 2 when settings or access are
+    wrong (nothing is written then), 130 when it was stopped.
+    """
     refresh = settings.refreshed(catalogue.names(), full_refresh)
     connection = gathered(ConnectionSettings, since, source)
     task = gathered(TaskSettings, copy, source, shaping, again, connection="", keep_landed=keep_landed)
@@ -48,45 +77,80 @@ def sync(
     return run(resolve(connection, task, clock, refresh=refresh, state_dir=copy.state_dir), clock, output)
 
 
+@command(
+    "resync",
+    "cio-replicate resync segments --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+    "cio-replicate resync messages customers --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
+)
 def resync(
-    names: list[str],
+    names: Annotated[list[str], typer.Argument(metavar="TABLE...", help="The tables to read anew.")],
+    *,
     since: StartDateOptions,
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
+    keep_landed: KeepLanded = False,
     output: Output,
-    *,
-    keep_landed: bool,
 ) -> int:
-    """Forget tables and read them anew; the exit code. Raises SettingsError."""
+    """Forget what is known of tables and read them anew, whole, from the start date on.
+
+    Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
+    where they differ, and rows that a list does not have are deleted.
+    """
     names = list(names_among(names))
     action = RunAction(kind=ActionKind.RESYNC, tables=tuple(names))
     return _run_tables(names, action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
+@command(
+    "backfill", "cio-replicate backfill messages --from 2024-03-01 --until 2024-04-01 --to duckdb:///customerio.duckdb"
+)
 def backfill(
-    table: str,
-    first: str,
-    until: str | None,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table that is read by time: messages.")],
+    *,
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first moment to read.")],
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The last moment to read; now if not given.")
+    ] = None,
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
+    keep_landed: KeepLanded = False,
     output: Output,
-    *,
-    keep_landed: bool,
 ) -> int:
-    """Read a stretch of time of a table once more; the exit code. Raises SettingsError."""
+    """Read a stretch of time once more, or for the first time, and leave the position where it is.
+
+    For messages that were opened or clicked later than runs look, or that lie before the start date.
+    """
     action = RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=first, until=until)
     since = StartDateOptions(start_date=first)
     return _run_tables([table], action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
+@command(
+    "load",
+    "cio-replicate sync --start-date 2024-01-31 --to duckdb:///customerio.duckdb --keep-landed",
+    "cio-replicate load --from-landing duckdb:///customerio.duckdb --to parquet:///lake",
+)
 def load(
-    staged: list[str], copy: DestinationOptions, tables: TableOptions, shaping: WriteModeOptions, output: Output
+    *,
+    from_landing: Annotated[
+        list[str],
+        typer.Option(
+            "--from-landing", metavar="URL", help="The copy whose pages were kept: what --to was in that sync."
+        ),
+    ],
+    tables: TableOptions,
+    copy: DestinationOptions,
+    shaping: WriteModeOptions,
+    output: Output,
 ) -> int:
-    """Fill a copy from staged pages; the exit code. Raises SettingsError."""
+    """Fill another destination from the pages that `sync --keep-landed` has kept, without a request.
+
+    A sync into the new destination goes on from there.
+    """
     task = gathered(TaskSettings, copy, tables, shaping, connection="")
-    report = sync_from_staged(staged, task, SystemClock(), state_dir=copy.state_dir)
+    report = sync_from_staged(from_landing, task, SystemClock(), state_dir=copy.state_dir)
     tell_end(report, output)
     return report.exit_code
 

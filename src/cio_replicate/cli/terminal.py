@@ -1,12 +1,17 @@
-"""Standard output and standard error."""
+"""Write to standard output and standard error: sentences, lists, JSON documents, a log."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from rich.console import Console
+import msgspec
+from rich.console import Console, JustifyMethod
+from rich.table import Table as Grid
 from rich.text import Text
 
 IN_A_FILE = 160  # columns
@@ -46,6 +51,32 @@ def write_json(document: str) -> None:
     """Write the one JSON document of a command to standard output."""
     sys.stdout.write(document.rstrip("\n") + "\n")
     sys.stdout.flush()
+
+
+def as_json(document: Any) -> None:  # noqa: ANN401 - whatever a command has to say
+    """Write the one document of a command, which is encoded here."""
+    write_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def grid_of(names: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> Grid:
+    """Return rows under these names, or facts, each a name and a value, without; nothing in a text is markup."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_header=bool(names))
+    for place, name in enumerate(names or ("", "")):
+        justify: JustifyMethod = "right" if name in numbers else "left"
+        grid.add_column(name, justify=justify, overflow="fold", no_wrap=place == 0)
+    for row in rows:
+        grid.add_row(*(one if isinstance(one, Text) else Text(str(one)) for one in row))
+    return grid
+
+
+def log_to_stderr(level: int, *names: str) -> None:
+    """Write what these loggers say from `level` on to standard error, each line with its time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    for name in names:
+        log = logging.getLogger(name)
+        log.addHandler(handler)
+        log.setLevel(level)
 
 
 def say(console: Console, text: str, style: str = "") -> None:

@@ -1,18 +1,19 @@
-"""`task`: makes, shows, edits, pauses and deletes tasks."""
+"""`task`: create, list, show, edit, pause, resume and delete tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from cio_replicate.cli.asking import require_meant
-from cio_replicate.cli.editing import edited_task
+from cio_replicate.cli.editing import acting, edited_task, print_changes, print_settings
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
-from cio_replicate.cli.stored import Shown, acting
-from cio_replicate.cli.terminal import product, say
+from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
+from cio_replicate.cli.terminal import as_json, grid_of, product, say
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.rows import StoredTask
@@ -21,10 +22,20 @@ from cio_replicate.pipeline.report import iso
 from cio_replicate.sinks.addresses import made_absolute
 
 TIMES = 3  # that are shown of a schedule
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The task, by its name.")]
 
 
-def create(name: str, settings: TaskSettings, shown: Shown) -> int:
-    """Keep a task; the exit code. Raises SettingsError."""
+@command(
+    "task create",
+    "cio-replicate task create daily --connection main --to duckdb:///customerio.duckdb --cron '0 3 * * *'",
+    "cio-replicate task create often --connection main --to postgresql://loader@db.internal/crm --every 15m "
+    "--tables messages,activities",
+)
+def create_task(name: Name, *, settings: TaskSettings, shown: StoreOutputOptions) -> int:
+    """Keep a task under a name: a connection, destinations, tables and when it runs.
+
+    Without --cron, --every or --after it runs only when asked to.
+    """
     with opened(shown.store) as store:
         kept = store.tasks.create(name, _here(store, settings), acting())
     if shown.json:
@@ -40,8 +51,9 @@ def create(name: str, settings: TaskSettings, shown: Shown) -> int:
     return COMPLETE
 
 
-def list_all(shown: Shown) -> int:
-    """Show every task."""
+@command("task list", "cio-replicate task list")
+def list_tasks(*, shown: StoreOutputOptions) -> int:
+    """List the tasks, and when each runs next."""
     with opened(shown.store) as store:
         found = store.tasks.all()
     if shown.json:
@@ -58,8 +70,9 @@ def list_all(shown: Shown) -> int:
     return COMPLETE
 
 
-def show(name: str, shown: Shown) -> int:
-    """Show one task. Raises SettingsError when there is none of that name."""
+@command("task show", "cio-replicate task show daily")
+def show_task(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Show a task's settings and its next times."""
     with opened(shown.store) as store:
         kept = store.tasks.named(name)
     if shown.json:
@@ -73,8 +86,15 @@ def show(name: str, shown: Shown) -> int:
     return COMPLETE
 
 
-def edit(name: str, given: Mapping[str, Any], shown: Shown) -> int:
-    """Change what was given; the exit code. Raises SettingsError."""
+@command(
+    "task edit",
+    "cio-replicate task edit daily --cron '30 4 * * *' --zone Europe/Berlin",
+    "cio-replicate task edit daily --tables ''",
+)
+def edit_task(
+    name: Name, *, given: Annotated[Mapping[str, Any], Edits(TaskSettings)], shown: StoreOutputOptions
+) -> int:
+    """Change settings of a task: those that are given; an empty text takes one away. A run under way keeps its own."""
     with opened(shown.store) as store:
         settings = edited_task(store.tasks.named(name).settings, given)
         changes = store.tasks.edit(name, _here(store, settings), acting())
@@ -86,8 +106,34 @@ def edit(name: str, given: Mapping[str, Any], shown: Shown) -> int:
     return COMPLETE
 
 
-def pause(name: str, shown: Shown, *, paused: bool) -> int:
-    """Let a task rest or go on; the exit code. Raises SettingsError."""
+@command("task pause", "cio-replicate task pause daily")
+def pause_task(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Let a task rest: its schedule starts nothing until it is resumed. A run under way goes on."""
+    return _pause(name, shown, paused=True)
+
+
+@command("task resume", "cio-replicate task resume daily")
+def resume_task(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Let a task go on that was paused; times that passed meanwhile are not made up for."""
+    return _pause(name, shown, paused=False)
+
+
+@command("task delete", "cio-replicate task delete daily")
+def delete_task(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> int:
+    """Delete a task and the history of its runs; the copy in its destinations stays."""
+    with opened(shown.store) as store:
+        store.tasks.named(name)
+        if not yes:
+            require_meant(f"Delete the task {name} and its history? The copy stays.", "Nothing was deleted.")
+        store.tasks.delete(name, acting())
+    if shown.json:
+        as_json({"status": "deleted", "task": name})
+    else:
+        say(product(), f"Deleted the task {name}. Its copy stays where it is.")
+    return COMPLETE
+
+
+def _pause(name: str, shown: StoreOutputOptions, *, paused: bool) -> int:
     with opened(shown.store) as store:
         changed = store.tasks.pause(name, acting(), paused=paused)
         kept = store.tasks.named(name)
@@ -100,20 +146,6 @@ def pause(name: str, shown: Shown, *, paused: bool) -> int:
     if kept.next_at is not None:
         goes_on += f" It runs next at {iso(kept.next_at)}."
     say(product(), rests if paused else goes_on)
-    return COMPLETE
-
-
-def delete(name: str, shown: Shown, *, yes: bool) -> int:
-    """Delete a task, once it is clear that it is meant. Raises SettingsError."""
-    with opened(shown.store) as store:
-        store.tasks.named(name)
-        if not yes:
-            require_meant(f"Delete the task {name} and its history? The copy stays.", "Nothing was deleted.")
-        store.tasks.delete(name, acting())
-    if shown.json:
-        as_json({"status": "deleted", "task": name})
-    else:
-        say(product(), f"Deleted the task {name}. Its copy stays where it is.")
     return COMPLETE
 
 

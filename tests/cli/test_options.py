@@ -1,14 +1,30 @@
-"""Commands that take whole groups of options."""
+"""Commands take whole groups of options; the list of commands is that of the modules, and imports none of them."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 import typer
 
-from cio_replicate.cli.taking import taking
+import cio_replicate
+from cio_replicate.cli.app import LazyCommand, program
+from cio_replicate.cli.options import with_options
+
+LISTING = """
+import sys
+from cio_replicate.cli.app import main
+try:
+    main(["--help"])
+finally:
+    sys.stderr.write(" ".join(sys.modules))
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +47,7 @@ def app(seen: list[object]) -> typer.Typer:
     made = typer.Typer()
 
     @made.command()
-    @taking
+    @with_options
     def command(
         table: Annotated[str, typer.Argument(help="The table.")],
         *,
@@ -73,8 +89,42 @@ def test_the_command_keeps_its_name_and_its_words() -> None:
 def test_a_command_without_groups_stays_as_it_is() -> None:
     """Its own options are its options."""
 
-    @taking
+    @with_options
     def plain(*, count: int = 1) -> int:
         return count
 
     assert plain(count=4) == 4
+
+
+def test_each_listed_command_is_one_of_its_module() -> None:
+    """It is there under that name, and its help begins with what the list says."""
+    for path, command in _listed(program()):
+        assert command.loaded.name == path.rpartition(" ")[2]
+        command.summarize()
+        assert command.help
+        assert command.loaded.help.partition("\n\n")[0] == command.help, path
+
+
+def test_each_command_of_a_module_is_listed() -> None:
+    """A function that is made a command can be called as one."""
+    modules = (Path(cio_replicate.__file__).parent / "cli").glob("*.py")
+    made = {
+        path for one in modules for path in re.findall(r'^@command\(\s*"([^"]+)"', one.read_text("utf-8"), re.MULTILINE)
+    }
+    assert made == {path for path, _ in _listed(program())}
+
+
+def test_help_imports_no_library_of_a_command() -> None:
+    """So that it is quick, and is there whatever is installed."""
+    done = subprocess.run([sys.executable, "-c", LISTING], capture_output=True, text=True, check=True)
+    assert "sync" in done.stdout
+    assert {"duckdb", "pyarrow", "sqlalchemy", "httpx2", "cio_replicate.cli.sync"} & set(done.stderr.split()) == set()
+
+
+def _listed(group: Any, within: str = "") -> Iterator[tuple[str, LazyCommand]]:
+    for name, one in group.commands.items():
+        path = f"{within} {name}".strip()
+        if isinstance(one, LazyCommand):
+            yield path, one
+        else:
+            yield from _listed(one, path)

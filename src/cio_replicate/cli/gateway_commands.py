@@ -1,40 +1,49 @@
-"""`gateway create|code|list|revoke|remove`: data gateways as the console's own machine sees them."""
+"""`gateway create|code|list|revoke|remove`: data gateways, where the console runs."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+import typer
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.asking import require_meant
+from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.listing import as_json, grid_of
-from cio_replicate.cli.stored import Shown, acting
-from cio_replicate.cli.terminal import product, say, say_as_is
+from cio_replicate.cli.options import StoreOutputOptions, command
+from cio_replicate.cli.terminal import as_json, grid_of, product, say, say_as_is
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.installation import opened
 from cio_replicate.pipeline.report import iso
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The gateway's name, as connections give it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-def create(name: str, shown: Shown) -> int:
-    """Make a gateway and show the code for its first machine; the exit code. Raises SettingsError."""
+
+@command("gateway create", "cio-replicate gateway create vienna")
+def create_gateway(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Make a gateway, and a code with which one machine can serve under its name, once and within the hour."""
     with opened(shown.store) as store:
         code = gateways.create(store.database, name, _now(), acting())
     _show(code, shown, "created")
     return COMPLETE
 
 
-def new_code(name: str, shown: Shown) -> int:
-    """Show a code for one more machine; the exit code. Raises SettingsError."""
+@command("gateway code", "cio-replicate gateway code vienna")
+def create_code(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Make a code for one more machine: several of one name share the work, and one takes over when another dies."""
     with opened(shown.store) as store:
         code = gateways.new_code(store.database, name, _now(), acting())
     _show(code, shown, "waiting")
     return COMPLETE
 
 
-def list_all(shown: Shown) -> int:
-    """Show all gateways with their machines."""
+@command("gateway list", "cio-replicate gateway list")
+def list_gateways(*, shown: StoreOutputOptions) -> int:
+    """List all gateways with their machines: version, when each was seen, what it is for."""
     now = _now()
     with opened(shown.store) as store:
         found = gateways.listed(store.database, now)
@@ -56,8 +65,16 @@ def list_all(shown: Shown) -> int:
     return COMPLETE
 
 
-def revoke(target: str, shown: Shown, *, yes: bool) -> int:
-    """Shut out a machine, or all machines of a gateway; the exit code. Raises SettingsError."""
+@command("gateway revoke", "cio-replicate gateway revoke vienna", "cio-replicate gateway revoke 4f1c0a9be2d7")
+def revoke(
+    target: Annotated[
+        str, typer.Argument(metavar="NAME|ID", help="A gateway with all its machines and codes, or one machine's id.")
+    ],
+    *,
+    yes: Yes = False,
+    shown: StoreOutputOptions,
+) -> int:
+    """Shut out machines: from their next request on, nothing that they say is taken, and their runs stop."""
     with opened(shown.store) as store:
         if not yes:
             require_meant(f"Shut out {target} at once?", "Nobody was shut out.")
@@ -69,8 +86,9 @@ def revoke(target: str, shown: Shown, *, yes: bool) -> int:
     return COMPLETE
 
 
-def remove(name: str, shown: Shown, *, yes: bool) -> int:
-    """Forget a gateway that no connection names; the exit code. Raises SettingsError."""
+@command("gateway remove", "cio-replicate gateway remove vienna")
+def remove_gateway(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> int:
+    """Forget a gateway that no connection names any more."""
     with opened(shown.store) as store:
         if not yes:
             require_meant(f"Remove the gateway {name} with its machines?", "Nothing was removed.")
@@ -82,7 +100,7 @@ def remove(name: str, shown: Shown, *, yes: bool) -> int:
     return COMPLETE
 
 
-def _show(code: EnrolmentCode, shown: Shown, status: str) -> None:
+def _show(code: EnrolmentCode, shown: StoreOutputOptions, status: str) -> None:
     if shown.json:
         as_json({"status": status, "gateway": code.gateway, "code": code.code, "expires": iso(code.expires_at)})
         return

@@ -1,23 +1,23 @@
-"""`connection`: makes, shows, tests, edits and deletes connections."""
+"""`connection`: create, list, show, test, edit and delete connections, and open their metadata."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 from rich.text import Text
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.asking import require_meant, secret_from_input
-from cio_replicate.cli.editing import edited
+from cio_replicate.cli.editing import acting, edited, print_changes, print_settings
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.listing import as_json, grid_of, print_changes, print_settings
-from cio_replicate.cli.stored import Shown, acting
-from cio_replicate.cli.terminal import product, say
+from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
+from cio_replicate.cli.terminal import as_json, grid_of, product, say
 from cio_replicate.config.documents import ConnectionSettings, plain
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.installation import ControlServices, opened
@@ -27,10 +27,30 @@ from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 from cio_replicate.pipeline.report import iso
 
 TOKEN = "The access token"  # noqa: S105 - what is asked for
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, by its name.")]
+TokenGiven = Annotated[
+    bool,
+    typer.Option(
+        "--access-token-stdin",
+        metavar="",
+        help="Take the access token from standard input, or ask for it, and store it encrypted.",
+        rich_help_panel="Where the data comes from",
+    ),
+]
 
 
-def create(name: str, settings: ConnectionSettings, shown: Shown, *, token_given: bool) -> int:
-    """Keep a connection; the exit code. Raises SettingsError."""
+@command(
+    "connection create",
+    "cio-replicate connection create main --start-date 2024-01-31 --access-token-stdin < token.txt",
+    "cio-replicate connection create main --start-date 2024-01-31 --access-token-from env:CIO_ACCESS_TOKEN",
+)
+def create_connection(
+    name: Name, *, settings: ConnectionSettings, token_given: TokenGiven = False, shown: StoreOutputOptions
+) -> int:
+    """Keep a connection under a name, so that tasks can use it.
+
+    The access token is stored encrypted, or stays where it is and a reference says where. It is never shown again.
+    """
     with opened(shown.store) as store:
         token = secret_from_input(TOKEN) if token_given else None
         kept = store.connections.create(name, settings, acting(), token)
@@ -41,8 +61,9 @@ def create(name: str, settings: ConnectionSettings, shown: Shown, *, token_given
     return COMPLETE
 
 
-def list_all(shown: Shown) -> int:
-    """Show every connection."""
+@command("connection list", "cio-replicate connection list")
+def list_connections(*, shown: StoreOutputOptions) -> int:
+    """List the connections."""
     with opened(shown.store) as store:
         found, tasks = store.connections.all(), store.tasks.all()
     if shown.json:
@@ -60,8 +81,9 @@ def list_all(shown: Shown) -> int:
     return COMPLETE
 
 
-def show(name: str, shown: Shown) -> int:
-    """Show one connection. Raises SettingsError when there is none of that name."""
+@command("connection show", "cio-replicate connection show main")
+def show_connection(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Show a connection's settings and tasks."""
     with opened(shown.store) as store:
         kept = store.connections.named(name)
         tasks = [one.name for one in store.tasks.all() if one.connection_id == kept.id]
@@ -76,36 +98,12 @@ def show(name: str, shown: Shown) -> int:
     return COMPLETE
 
 
-def edit(name: str, given: Mapping[str, Any], shown: Shown, *, token_given: bool) -> int:
-    """Change what was given; the exit code. Raises SettingsError."""
-    with opened(shown.store) as store:
-        token = secret_from_input(TOKEN) if token_given else None
-        settings = edited(store.connections.named(name).settings, given)
-        changes = store.connections.edit(name, settings, acting(), token)
-        kept = store.connections.named(name)
-    if shown.json:
-        as_json(_document(kept))
-    else:
-        print_changes(f"connection {name}", changes, "Replaced its access token." if token_given else "")
-    return COMPLETE
+@command("connection test", "cio-replicate connection test main")
+def test_connection(name: Name, *, shown: StoreOutputOptions) -> int:
+    """Find out whether a connection works, and which tables its key may read: one small request per table.
 
-
-def delete(name: str, shown: Shown, *, yes: bool) -> int:
-    """Delete a connection, once it is clear that it is meant. Raises SettingsError."""
-    with opened(shown.store) as store:
-        store.connections.named(name)
-        if not yes:
-            require_meant(f"Delete the connection {name}? What was copied stays.", "Nothing was deleted.")
-        store.connections.delete(name, acting())
-    if shown.json:
-        as_json({"status": "deleted", "connection": name})
-    else:
-        say(product(), f"Deleted the connection {name}.")
-    return COMPLETE
-
-
-def test(name: str, shown: Shown) -> int:
-    """Ask the API with a connection; the exit code, as that of `check`. Raises SettingsError."""
+    Says the cause and what to do for each that cannot be read. Ends with 0 when all can, else with 2.
+    """
     with opened(shown.store) as store:
         found = _found(store, store.connections.named(name), ProbeRequest.ACCESS)
     refused = [one for one in found.tables if not one.readable]
@@ -126,8 +124,24 @@ def test(name: str, shown: Shown) -> int:
     return COMPLETE if ready else REFUSED
 
 
-def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
-    """Show what the tables of a connection hold and cost. Raises SettingsError."""
+@command(
+    "connection metadata", "cio-replicate connection metadata main", "cio-replicate connection metadata main messages"
+)
+def open_metadata(
+    name: Name,
+    table: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="One table: shows its columns and how it is read.")
+    ] = None,
+    *,
+    last: Annotated[
+        bool, typer.Option("--last", metavar="", help="Show what was found out last, and ask nothing.")
+    ] = False,
+    shown: StoreOutputOptions,
+) -> int:
+    """Open a connection's metadata: what its tables hold, which of them its key may read, and what a read costs.
+
+    Asks the API with few requests and keeps what it finds.
+    """
     with opened(shown.store) as store:
         kept = store.connections.named(name)
         if last:
@@ -146,6 +160,46 @@ def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
     else:
         _print_tables(found)
     return REFUSED if found.cause else COMPLETE
+
+
+@command(
+    "connection edit",
+    "cio-replicate connection edit main --max-rps 5",
+    "cio-replicate connection edit main --access-token-stdin < token.txt",
+)
+def edit_connection(
+    name: Name,
+    *,
+    given: Annotated[Mapping[str, Any], Edits(ConnectionSettings)],
+    token_given: TokenGiven = False,
+    shown: StoreOutputOptions,
+) -> int:
+    """Change settings of a connection: those that are given; an empty text takes one away."""
+    with opened(shown.store) as store:
+        token = secret_from_input(TOKEN) if token_given else None
+        settings = edited(store.connections.named(name).settings, given)
+        changes = store.connections.edit(name, settings, acting(), token)
+        kept = store.connections.named(name)
+    if shown.json:
+        as_json(_document(kept))
+    else:
+        print_changes(f"connection {name}", changes, "Replaced its access token." if token_given else "")
+    return COMPLETE
+
+
+@command("connection delete", "cio-replicate connection delete main")
+def delete_connection(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> int:
+    """Delete a connection that no task uses, with the access token that was stored for it."""
+    with opened(shown.store) as store:
+        store.connections.named(name)
+        if not yes:
+            require_meant(f"Delete the connection {name}? What was copied stays.", "Nothing was deleted.")
+        store.connections.delete(name, acting())
+    if shown.json:
+        as_json({"status": "deleted", "connection": name})
+    else:
+        say(product(), f"Deleted the connection {name}.")
+    return COMPLETE
 
 
 def _document(kept: StoredConnection) -> dict[str, Any]:

@@ -1,0 +1,344 @@
+"""`check`, `plan`, `status`, `verify`, `preview` and `drop`: look at a workspace and at a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from cio_replicate.app.drop import removal
+from cio_replicate.app.plan import PeopleCosts, PlanReport
+from cio_replicate.app.plan import plan as planned
+from cio_replicate.app.preview import preview as first_rows
+from cio_replicate.app.probe import AccessReport, check
+from cio_replicate.app.status import CopyStatus, TableStatus, Unfinished
+from cio_replicate.app.status import status as looked
+from cio_replicate.app.verify import VerificationReport
+from cio_replicate.app.verify import verify as verified
+from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import counted, duration, number
+from cio_replicate.cli.asking import require_meant
+from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
+from cio_replicate.cli.options import AsJson, command
+from cio_replicate.cli.show import STYLES
+from cio_replicate.cli.summary import PROOF_STYLES, outcome
+from cio_replicate.cli.terminal import as_json, product, say
+from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.config.options import (
+    AccessOptions,
+    ColumnOptions,
+    DestinationOptions,
+    OptionalDestinationOptions,
+    RereadOptions,
+    SourceOptions,
+    StartDateOptions,
+    WriteModeOptions,
+    gathered,
+)
+from cio_replicate.pipeline.report import Report, VerificationStatus
+from cio_replicate.schema.table import Table
+
+OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
+ROOMY = 100  # columns of a terminal that leave room for everything
+
+LONGEST = 60  # characters of a value
+
+
+@command("check", "cio-replicate check", "cio-replicate check --to duckdb:///customerio.duckdb")
+def check_access(*, source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
+    """Find out whether the access token works, and which tables it may read.
+
+    Sends one small request per table, and says for each that cannot be read why, and what to do. With --to it also
+    makes, writes, reads back and drops a small table there. Ends with 0 when all is well, else with 2.
+    """
+    found = check(source, copy.to or [], copy.dataset, SystemClock())
+    if output.json:
+        as_json(found)
+    else:
+        _print_access(found)
+    return COMPLETE if found.status == "ready" else REFUSED
+
+
+def _print_access(found: AccessReport) -> None:
+    console = product()
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    grid.add_column("readable", no_wrap=True)
+    refused = [one for one in found.tables if not one.readable]
+    if refused:
+        grid.add_column("cause and fix", overflow="fold")
+    for one in found.tables:
+        mark = Text("yes", "green") if one.readable else Text("no", "red")
+        grid.add_row(one.table, mark, *([Text(f"{one.cause} {one.fix}".strip())] if refused else []))
+    console.print(grid)
+    console.print()
+    where = f"{found.api} ({found.region})" if found.region else found.api
+    every = counted(len(found.tables), "table")
+    if refused:
+        say(console, f"{len(refused)} of {every} cannot be read from {where}.", "bold")
+    else:
+        say(console, f"{every} can be read from {where}.", "bold")
+    if found.destination_error is not None:
+        say(console, found.destination_error, "red")
+    elif found.destination is not None:
+        say(console, f"{found.destination} can be written.")
+
+
+@command("plan", "cio-replicate plan --start-date 2024-01-31")
+def plan(
+    *,
+    since: StartDateOptions,
+    copy: OptionalDestinationOptions,
+    source: SourceOptions,
+    shaping: WriteModeOptions,
+    again: RereadOptions,
+    output: AsJson,
+) -> int:
+    """Tell what a sync would cost: requests and time per table, and how well each number is known.
+
+    Asks the API with very few requests and writes nothing. With --to it also goes by the copy that is there and by
+    the last runs. Ends like `sync`.
+    """
+    connection = gathered(ConnectionSettings, since, source)
+    task = gathered(TaskSettings, copy, source, shaping, again, connection="", to=copy.to or [])
+    made = planned(connection, task, SystemClock(), state_dir=copy.state_dir)
+    if output.json:
+        as_json(made)
+    else:
+        _print_plan(made)
+    if any(one.refused for one in made.tables):
+        return REFUSED
+    return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
+
+
+def _print_plan(made: PlanReport) -> None:
+    console = product()
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    for name in ("requests", "rows", "time"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("how it is known")
+    for one in made.tables:
+        if one.error is not None:
+            grid.add_row(one.table, "", "", "", Text("cannot be read", "red"))
+            continue
+        requests, rows, time = made.row(one)
+        grid.add_row(one.table, requests, rows, time, Text(one.basis))
+    console.print(grid)
+    console.print()
+    say(console, made.sentence, "bold")
+    if made.customers is not None:
+        say(console, told(made.customers, made.max_rps))
+    say(console, f"It took {counted(made.asked, 'request')} to find out; nothing was written.")
+    for one in made.tables:
+        if one.error is not None:
+            say(console, f"{one.table}: {one.error}", "red")
+
+
+def told(modes: PeopleCosts, rps: float) -> str:
+    """What each way to read people costs, in one sentence."""
+    about = "about " if modes.changed is not None else "at least "
+    return (
+        f"People: --customers full {counted(modes.full, 'request')} ({duration(modes.full / rps)}) on every run; "
+        f"--customers changes {about}{counted(modes.changes, 'request')} ({duration(modes.changes / rps)}), and "
+        f"{number(modes.full)} every {counted(modes.full_every_days, 'day')}."
+    )
+
+
+@command("status", "cio-replicate status --to duckdb:///customerio.duckdb")
+def status(*, copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
+    """Show how far each table of a copy is, what is not finished, and how the last runs went.
+
+    Asks only this machine, never the API, and may be used while a sync runs.
+    """
+    found = looked(gathered(TaskSettings, copy, looks, connection=""), state_dir=copy.state_dir)
+    if output.json:
+        as_json(found)
+    else:
+        _print_status(product(), found)
+    return 0
+
+
+def _print_status(console: Console, found: CopyStatus) -> None:
+    say(console, f"{found.destination}, dataset {found.dataset}", "bold")
+    console.print()
+    if found.problem is not None:
+        say(console, found.problem)
+        console.print()
+    elif found.tables:
+        console.print(_positions(found.tables, roomy=console.width >= ROOMY))
+        if any(one.called for one in found.tables):
+            say(console, "Rows are not counted of tables that have other names in the copy. " + OTHER_NAMES)
+        console.print()
+    elif not found.runs:
+        say(console, "Nothing has been copied here yet: `cio-replicate sync` does it.")
+    for one in found.unfinished:
+        say(console, waiting(one))
+    if found.unfinished:
+        console.print()
+    if found.runs:
+        console.print(_runs(found.runs))
+
+
+def waiting(one: Unfinished) -> str:
+    """An unfinished read in one line."""
+    parts = f"{one.parts_done} of {counted(one.parts, 'part')} read"
+    landed = f"{counted(one.pages_waiting, 'landed page')} ({counted(one.rows_waiting, 'row')}) wait to be loaded"
+    return f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {landed}."
+
+
+def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    grid.add_column("rows", justify="right", no_wrap=True)
+    for name in ("since", "complete to (UTC)", *(["newest row"] if roomy else []), "proof"):
+        grid.add_column(name, no_wrap=True)
+    for one in tables:
+        rows = number(one.rows) if one.rows is not None else ""
+        through = _minute(one.through) if one.through else Text("not complete yet", "yellow")
+        latest = [_minute(one.latest) if one.latest else ""] if roomy else []
+        verdict = Text(one.verdict, PROOF_STYLES[VerificationStatus(one.verdict)]) if one.verdict else ""
+        grid.add_row(one.name, rows, (one.start or "")[:10], through, *latest, verdict)
+    return grid
+
+
+def _runs(runs: Sequence[Report]) -> Grid:
+    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("last runs (UTC)", no_wrap=True)
+    grid.add_column("status", no_wrap=True)
+    for name in ("time", "requests", "read", "new", "changed", "deleted"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for run in runs:
+        sums = [
+            sum(getattr(table, what) for table in run.tables) for what in ("read", "inserted", "updated", "deleted")
+        ]
+        grid.add_row(
+            _minute(run.started),
+            Text(run.status, STYLES.get(run.status, "")),
+            duration(run.seconds),
+            number(run.requests),
+            *map(number, sums),
+        )
+    return grid
+
+
+def _minute(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@command(
+    "verify",
+    "cio-replicate verify --to duckdb:///customerio.duckdb",
+    "cio-replicate verify --to duckdb:///customerio.duckdb --requests 0",
+)
+def verify(
+    *,
+    copy: DestinationOptions,
+    source: SourceOptions,
+    looks: ColumnOptions,
+    most_requests: Annotated[
+        int,
+        typer.Option(
+            "--requests", metavar="COUNT", min=0, help="Requests at most, to count lists at the source; 0 asks nothing."
+        ),
+    ] = 60,
+    output: AsJson,
+) -> int:
+    """Find out whether a copy is true: what it holds, what was loaded into it, and what the source counts.
+
+    Reads the keys of all rows back from the copy and compares them with those that were loaded; counts lists at the
+    source again. The result is added to the table _cio_proof. Ends with 1 when a table is short.
+    """
+    task = gathered(TaskSettings, copy, source, looks, connection="")
+    found = verified(source, task, SystemClock(), most_requests=most_requests, state_dir=copy.state_dir)
+    if output.json:
+        as_json(found)
+    else:
+        _print_verification(found)
+    return FAILED if found.is_short else COMPLETE
+
+
+def _print_verification(found: VerificationReport) -> None:
+    console = product()
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    grid.add_column("table", no_wrap=True)
+    for name in ("source", "copy"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("verdict", no_wrap=True)
+    for one in found.tables:
+        proof = one.proof
+        if proof is not None:
+            source = number(proof.source) if proof.source is not None else ""
+            grid.add_row(one.name, source, number(proof.rows), outcome(one))
+    console.print(grid)
+    console.print()
+    say(console, found.sentence, "bold red" if found.is_short else "bold")
+    for one, text in found.remarks:
+        style = PROOF_STYLES[one.proof.verdict] if one.proof is not None and text == one.proof.why else ""
+        say(console, f"{one.name}: {text}", style)
+
+
+@command("preview", "cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json")
+def preview(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
+    *,
+    rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
+    access: AccessOptions,
+    looks: ColumnOptions,
+    output: AsJson,
+) -> int:
+    """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
+    found = first_rows(access, name, rows, looks, SystemClock())
+    if output.json:
+        as_json(found.rows)
+    else:
+        _print_rows(found.table, found.rows)
+    return COMPLETE
+
+
+def _print_rows(table: Table, found: Sequence[dict[str, Any]]) -> None:
+    """One block per row: a table of so many columns fits no terminal."""
+    console = product()
+    for place, row in enumerate(found, 1):
+        say(console, f"{table.target} {place}", "bold")
+        grid = Grid.grid(padding=(0, 2, 0, 0))
+        for name, value in row.items():
+            if value is not None:
+                grid.add_row(Text(f"  {name}"), Text(shortened(value)))
+        console.print(grid)
+        console.print()
+    say(console, f"{counted(len(found), 'row')}; columns without a value are left out. Nothing was written.")
+
+
+def shortened(value: object) -> str:
+    """A value on one line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+@command(
+    "drop",
+    "cio-replicate drop segments --to duckdb:///customerio.duckdb",
+    "cio-replicate drop --all --to duckdb:///customerio.duckdb --yes",
+)
+def drop(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[TABLE...]", help="The tables to remove.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    copy: DestinationOptions,
+    looks: ColumnOptions,
+) -> int:
+    """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
+    task = gathered(TaskSettings, copy, looks, connection="")
+    with removal(names or [], task, everything=everything, state_dir=copy.state_dir) as wanted:
+        if not yes:
+            require_meant(f"Remove {wanted.what} in {wanted.where}?", "Nothing was removed.")
+        wanted.execute()
+    say(product(), f"Removed: {wanted.what}. A later sync copies anew what it selects.")
+    return COMPLETE

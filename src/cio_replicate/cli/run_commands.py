@@ -1,0 +1,339 @@
+"""`task run`, `runs` and `scheduler`: ask for runs, look at them, cancel and retry them, execute them by schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.text import Text
+
+from cio_replicate.app.settings import state_root
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.text import counted, duration, number
+from cio_replicate.cli.editing import acting
+from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
+from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, command
+from cio_replicate.cli.show import STYLES
+from cio_replicate.cli.task_commands import Name
+from cio_replicate.cli.terminal import as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.console.background import BackgroundServices
+from cio_replicate.console.installation import opened
+from cio_replicate.console.notifications import note
+from cio_replicate.jobs.ports import ActionKind, RunAction
+from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
+from cio_replicate.jobs.worker import ProcessStarter
+from cio_replicate.pipeline.report import iso
+
+LOOK = 0.5  # seconds between two looks at a run that is waited for
+LINES = 200  # of a log, the last ones, that are shown
+EXIT_CODES = {"complete": COMPLETE, "refused": REFUSED, "cancelled": INTERRUPTED, "interrupted": INTERRUPTED}
+_CAUSES = {"schedule": "its schedule", "after": "the end of another task", "retry": "the try before"}
+INSTEAD = "What is done instead of a sync"
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run: its id, or the beginning of it.")]
+
+
+@command(
+    "task run",
+    "cio-replicate task run daily --wait",
+    "cio-replicate task run daily --resync segments,topics",
+    "cio-replicate task run daily --backfill messages --from 2024-03-01 --until 2024-04-01",
+)
+def run_task(
+    name: Name,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", metavar="", help="Show its log and return when it has ended, with its exit code.")
+    ] = False,
+    resync: Annotated[
+        str | None,
+        typer.Option(
+            "--resync",
+            metavar="A,B",
+            help="Forget what is known of these tables and read them anew, whole.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = None,
+    backfill: Annotated[
+        str | None,
+        typer.Option(
+            "--backfill",
+            metavar="TABLE",
+            help="Read a stretch of time of this table once more.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DATE", help="The first moment of that stretch.", rich_help_panel=INSTEAD),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="DATE", help="Its last moment; now if not given.", rich_help_panel=INSTEAD),
+    ] = None,
+    shown: StoreOutputOptions,
+) -> int:
+    """Ask for a run of a task now, whatever its schedule says.
+
+    The console, `cio-replicate scheduler` or the task's gateway executes it, when no other run of the same workspace
+    goes on. If one for the same waits already, it is that one. With --wait, ends like `sync`, and with 130 when it was
+    cancelled.
+    """
+    action = _action_of(resync, backfill, first, until)
+    with _runs(shown) as runs:
+        run_id = runs.ask(name, acting(), action)
+        if wait:
+            asyncio.run(_watched(runs, run_id, SystemClock()))
+        found = runs.show(run_id)
+    if shown.json:
+        as_json(_document(found))
+    elif wait:
+        _print(found, [])
+    else:
+        waits = f" {found.waits}" if found.waits is not None else ""
+        say(product(), f"Asked for run {run_id[:12]} of {name}.{waits}")
+    return EXIT_CODES.get(found.run.status, FAILED) if wait else COMPLETE
+
+
+@command("runs list", "cio-replicate runs list", "cio-replicate runs list --task daily --status failed")
+def list_runs(
+    *,
+    task_name: Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only runs of this task.")] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="queued|running|complete|failed|refused|interrupted|cancelled",
+            help="Only runs that stand so.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="COUNT", min=1, max=500, help="Runs at most.")] = 20,
+    shown: StoreOutputOptions,
+) -> int:
+    """List runs, the newest first."""
+    with _runs(shown) as runs:
+        found = runs.listed(task=task_name, status=status, limit=count)
+    if shown.json:
+        as_json({"runs": [_fields(one) for one in found]})
+        return COMPLETE
+    if not found:
+        say(product(), "There is no such run: `cio-replicate task run` asks for one.")
+        return COMPLETE
+    names = ("run", "task", "what", "status", "due (UTC)", "time", "requests", "changed rows")
+    rows = [
+        (
+            one.id[:12],
+            one.task,
+            one.action.kind.value,
+            _status(one),
+            iso(one.due_at)[:16].replace("T", " "),
+            duration(one.seconds) if one.seconds is not None else "",
+            number(one.requests) if one.requests is not None else "",
+            number(one.rows) if one.rows is not None else "",
+        )
+        for one in found
+    ]
+    product().print(grid_of(names, rows, ("time", "requests", "changed rows")))
+    return COMPLETE
+
+
+@command("runs show", "cio-replicate runs show 3f2a9c51", "cio-replicate runs show 3f2a9c51 --json")
+def show_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
+    """Show one run: how it stands or ended, its tables, its log, and what a run that waits is waiting for."""
+    with _runs(shown) as runs:
+        found = runs.show(run_id)
+        lines = [one.line for one in runs.last_lines(run_id, LINES)]
+    if shown.json:
+        document = {**_document(found), "lines": [{**msgspec.to_builtins(one), "at": iso(one.at)} for one in lines]}
+        as_json(document)
+    else:
+        _print(found, [f"{iso(one.at)[11:19]} {one.text}" for one in lines])
+    return COMPLETE
+
+
+@command("runs cancel", "cio-replicate runs cancel 3f2a9c51")
+def cancel_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
+    """End a run: one that waits at once, one under way once its page and its batch are finished."""
+    with _runs(shown) as runs:
+        run = runs.cancel(run_id, acting())
+    if shown.json:
+        as_json(_fields(run))
+    elif run.status == "running":
+        say(product(), f"Run {run.id[:12]} of {run.task} is asked to end: its page and its batch are finished first.")
+    else:
+        say(product(), f"Run {run.id[:12]} of {run.task} is {run.status}.")
+    return COMPLETE
+
+
+@command("runs retry", "cio-replicate runs retry 3f2a9c51")
+def retry_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
+    """Do once more what a run that did not end well was to do; it goes on from what has landed."""
+    with _runs(shown) as runs:
+        found = runs.show(runs.retry(run_id, acting()))
+    if shown.json:
+        as_json(_fields(found.run))
+    else:
+        say(product(), f"Asked for run {found.run.id[:12]} of {found.run.task}. {found.waits or ''}".rstrip())
+    return COMPLETE
+
+
+@command(
+    "scheduler",
+    "cio-replicate scheduler",
+    "cio-replicate scheduler --store postgresql://cio@db.internal/console --slots 8",
+)
+def scheduler(
+    *,
+    slots: Annotated[
+        int, typer.Option("--slots", metavar="NUMBER", min=1, max=64, help="Runs that are executed at a time.")
+    ] = 4,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="DIR",
+            help="Where landed pages of the runs are kept; a folder of your own user if not given.",
+        ),
+    ] = None,
+    at: StoreOptions,
+) -> int:
+    """Run tasks by their schedules, as the console does, but without its pages; until Ctrl-C.
+
+    Several may work on one database, beside a console or without one: each time that comes is run once. When it is
+    stopped, its runs finish their page and batch, and go on when another takes them.
+    """
+    clock, environment = SystemClock(), dict(os.environ)
+    with opened(at.store, environment, clock) as kept:
+        log_to_stderr(logging.INFO, "cio_replicate")
+        stop = _stopped_by_signals()
+        launcher = ProcessStarter(state_root(state_dir))
+        engine = BackgroundServices(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
+        engine.start()
+        say(messages(), f"Running the tasks in {kept.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.")
+        stop.wait()
+        say(messages(), "Stopping: each run finishes its page and its batch first. Once more to stop at once.")
+        engine.stop()
+    return COMPLETE
+
+
+def _action_of(resync: str | None, backfill: str | None, first: str | None, until: str | None) -> RunAction:
+    """What the options ask for. Raises SettingsError where they contradict each other."""
+    if resync is not None and backfill is not None:
+        raise SettingsError("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
+    if backfill is None and (first is not None or until is not None):
+        raise SettingsError("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
+    if resync is not None:
+        return RunAction(kind=ActionKind.RESYNC, tables=tuple(one.strip() for one in resync.split(",") if one.strip()))
+    if backfill is not None:
+        return RunAction(kind=ActionKind.BACKFILL, tables=(backfill,), first=first, until=until)
+    return RunAction()
+
+
+async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
+    """Tell what a run waits for and what it writes to its log, until it has ended."""
+    console, told, waited = messages(), 0, None
+    while True:
+        found = runs.show(run_id)
+        if found.waits != waited and found.waits is not None:
+            say(console, found.waits)
+        waited = found.waits
+        for one in runs.lines(run_id, after=told):
+            say(console, one.line.text)
+            told = one.number
+        if found.run.has_ended:
+            return
+        await clock.sleep(LOOK)
+
+
+def _status(run: StoredRunSummary) -> Text:
+    asked = " (to be cancelled)" if run.cancelling and run.status == "running" else ""
+    return Text(f"{run.status}{asked}", STYLES.get(run.status, ""))
+
+
+def _print(found: StoredRunDetail, lines: list[str]) -> None:
+    """One run, for people."""
+    run, console = found.run, product()
+    facts: list[tuple[str, Any]] = [
+        ("run", run.id),
+        ("task", run.task),
+        ("what", " ".join([run.action.kind, *run.action.tables])),
+        ("asked for by", run.asked_by if run.cause == "user" and run.asked_by else _CAUSES.get(run.cause, run.cause)),
+        ("status", _status(run)),
+    ]
+    if run.attempt > 1:
+        facts.append(("try", run.attempt))
+    facts += [(name, iso(at)) for name, at in (("began", run.started_at), ("ended", run.ended_at)) if at is not None]
+    if run.worker is not None and not run.has_ended:
+        facts.append(("worker", run.worker))
+    if found.waits is not None:
+        facts.append(("waits", found.waits))
+    if run.error is not None:
+        facts.append(("error", Text(run.error, "red")))
+    console.print(grid_of((), facts))
+    if found.report is not None and found.report.tables:
+        console.print()
+        rows = [
+            (
+                one.name,
+                Text(one.status, STYLES.get(one.status, "")),
+                number(one.read),
+                number(one.inserted),
+                number(one.updated),
+                number(one.deleted),
+                one.proof.verdict if one.proof is not None else "",
+            )
+            for one in found.report.tables
+        ]
+        numbers = ("read", "new", "changed", "deleted")
+        console.print(grid_of(("table", "status", *numbers, "proof"), rows, numbers))
+    if lines:
+        console.print()
+        for line in lines:
+            say(console, line)
+
+
+def _document(found: StoredRunDetail) -> dict[str, Any]:
+    return {
+        **_fields(found.run),
+        "waits": found.waits,
+        "progress": msgspec.to_builtins(found.progress),
+        "report": msgspec.to_builtins(found.report),
+    }
+
+
+def _fields(run: StoredRunSummary) -> dict[str, Any]:
+    """A run as JSON has it: times are ISO 8601 in UTC."""
+    fields = msgspec.to_builtins(run)
+    times = {name.removesuffix("_at"): fields.pop(name) for name in ("due_at", "started_at", "ended_at")}
+    del fields["not_before"]
+    return {**fields, **{name: iso(at) if at is not None else None for name, at in times.items()}}
+
+
+@contextmanager
+def _runs(shown: StoreOutputOptions) -> Iterator[Runs]:
+    with opened(shown.store) as store:
+        yield Runs(store.database, SystemClock(), note)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by the first signal; a second one ends the process at once, and its runs end in order by themselves."""
+    stop = threading.Event()
+
+    def asked(number: int, frame: object) -> None:
+        _ = number, frame
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, asked)
+    return stop

@@ -21,7 +21,7 @@ from cio_replicate.pipeline.estimates import (
     predicted,
 )
 from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import NOT_DELETED
+from cio_replicate.sinks.port import count_rows
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
@@ -63,7 +63,7 @@ def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadP
     if mine is None:
         return None
     if base is not None and past.copy is not None:
-        count = past.copy.count(people, [NOT_DELETED])
+        count = count_rows(past.copy, people)
         shorter = of_changes(people, now, base, past)
         return PeopleCosts(people_requests(people, count), shorter.least, shorter.rows, rules.full_every_days)
     if mine.rows is None:

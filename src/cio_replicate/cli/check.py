@@ -71,7 +71,7 @@ def _problem(address: Address, dataset: str) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         destination = destination_at(address, dataset, Path(folder))
         try:
-            destination.try_out()
+            destination.probe()
         except (SettingsError, LoadError) as error:
             return str(error)
         finally:

@@ -44,7 +44,7 @@ def drop(names: list[str], copy: DestinationOptions, looks: ColumnOptions, *, ev
                 if held.has_journal:
                     held.journal.forget_table(table.name)
             if everything:
-                destination.end()
+                destination.drop(None)
             elif held.has_journal:
                 held.tidy()
         finally:
@@ -59,8 +59,8 @@ def _require_there(copies: Sequence[Sink], tables: Collection[Table], where: str
     """Raise SettingsError when what is to be dropped is not there, or is called otherwise."""
     if not copies:
         raise SettingsError(f"There is no copy in {where}.", "Check --to and --dataset.")
-    there = {table.name for table in tables for one in copies if one.held(table).rows}
-    read = {name for one in copies for name in one.positions()}
+    there = {table.name for table in tables for one in copies if one.digests(table).rows}
+    read = {name for one in copies for name in one.state.checkpoints}
     missing = [table.name for table in tables if table.name not in there | read]
     if missing and not everything:
         raise SettingsError(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
@@ -71,5 +71,5 @@ def _require_there(copies: Sequence[Sink], tables: Collection[Table], where: str
 
 def _has_lost(copy: Sink, table: Table) -> bool:
     """Whether none of the rows that were loaded can be found."""
-    keys = copy.expected(table)
-    return keys is not None and keys.rows > 0 and not copy.held(table).rows
+    keys = copy.state.expected.get(table.name)
+    return keys is not None and keys.rows > 0 and not copy.digests(table).rows

@@ -99,7 +99,7 @@ def _past(addresses: Sequence[Address], dataset: str, root: Path, tables: Sequen
     log = next((one for one in tables if one.name == LOG), table_named(LOG))
     copy = destinations_at(addresses, dataset, folder, read_only=True)
     try:
-        yield History(copy, copy.positions(), last, log) if copy.look() is not None else History(last=last)
+        yield History(copy, copy.state.checkpoints, last, log) if copy.open() is not None else History(last=last)
     finally:
         copy.close()
 

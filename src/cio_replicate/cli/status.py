@@ -26,7 +26,7 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, VerificationStatus, iso
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import NOT_DELETED
+from cio_replicate.sinks.port import count_rows
 from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
 
@@ -96,11 +96,11 @@ def _look(
 ) -> None:
     copy = destinations_at(addresses, found.dataset, folder, read_only=True)
     try:
-        found.exists = copy.look() is not None
-        positions = copy.positions() if found.exists else {}
+        found.exists = copy.open() is not None
+        positions = copy.state.checkpoints
         called = {table.name: other_name(table, positions.get(table.name)) for table in tables}
         counts = {
-            table.name: copy.count(table, [NOT_DELETED])
+            table.name: count_rows(copy, table)
             for table in tables
             if table.name in positions and not called[table.name]
         }

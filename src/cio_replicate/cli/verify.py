@@ -39,10 +39,9 @@ from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.fan_out import missing_in
 from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Sink, count_rows
 from cio_replicate.sinks.registry import destinations_at
 
 
@@ -114,7 +113,7 @@ def countable(tables: Sequence[Table], rows: dict[str, int], most_requests: int)
 
 def _copied(destination: Sink, tables: Sequence[Table]) -> list[Table]:
     """The tables that were read to their end at least once."""
-    positions = destination.positions()
+    positions = destination.state.checkpoints
     return [one for one in tables if one.name in positions]
 
 
@@ -130,11 +129,11 @@ async def _count(
     """Count lists at the source, into the reports, and people, into `people`; how many requests that took."""
     by_name = {one.name: one for one in reports}
     count_people = most_requests > 0 and any(one.reading is Reading.PEOPLE for one in copied)
-    rows = {one.name: destination.count(one, [NOT_DELETED]) for one in copied}
+    rows = {one.name: count_rows(destination, one) for one in copied}
     chosen = countable(copied, rows, most_requests - count_people)
     if not chosen and not count_people:
         return 0
-    positions = destination.positions()
+    positions = destination.state.checkpoints
     starts = sorted({positions[one.name].start for one in chosen})
     found: list[TableReport] = []
     async with connected(connection_of(source, clock), clock, IMPATIENT) as client:

@@ -15,7 +15,7 @@ from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import ColumnType, Paging, Reading, Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_least, moment
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Sink, count_rows
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.decode import fit
 from cio_replicate.source.pages import Cursor, Page
@@ -112,7 +112,7 @@ def people_requests(table: Table, people: int) -> int:
 
 
 def _of_all(table: Table, copy: Sink) -> Estimate:
-    count = copy.count(table, [NOT_DELETED])
+    count = count_rows(copy, table)
     requests = people_requests(table, count)
     return Estimate(table.name, requests, requests, count, IN_COPY)
 
@@ -120,7 +120,7 @@ def _of_all(table: Table, copy: Sink) -> Estimate:
 def of_changes(table: Table, now: int, base: Checkpoint, past: History) -> Estimate:
     """The cost of listing everybody and asking for those whom the log will name, if as many as in the time before."""
     assert past.copy is not None  # noqa: S101 - the caller has looked
-    people = past.copy.count(table, [NOT_DELETED])
+    people = count_rows(past.copy, table)
     log = past.positions.get("activities")
     since = (anchor(log) if log is not None else base.through) - (now - base.through)
     where = [NOT_DELETED, at_least(past.log.name_of("timestamp"), since)]
@@ -153,7 +153,7 @@ def _between(table: Table, copy: Sink, first: int, last: int) -> int:
     """Count the rows that are not deleted with a date from `first` to `last` (unix seconds, both included)."""
     column = table.start_date_column or ""
     until = Condition(column, Operator.AT_MOST, moment(last))
-    return copy.count(table, [NOT_DELETED, at_least(column, first), until])
+    return count_rows(copy, table, [NOT_DELETED, at_least(column, first), until])
 
 
 def _new(table: Table, now: int, base: Checkpoint, copy: Sink) -> int:

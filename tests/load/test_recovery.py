@@ -95,7 +95,8 @@ def test_a_commit_broken_off_anywhere(copy: StoreCopy, tmp_path: Path, treatment
             again(play, batch, Changes() if counted else play.modelled(CHANGED, mode))
         else:
             play.play(NEXT[following], treatment=mode)
-    assert lives == 1 + (5 if treatment.startswith("changes") else 4)
+    moments = (7 if copy.transactional else 5) if treatment.startswith("changes") else 4
+    assert lives == 1 + moments
 
 
 def again(play: Play, batch: Batch, counted: Changes) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,9 @@ def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
 class CopySink:
     """A dataset in a store. `ledger` is the file, in a folder of this task, that remembers what the store holds.
 
-    A commit is written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's
-    own row first says what is about to change, then come the noted changes, the rows, the position, and the row again.
+    Noted changes, rows, the checkpoint and the copy's own row are one commit. Where the store has no transactions, they
+    are written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's own row
+    first says what is about to change, then come the noted changes, the rows, the checkpoint, and the row again.
     """
 
     def __init__(
@@ -230,8 +232,11 @@ class CopySink:
         if not self._read_row():
             if owner is None:
                 return None
-            self._row = {"copy_id": uuid.uuid4().hex, "created_at": moment(owner.now), "commits": 0, "facts": None}
-            self._write_row(self._row["commits"])
+            row = {"copy_id": uuid.uuid4().hex, "created_at": moment(owner.now), "commits": 0, "facts": None}
+            with self._store.transaction(COPY):
+                if self._store.transactional:  # before a first commit, which then makes no table of the copy's own
+                    self._store.write(edit_of(POSITION_SHAPE, []))
+                self._write_row(0, row)
         self._checkpoints = self._read_checkpoints()
         if owner is not None and self._facts.pending is not None:
             self._settle(self._facts.pending)
@@ -304,7 +309,7 @@ class CopySink:
         if self._facts.pending is not None:
             self._settle(self._facts.pending)
             before = self._row["commits"]
-        with ledger.transaction():
+        with ledger.transaction(), self._commit(table.target):
             self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
             keys = ledger.keys_of(table.name, self._row["copy_id"], before)
             counts = TableErasure(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
@@ -325,18 +330,19 @@ class CopySink:
         name = table.name
         self._checkpoints.pop(name, None)
         nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
-        self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
-        self._held_ledger().forget(name)
-        self._facts.expected.pop(name, None)
         before = self._row["commits"]
-        self._write_row(before + 1)
+        self._held_ledger().forget(name)
+        with self._commit(name):
+            self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
+            self._facts.expected.pop(name, None)
+            self._write_row(before + 1)
+            for one in (table.target + CHANGES_SUFFIX, table.target):
+                self._store.drop(one)
+            self._facts.found.pop(name, None)
+            self._facts.versions = [one for one in self._facts.versions if one != name]
+            self._facts.turning = [one for one in self._facts.turning if one != name]
+            self._write_row(before + 1)
         self._held_ledger().advance(self._row["copy_id"], before, before + 1)
-        for one in (table.target + CHANGES_SUFFIX, table.target):
-            self._store.drop(one)
-        self._facts.found.pop(name, None)
-        self._facts.versions = [one for one in self._facts.versions if one != name]
-        self._facts.turning = [one for one in self._facts.turning if one != name]
-        self._write_row(before + 1)
 
     def close(self) -> None:
         """Let go of it."""
@@ -393,22 +399,47 @@ class CopySink:
             found.find()
             after = found.after(before)
             self._facts.note_found(name, self._found(batch))
-            if found.writes or name not in self._facts.expected:  # a table without rows is there too
+            writes = found.writes or name not in self._facts.expected  # a table without rows is there too
+            if not writes and batch.close is None:
+                return Changes()
+            if writes and not self._store.transactional:
                 self._facts.pending = PendingCommit(name, batch.table.target, after)
                 self._write_row(commit - 1)
+            if writes:
                 found.work_out(self._store, commit)
-                if found.notes:
-                    self._store.write(found.noted())
-                self._store.write(found.merged())
-                found.enter()
-            elif batch.close is None:
-                return Changes()
-            if batch.close is not None:
-                self._move(batch)
-            self._facts.expected[name], self._facts.pending = after, None
-            self._write_row(commit)
+            with self._commit(name):
+                if writes:
+                    self._write_rows(found, shapes)
+                if batch.close is not None:
+                    self._move(batch)
+                self._facts.expected[name], self._facts.pending = after, None
+                self._write_row(commit)
             ledger.advance(self._row["copy_id"], commit - 1, commit)
+        if batch.close is not None:
+            self._checkpoints[name] = batch.close.position
         return found.changes
+
+    def _write_rows(self, found: ChangeComputation, shapes: StoredTables) -> None:
+        """Write what was worked out, the noted changes first: of a commit broken off they tell what has come true."""
+        notes = found.notes
+        if notes and self._store.transactional:  # tables are changed before rows are written, which that may commit
+            for shape in (shapes.changes, shapes.main):
+                self._store.write(edit_of(shape, []))
+        if notes:
+            self._store.write(found.noted())
+        self._store.write(found.merged())
+        found.enter()
+
+    @contextmanager
+    def _commit(self, table: str) -> Iterator[None]:
+        """One commit, where the store has transactions; after an error the copy's own row is what it was."""
+        row = self._row
+        try:
+            with self._store.transaction(table):
+                yield
+        except BaseException:
+            self._row = row
+            raise
 
     def _blanks(self, batch: Batch, left: Sequence[Column]) -> ErasedColumns | None:
         """What is left out of the rows of a batch, since it is about people who were erased."""
@@ -425,7 +456,6 @@ class CopySink:
             "moved_at": moment(batch.close.at),
         }
         self._store.write(edit_of(POSITION_SHAPE, [row]))
-        self._checkpoints[batch.table.name] = batch.close.position
 
     def _settle(self, pending: PendingCommit) -> None:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
@@ -492,8 +522,8 @@ class CopySink:
         self._row, self._facts = rows[0], expected.from_text(rows[0]["facts"])
         return True
 
-    def _write_row(self, commits: int) -> None:
-        row = {**self._row, "commits": commits, "facts": expected.to_text(self._facts)}
+    def _write_row(self, commits: int, row: Mapping[str, Any] | None = None) -> None:
+        row = {**(self._row if row is None else row), "commits": commits, "facts": expected.to_text(self._facts)}
         self._store.write(edit_of(COPY_SHAPE, [row]))
         self._row = row
 

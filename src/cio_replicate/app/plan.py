@@ -163,7 +163,7 @@ def _past(
     last = last_complete(past_runs(copy.folder, 100))
     log = next((one for one in tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
     with looked_at(copy) as sink:
-        yield History(sink, sink.positions(), last, log) if sink.look() is not None else History(reports=last)
+        yield History(sink, sink.state.checkpoints, last, log) if sink.open() is not None else History(reports=last)
 
 
 async def _plan(

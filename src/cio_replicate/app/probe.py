@@ -157,6 +157,6 @@ def try_destination(address: Address, dataset: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = destination_at(address, dataset, Path(folder))
         try:
-            place.try_out()
+            place.probe()
         finally:
             place.close()

@@ -222,7 +222,7 @@ class BatchWriter:
         self, work: TableRun, chosen: Sequence[StagedPage], done: Sequence[StagedPage], *, closing: bool
     ) -> None:
         """Note in the journal that the destination has pages, and remove those that are not needed any more."""
-        journal, commit = self._folder.journal, self._destination.identity().commits
+        journal, commit = self._folder.journal, self._destination.state.identity.commits
         if closing:
             journal.closed(work.read, commit, int(self._clock.now()))
         else:

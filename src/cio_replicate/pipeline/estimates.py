@@ -10,7 +10,7 @@ from cio_replicate.pipeline.report import EstimateCheck, Report, Status, TableRe
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_least, moment
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Sink, count_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.pages import Page
@@ -56,13 +56,13 @@ class History:
 
     def rows(self, table: Table) -> int:
         """The rows of a table that are not deleted."""
-        return 0 if self.copy is None else self.copy.count(table, [NOT_DELETED])
+        return 0 if self.copy is None else count_rows(self.copy, table)
 
     def rows_between(self, table: Table, first: int, last: int) -> int:
         """The rows that are not deleted with a date from `first` to `last` (unix seconds, both included)."""
         column = table.start_date_column or ""
         where = [NOT_DELETED, at_least(column, first), Condition(column, Operator.AT_MOST, moment(last))]
-        return 0 if self.copy is None else self.copy.count(table, where)
+        return 0 if self.copy is None else count_rows(self.copy, table, where)
 
     def changed_people(self, since: int, now: int) -> int:
         """How many people the log names in as much time, up to its end, as lies between `since` and `now`."""

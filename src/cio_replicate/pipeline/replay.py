@@ -18,7 +18,7 @@ from cio_replicate.pipeline.report import Report, Status, TableReport, Verificat
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
 from cio_replicate.schema.table import Column, KnownColumns, Table
-from cio_replicate.sinks.port import Batch, Changes, Close, Sink
+from cio_replicate.sinks.port import Batch, Changes, Close, Owner, Sink
 from cio_replicate.source.strategies import strategy_class
 
 
@@ -43,9 +43,9 @@ def reload(
     missing = [name for name, one in kept.items() if not one]
     if missing:
         report.notes.append(f"Nothing is kept of {', '.join(missing)}.")
-    destination.look()
+    destination.open()
     require_same_names(destination, [table for table in tables if kept[table.name]])
-    destination.prepare(int(began))
+    destination.open(Owner(int(began)))
     record_run(destination, report, {})
     for table in tables:
         if kept[table.name]:
@@ -80,7 +80,7 @@ def _load(
     if any(one.position.rules != table.rules for one in kept):
         told.error = "The pages were landed by other rules for columns and names. Give the same options as then."
         return told
-    began, at = clock.monotonic(), destination.positions().get(table.name)
+    began, at = clock.monotonic(), destination.state.checkpoints.get(table.name)
     if at is not None and at.through > kept[-1].position.through:
         told.error = f"The destination has {table.name} of a later time than the pages. Load into another dataset."
         return told

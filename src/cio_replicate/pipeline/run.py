@@ -35,7 +35,7 @@ from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
 from cio_replicate.pipeline.verification import Verifier, record_run
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.port import CopyIdentity, Sink
+from cio_replicate.sinks.port import CopyIdentity, Owner, Sink
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
 from cio_replicate.source.client import Client
 from cio_replicate.source.strategies.log import gap
@@ -241,10 +241,8 @@ class Run:
             self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
     def _prepare(self) -> CopyIdentity:
-        self._destination.prepare(self._began)
-        for table in self._order.tables if self._order.forget else ():
-            self._destination.recount(table)
-        identity = self._destination.identity()
+        self._destination.open(Owner(self._began, self._order.tables if self._order.forget else ()))
+        identity = self._destination.state.identity
         record_run(self._destination, self.report, {})
         journal = self._folder.journal
         journal.remember("copy", identity.copy_id)

@@ -20,8 +20,7 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
-from cio_replicate.sinks.backend import NOT_DELETED
-from cio_replicate.sinks.port import CopyIdentity, Sink
+from cio_replicate.sinks.port import CopyIdentity, Sink, count_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.strategies import strategy_of
 from cio_replicate.source.strategies.base import USUAL, ReadScope, ReadStats, Strategy
@@ -90,10 +89,11 @@ class RunPlanner:
     def plan(self) -> RunPlan:
         """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
         plan = RunPlan()
-        identity = self._destination.look()
+        state = self._destination.open()
+        identity = state.identity if state is not None else None
         require_same_names(self._destination, self._order.tables)
         require_same_rules(self._destination, self._order.others if self._order.erase else ())
-        positions = self._destination.positions() if identity else {}
+        positions = state.checkpoints if state is not None else {}
         past = History(self._destination if identity else None, positions, log=self._order.log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
@@ -117,7 +117,7 @@ class RunPlanner:
             work = self._work(table, *at, plan.notices, known=identity is not None)
             if work.replaces and work.keeps_earlier:
                 work.report.notes.append("The copy goes back further than the start date, so no row is removed.")
-            work.live = self._destination.count(table, [NOT_DELETED]) if identity is not None else 0
+            work.live = count_rows(self._destination, table) if identity is not None else 0
             if not work.read.recorded and self._order.backfill is None:
                 base = past.positions.get(table.name)
                 scope = ReadScope(self._order.start, self._began, base, self._order.rules)
@@ -170,7 +170,7 @@ class RunPlanner:
     def _work(
         self, table: Table, position: Checkpoint | None, base: Checkpoint | None, notices: list[str], *, known: bool
     ) -> TableRun:
-        discovered = list(self._destination.discovered(table)) if known else []
+        discovered = list(self._destination.state.discovered(table)) if known else []
         found_before = frozenset(column.name for column in discovered)
         read: TableRead | None = None
         if self._folder.has_journal:
@@ -231,7 +231,7 @@ class RunPlanner:
         journal = self._folder.journal
         pages = journal.pages(read)
         if closed:
-            journal.closed(read, self._destination.identity().commits, read.touched)
+            journal.closed(read, self._destination.state.identity.commits, read.touched)
         else:
             journal.forget(read)
         kept = journal.kept_files()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from cio_replicate.console import gateways as inquiries
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.source.catalog import TABLES
-from tests.cli.running import TOKEN, Ended, run, run_here
+from tests.cli.running import TOKEN, Ended, run, spawn
 
 GROUPS = ("connection", "task", "channel", "secret")
 KEEP = ("--start-date=2025-08-27", "--max-rps=500")
@@ -30,17 +28,16 @@ TO = "--to=duckdb:////data/copy.duckdb"
 class Do(Protocol):
     """Runs a command, `said` coming to it by standard input."""
 
-    def __call__(self, *arguments: str, said: str | None = None, token: str | None = TOKEN) -> Ended:
+    def __call__(self, *arguments: str, said: str = "", token: str | None = TOKEN) -> Ended:
         """How it ended."""
 
 
 @pytest.fixture
-def do(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Do:
-    """Runs a command in this process, which is quicker."""
+def do(folder: Path) -> Do:
+    """Runs a command in the folder of the test."""
 
-    def called(*arguments: str, said: str | None = None, token: str | None = TOKEN) -> Ended:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((said or "").encode())))
-        return run_here(monkeypatch, capsys, folder, *arguments, token=token)
+    def called(*arguments: str, said: str = "", token: str | None = TOKEN) -> Ended:
+        return run(folder, *arguments, token=token, said=said)
 
     return called
 
@@ -332,7 +329,7 @@ def test_what_is_wrong_is_told_in_one_line(do: Do, folder: Path, arguments: tupl
 def test_without_its_libraries_a_command_names_the_extra(folder: Path) -> None:
     """Not everybody installs them."""
     (folder / "sqlalchemy.py").write_text("raise ModuleNotFoundError('missing', name='sqlalchemy')\n")
-    ended = run(folder, "task", "list")
+    ended = spawn(folder, "task", "list")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "pip install 'cio-replicate[console]'" in ended.err
 

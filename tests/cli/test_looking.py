@@ -13,7 +13,7 @@ from cio_replicate.cli.app import LazyCommand, program
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.cli.running import START, TOKEN, run
+from tests.cli.running import START, TOKEN, run, spawn
 
 COMMANDS = (
     *("demo", "sync", "check", "plan", "status", "tables", "simulate"),
@@ -158,7 +158,7 @@ def test_status_shows_positions_and_runs(synced: Path) -> None:
 def test_status_of_a_locked_file_shows_the_runs(synced: Path) -> None:
     """While another program holds the file, the journal's part is shown, and one line says why the rest is missing."""
     with duckdb.connect(str(synced / "copy.duckdb")):
-        ended = run(synced, "status", "--to=duckdb:///copy.duckdb")
+        ended = spawn(synced, "status", "--to=duckdb:///copy.duckdb")
     assert ended.code == 0
     assert "open in another program" in ended.out
     assert "last runs" in ended.out

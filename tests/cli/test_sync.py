@@ -13,7 +13,7 @@ import pytest
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.cli.running import TOKEN, run, start, sync
+from tests.cli.running import TOKEN, run, spawn, start, sync
 
 PROMISED = {"run_id", "status", "started", "ended", "seconds", "requests", "throttled", "tables"}
 PROMISED_OF_A_TABLE = {"name", "status", "read", "inserted", "updated", "deleted", "requests", "seconds", "error"}
@@ -29,7 +29,7 @@ def slow() -> Iterator[Simulator]:
 
 def test_a_complete_run_prints_a_table_and_ends_with_0(folder: Path, url: str) -> None:
     """Progress goes to standard error, a row per table and the totals to standard output."""
-    ended = run(folder, *sync(url))
+    ended = spawn(folder, *sync(url))
     assert ended.code == 0, ended.err
     assert [line.split()[0] for line in ended.out.splitlines()[1:19]] == list(catalogue.names())
     assert f"Complete: {len(TABLES)} tables" in ended.out

@@ -19,7 +19,6 @@ from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.stored import Shown, acting
 from cio_replicate.cli.terminal import messages, product, say
 from cio_replicate.console.installation import opened
-from cio_replicate.console.notifications import note
 from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
 from cio_replicate.pipeline.report import iso
@@ -127,7 +126,7 @@ def retry(run_id: str, shown: Shown) -> int:
 @contextmanager
 def _runs(shown: Shown) -> Iterator[Runs]:
     with opened(shown.store) as store:
-        yield Runs(store.database, SystemClock(), note)
+        yield Runs(store.database, SystemClock(), store.dispatch)
 
 
 async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:

@@ -133,7 +133,7 @@ runs = Table(
     Index("ix_runs_one_running", "task_id", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("ix_runs_one_per_workspace", "workspace", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("ix_runs_task_due", "task_id", "due_at"),
-    Index("ix_runs_status", "status", "not_before"),
+    Index("ix_runs_status", "status", "not_before", "due_at", "id"),
     Index("ix_runs_ended", "ended_at"),
     Index("ix_runs_due", "due_at"),
     Index("ix_runs_task_ended", "task_id", "status", "ended_at"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from cio_replicate.base.errors import BoardAwayError, DatabaseError, SettingsError
 from cio_replicate.base.runtime import Clock
@@ -134,15 +135,14 @@ class LocalEngine:
         """
         now = self._now()
         with _away():
-            with self._database.reading() as connection:
-                if connection.execute(self._waiting(worker, now)).first() is None:
+            with self._database.reading() as connection:  # as most often nothing is due
+                if not connection.scalar(select(exists().where(runs.c.status == QUEUED, runs.c.not_before <= now))):
                     return None
             for _ in range(MOST_REFUSED):
-                with self._database.writing() as connection:
-                    row = connection.execute(self._waiting(worker, now)).first()
-                    if row is None:
-                        return None
-                    self._take(connection, row, worker, now)
+                with self._database.updating() as connection:
+                    row = self._claimed(connection, worker, now)
+                if row is None:
+                    return None
                 try:
                     return Lease(self._job(row), self._lease)
                 except SettingsError as error:
@@ -157,17 +157,19 @@ class LocalEngine:
         A worker that comes back after its lease has run out gets its run back unless another has it, or a run of the
         same workspace has begun: then it is lost.
         """
-        now = self._now()
-        with _away(), self._database.writing() as connection:
-            run = _locked(connection, *self._mine(worker, run_id))
-            if run is None or (run.status == QUEUED and _is_busy(connection, run)):
+        told = {} if progress is None else {"progress": msgspec.json.encode(progress).decode()}
+        values = {"status": RUNNING, "lease_until": self._now() + self._lease, **told}
+        beat = update(runs).where(*self._mine(worker, run_id)).values(values).returning(runs.c.cancelling)
+        with _away(), self._database.updating() as connection:
+            try:
+                with connection.begin_nested():
+                    cancelling = connection.scalar(beat)
+            except IntegrityError:  # another run of its task or its workspace has begun since
+                cancelling = None
+            if cancelling is None:
                 return HeartbeatReply.LOST
-            told = {} if progress is None else {"progress": msgspec.json.encode(progress).decode()}
-            connection.execute(
-                update(runs).where(runs.c.id == run_id).values(status=RUNNING, lease_until=now + self._lease, **told)
-            )
             add_lines(connection, run_id, lines)
-            return HeartbeatReply.CANCEL if run.cancelling else HeartbeatReply.GO_ON
+            return HeartbeatReply.CANCEL if cancelling else HeartbeatReply.GO_ON
 
     def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
         """Record how a run ended, and let follow what does, once; a run that is not this worker's stays as it is.
@@ -175,7 +177,7 @@ class LocalEngine:
         A run that is given back waits for another worker, unless a user wants it to end.
         """
         now = self._now()
-        with _away(), self._database.writing() as connection:
+        with _away(), self._database.updating() as connection:
             run = _locked(connection, *self._mine(worker, run_id))
             if run is None:
                 return HeartbeatReply.LOST
@@ -203,12 +205,12 @@ class LocalEngine:
         with self._database.reading() as connection:
             lost = connection.scalars(select(runs.c.id).where(over)).all()
         if lost and (since is None or since > min(AWAY, self._lease)):
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 connection.execute(update(runs).where(over).values(lease_until=now + self._lease))
             return 0
         count = 0
         for run_id in lost:
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 run = _locked(connection, runs.c.id == run_id, over)
                 if run is not None:
                     self._give_up(connection, run, now)
@@ -279,16 +281,23 @@ class LocalEngine:
     def _now(self) -> int:
         return int(self._clock.now())
 
+    def _claimed(self, transaction: Connection, worker: str, now: int) -> Row[Any] | None:  # Any: of every column
+        """Take the first run that may begin and that no other worker is just taking; None when there is none."""
+        waiting = self._waiting(worker, now).with_for_update(of=runs, key_share=True, skip_locked=True)
+        while (row := transaction.execute(waiting).first()) is not None:
+            with suppress(IntegrityError), transaction.begin_nested():  # of the index of one run per workspace
+                self._take(transaction, row, worker, now)
+                return row
+        return None
+
     def _waiting(self, worker: str, now: int) -> Select[Any]:  # Any: of every column
         """The run that a worker is to begin: with its task's and its connection's settings."""
-        others = runs.alias("others")
-        busy = select(others.c.id).where(
-            others.c.status == RUNNING,
-            or_(others.c.task_id == runs.c.task_id, others.c.workspace == connections.c.workspace),
-        )
-        last = runs.alias("last")
-        just_read = select(last.c.id).where(
-            last.c.ended_at > now - REST, last.c.started_at.is_not(None), last.c.workspace == connections.c.workspace
+        same_task, same_workspace, last = (runs.alias(name) for name in ("same_task", "same_workspace", "last"))
+        workspace = connections.c.workspace
+        busy = (
+            exists().where(same_task.c.status == RUNNING, same_task.c.task_id == runs.c.task_id),
+            exists().where(same_workspace.c.status == RUNNING, same_workspace.c.workspace == workspace),
+            exists().where(last.c.ended_at > now - REST, last.c.started_at.is_not(None), last.c.workspace == workspace),
         )
         # a worker that was lost may come back; until then its run is for any other
         free = or_(runs.c.claims == 0, runs.c.worker.is_(None), runs.c.worker != worker, runs.c.lease_until < now)
@@ -310,10 +319,9 @@ class LocalEngine:
                 _is(connections.c.gateway, self._gateway),
                 free,
                 wanted,
-                ~busy.exists(),
-                ~just_read.exists(),
+                *(~one for one in busy),
             )
-            .order_by(runs.c.not_before, runs.c.due_at, tasks.c.name, runs.c.id)
+            .order_by(runs.c.not_before, runs.c.due_at, runs.c.id)
             .limit(1)
         )
 
@@ -365,12 +373,6 @@ def _locked(transaction: Connection, *where: ColumnElement[bool]) -> Row[Any] | 
     task_id = select(runs.c.task_id).where(*where).scalar_subquery()
     transaction.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update(key_share=True))
     return transaction.execute(select(runs).where(*where).with_for_update(key_share=True)).one_or_none()
-
-
-def _is_busy(connection: Connection, run: Row[Any]) -> bool:  # Any: as above
-    """Whether another run of its task or of its workspace is executed."""
-    same = or_(runs.c.task_id == run.task_id, runs.c.workspace == run.workspace)
-    return connection.execute(select(runs.c.id).where(runs.c.status == RUNNING, same).limit(1)).first() is not None
 
 
 def _give_back(transaction: Connection, run: Row[Any], now: int) -> None:  # Any: as above

@@ -157,7 +157,7 @@ class Runs:
         """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             row = _task(connection, task)
             action = _checked(action, settings_from(row.settings, TaskSettings), now)
             run_id = self._dispatch.ask(connection, _wish(row.id, action, by, now))
@@ -168,7 +168,7 @@ class Runs:
         """End a run that waits; ask one that is executed to end in order. One that has ended stays as it ended."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             run = _run(connection, run_id)
             if not self._dispatch.cancel(connection, run.id):
                 return _row(run)
@@ -179,7 +179,7 @@ class Runs:
         """Do once more what a run that did not end well was to do; the id of the run that waits for a worker."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             run = _run(connection, run_id)
             if run.status in (QUEUED, RUNNING, Status.COMPLETE):
                 raise SettingsError(

@@ -227,8 +227,9 @@ class Scheduler:
         fired = 0
         for start in range(0, len(found), TOGETHER):
             some = found[start : start + TOGETHER]
-            with self._database.writing() as connection:
-                for row in connection.execute(select(tasks).where(tasks.c.id.in_(some) & time_has_come)).all():
+            come = select(tasks).where(tasks.c.id.in_(some) & time_has_come).order_by(tasks.c.name)
+            with self._database.updating() as connection:
+                for row in connection.execute(come.with_for_update(key_share=True, skip_locked=True)).all():
                     self._fire(connection, row, now)
                     fired += 1
         return fired

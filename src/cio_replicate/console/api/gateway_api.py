@@ -74,16 +74,15 @@ def verified(database: Database, request: SignedRequest, hosts: Collection[str],
         )
     claims = _claims(token, json.loads(row.public_key))
     require_same(claims, request, issuer, hosts, now)
-    with database.writing() as connection:
-        revoked = connection.scalar(select(gateway_members.c.revoked_at).where(gateway_members.c.id == issuer))
-        if revoked is not None:
+    with database.updating() as connection:
+        member = gateway_members.c.id == issuer, gateway_members.c.revoked_at.is_(None)
+        if not connection.execute(gateway_members.update().where(*member).values(seen_at=now)).rowcount:
             raise GatewayRefusedError(
                 f"The console has shut out this machine of the gateway {row.gateway}.",
                 "If it is to serve again, enrol it with a new code.",
                 code="revoked",
             )
         _take_once(connection, issuer, claims, now)
-        connection.execute(gateway_members.update().where(gateway_members.c.id == issuer).values(seen_at=now))
     return VerifiedMember(issuer, row.gateway, row.machine, row.version)
 
 
@@ -100,7 +99,7 @@ def proven_key(
     claims = _claims(token, public_key)
     thumbprint = str(OKPKey.import_key(dict(public_key)).thumbprint())
     require_same(claims, request, thumbprint, hosts, now)
-    with database.writing() as connection:
+    with database.updating() as connection:
         _take_once(connection, thumbprint, claims, now)
     return json.dumps({name: public_key[name] for name in ("crv", "kty", "x")}, sort_keys=True)
 
@@ -129,7 +128,8 @@ def require_same(
 
 
 def _take_once(connection: Connection, issuer: str, claims: Mapping[str, Any], now: int) -> None:  # Any: see above
-    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.expires_at < now))  # nobody can send them again
+    old = select(gateway_nonces.c.nonce).where(gateway_nonces.c.expires_at < now)  # nobody can send them again
+    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.nonce.in_(old.with_for_update(skip_locked=True))))
     nonce = sha256(f"{issuer} {claims['jti']}".encode()).hexdigest()
     try:
         connection.execute(gateway_nonces.insert().values(nonce=nonce, expires_at=claims["exp"] + AHEAD))
@@ -228,7 +228,7 @@ class GatewayEndpoint:
             return self._inquiry(sender, wire.decoded(request.body, wire.ProbeRequestBody), now)
         if (asked := _INQUIRY.fullmatch(request.path)) is not None:
             told = wire.decoded(request.body, wire.ProbeResultBody)
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 inquiries.answer(connection, asked[1], _worker(sender, told.worker), told.found, now)
             return wire.Acknowledged()
         if (run := _RUN.fullmatch(request.path)) is not None:
@@ -251,7 +251,7 @@ class GatewayEndpoint:
     def _claim(self, sender: VerifiedMember, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
         version = _plain(wish.version, LONGEST_VERSION)
         if version != sender.version:
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 mine = gateway_members.c.id == sender.member
                 connection.execute(gateway_members.update().where(mine).values(version=version))
         _require_protocol(wish.protocol, wish.version)
@@ -271,7 +271,7 @@ class GatewayEndpoint:
         return wire.HeartbeatResponse(queue.end(_worker(sender, ended.worker), run_id, ended.end))
 
     def _inquiry(self, sender: VerifiedMember, wish: wire.ProbeRequestBody, now: int) -> wire.ProbeAnswer:
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             taken = inquiries.take(connection, sender.gateway, _worker(sender, wish.worker), now)
         if taken is None:
             return wire.ProbeAnswer()

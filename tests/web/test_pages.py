@@ -252,13 +252,13 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
     """Per table rows, pages, rate and time left; then what changed, the log, the proof, and the fix of what failed."""
     console.stage.task("nightly", "main")
     run = console.stage.ask("nightly")
-    board = console.stage.board()
-    run_of(board.claim("worker"))
+    queue = console.stage.queue()
+    run_of(queue.claim("worker"))
     table = TableProgressEvent(
         name="campaigns", status="reading", rows=1_500, pages=3, requests=3, done=0.5, rate=250.0, left=6.0
     )
     progress = Progress(seconds=6.0, requests=9, throttled=2, allowed=10.0, used=0.93, tables=[table])
-    board.beat("worker", run, progress, [LogLine(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
+    queue.heartbeat("worker", run, progress, [LogLine(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
     text = admin.get(f"/runs/{run}").text
     for said in (
         "1,500",
@@ -276,7 +276,7 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
         name="campaigns", status=Status.FAILED, read=12, inserted=10, error="It is short. Resync it.", proof=short
     )
     report = Report(run_id="r", status=Status.FAILED, started="2026-01-01T00:00:00Z", tables=[told])
-    board.end("worker", run, Outcome(status="failed", report=report, error="campaigns: It is short. Resync it."))
+    queue.end("worker", run, Outcome(status="failed", report=report, error="campaigns: It is short. Resync it."))
     text = admin.get(f"/runs/{run}").text
     assert "It is short. Resync it." in text
     assert "every 2s" not in text

@@ -99,9 +99,9 @@ class BackgroundServices:
         self._clock = clock
         self._environment = os.environ if environment is None else environment
         self._send = send
-        self._scheduler = Scheduler(database, clock, note, lease)
-        self._board = LocalEngine(database, clock, note, reveal=self._reveal, lease=lease)
-        self._worker = Worker(worker_name(), self._board, launcher, clock, slots)
+        self._engine = LocalEngine(database, clock, note, reveal=self._reveal, lease=lease)
+        self._scheduler = Scheduler(database, clock, self._engine, self._engine.recover)
+        self._worker = Worker(worker_name(), self._engine, launcher, clock, slots)
         self._stopping = threading.Event()
         self._ticked: float | None = None
         self._reaped: float | None = None
@@ -120,7 +120,7 @@ class BackgroundServices:
 
     def stop(self) -> None:
         """Begin nothing more, and return when every run has ended its page and its batch, and is given back."""
-        self._board.draining = True
+        self._worker.draining = True
         self._stopping.set()
         for thread in self._threads:
             thread.join(SENDING if thread.name == "notifier" else None)
@@ -143,7 +143,7 @@ class BackgroundServices:
 
     def _recognise(self) -> None:
         """Which connections share a workspace: tokens may be found here that who made a connection could not find."""
-        means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment)
+        means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment, self._engine)
         with suppress(SettingsError), self._database.writing() as connection:
             recognise(connection, means)
 

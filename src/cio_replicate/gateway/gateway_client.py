@@ -67,7 +67,7 @@ class UnsentEvents:
 
 
 class RemoteQueue:
-    """A Board. While the console is away a run goes on for `alone` seconds, and what it tells is kept.
+    """A `JobQueue`. While the console is away a run goes on for `alone` seconds, and what it tells is kept.
 
     One that had nothing to do is asked again after `idle` seconds.
 
@@ -86,7 +86,6 @@ class RemoteQueue:
         allowed: GatewayPolicy | None = None,
     ) -> None:
         self.refusal: GatewayRefusedError | None = None
-        self.draining = False  # this machine is being stopped: runs that it interrupts are given back
         self._link = link
         self._outbox = outbox
         self._clock = clock
@@ -125,7 +124,9 @@ class RemoteQueue:
             self.end(worker, answer.run_id, Outcome(status=Status.REFUSED, error=str(error)))
             return None
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
+    def heartbeat(
+        self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]
+    ) -> HeartbeatReply:
         """Tell how a run goes on, with all that is kept of it."""
         kept = self._kept.get(run_id) or UnsentEvents(self._clock.monotonic())
         for line in lines[kept.again :]:
@@ -135,7 +136,7 @@ class RemoteQueue:
         if self.is_refused():
             return HeartbeatReply.LOST
         try:
-            answer = self._beat(worker, run_id, progress, kept)
+            answer = self._heartbeat(worker, run_id, progress, kept)
         except BoardAwayError:
             if self.is_refused():
                 return HeartbeatReply.LOST
@@ -155,23 +156,22 @@ class RemoteQueue:
             log.info("%s: %s", run_id[:8], line.text)
         log.info("%s: ended, %s%s", run_id[:8], end.status, f": {end.error}" if end.error else "")
         told = end_to_tell(end)
-        given_back = self.draining and told.status == Status.INTERRUPTED
         kept.add(told.lines)
         if self.is_refused():
             return HeartbeatReply.LOST
         try:
             if len(kept.lines) > AT_ONCE:
-                self._beat(worker, run_id, None, kept)
-            request = wire.EndRequest(worker, msgspec.structs.replace(told, lines=kept.written()), given_back)
+                self._heartbeat(worker, run_id, None, kept)
+            request = wire.EndRequest(worker, msgspec.structs.replace(told, lines=kept.written()))
             return self._ask(wire.end_path(run_id), request, wire.HeartbeatResponse).answer
         except BoardAwayError:
             if self.is_refused():
                 return HeartbeatReply.LOST
             told.lines = kept.written()[-AT_ONCE:]
-            self._outbox.put(run_id, wire.EndRequest(worker, told, given_back))
+            self._outbox.put(run_id, wire.EndRequest(worker, told))
             return HeartbeatReply.GO_ON
 
-    def _beat(self, worker: str, run_id: str, progress: Progress | None, kept: UnsentEvents) -> HeartbeatReply:
+    def _heartbeat(self, worker: str, run_id: str, progress: Progress | None, kept: UnsentEvents) -> HeartbeatReply:
         while True:
             lines = kept.written()[:AT_ONCE]
             beat = wire.HeartbeatRequest(worker, progress_to_tell(progress), tuple(lines))

@@ -19,6 +19,7 @@ from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.console.users import Users
 from cio_replicate.console.web.http_security import LoginThrottle, Site
 from cio_replicate.database.connection import Database
+from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.runs import Runs
 
 TRIES_OF_A_NAME, PAUSE_OF_A_NAME = 10, 30.0  # at once, and then one per so many seconds
@@ -64,6 +65,7 @@ def services_over(
     state_dir: Path | None = None,
 ) -> WebServices:
     """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
+    engine = LocalEngine(database, clock, note)
     return WebServices(
         site=site,
         clock=clock,
@@ -73,10 +75,10 @@ def services_over(
         people=Users(database, clock),
         sessions=Sessions(database, clock),
         tokens=Tokens(database, clock),
-        connections=Connections(database, keys, clock, environment),
-        tasks=Tasks(database, keys, clock, environment),
-        runs=Runs(database, clock, note),
-        channels=Channels(database, keys, clock, environment),
+        connections=Connections(database, keys, clock, engine, environment),
+        tasks=Tasks(database, keys, clock, engine, environment),
+        runs=Runs(database, clock, engine),
+        channels=Channels(database, keys, clock, engine, environment),
         secrets=Secrets(database, keys, clock),
         probes=Probes(database, keys, clock, environment, state_dir),
         by_name=LoginThrottle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),

@@ -230,7 +230,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'running'"),
         postgresql_where=sa.text("status = 'running'"),
     )
-    op.create_index("ix_runs_status", "runs", ["status", "not_before"], unique=False)
+    op.create_index("ix_runs_status", "runs", ["status", "not_before", "due_at", "id"], unique=False)
     op.create_index("ix_runs_task_due", "runs", ["task_id", "due_at"], unique=False)
     op.create_index("ix_runs_task_ended", "runs", ["task_id", "status", "ended_at"], unique=False)
     op.create_table(

@@ -386,6 +386,8 @@ class TableStream:
         guard = LoopGuard()
         while not cursor.done:
             try:
+                if cursor != START:  # of a run that may be refused, only first pages are requested
+                    await self._gate.opened()
                 page = page or await self._fetch(partition, cursor)
                 step = self._strategy.advance(partition, cursor, page, self._room)
             except EndlessListError:

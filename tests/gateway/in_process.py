@@ -13,10 +13,8 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import GatewayEndpoint, SignedRequest
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQueue
 from cio_replicate.gateway.identity import MemberKey, new_key
-from cio_replicate.gateway.link import GatewayClient
-from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.ports import PROTOCOL
 from tests.control.stage import Stage, stage

@@ -73,6 +73,11 @@ class Console:
         self.services = services
         self.app = application(services)
 
+    def twin(self) -> Console:
+        """Another console over the same control database, as another machine has it."""
+        database, mine = self.stage.another(), self.services
+        return Console(self.stage, services_over(database, mine.keys, mine.clock, mine.site, mine.oidc))
+
     def browser(self) -> Browser:
         """Another browser, which has never been here."""
         return Browser(self.client())

@@ -28,6 +28,7 @@ from cio_replicate.database.tables import (
     gateway_codes,
     gateway_nonces,
     invitations,
+    logins,
     missed,
     notices,
     run_lines,
@@ -47,7 +48,7 @@ LOGS_KEPT, RUNS_KEPT = 90 * DAY, 400 * DAY
 
 def reap(connection: Connection, now: int) -> None:
     """Remove what is over and old, in a transaction that writes. Settings, people and the audit log stay."""
-    for table in (sessions, invitations, gateway_codes, gateway_nonces):
+    for table in (sessions, invitations, gateway_codes, gateway_nonces, logins):
         connection.execute(delete(table).where(table.c.expires_at < now - DAY))
     old = select(runs.c.id).where(runs.c.ended_at < now - LOGS_KEPT)
     connection.execute(delete(run_lines).where(run_lines.c.run_id.in_(old)))

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, delete, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -30,11 +30,17 @@ from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
 
 
 SCRIPTS = "cio_replicate.database:migrations"
+_UNRELEASED = "0001"  # tables of versions before the first release
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the tables are those of this version. Raises DatabaseError when they are those of a newer one."""
     revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == _UNRELEASED:
+        raise DatabaseError(
+            "The control database was made by a version before the first release, and cannot be brought up to date.",
+            "Write its settings to a file with that version (cio-replicate export), and apply them to a new database.",
+        )
     if revision is not None and revision not in _revisions():
         raise DatabaseError(
             f"The control database was written by a newer version of this program (its tables are {revision}, the "
@@ -216,6 +222,20 @@ class Database:
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that may say what it does where such a row is there already, in the words of this database."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def keep_latest(
+    transaction: Connection, key: Column[str], moment: Column[int], now: int, most: int | None = None
+) -> None:
+    """Delete the rows whose moment is before now, and of the others all but the `most` latest.
+
+    Rows that another transaction holds are left to it.
+    """
+    surplus = [select(key).where(moment < now)]
+    if most is not None:
+        surplus.append(select(key).order_by(moment.desc()).offset(most))
+    for some in surplus:
+        transaction.execute(delete(key.table).where(key.in_(some.with_for_update(skip_locked=True))))
 
 
 def _sqlite(address: Address) -> Engine:

@@ -264,6 +264,25 @@ sessions = Table(
     _moment("expires_at", nullable=False),
 )
 
+logins = Table(  # logins by an identity provider that have begun; each ends once, at any console
+    "logins",
+    metadata,
+    Column("state", String(64), primary_key=True),  # SHA-256 of what the provider hands back
+    Column("holder", String(64), nullable=False),  # SHA-256 of what only the browser that began it holds
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(64), nullable=False),
+    _moment("expires_at", nullable=False),
+    Index("ix_logins_expires_at", "expires_at"),
+)
+
+login_attempts = Table(  # how often somebody tried to log in lately, under a name or from an address
+    "login_attempts",
+    metadata,
+    Column("key", String(64), primary_key=True),  # SHA-256
+    Column("free_at", BigInteger, nullable=False),  # when all tries are there again, in unix milliseconds
+    Index("ix_login_attempts_free_at", "free_at"),
+)
+
 tokens = Table(  # for programs that use the API
     "tokens",
     metadata,

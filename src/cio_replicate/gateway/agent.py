@@ -22,11 +22,8 @@ from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Gateway
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
-from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQueue, connection_settings_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder, MemberKey, new_key, read_key
-from cio_replicate.gateway.job import connection_settings_of
-from cio_replicate.gateway.link import GatewayClient
-from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.gateway.policy import GatewayPolicy, found_to_tell, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest

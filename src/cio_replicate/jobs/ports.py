@@ -148,17 +148,6 @@ class JobQueue(Protocol):
         ...
 
 
-class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is given: a job, and the folder below which the state of tasks is kept.
-
-    `silence` is for how many seconds it goes on without a sign of life.
-    """
-
-    job: Job
-    state_dir: str
-    silence: float = SILENCE
-
-
 class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
 

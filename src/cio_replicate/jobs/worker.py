@@ -30,7 +30,6 @@ from cio_replicate.jobs.ports import (
     Lease,
     Outcome,
     ProcessMessage,
-    RunOrder,
 )
 from cio_replicate.pipeline.events import ERROR, LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
@@ -90,14 +89,14 @@ class ProcessStarter:
 
     def start(self, job: Job) -> RunProcess:
         """Start one."""
-        return _Process(RunOrder(job=job, state_dir=str(self._state_dir), silence=self._silence))
+        return _Process(job, self._state_dir, self._silence)
 
 
 class _Process:
-    def __init__(self, ordered: RunOrder) -> None:
+    def __init__(self, job: Job, state_dir: Path, silence: float) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cio_replicate.app.run_process"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "cio_replicate.app.run_process", str(state_dir), str(silence)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -111,7 +110,7 @@ class _Process:
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         with suppress(BrokenPipeError):  # it died at once, which its exit code tells
-            self._input.write(msgspec.json.encode(ordered) + b"\n")
+            self._input.write(msgspec.json.encode(job) + b"\n")
             self._input.flush()
 
     def messages(self) -> list[ProcessMessage]:

@@ -27,7 +27,7 @@ from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.notifications import note
 from cio_replicate.console.web.authorization import GATEWAY, AnyRequest
-from cio_replicate.database.connection import Database
+from cio_replicate.database.connection import Database, keep_latest
 from cio_replicate.database.tables import gateway_members, gateway_nonces
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, LIFETIME, MOST_BYTES, ROOT, SCHEME, claims_of
@@ -128,8 +128,7 @@ def require_same(
 
 
 def _take_once(connection: Connection, issuer: str, claims: Mapping[str, Any], now: int) -> None:  # Any: see above
-    old = select(gateway_nonces.c.nonce).where(gateway_nonces.c.expires_at < now)  # nobody can send them again
-    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.nonce.in_(old.with_for_update(skip_locked=True))))
+    keep_latest(connection, gateway_nonces.c.nonce, gateway_nonces.c.expires_at, now)
     nonce = sha256(f"{issuer} {claims['jti']}".encode()).hexdigest()
     try:
         connection.execute(gateway_nonces.insert().values(nonce=nonce, expires_at=claims["exp"] + AHEAD))

@@ -81,8 +81,8 @@ def services_over(
         channels=Channels(database, keys, clock, engine, environment),
         secrets=Secrets(database, keys, clock),
         probes=Probes(database, keys, clock, environment, state_dir),
-        by_name=LoginThrottle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
-        by_address=LoginThrottle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+        by_name=LoginThrottle(database, clock, "name", TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
+        by_address=LoginThrottle(database, clock, "address", TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
         health=health,
     )
 

@@ -14,6 +14,7 @@ ACTIVITIES = 100
 SUPPRESSIONS = 1_000
 NEWSLETTERS = 100
 SENDERS = 100
+ACTIONS = 10
 LISTS = 12  # tables that come in one answer
 
 
@@ -29,6 +30,8 @@ class Counts:
     visible_senders: int
     hidden_senders: int
     suppressions: tuple[int, ...]
+    actions: tuple[int, ...]  # of each campaign
+    broadcasts: int
 
 
 def fewest_requests(counts: Counts) -> dict[str, int]:
@@ -42,6 +45,8 @@ def fewest_requests(counts: Counts) -> dict[str, int]:
     sender_identities  full pages of visible and of hidden ones, and for each list that is not empty the empty page
                        behind its last sender: only that ends it
     eps_suppression    per kind, full pages and the one that is not full, which ends it
+    campaign_actions   full pages for each campaign
+    broadcast_actions  one for each broadcast
     lists              one for each table that comes in one answer
 
     It is a bound from below: where half years end, pages that are not full cannot quite be avoided.
@@ -55,6 +60,8 @@ def fewest_requests(counts: Counts) -> dict[str, int]:
             ceil(senders / SENDERS) + 1 for senders in (counts.visible_senders, counts.hidden_senders)
         ),
         "eps_suppression": sum(rows // SUPPRESSIONS + 1 for rows in counts.suppressions),
+        "campaign_actions": sum(_pages(actions, ACTIONS) for actions in counts.actions),
+        "broadcast_actions": counts.broadcasts,
         "lists": LISTS,
     }
 

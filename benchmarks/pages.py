@@ -69,11 +69,18 @@ def all_tables(api: Api, start: int, now: int) -> Iterator[tuple[str, Iterator[l
     yield "customers", _people(api)
     yield "activities", api.follow("activities", "activities", limit=100, deleted="true")
     yield "messages", _messages(api, start, now)
+    yield "campaign_actions", _children(api, "campaigns")
+    yield "broadcast_actions", _children(api, "broadcasts")
 
 
 def _whole(api: Api, path: str, key: str) -> Iterator[list[Row]]:
     rows = api.ask(path)[key] or []
     yield [row if isinstance(row, dict) else {"id": row} for row in rows]
+
+
+def _children(api: Api, parents: str) -> Iterator[list[Row]]:
+    for parent in api.ask(parents)[parents]:
+        yield from api.follow(f"{parents}/{parent['id']}/actions", "actions")
 
 
 def _senders(api: Api) -> Iterator[list[Row]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from benchmarks.fewest import Counts
@@ -11,6 +13,7 @@ from customerio_simulator import WorkspaceSpec
 DAY = 86_400
 SEED = 1
 SENDERS = "sender_identities"
+ACTIONS = "campaign_actions"
 
 
 def spec_of(workload: Workload, now: float) -> WorkspaceSpec:
@@ -48,6 +51,10 @@ class _Sender(msgspec.Struct):
     hidden: bool = False
 
 
+class _Action(msgspec.Struct):
+    campaign_id: int
+
+
 def edits_for(rows: int, share: float) -> int:
     """How many edits a list make `share` of all `rows` change.
 
@@ -57,11 +64,18 @@ def edits_for(rows: int, share: float) -> int:
     return max(1, round(rows * share / 40))
 
 
-def counts_of(spec: WorkspaceSpec, senders: list[bytes]) -> Counts:
-    """The counts of the workspace as its recipe has them; `senders` are the records of its senders."""
+def actions_of(records: list[bytes]) -> tuple[int, ...]:
+    """How many of these actions each campaign has."""
+    return tuple(Counter(msgspec.json.decode(one, type=_Action).campaign_id for one in records).values())
+
+
+def counts_of(spec: WorkspaceSpec, senders: list[bytes], actions: list[bytes]) -> Counts:
+    """The counts of the workspace as its recipe has them; `senders` and `actions` are records of it."""
     hidden = sum(msgspec.json.decode(sender, type=_Sender).hidden for sender in senders)
     kinds = 4
     return Counts(
+        actions=actions_of(actions),
+        broadcasts=spec.broadcasts,
         messages=spec.messages,
         seconds=spec.now - spec.start,
         people=spec.people,

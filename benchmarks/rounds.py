@@ -17,7 +17,7 @@ from benchmarks.figures import PRODUCT, Figures
 from benchmarks.hotspots import Hotspots, summed_up
 from benchmarks.measure import Cost, measured
 from benchmarks.product import SAMPLES_PER_SECOND, copy_in, profiled, sync_command, told
-from benchmarks.recipe import SENDERS, Changes, counts_of, edits_for, spec_of
+from benchmarks.recipe import ACTIONS, SENDERS, Changes, actions_of, counts_of, edits_for, spec_of
 from benchmarks.serving import Serving
 from benchmarks.simulated import Asked, simulated
 from benchmarks.workloads import Baseline, Chain, Workload
@@ -32,7 +32,7 @@ def product_round(chain: Chain) -> Iterator[Figures]:
     serving = _serving(chain.first)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, simulated(serving) as source:
         folder = Path(name)
-        counts = counts_of(serving.spec, source.records(SENDERS))
+        counts = counts_of(serving.spec, source.records(SENDERS), source.records(ACTIONS))
         command = sync_command(source.url, folder, serving.spec.start, chain.first.rps)
         cost = measured(command, ENVIRONMENT, folder / "first.json")
         rows = rows_of(copy_in(folder), _expected(counts))
@@ -40,7 +40,11 @@ def product_round(chain: Chain) -> Iterator[Figures]:
         yield first
         for workload in chain.then:
             changes = source.evolve(edits_for(rows, workload.changed)) if workload.changed else {}
-            counts = _grown(counts, changes)
+            counts = replace(
+                _grown(counts, changes),
+                actions=actions_of(source.records(ACTIONS)),
+                broadcasts=len(source.records("broadcasts")),
+            )
             source.forget()
             output = folder / f"{workload.name}.json"
             cost = measured(command, ENVIRONMENT, output)
@@ -59,7 +63,7 @@ def baseline_round(workload: Workload, by: Baseline) -> Figures:
     serving = _serving(workload)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, simulated(serving) as source:
         file = copy_in(Path(name))
-        counts = counts_of(serving.spec, source.records(SENDERS))
+        counts = counts_of(serving.spec, source.records(SENDERS), source.records(ACTIONS))
         arguments = [source.url, TOKEN, str(serving.spec.start), str(int(time.time())), str(file)]
         cost = measured([sys.executable, "-m", BASELINES[by], *arguments], ENVIRONMENT, file.with_suffix(".output"))
         return _figures(workload, by, source.asked(), cost, counts, rows_of(file, _expected(counts)))

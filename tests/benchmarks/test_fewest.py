@@ -15,6 +15,8 @@ EMPTY = Counts(
     visible_senders=0,
     hidden_senders=0,
     suppressions=(0, 0, 0, 0),
+    actions=(),
+    broadcasts=0,
 )
 
 
@@ -27,6 +29,8 @@ def test_an_empty_workspace_still_costs_a_request_for_each_list() -> None:
         "newsletters": 1,
         "sender_identities": 2,
         "eps_suppression": 4,
+        "campaign_actions": 0,
+        "broadcast_actions": 0,
         "lists": LISTS,
     }
 
@@ -53,6 +57,12 @@ def test_the_page_that_ends_a_list_is_counted() -> None:
     counts = replace(EMPTY, visible_senders=12, hidden_senders=2, suppressions=(999, 1_000, 1_001, 0))
     assert fewest_requests(counts)["sender_identities"] == 4
     assert fewest_requests(counts)["eps_suppression"] == 1 + 2 + 2 + 1
+
+
+def test_children_cost_a_request_for_each_parent() -> None:
+    """And one for each further page."""
+    found = fewest_requests(replace(EMPTY, actions=(1, 10, 11), broadcasts=6))
+    assert (found["campaign_actions"], found["broadcast_actions"]) == (4, 6)
 
 
 def test_the_longest_chain_is_that_of_the_list_with_the_most_pages() -> None:

@@ -308,9 +308,9 @@ class Run:
             report.notes.append(
                 f"{tally.left_out} listed without being handed over by the API; rows kept as they were."
             )
-        if tally.parents_gone:
+        if tally.parents_gone and work.closed:
             gone = counted(tally.parents_gone, "parent")
-            report.notes.append(f"{gone} of {report.name} were deleted while it was read; their rows are left out.")
+            report.notes.append(f"Deleted while {report.name} was read, and left out: {gone}.")
         if work.closed and work.table.retention_days is not None:
             work.lost = gap(work.base, tally, work.read.began, work.table.retention_days)
             if work.lost is not None:

@@ -338,6 +338,7 @@ class TableStream:
             for partition in left:
                 if self._strategy.waits(partition):
                     self._begin(group, partition)
+        self._strategy.finished()
 
     async def _first_page(self, partition: Partition, cursor: Cursor) -> Page | None:
         try:

@@ -406,6 +406,9 @@ class Strategy:
         _ = partition
         return ReadStats(skipped=[error.message])
 
+    def finished(self) -> None:
+        """Raise ReadError if a read whose partitions came to their ends is none all the same."""
+
     # How far it is, and how many requests it needs.
 
     def progress(self, partitions: Sequence[Partition], reached: Mapping[str, int]) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from cio_replicate.base.errors import ChildGoneError, PageShapeError
+from cio_replicate.base.errors import ChildGoneError, NotFoundError, PageShapeError
 from cio_replicate.schema.table import ColumnType, Table
 from cio_replicate.source.pages import Cursor, Page, Request
 from cio_replicate.source.strategies.base import (
@@ -51,6 +51,8 @@ class ChildrenStrategy(Strategy):
         columns = {column.path: column for column in (*table.columns, *table.hidden)}
         self._as_number = columns[self._field,].type is ColumnType.INTEGER
 
+        self._gone, self._found = 0, False
+
     @classmethod
     def requests_to_count(cls, table: Table, rows: Mapping[str, int]) -> int:
         """The list of parents, and for each of them a request and one for every ten children."""
@@ -86,6 +88,7 @@ class ChildrenStrategy(Strategy):
         _ = room
         following = self.following(partition, cursor, page)
         if partition.name != PARENTS:
+            self._found = True
             return Step(page.items, following)
         keys = dict.fromkeys(key for key in map(self._key_of, page.items) if key)
         return Step((), following, tuple(Partition(key, path={self._field: key}) for key in keys))
@@ -104,7 +107,19 @@ class ChildrenStrategy(Strategy):
 
     def gone(self, partition: Partition, error: ChildGoneError) -> ReadStats:
         """A parent that was deleted meanwhile has no children any more."""
-        return ReadStats(parents_gone=1) if partition.path else super().gone(partition, error)
+        if not partition.path:
+            return super().gone(partition, error)
+        self._gone += 1
+        return ReadStats(parents_gone=1)
+
+    def finished(self) -> None:
+        """Fail if no parent is known: they are hardly all deleted, so the API does not know these children."""
+        if self._gone > 1 and not self._found:
+            parents = self._parents.table.name
+            raise NotFoundError(
+                f"The API answers 404 for {self.table.name} of all {self._gone} {parents}.",
+                f"Leave the table out with --exclude {self.table.name}.",
+            )
 
     async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
         """At least the list of parents, and a request for each parent on its first page."""

@@ -16,7 +16,7 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import names, table
 from cio_replicate.source.client import Client, RequestLimits, RetryPolicy
 from cio_replicate.source.rate_limiter import RateLimiter
@@ -45,7 +45,7 @@ def sync(
         limits = RequestLimits(connect=2.0, read=0.5, attempt=3.0)
         async with Client(url, Secret(TOKEN), budget, clock, policy=policy, limits=limits) as client:
             with Staging(folder / "state") as held:
-                destination = DuckDBBackend(folder / "copy.duckdb", "customerio")
+                destination = DuckDBSink(folder / "copy.duckdb", "customerio")
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
                     return await Run(order, client, destination, held, clock, tell).execute()

@@ -15,7 +15,7 @@ from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Batch, Changes, Owner, RunRows, SinkState
 from cio_replicate.source.catalog import table
 from cio_replicate.source.client import Client
@@ -26,7 +26,7 @@ from tests.adversary.syncing import QUICK, START, TOKEN, ask, of, sync
 NEWSLETTERS = [{"id": number} for number in range(20)]
 
 
-class Calling(DuckDBBackend):
+class Calling(DuckDBSink):
     """The real destination, which calls somebody at the moment when it looks, or writes."""
 
     def __init__(self, file: Path, moment: str, call: Callable[[], object]) -> None:

@@ -13,7 +13,8 @@ from _pytest.mark import ParameterSet
 
 from cio_replicate.sinks.backend import TableBackend
 from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Batch, Changes, Sink
 from tests.destinations.kinds import ALWAYS
 from tests.destinations.kinds import KINDS as REAL
@@ -68,7 +69,7 @@ class DuckDBCopy:
 
     def open(self) -> Sink:
         """A destination that has not looked yet."""
-        return DuckDBBackend(self.file, "customerio")
+        return DuckDBSink(self.file, "customerio")
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""
@@ -110,7 +111,7 @@ class TwinCopy:
         if self._fresh:
             self.forget()
         store = around(TwinStore(self.file))
-        return CopySink(store, self._ledger, "customerio", "a twin", nul_allowed=self._nul_allowed)
+        return CopySink(store, IndexMerger(store, self._ledger, nul_allowed=self._nul_allowed), "customerio", "a twin")
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""

@@ -13,6 +13,7 @@ from cio_replicate.schema.table import Column, schema_for
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Batch, Changes, Sink
 from cio_replicate.sinks.registry import store_at
 from tests.destinations.kinds import KINDS
@@ -34,7 +35,8 @@ class RealCopy:
     def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""
         store, nul_allowed = store_at(self._address, self._dataset, self._folder)
-        return CopySink(around(store), self._ledger, self._dataset, "a store", nul_allowed=nul_allowed)
+        store = around(store)
+        return CopySink(store, IndexMerger(store, self._ledger, nul_allowed=nul_allowed), self._dataset, "a store")
 
     def write(self, *batches: Batch) -> Changes:
         """Write in one session; what the last batch changed."""

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Changes, Owner
 from tests.load.copying import query, write
 from tests.load.pages import AT, Pages, close
@@ -30,13 +30,13 @@ def _statements(file: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def _use(destination: DuckDBBackend) -> None:
+def _use(destination: DuckDBSink) -> None:
     destination.open()
     destination.open(Owner(AT))
 
 
 def _refusal(file: Path, dataset: str = "customerio") -> str:
-    destination = DuckDBBackend(file, dataset)
+    destination = DuckDBSink(file, dataset)
     with closing(destination), pytest.raises(DestinationUnavailableError) as caught:
         _use(destination)
     assert "\n" not in str(caught.value)
@@ -54,7 +54,7 @@ def test_a_file_open_elsewhere_is_refused(tmp_path: Path) -> None:
         said = _refusal(file)
         other.kill()
     assert f"{file} is open in another program" in said
-    assert write(DuckDBBackend(file, "customerio")) == Changes()
+    assert write(DuckDBSink(file, "customerio")) == Changes()
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" * 3000, b"SQLite format 3\x00" + b"\x00" * 9000])
@@ -73,7 +73,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, fol
 def test_a_damaged_file_is_refused(tmp_path: Path, pages: Pages) -> None:
     """A copy that was cut off is one sentence."""
     file = tmp_path / "copy.duckdb"
-    write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 1})))
+    write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1})))
     file.write_bytes(file.read_bytes()[:5000])
     assert str(file) in _refusal(file)
 
@@ -102,8 +102,8 @@ def test_a_file_may_be_called_like_anything(tmp_path: Path, pages: Pages, stem: 
     """DuckDB names a database after its file, also when that is the name of the dataset or one of its own."""
     file = tmp_path / f"{stem}.duckdb"
     one = pages.batch(pages.land({"id": 1}), close=close())
-    assert write(DuckDBBackend(file, "customerio"), one) == Changes(inserted=1, deleted=1)
-    assert write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 2, "new": 1}))).inserted == 1
+    assert write(DuckDBSink(file, "customerio"), one) == Changes(inserted=1, deleted=1)
+    assert write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 2, "new": 1}))).inserted == 1
     tables = query(file, "SELECT schema_name, table_name FROM duckdb_tables() WHERE table_name = 'campaigns'")
     assert tables == [{"schema_name": "customerio", "table_name": "campaigns"}]
 
@@ -112,10 +112,10 @@ def test_a_file_may_be_called_like_anything(tmp_path: Path, pages: Pages, stem: 
 def test_a_dataset_may_be_called_like_anything(tmp_path: Path, pages: Pages, dataset: str) -> None:
     """What is written is in the file, under that name."""
     file = tmp_path / "copy.duckdb"
-    write(DuckDBBackend(file, dataset), pages.batch(pages.land({"id": 1})))
+    write(DuckDBSink(file, dataset), pages.batch(pages.land({"id": 1})))
     tables = query(file, "SELECT schema_name FROM duckdb_tables() WHERE table_name = 'campaigns'")
     assert tables == [{"schema_name": dataset}]
-    assert write(DuckDBBackend(file, dataset), pages.batch(pages.land({"id": 1, "new": 1}))) == Changes(updated=1)
+    assert write(DuckDBSink(file, dataset), pages.batch(pages.land({"id": 1, "new": 1}))) == Changes(updated=1)
 
 
 @pytest.mark.parametrize("dataset", ["pg_catalog", "information_schema"])
@@ -128,15 +128,15 @@ def test_a_dataset_in_another_case_is_the_same(tmp_path: Path, pages: Pages) -> 
     """DuckDB does not tell Customerio from customerio, and neither does a copy."""
     file = tmp_path / "copy.duckdb"
     batch = pages.batch(pages.land({"id": 1}))
-    assert write(DuckDBBackend(file, "Customerio"), batch) == Changes(inserted=1)
-    assert write(DuckDBBackend(file, "customerio"), batch) == Changes()
+    assert write(DuckDBSink(file, "Customerio"), batch) == Changes(inserted=1)
+    assert write(DuckDBSink(file, "customerio"), batch) == Changes()
 
 
 def test_datasets_side_by_side(tmp_path: Path, pages: Pages) -> None:
     """Two copies in one file know nothing of each other."""
     file = tmp_path / "copy.duckdb"
     batch = pages.batch(pages.land({"id": 1}))
-    assert write(DuckDBBackend(file, "one"), batch) == write(DuckDBBackend(file, "two"), batch)
+    assert write(DuckDBSink(file, "one"), batch) == write(DuckDBSink(file, "two"), batch)
     ids = query(file, "SELECT copy_id FROM one._cio_copy UNION SELECT copy_id FROM two._cio_copy")
     assert len(ids) == 2
 
@@ -147,7 +147,7 @@ def test_a_table_of_somebody_else_is_refused(tmp_path: Path, pages: Pages, name:
     file = tmp_path / "copy.duckdb"
     _statements(file, "CREATE SCHEMA customerio", f"CREATE TABLE customerio.{name} AS SELECT 1 AS id, 'mine' AS name")
     with pytest.raises(LoadError, match=r"was not made by cio-replicate.*--dataset"):
-        write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 1})))
+        write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1})))
     assert query(file, "SELECT * FROM copy.customerio.campaigns") == [{"id": 1, "name": "mine"}]
 
 
@@ -156,7 +156,7 @@ def test_a_view_in_the_place_of_a_table_is_a_sentence(tmp_path: Path, pages: Pag
     file = tmp_path / "copy.duckdb"
     _statements(file, "CREATE SCHEMA customerio", "CREATE VIEW customerio.campaigns AS SELECT 1 AS id")
     with pytest.raises(LoadError, match="campaigns"):
-        write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 1})))
+        write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1})))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_view_in_the_place_of_a_table_is_a_sentence(tmp_path: Path, pages: Pag
 def test_a_copy_that_lost_its_record_is_refused(tmp_path: Path, pages: Pages, damage: str) -> None:
     """When somebody has changed the tables that a copy knows itself by, the error names the file and a way out."""
     file = tmp_path / "copy.duckdb"
-    write(DuckDBBackend(file, "customerio"), pages.batch(close=close()))
+    write(DuckDBSink(file, "customerio"), pages.batch(close=close()))
     _statements(file, damage)
     said = _refusal(file)
     assert str(file) in said
@@ -178,7 +178,7 @@ def test_a_copy_that_lost_its_record_is_refused(tmp_path: Path, pages: Pages, da
 def test_a_column_of_the_users_own_stays(tmp_path: Path, pages: Pages) -> None:
     """A column that somebody added is kept through updates, as long as the API has none of that name."""
     file = tmp_path / "copy.duckdb"
-    destination = DuckDBBackend(file, "customerio")
+    destination = DuckDBSink(file, "customerio")
     write(destination, pages.batch(pages.land({"id": 1, "name": "a"})))
     _statements(
         file,
@@ -199,7 +199,7 @@ def test_pages_in_any_folder(tmp_path: Path, folder: str) -> None:
     pages = Pages(tmp_path / folder / "pages")
     file = tmp_path / "copy.duckdb"
     seen = pages.land({"id": 5, "name": "a"})
-    destination = DuckDBBackend(file, "customerio")
+    destination = DuckDBSink(file, "customerio")
     assert write(destination, pages.batch(seen, close=close(seen))) == Changes(inserted=1)
     rows = query(file, "SELECT id, name, _cio_key FROM copy.customerio.campaigns")
     assert rows == [{"id": 5, "name": "a", "_cio_key": "5"}]
@@ -208,7 +208,7 @@ def test_pages_in_any_folder(tmp_path: Path, folder: str) -> None:
 def test_columns_explain_themselves(tmp_path: Path, pages: Pages) -> None:
     """Who opens the file reads in it what each column means, also of one that came later."""
     file = tmp_path / "copy.duckdb"
-    write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 1})))
-    write(DuckDBBackend(file, "customerio"), pages.batch(pages.land({"id": 1, "it's new": 1})))
+    write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1})))
+    write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1, "it's new": 1})))
     rows = query(file, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'campaigns'")
     assert all(row["comment"] for row in rows)

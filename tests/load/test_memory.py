@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Changes
 from tests.load.copying import query, write
 from tests.load.pages import Pages, close
@@ -24,12 +24,12 @@ def test_large_rows_are_loaded_all_the_same(tmp_path: Path, memory: str) -> None
     """What changed is counted once, whether the memory was too little for the merge or for what follows a commit."""
     pages = Pages(tmp_path / "pages", "snippets")
     file = tmp_path / "copy.duckdb"
-    destination = DuckDBBackend(file, "customerio", memory=memory)
+    destination = DuckDBSink(file, "customerio", memory=memory)
     first, second = _snippets(pages, "a"), _snippets(pages, "b")
     assert write(destination, pages.batch(*first, close=close(*first))) == Changes(inserted=ROWS)
-    destination = DuckDBBackend(file, "customerio", memory=memory)
+    destination = DuckDBSink(file, "customerio", memory=memory)
     assert write(destination, pages.batch(*second[1:], close=close(*second))) == Changes(updated=ROWS - 100)
-    destination = DuckDBBackend(file, "customerio", memory=memory)
+    destination = DuckDBSink(file, "customerio", memory=memory)
     assert write(destination, pages.batch(*second[1:])) == Changes()
     (found,) = query(file, "SELECT count(*) AS rows, count(DISTINCT value) AS kinds FROM copy.customerio.snippets")
     assert found == {"rows": ROWS, "kinds": ROWS}

@@ -12,6 +12,7 @@ from cio_replicate.sinks.backend import TableBackend
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.lake.object_files import LocalFiles, NewFile
 from cio_replicate.sinks.lake.parquet import ParquetBackend
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Sink
 from tests.load.copying import alone
 from tests.load.fragile import Killed
@@ -62,8 +63,8 @@ class SmallCopy(RealCopy):
 
     def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""
-        store = ParquetBackend(MortalFiles(self._root, self.lives), full=SMALL)
-        return CopySink(around(store), self._ledger, self._dataset, "a store")
+        store = around(ParquetBackend(MortalFiles(self._root, self.lives), full=SMALL))
+        return CopySink(store, IndexMerger(store, self._ledger), self._dataset, "a store")
 
 
 @pytest.mark.parametrize(

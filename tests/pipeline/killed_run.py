@@ -16,7 +16,7 @@ from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Batch, Changes, RunRows
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import Client
@@ -54,7 +54,7 @@ class DeadlyFolder(Staging):
         self._fate.at("page on disk")
 
 
-class DeadlyDestination(DuckDBBackend):
+class DeadlyDestination(DuckDBSink):
     """A destination that commits, or does not, before the journal knows of it."""
 
     def __init__(self, file: Path, fate: Fate) -> None:

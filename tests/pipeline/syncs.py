@@ -16,7 +16,7 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import Client, RequestLimits, RetryPolicy
@@ -72,7 +72,7 @@ def sync(
         ) as client:
             with Staging(folder / state) as held:
                 wanted = RunSpec(tables, start, refresh, rules, **order)
-                destination = DuckDBBackend(folder / "copy.duckdb", "customerio") if to is None else to()
+                destination = DuckDBSink(folder / "copy.duckdb", "customerio") if to is None else to()
                 tell = told.append if told is not None else (lambda _event: None)
                 try:
                     return await Run(wanted, client, destination, held, clock, tell, patience=PATIENCE).execute()

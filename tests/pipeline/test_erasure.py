@@ -22,8 +22,9 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination as address
 from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.fan_out import FanOutSink
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Owner, Sink
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import TABLES, table
@@ -51,10 +52,11 @@ class Copied:
             kinds = ("duckdb", "twin")
             return FanOutSink({kind: Copied(kind, self._folder).open() for kind in kinds})
         if self.kind == "duckdb":
-            return DuckDBBackend(self._folder / "copy.duckdb", "customerio")
+            return DuckDBSink(self._folder / "copy.duckdb", "customerio")
         if self.kind == "parquet":
             return destination_at(address(f"parquet:///{self._folder}/lake"), "customerio", self._folder)
-        return CopySink(TwinStore(self._folder / "twin.duckdb"), self._folder / "ledger.duckdb", "customerio", "a twin")
+        store = TwinStore(self._folder / "twin.duckdb")
+        return CopySink(store, IndexMerger(store, self._folder / "ledger.duckdb"), "customerio", "a twin")
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every table, that of the program's own too, but for when a run was."""

@@ -14,7 +14,7 @@ import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
 from cio_replicate.pipeline.report import Report, Status, TableReport
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.port import Batch, Changes, RunRows, count_rows
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
@@ -31,7 +31,7 @@ LISTS = tuple(FULL)
 SOME = tuple(table(name) for name in ("messages", "customers", "newsletters", "topics"))
 
 
-def _this(copy: DuckDBBackend) -> DuckDBBackend:
+def _this(copy: DuckDBSink) -> DuckDBSink:
     return copy
 
 
@@ -67,7 +67,7 @@ def test_messages_are_read_whole_by_every_run(tmp_path: Path) -> None:
         assert differences(simulator, tmp_path / "copy.duckdb", ("messages",)) == {}
 
 
-class Watched(DuckDBBackend):
+class Watched(DuckDBSink):
     """A copy that is looked at after each commit, as somebody who reads it all the time would."""
 
     def __init__(self, file: Path) -> None:
@@ -79,7 +79,7 @@ class Watched(DuckDBBackend):
         """Write, and look."""
         changes = super().write(batch)
         for name, seen in self.seen.items() if isinstance(batch, Batch) else ():
-            if self._exists(name):
+            if self.backend.columns(name):
                 seen.add(count_rows(self, table(name)))
         return changes
 

@@ -21,7 +21,7 @@ from cio_replicate.pipeline.replay import reload
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -44,7 +44,7 @@ def load(
     """Load what `folder` has kept into another copy."""
     treatments = {one.name: WriteOptions(mode) for one in tables if one.retention_days is None}
     with Staging(folder / "state") as pages:
-        destination = DuckDBBackend(folder / f"{into}.duckdb", "customerio")
+        destination = DuckDBSink(folder / f"{into}.duckdb", "customerio")
         try:
             return reload(destination, pages, tables, treatments, SystemClock())
         finally:
@@ -91,7 +91,7 @@ def test_another_copy_is_equal_and_goes_on(rules: RereadPolicy, tmp_path: Path) 
             assert (report.status, report.notes) == (Status.COMPLETE, [])
             _equal(tmp_path, f"other{number}.duckdb")
             _evolve(simulator, number)
-        later = DuckDBBackend(tmp_path / "other2.duckdb", "customerio")
+        later = DuckDBSink(tmp_path / "other2.duckdb", "customerio")
         there = sync(simulator, tmp_path, to=lambda: later, state="another", rules=rules, now=begun + 3 * DAY)
         here = sync(simulator, tmp_path, rules=rules, now=begun + 3 * DAY)
         assert there.requests == here.requests
@@ -135,7 +135,7 @@ def test_a_destination_that_is_ahead_is_left_alone(tmp_path: Path) -> None:
     with Simulator(SPEC) as simulator:
         begun = simulator.workspace.now
         sync(simulator, tmp_path, keep_landed=True, now=begun)
-        ahead = DuckDBBackend(tmp_path / "other.duckdb", "customerio")
+        ahead = DuckDBSink(tmp_path / "other.duckdb", "customerio")
         sync(simulator, tmp_path, to=lambda: ahead, state="another", now=begun + DAY)
         report = load(tmp_path)
     assert {one.status for one in report.tables} == {Status.FAILED}

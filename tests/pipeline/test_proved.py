@@ -23,7 +23,7 @@ from cio_replicate.config.table_options import (
 )
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.pipeline.verification import Verifier
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -223,7 +223,7 @@ def test_more_keys_than_are_read_back_are_counted(tmp_path: Path) -> None:
     found = []
     for deep in (False, True):
         report = TableReport(name="segments", status=Status.COMPLETE)
-        copy = DuckDBBackend(tmp_path / "copy.duckdb", "customerio")
+        copy = DuckDBSink(tmp_path / "copy.duckdb", "customerio")
         copy.open()
         Verifier(copy, only, f"proof {deep}", 1_790_000_000, deep=deep, most_read_back=5).prove([report])
         copy.close()

@@ -17,8 +17,9 @@ from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOpti
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, at_least, one_of
 from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.fan_out import FanOutSink, members_of, missing_in
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Batch, Changes, Owner, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import table
@@ -52,7 +53,7 @@ class FullStore(TwinStore):
         super().write(edit)
 
 
-class Choosy(DuckDBBackend):
+class Choosy(DuckDBSink):
     """A copy that refuses the batches of some tables from a certain one on."""
 
     def __init__(self, file: Path, refuses: tuple[str, ...], after: int, error: type[Exception]) -> None:
@@ -71,7 +72,7 @@ class Choosy(DuckDBBackend):
 
 def several(folder: Path, *names: str) -> FanOutSink:
     """Copies in DuckDB files of these names."""
-    return FanOutSink({name: DuckDBBackend(folder / f"{name}.duckdb", "customerio") for name in names})
+    return FanOutSink({name: DuckDBSink(folder / f"{name}.duckdb", "customerio") for name in names})
 
 
 def _of(report: Report, name: str) -> TableReport:
@@ -142,7 +143,7 @@ def test_one_that_was_filled_by_other_rules_is_filled_anew(tmp_path: Path) -> No
 
 def _positions(folder: Path, name: str) -> dict[str, int]:
     """Since when each table of a copy is replicated."""
-    destination = DuckDBBackend(folder / f"{name}.duckdb", "customerio")
+    destination = DuckDBSink(folder / f"{name}.duckdb", "customerio")
     destination.open()
     positions = {name: position.start for name, position in destination.state.checkpoints.items()}
     destination.close()
@@ -177,7 +178,7 @@ def test_what_one_refuses_the_others_take(
 
     def both() -> Sink:
         members = {
-            "a": DuckDBBackend(tmp_path / "a.duckdb", "customerio"),
+            "a": DuckDBSink(tmp_path / "a.duckdb", "customerio"),
             "b": Choosy(tmp_path / "b.duckdb", ("messages",), after, error),
         }
         return FanOutSink(dict(reversed(members.items())) if first else members)
@@ -202,8 +203,8 @@ def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> N
 
     def both() -> Sink:
         store = FullStore(tmp_path / "b.duckdb", "segments")
-        remote = CopySink(store, tmp_path / "ledger.duckdb", "customerio", "twin")
-        return FanOutSink({"a": DuckDBBackend(tmp_path / "a.duckdb", "customerio"), "b": remote})
+        remote = CopySink(store, IndexMerger(store, tmp_path / "ledger.duckdb"), "customerio", "twin")
+        return FanOutSink({"a": DuckDBSink(tmp_path / "a.duckdb", "customerio"), "b": remote})
 
     with Simulator(SPEC) as simulator:
         report = sync(simulator, tmp_path, to=both)
@@ -219,15 +220,15 @@ def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> N
 def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -> None:
     """The other copy is whole; the next run makes the lost one anew."""
 
-    class Vanishing(DuckDBBackend):
+    class Vanishing(DuckDBSink):
         def write(self, batch: Batch | RunRows) -> Changes:
             if isinstance(batch, Batch):
-                self.file.unlink(missing_ok=True)
+                self.backend.file.unlink(missing_ok=True)
             return super().write(batch)
 
     def both() -> Sink:
         lost = Vanishing(tmp_path / "a.duckdb", "customerio")
-        return FanOutSink({"a": lost, "b": DuckDBBackend(tmp_path / "b.duckdb", "customerio")})
+        return FanOutSink({"a": lost, "b": DuckDBSink(tmp_path / "b.duckdb", "customerio")})
 
     with Simulator(SPEC) as simulator:
         report = sync(simulator, tmp_path, to=both)

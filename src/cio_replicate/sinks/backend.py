@@ -108,6 +108,12 @@ class ChangeSet:
     gone: pa.Array
 
 
+def edit_of(shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> ChangeSet:
+    """Return a change set that puts a few rows in; without rows it only makes the table, and its columns."""
+    table = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
+    return ChangeSet(shape, table.to_reader(), len(table), pa.array([], schema_for([shape.column(shape.key)])[0].type))
+
+
 class TableBackend(Protocol):
     """The tables of one dataset in one place. One thread at a time.
 

@@ -1,4 +1,4 @@
-"""The sink over any table backend: layout of tables, recovery of interrupted commits, and writing of batches."""
+"""The sink over any table backend: the copy's own tables, and batches as one commit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.base.errors import DestinationUnavailableError, LandingError, LoadError
+from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.base.text import quoted
 from cio_replicate.config.table_options import as_shown
 from cio_replicate.schema.system_tables import (
-    CHANGE_COLUMNS,
     CHANGES_SUFFIX,
     COPY,
-    DIGEST,
     ERASURES,
     POSITIONS,
     RECORDS,
@@ -27,8 +24,7 @@ from cio_replicate.schema.system_tables import (
     from_text,
     to_text,
 )
-from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
-from cio_replicate.schema.table import Column, Table, schema_for
+from cio_replicate.schema.table import Table, schema_for
 from cio_replicate.sinks import port as expected
 from cio_replicate.sinks.backend import (
     NOT_DELETED,
@@ -37,26 +33,14 @@ from cio_replicate.sinks.backend import (
     Operator,
     StoredTable,
     TableBackend,
+    edit_of,
     moment,
     resolved,
     try_out,
 )
-from cio_replicate.sinks.erasure import TableErasure, stays_blank
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge import statements as sql_modes
-from cio_replicate.sinks.merge.change_sets import (
-    COPY_SHAPE,
-    POSITION_SHAPE,
-    ChangeComputation,
-    StoredTables,
-    changes_shape,
-    key_shape,
-    left_in,
-    main_shape,
-    record_shape,
-)
-from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
-from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
+from cio_replicate.sinks.merge.change_sets import COPY_SHAPE, POSITION_SHAPE, main_shape
+from cio_replicate.sinks.merge.index_merger import CopyRecord, Merger
 from cio_replicate.sinks.port import (
     NO_COPY,
     Batch,
@@ -70,130 +54,14 @@ from cio_replicate.sinks.port import (
     RunRows,
     SinkState,
     found_columns,
-    run_rows,
 )
 
-# Brings a store's table into the layout that a mode needs: with a row per key, or a row per version.
-
-
-def as_it_is(batch: Batch, store: TableBackend, facts: CopyFacts) -> Batch:
-    """The batch in the mode that its table, which is there, shows."""
-    noted = bool(store.columns(batch.table.target + CHANGES_SUFFIX))
-    return replace(batch, treatment=as_shown(versions=batch.table.name in facts.versions, noted=noted))
-
-
-def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFacts, save: Callable[[], None]) -> None:
-    """See to it that the table, if it is there, has the layout of the batch's mode, and that the facts say so.
-
-    Raises LoadError, saying why, where the table is not ours or versions would be lost.
-    """
-    name, versions = batch.table.name, batch.treatment.versions
-    if (name in facts.versions) == versions and name not in facts.turning:
-        if name not in facts.expected:
-            _require_ours(store, batch.table.target)
-        return
-    if store.columns(batch.table.target):
-        _require_ours(store, batch.table.target)
-        columns = (*batch.columns, *left_in(store, batch.table, batch.columns, facts))
-        shape = main_shape(batch.table, columns, versions=True)
-        if name in facts.versions:
-            _refuse_to_lose(store, ledger, shape, batch)
-            facts.versions.remove(name)
-        facts.turning.append(name)
-        save()  # while the rows are rewritten they count as such that have no versions: each is the only one of its key
-        statement = sql_modes.first_versions("turned") if versions else sql_modes.no_versions("turned")
-        store.write(_turned(store, ledger, shape, statement))
-        ledger.run("DROP TABLE turned")
-    facts.turning = [one for one in facts.turning if one != name]
-    facts.versions = [one for one in facts.versions if one != name] + [name] * versions
-    ledger.forget(name)
-    save()
-
-
-def _require_ours(store: TableBackend, name: str) -> None:
-    there = store.columns(name)
-    if there and sql.KEY not in there:
-        raise LoadError(
-            f"There is a table {name} in the dataset that was not made by cio-replicate.",
-            "Choose another --dataset, or move that table away.",
-        )
-
-
-def _turned(store: TableBackend, ledger: DigestIndex, shape: StoredTable, statement: str) -> ChangeSet:
-    """Every row of a table that has one per key, after a statement on the table `turned`."""
-    ledger.run(sql.create("turned", shape.columns, temporary=True)[0])
-    ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
-    ledger.run(statement)
-    return ledger.edit("turned", replace(shape, key=sql.KEY), pa.array([], pa.string()))
-
-
-def _refuse_to_lose(store: TableBackend, ledger: DigestIndex, shape: StoredTable, batch: Batch) -> None:
-    ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({sql.KEY} VARCHAR)")
-    ledger.take("every_version", store.read(shape, [sql.KEY]))
-    ended = ledger.run(sql_modes.count_ended("every_version")).fetchall()[0][0]
-    ledger.run("DROP TABLE every_version")
-    if ended:
-        name = batch.table.name
-        raise LoadError(
-            f"{name} holds {ended} ended versions of its rows, which the mode {batch.treatment.mode} would lose.",
-            f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
-        )
-
-
-# What became of a commit that was broken off: which of its changes came true, in the table and in what was noted.
-
-
-READ = ("_cio_sequence", "_cio_operation", KEY, "_cio_digest")
-
-
-def settle(store: TableBackend, ledger: DigestIndex, keys: str, pending: PendingCommit, commits: int) -> None:
-    """Remove the noted changes of the commit after `commits` that the table does not show; `keys` is what it holds.
-
-    A change was noted before its row was written, so a note without its row is of a commit that did not happen.
-    """
-    shape = StoredTable(
-        pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
-    )
-    first = (commits + 1) * sql_modes.ROOM
-    rows = store.read(shape, READ, [Condition("_cio_sequence", Operator.AT_LEAST, first)])
-    with ledger.transaction():
-        ledger.run(
-            "CREATE OR REPLACE TEMP TABLE noted_last (_cio_sequence BIGINT, _cio_operation VARCHAR, "
-            f"{KEY} VARCHAR, _cio_digest VARCHAR)"
-        )
-        ledger.take("noted_last", rows)
-        untrue = ledger.column(
-            f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
-            "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
-            "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
-        )
-    _remove(store, shape, untrue)
-
-
-def take_back(store: TableBackend, ledger: DigestIndex, pending: PendingCommit, commits: int) -> None:
-    """Remove the versions of the commit after `commits` whose key still has the current version that was before.
-
-    For stores where an edit is not one commit: there a version may have begun though the one before has not ended.
-    """
-    shape = replace(key_shape(pending.target), key="_cio_version")
-    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Operator.TRUE)])
-    with ledger.transaction():
-        ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
-        ledger.take("holding", rows)
-        twice = f"SELECT {KEY} FROM holding GROUP BY {KEY} HAVING count(*) > 1"
-        untrue = ledger.column(
-            f"SELECT _cio_version FROM holding WHERE _cio_version = {KEY} || '@{commits + 1}' AND {KEY} IN ({twice})"
-        )
-    _remove(store, shape, untrue)
-
-
-def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
-    if len(keys):
-        store.write(ChangeSet(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))
+FORMAT = 1  # of the facts of a new copy
+T = TypeVar("T")
 
 
 class CopySink:
-    """A dataset in a store. `ledger` is the file, in a folder of this task, that remembers what the store holds.
+    """A dataset in a store. `merger` is how rows get into its tables; `elsewhere` is what names another place.
 
     Noted changes, rows, the checkpoint and the copy's own row are one commit. Where the store has no transactions, they
     are written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's own row
@@ -201,27 +69,24 @@ class CopySink:
     """
 
     def __init__(
-        self, store: TableBackend, ledger: Path, dataset: str, shown: str, *, nul_allowed: bool = True
+        self, store: TableBackend, merger: Merger, dataset: str, shown: str, *, elsewhere: str = "--dataset"
     ) -> None:
         self._store = store
-        self._file = ledger
+        self._merger = merger
         self._dataset = dataset
         self._shown = shown
-        self._nul_allowed = nul_allowed
+        self._elsewhere = f"Choose another {elsewhere}."
         self.batch_rows = store.rows_at_once
         self._opened = False
-        self._ledger: DigestIndex | None = None
-        self._row: dict[str, Any] = {}
-        self._facts = CopyFacts()
+        self._copy: CopyRecord | None = None
         self._checkpoints: dict[str, Checkpoint] = {}
-        self._erased: list[dict[str, Any]] | None = None  # people, as far as it was asked
 
     @property
     def state(self) -> SinkState:
         """The state of the copy, as far as this sink has opened and written it."""
-        if not self._row:
+        if self._copy is None:
             return NO_COPY
-        facts = self._facts
+        facts = self._copy.facts
         return SinkState(self._identity, dict(self._checkpoints), dict(facts.expected), dict(facts.found))
 
     def open(self, owner: Owner | None = None) -> SinkState | None:
@@ -232,14 +97,10 @@ class CopySink:
         if not self._read_row():
             if owner is None:
                 return None
-            row = {"copy_id": uuid.uuid4().hex, "created_at": moment(owner.now), "commits": 0, "facts": None}
-            with self._store.transaction(COPY):
-                if self._store.transactional:  # before a first commit, which then makes no table of the copy's own
-                    self._store.write(edit_of(POSITION_SHAPE, []))
-                self._write_row(0, row)
+            self._make(owner.now)
         self._checkpoints = self._read_checkpoints()
-        if owner is not None and self._facts.pending is not None:
-            self._settle(self._facts.pending)
+        if owner is not None:
+            self._settle()
         for table in owner.recount if owner is not None else ():
             self._recount(table)
         return self.state
@@ -262,7 +123,7 @@ class CopySink:
     def digests(self, table: Table, where: Sequence[Condition] = (NOT_DELETED,), *, keys: bool = True) -> Digests:
         """Return the number of rows that meet all conditions and the sum of their keys, read back from the table.
 
-        Where the keys of all live rows are not those that were loaded, the ledger is read anew before the next write.
+        Where the keys of all live rows are not those that were loaded, what is remembered of the table is forgotten.
         """
         shape = self._shape(table)
         conditions = self._resolved(shape, where)
@@ -270,28 +131,31 @@ class CopySink:
             return Digests()
         if not keys:
             return Digests(self._store.count(shape, conditions))
-        held = keys_in(self._store.read(shape, [sql.KEY], conditions))
-        if list(where) == [NOT_DELETED] and held != self._facts.expected.get(table.name, held):
-            self._held_ledger().forget(table.name)
+        held = self._merger.digests(shape, conditions)
+        if list(where) == [NOT_DELETED] and held != self._held.facts.expected.get(table.name, held):
+            self._merger.forget(table.name)
         return held
 
     def write(self, batch: Batch | RunRows) -> Changes:
         """Merge the rows, apply deletions, move the checkpoint: all or nothing."""
         if isinstance(batch, RunRows):
             if batch.shape.name == ERASURES.name:
-                self._erased = None
+                self._merger.erasures_changed()
             self._store.write(edit_of(batch.shape, batch.rows))
             return Changes()
         self._require_own()
         if batch.as_it_is:
-            if batch.table.name not in self._facts.expected:
+            if batch.table.name not in self._held.facts.expected:
                 return Changes()
-            batch = as_it_is(batch, self._store, self._facts)
+            noted = bool(self._store.columns(batch.table.target + CHANGES_SUFFIX))
+            versions = batch.table.name in self._held.facts.versions
+            batch = replace(batch, treatment=as_shown(versions=versions, noted=noted))
         try:
-            return self._write(batch)
+            return self._with_room(lambda result: self._write(batch, result))
         except duckdb.Error as error:
+            why = quoted(str(error).splitlines()[0], 300)
             raise LoadError(
-                f"The changes of {batch.table.name} could not be worked out ({quoted(str(error).splitlines()[0])}).",
+                self._merger.refusal.format(table=batch.table.name, why=why),
                 "They stay landed; mend the cause and run again.",
             ) from None
 
@@ -301,239 +165,223 @@ class CopySink:
             try_out(self._store, self._shown)
         except LoadError as error:
             raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
+        finally:
+            self.close()
 
     def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         self._require_own()
-        ledger, before = self._held_ledger(), self._row["commits"]
-        if self._facts.pending is not None:
-            self._settle(self._facts.pending)
-            before = self._row["commits"]
-        with ledger.transaction(), self._commit(table.target):
-            self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
-            keys = ledger.keys_of(table.name, self._row["copy_id"], before)
-            counts = TableErasure(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
-            ledger.advance(self._row["copy_id"], before, before + 1)
-        return counts
+        self._settle()
+        try:
+            return self._with_room(lambda result: self._erase(table, people, result))
+        except duckdb.Error as error:
+            why = quoted(str(error).splitlines()[0], 300)
+            raise LoadError(self._merger.refusal.format(table=table.name, why=why), "Run again.") from None
 
     def drop(self, table: Table | None) -> None:
         """Remove a table with its changes, and forget its checkpoint; with None, the tables about the copy.
 
-        The checkpoint goes first, and with the next commit every ledger: after a kill the table, there or not, is read
-        whole. What is known of its layout goes last.
+        The checkpoint goes first, and with the next commit all that is remembered: after a kill the table, there or
+        not, is read whole. What is known of its layout goes last.
         """
         if table is None:
             for one in (*(record.name for record in RECORDS), POSITIONS, COPY):
                 self._store.drop(one)
-            self._row, self._facts, self._checkpoints = {}, CopyFacts(), {}
+            self._copy, self._checkpoints = None, {}
             return
-        name = table.name
-        self._checkpoints.pop(name, None)
-        nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
-        before = self._row["commits"]
-        self._held_ledger().forget(name)
+        name, before = table.name, self._held.commits
+        self._merger.forget(name)
         with self._commit(name):
+            nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
             self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
-            self._facts.expected.pop(name, None)
+            facts = self._held.facts
+            facts.expected.pop(name, None)
             self._write_row(before + 1)
             for one in (table.target + CHANGES_SUFFIX, table.target):
                 self._store.drop(one)
-            self._facts.found.pop(name, None)
-            self._facts.versions = [one for one in self._facts.versions if one != name]
-            self._facts.turning = [one for one in self._facts.turning if one != name]
+            facts.found.pop(name, None)
+            facts.versions = [one for one in facts.versions if one != name]
+            facts.turning = [one for one in facts.turning if one != name]
             self._write_row(before + 1)
-        self._held_ledger().advance(self._row["copy_id"], before, before + 1)
+        self._checkpoints.pop(name, None)
+        self._merger.advance(self._held.copy_id, before, before + 1)
 
     def close(self) -> None:
         """Let go of it."""
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
+        self._merger.close()
         self._store.close()
         self._opened = False
 
-    @property
-    def _identity(self) -> CopyIdentity:
-        return CopyIdentity(self._row["copy_id"], self._row["commits"])
-
-    def _read_checkpoints(self) -> dict[str, Checkpoint]:
-        rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
-        try:
-            return {row["table_name"]: from_text(row["position"]) for row in rows}
-        except ValueError:
-            raise DestinationUnavailableError(
-                f"The positions of the copy in {self._shown} cannot be read.", "Choose another --dataset."
-            ) from None
-
-    def _recount(self, table: Table) -> None:
-        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
-        ledger, before = self._held_ledger(), self._row["commits"]
-        ledger.forget(table.name)
-        if table.name in self._facts.expected:
-            self._facts.expected[table.name] = ledger.live(self._keys(table))
-            self._write_row(before + 1)
-            ledger.advance(self._row["copy_id"], before, before + 1)
-
-    def _write(self, batch: Batch) -> Changes:
-        ledger, name = self._held_ledger(), batch.table.name
-        if self._facts.pending is not None:  # one that failed, of this run or another
-            self._settle(self._facts.pending)
-        aside = [column for column in self._found(batch) if not self._store.accepts_name(column.name)]
+    def _write(self, batch: Batch, result: list[Changes]) -> None:
+        """Write a batch; what changed is in `result` before its commit."""
+        name, copy, merger = batch.table.name, self._settle(), self._merger
+        declared = {column.name for column in batch.table.columns}
+        found = [column for column in batch.columns if column.name not in declared]
+        aside = [column for column in found if not self._store.accepts_name(column.name)]
         batch = replace(batch, columns=[column for column in batch.columns if column not in aside])
-        fitted(batch, self._store, ledger, self._facts, lambda: self._write_row(self._row["commits"]))
-        keys = self._keys(batch.table)
-        before = self._facts.expected.get(name) or ledger.live(keys)
-        commit = self._row["commits"] + 1
-        versions = batch.treatment.versions
-        left = left_in(self._store, batch.table, batch.columns, self._facts)
-        shapes = StoredTables(
-            main_shape(batch.table, (*batch.columns, *left), versions=versions),
-            changes_shape(batch.table, batch.columns),
-            left,
-        )
-        with ledger.transaction():
-            blanked = self._blanks(batch, left)
-            found = ChangeComputation(
-                batch, ledger, keys, shapes, nul_allowed=self._nul_allowed, aside=aside, blanked=blanked
-            )
-            found.find()
-            after = found.after(before)
-            self._facts.note_found(name, self._found(batch))
-            writes = found.writes or name not in self._facts.expected  # a table without rows is there too
+        merger.fit(batch, copy, lambda: self._write_row(copy.commits))
+        before = copy.facts.expected.get(name) or merger.live(batch.table, copy)
+        commit = copy.commits + 1
+        with merger.together():
+            merge = merger.merge(batch, aside, before, copy)
+            writes = merge.writes or name not in copy.facts.expected  # a table without rows is there too
             if not writes and batch.close is None:
-                return Changes()
+                result.append(Changes())
+                return
+            copy.facts.note_found(name, [column for column in found if column not in aside])
             if writes and not self._store.transactional:
-                self._facts.pending = PendingCommit(name, batch.table.target, after)
-                self._write_row(commit - 1)
-            if writes:
-                found.work_out(self._store, commit)
+                copy.facts.pending = PendingCommit(name, batch.table.target, merge.after)
+                self._write_row(copy.commits)
             with self._commit(name):
                 if writes:
-                    self._write_rows(found, shapes)
+                    merge.write()
                 if batch.close is not None:
-                    self._move(batch)
-                self._facts.expected[name], self._facts.pending = after, None
+                    row = {
+                        "table_name": name,
+                        "position": to_text(batch.close.position),
+                        "run_id": batch.run_id,
+                        "moved_at": moment(batch.close.at),
+                    }
+                    self._store.write(edit_of(POSITION_SHAPE, [row]))
+                copy.facts.expected[name], copy.facts.pending = merge.after, None
                 self._write_row(commit)
-            ledger.advance(self._row["copy_id"], commit - 1, commit)
+                result.append(merge.changes)
+            merger.advance(copy.copy_id, commit - 1, commit)
         if batch.close is not None:
             self._checkpoints[name] = batch.close.position
-        return found.changes
 
-    def _write_rows(self, found: ChangeComputation, shapes: StoredTables) -> None:
-        """Write what was worked out, the noted changes first: of a commit broken off they tell what has come true."""
-        notes = found.notes
-        if notes and self._store.transactional:  # tables are changed before rows are written, which that may commit
-            for shape in (shapes.changes, shapes.main):
-                self._store.write(edit_of(shape, []))
-        if notes:
-            self._store.write(found.noted())
-        self._store.write(found.merged())
-        found.enter()
+    def _erase(self, table: Table, people: Mapping[str, Sequence[str]], result: list[dict[str, ErasureHits]]) -> None:
+        copy = self._held
+        before = copy.commits
+        with self._merger.together():
+            with self._commit(table.target):
+                self._write_row(before + 1)  # first: what is remembered of the rows holds for no other commit
+                result.append(self._merger.erase(table, people, copy, before))
+            self._merger.advance(copy.copy_id, before, before + 1)
+
+    def _with_room(self, step: Callable[[list[T]], None]) -> T:
+        """Do a step that is one commit, and do it again where it failed for want of memory and there is more now.
+
+        It leaves its result in a list before it commits.
+        """
+        before, result = self._held.commits, list[T]()
+        try:
+            step(result)
+        except duckdb.Error as error:
+            if not self._merger.makes_room(error):
+                raise
+            self._read_row()
+            if result and self._held.commits > before:  # it was only too much to tidy up after the commit
+                self._checkpoints = self._read_checkpoints()
+                return result[0]
+            return self._with_room(step)
+        return result[0]
 
     @contextmanager
     def _commit(self, table: str) -> Iterator[None]:
-        """One commit, where the store has transactions; after an error the copy's own row is what it was."""
-        row = self._row
+        """One commit, where the store has transactions; after an error the record is what it was."""
+        copy = self._held
+        commits, keys = copy.commits, dict(copy.facts.expected)
         try:
             with self._store.transaction(table):
                 yield
         except BaseException:
-            self._row = row
+            copy.commits, copy.facts.expected = commits, keys
             raise
 
-    def _blanks(self, batch: Batch, left: Sequence[Column]) -> ErasedColumns | None:
-        """What is left out of the rows of a batch, since it is about people who were erased."""
-        if self._erased is None:
-            self._erased = [one for one in run_rows(self, record_shape(ERASURES)) if one["returned_at"] is None]
-        return stays_blank(self._held_ledger(), self._erased, batch.table, (*batch.columns, *left))
+    @property
+    def _held(self) -> CopyRecord:
+        assert self._copy is not None, "`open` came first"  # noqa: S101 - a programmer's error
+        return self._copy
 
-    def _move(self, batch: Batch) -> None:
-        assert batch.close is not None  # noqa: S101 - the caller has looked
-        row = {
-            "table_name": batch.table.name,
-            "position": to_text(batch.close.position),
-            "run_id": batch.run_id,
-            "moved_at": moment(batch.close.at),
-        }
-        self._store.write(edit_of(POSITION_SHAPE, [row]))
+    @property
+    def _identity(self) -> CopyIdentity:
+        return CopyIdentity(self._held.copy_id, self._held.commits)
 
-    def _settle(self, pending: PendingCommit) -> None:
+    def _make(self, now: int) -> None:
+        copy = CopyRecord(uuid.uuid4().hex, moment(now), 0, CopyFacts(format=FORMAT))
+        with self._store.transaction(COPY):
+            if self._store.transactional:  # before a first commit, which then makes no table of the copy's own
+                self._store.write(edit_of(POSITION_SHAPE, []))
+            self._store.write(edit_of(COPY_SHAPE, [_row(copy, 0)]))
+        self._copy = copy
+
+    def _settle(self) -> CopyRecord:
         """Find out what became of a commit that was broken off, and go on with the number after it."""
-        ledger, versions = self._held_ledger(), pending.table in self._facts.versions
-        ledger.forget(pending.table)
-        if versions and not self._store.whole_edits:
-            take_back(self._store, ledger, pending, self._row["commits"])
-        keys = self._keys_named(pending.table, pending.target, versions=versions)
-        settle(self._store, ledger, keys, pending, self._row["commits"])
-        live = ledger.live(keys)
-        if live == pending.after or not self._store.whole_edits:  # some rows of it may be there, and nobody knows which
-            self._facts.expected[pending.table] = live
-        self._facts.pending = None
-        before = self._row["commits"]
-        self._write_row(before + 1)
-        ledger.advance(self._row["copy_id"], before, before + 1)
+        copy = self._held
+        if copy.facts.pending is not None:
+            self._merger.settle(copy.facts.pending, copy)
+            copy.facts.pending = None
+            before = copy.commits
+            self._write_row(before + 1)
+            self._merger.advance(copy.copy_id, before, before + 1)
+        return copy
 
-    def _keys(self, table: Table) -> str:
-        return self._keys_named(table.name, table.target, versions=table.name in self._facts.versions)
-
-    def _keys_named(self, name: str, target: str, *, versions: bool) -> str:
-        """The ledger's table for a table, read anew from the store where what it holds is not of this commit."""
-        ledger, copy_id, commits = self._held_ledger(), self._row["copy_id"], self._row["commits"]
-        keys = ledger.keys_of(name, copy_id, commits)
-        if keys is not None:
-            return keys
-        with ledger.transaction():
-            keys = ledger.begin_anew(name)
-            live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
-            if versions:
-                live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
-            rows = self._store.read(key_shape(target), [sql.KEY, "_cio_digest", live])
-            ledger.take(
-                keys,
-                rows,
-                f"SELECT {sql.KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
-                f"bool_or({holds}) AS live FROM taken GROUP BY {sql.KEY}",
-            )
-            ledger.holds(name, copy_id, commits)
-        return keys
+    def _recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        copy = self._held
+        before = copy.commits
+        self._merger.forget(table.name)
+        if table.name in copy.facts.expected:
+            copy.facts.expected[table.name] = self._merger.live(table, copy)
+            self._write_row(before + 1)
+            self._merger.advance(copy.copy_id, before, before + 1)
 
     def _require_own(self) -> None:
         """Refuse to write what somebody else has written since: two runs must not write the same copy."""
-        mine = self._identity
-        row = dict(self._row)
+        mine, copy = self._identity, self._copy
         self._read_row()
         if self._identity != mine:
-            self._row = row
+            self._copy = copy
             raise DestinationUnavailableError(
                 f"Another run has written the dataset {self._dataset} of {self._shown} meanwhile.",
                 "Let one run end before the next begins.",
             )
 
     def _read_row(self) -> bool:
-        there = self._store.columns(COPY)
-        if not there:
+        if not self._store.columns(COPY):
+            self._copy = None
             return False
         rows = self._store.read(COPY_SHAPE, [column.name for column in COPY_SHAPE.columns]).read_all().to_pylist()
         if len(rows) != 1 or rows[0]["commits"] is None:
             raise DestinationUnavailableError(
-                f"The copy in {self._shown} has lost its record of itself ({self._dataset}.{COPY}).",
-                "Choose another --dataset.",
+                f"The copy in {self._shown} has lost its record of itself ({self._dataset}.{COPY}).", self._elsewhere
             )
-        self._row, self._facts = rows[0], expected.from_text(rows[0]["facts"])
+        (row,) = rows
+        facts = expected.from_text(row["facts"])
+        if facts.format < self._merger.oldest:
+            raise DestinationUnavailableError(
+                f"The copy in {self._shown}, dataset {self._dataset}, was made by an earlier version of cio-replicate.",
+                self._elsewhere,
+            )
+        self._copy = CopyRecord(row["copy_id"], row["created_at"], row["commits"], facts)
         return True
 
-    def _write_row(self, commits: int, row: Mapping[str, Any] | None = None) -> None:
-        row = {**(self._row if row is None else row), "commits": commits, "facts": expected.to_text(self._facts)}
-        self._store.write(edit_of(COPY_SHAPE, [row]))
-        self._row = row
+    def _read_checkpoints(self) -> dict[str, Checkpoint]:
+        if self._store.transactional and self._held.commits and not self._store.columns(POSITIONS):
+            raise DestinationUnavailableError(
+                f"The copy in {self._shown} has lost its positions ({self._dataset}.{POSITIONS}).", self._elsewhere
+            )
+        rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
+        try:
+            return {row["table_name"]: from_text(row["position"]) for row in rows}
+        except ValueError:
+            raise DestinationUnavailableError(
+                f"The positions of the copy in {self._shown} cannot be read.", self._elsewhere
+            ) from None
+
+    def _write_row(self, commits: int) -> None:
+        self._store.write(edit_of(COPY_SHAPE, [_row(self._held, commits)]))
+        self._held.commits = commits
 
     def _shape(self, table: Table) -> StoredTable:
-        columns = (*table.columns, *found_columns(table, self._facts.found))
-        return main_shape(table, columns, versions=table.name in self._facts.versions)
+        facts = self._held.facts if self._copy is not None else CopyFacts()
+        columns = (*table.columns, *found_columns(table, facts.found))
+        return main_shape(table, columns, versions=table.name in facts.versions)
 
     def _resolved(self, shape: StoredTable, where: Sequence[Condition]) -> list[Condition] | None:
         """Return the conditions with keys as the store writes them, or None when no row can meet all of them."""
-        if not self._nul_allowed:
+        if not self._merger.nul_allowed:
             where = [
                 replace(one, value=[sql.stored_key(str(key)) for key in one.value])
                 if one.column == sql.KEY and one.comparison is Operator.IN and isinstance(one.value, Sequence)
@@ -542,30 +390,13 @@ class CopySink:
             ]
         return resolved(where, {column.name for column in shape.columns})
 
-    @staticmethod
-    def _found(batch: Batch) -> list[Column]:
-        """The columns that were found in what the API sent."""
-        declared = {column.name for column in batch.table.columns}
-        return [column for column in batch.columns if column.name not in declared]
-
     def _given(self, name: str, values: list[Any]) -> list[Any]:  # Any: values of a column
-        if name == sql.KEY and not self._nul_allowed:
+        if name == sql.KEY and not self._merger.nul_allowed:
             return [None if key is None else sql.given_key(key) for key in values]
         return values
 
-    def _held_ledger(self) -> DigestIndex:
-        if self._ledger is None:
-            try:
-                self._ledger = DigestIndex(self._file)
-            except duckdb.Error as error:
-                raise LandingError(
-                    f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
-                    "Make room or choose another --state-dir, then run again.",
-                ) from None
-        return self._ledger
 
-
-def edit_of(shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> ChangeSet:
-    """An edit that puts a few rows in."""
-    table = pa.Table.from_pylist(list(rows), schema=schema_for(shape.columns))
-    return ChangeSet(shape, table.to_reader(), len(table), pa.array([], pa.string()))
+def _row(copy: CopyRecord, commits: int) -> dict[str, object]:
+    """The copy's own row."""
+    facts = expected.to_text(copy.facts)
+    return {"copy_id": copy.copy_id, "created_at": copy.created_at, "commits": commits, "facts": facts}

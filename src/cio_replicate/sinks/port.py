@@ -68,7 +68,10 @@ class PendingCommit(msgspec.Struct, frozen=True):
 
 
 class CopyFacts(msgspec.Struct):
-    """What a copy knows of itself, kept in it as JSON. `versions` are the tables that have a row per version."""
+    """What a copy knows of itself, kept in it as JSON. `versions` are the tables that have a row per version.
+
+    `format` is 1 in copies in which `found` and `versions` tell all, also in a DuckDB file.
+    """
 
     expected: dict[str, Digests] = msgspec.field(default_factory=dict)
     found: dict[str, list[DiscoveredColumn]] = msgspec.field(default_factory=dict)
@@ -77,6 +80,7 @@ class CopyFacts(msgspec.Struct):
         default_factory=list
     )  # those that are being brought from one layout to the other
     pending: PendingCommit | None = None
+    format: int = 0
 
     def note_found(self, table: str, columns: list[Column]) -> None:
         """Remember the columns of a table that were found; those that were found before are in its rows, and stay."""

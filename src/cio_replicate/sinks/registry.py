@@ -9,9 +9,10 @@ from pathlib import Path
 from cio_replicate.config.destination_kind import Address, SinkFamily
 from cio_replicate.sinks.backend import TableBackend
 from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.fan_out import FanOutSink
 from cio_replicate.sinks.lake.parquet import file_store
+from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Sink
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
@@ -22,10 +23,10 @@ def destination_at(address: Address, dataset: str, folder: Path, *, read_only: b
     With `read_only` nothing is changed there, and a DuckDB file may be read by others meanwhile.
     """
     if address.kind.engine is SinkFamily.DUCKDB:
-        return DuckDBBackend(address.file, dataset, read_only=read_only)
+        return DuckDBSink(address.file, dataset, read_only=read_only)
     store, nul_allowed = store_at(address, dataset, folder)
     ledger = folder / f"ledger-{_digest(address, dataset)}.duckdb"
-    return CopySink(store, ledger, dataset, str(address), nul_allowed=nul_allowed)
+    return CopySink(store, IndexMerger(store, ledger, nul_allowed=nul_allowed), dataset, str(address))
 
 
 def store_at(address: Address, dataset: str, folder: Path) -> tuple[TableBackend, bool]:

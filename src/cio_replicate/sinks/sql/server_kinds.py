@@ -51,7 +51,7 @@ POSTGRESQL = DestinationKind(
     notes=(
         "The user needs `CREATE` on the database for the first run, which makes the schema.",
         "The folder of a Unix socket is a host too: `postgresql://loader@%2Fvar%2Frun%2Fpostgresql/analytics`.",
-        "Rows travel as Arrow through ADBC, several times as fast as CSV, in one transaction per table.",
+        "Rows travel as Arrow through ADBC, several times as fast as CSV, in one transaction per batch.",
         "JSON columns have the type `json`, which keeps the text as it is: cast it to `jsonb` for an index.",
         "PostgreSQL's text cannot hold the character NUL: it is left out, and the whole value is in `_cio_extra`.",
     ),

@@ -18,7 +18,7 @@ from benchmarks.places import fresh, missing
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns
 from cio_replicate.sinks.addresses import destination
-from cio_replicate.sinks.port import Batch, Close
+from cio_replicate.sinks.port import Batch, Close, Owner
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table
 from cio_replicate.source.decode import RowEncoder
@@ -95,8 +95,8 @@ def _measured(kind: str, pages: _Pages, folder: Path) -> Load:
     place = fresh(kind, folder)
     address = destination(place.to, place.variables or None)
     copy = destination_at(address, "customerio", folder)
-    copy.look()
-    copy.prepare(AT)
+    copy.open()
+    copy.open(Owner(AT))
 
     def written(files: Sequence[Path]) -> Callable[[], None]:
         def write() -> None:

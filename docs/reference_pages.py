@@ -14,10 +14,11 @@ from cio_replicate.cli import failure
 from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, UrlOption, UrlStyle, UrlUser
 from cio_replicate.config.documents import json_schema
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
-from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Method, Table
 from cio_replicate.sinks.kinds import KINDS
 from cio_replicate.source.catalog import TABLES, facts_of
 from cio_replicate.source.client import RetryPolicy, UnreachableError
+from cio_replicate.source.strategies import strategy_class
 from cio_replicate.source.stream import MOST_RESTARTS
 
 FOLDER = Path(__file__).parent
@@ -81,7 +82,7 @@ def table_section(table: Table) -> Iterator[str]:
 
 
 def _table_lines(tables: Sequence[Table]) -> Iterator[str]:
-    by_time = _codes(table.name for table in tables if table.reading is Reading.WINDOWS)
+    by_time = _codes(table.name for table in tables if strategy_class(table).by_time)
     yield from (f"<!-- Written by `{COMMAND}`: change the tables, not this page. -->", "", "# Tables", "")
     yield f"The {len(tables)} tables that can be copied, with every column that Customer.io is known to send."
     yield ""

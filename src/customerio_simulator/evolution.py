@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from .activities import ActivityMaker
-from .inventory import TABLES, Table, suppression_key
+from .inventory import CHILDREN, TABLES, Table, suppression_key
 from .ledger import Ledger, Range
 from .randomness import draw
 from .spec import DAY, SUPPRESSION_TYPES
@@ -74,7 +74,7 @@ class _Evolution:
         self._changes: Changes = {table.name: TableChanges() for table in TABLES}
 
     def run(self, backdated_within: int, unlogged: int) -> Changes:
-        with self._workspace_counts_told():
+        with self._workspace_counts_told(), self._children_told():
             for name, change in self._workspace.advance(self._after - self._before).items():
                 self._changes[name].expired += change.expired
             for table in TABLES:
@@ -94,6 +94,18 @@ class _Evolution:
         yield
         after = dict(self._workspace.truth_items("workspaces"))
         self._changes["workspaces"].updated += [key for key in after if before[key] != after[key]]
+
+    @contextmanager
+    def _children_told(self) -> Iterator[None]:
+        """Children come and go with their parents."""
+        before = {name: dict(self._workspace.truth_items(name)) for name in CHILDREN}
+        yield
+        for name, then in before.items():
+            now = dict(self._workspace.truth_items(name))
+            told = self._changes.setdefault(name, TableChanges())
+            told.inserted += [key for key in now if key not in then]
+            told.deleted += [key for key in then if key not in now]
+            told.updated += [key for key in now if key in then and now[key] != then[key]]
 
     def _chosen(self, ledger: Ledger) -> list[int]:
         """Up to `edits` present records, by chance; a list is never emptied."""

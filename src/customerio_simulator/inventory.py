@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,11 @@ TABLES: tuple[Table, ...] = (
     Table("types", "id", None, "icon"),
     Table("eps_suppression", "email", None, None),
 )
+#: Records that belong to one of another table: that table, and what makes them of its key and sequence number.
+CHILDREN: Mapping[str, tuple[str, Callable[[WorkspaceSpec, str, int], list[dict[str, Any]]]]] = {
+    "campaign_actions": ("campaigns", sending.campaign_actions),
+    "broadcast_actions": ("broadcasts", sending.broadcast_actions),
+}
 DRAFTS = "message_drafts"
 TABLE_BY_NAME = {table.name: table for table in (*TABLES, Table(DRAFTS, "id", None, None, "created"))}
 

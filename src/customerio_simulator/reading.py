@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 import msgspec
 
@@ -15,7 +14,9 @@ from .asking import Question
 from .cursors import BadCursorError, Cursor, read_cursor, write_cursor
 from .ledger import Entry, Ledger, Position, Range
 from .refusals import bad_parameter, not_found
-from .sending_records import action_count, campaign_action
+from .sending_records import action_count
+from .sending_records import broadcast_actions as broadcast_actions_of
+from .sending_records import campaign_actions as campaign_actions_of
 
 Read = Callable[[Question], Answer]
 _CATEGORY = {"spam_reports": "spam"}  # the answer names this list differently from the path (spec)
@@ -141,10 +142,22 @@ def campaign_actions(question: Question) -> Answer:
     first = 0 if after is None else after[1] + 1
     count = action_count(seq)
     numbers = range(first, min(count, first + size))
-    spec = question.workspace.spec
-    records: list[Any] = [campaign_action(spec, int(campaign), seq, number) for number in numbers]
+    every = campaign_actions_of(question.workspace.spec, campaign, seq)
+    records = [every[number] for number in numbers]
     positions: list[Position] = [(0, number) for number in numbers]
     more = bool(numbers) and numbers[-1] + 1 < count
     following = write_cursor(question.listing, Cursor(positions[-1])) if more else ""
     encoded = [msgspec.json.encode(record) for record in records]
     return Answer("actions", encoded, siblings={"next": following}, positions=positions, listing=question.listing)
+
+
+def broadcast_actions(question: Question) -> Answer:
+    """All actions of a broadcast at once, without the broadcast's own id (live)."""
+    key = str(question.path["broadcast_id"])
+    seq = question.workspace.ledger("broadcasts").seq_of(key)
+    if seq is None:
+        raise not_found()
+    records = broadcast_actions_of(question.workspace.spec, key, seq)
+    for record in records:
+        del record["broadcast_id"]
+    return Answer("actions", [msgspec.json.encode(record) for record in records])

@@ -145,6 +145,11 @@ def campaign_action(spec: WorkspaceSpec, parent: int, parent_index: int, number:
     return record
 
 
+def campaign_actions(spec: WorkspaceSpec, key: str, index: int) -> list[Record]:
+    """All actions of a campaign."""
+    return [campaign_action(spec, int(key), index, number) for number in range(action_count(index))]
+
+
 def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     """One API-triggered broadcast; hostile ones are as odd as the official example."""
     created, updated, bits = moments(spec, 63, index, at)
@@ -166,6 +171,17 @@ def broadcast(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:
     if spec.hostile and index % 4 == 1:
         record |= {"tags": "nil", "actions": [{"type": "email"}, {"id": number}], "created_by": "ops@example.com"}
     return without_change_key(spec, record, "updated", index)
+
+
+def broadcast_actions(spec: WorkspaceSpec, key: str, index: int) -> list[Record]:
+    """All actions of a broadcast, one for each language (live)."""
+    records = [campaign_action(spec, int(key), index, number) for number in range(1 + index % 2)]
+    for number, record in enumerate(records):
+        del record["campaign_id"]
+        record |= {"broadcast_id": int(key), "language": "" if number == 0 else "de"}
+        if len(records) > 1:
+            record["multi_language_branch_action_id"] = action_id(int(key), 99)
+    return records
 
 
 def newsletter(spec: WorkspaceSpec, index: int, at: int | None = None) -> Record:

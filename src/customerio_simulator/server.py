@@ -293,7 +293,11 @@ def _bound(host: str, port: int) -> socket.socket:
     """A socket that already queues connections, so that the address is known before the server runs."""
     # Named protocol: asyncio switches Nagle's algorithm off only then, and answers in two writes would wait 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, port))
-    bound.listen(_BACKLOG)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
     return bound

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from . import people
-from .inventory import TABLE_BY_NAME, TABLES, Stock, stock_workspace, suppression_key
+from .inventory import CHILDREN, TABLE_BY_NAME, TABLES, Stock, stock_workspace, suppression_key
 from .ledger import Ledger, Position, Range
 from .schemas import UnknownTableError
 from .spec import DAY, SUPPRESSION_TYPES, WorkspaceSpec
@@ -93,12 +93,14 @@ class Workspace:
         `customers` are the attributes records (unwrapped) led by `cio_id`; `eps_suppression` carries
         `suppression_type`; `sender_identities` has visible and hidden ones; `activities` is the log as far as it
         still reaches, deleted people's included; `messages` are all deliveries since `start` except drafts, which are
-        the table `message_drafts`.
+        the table `message_drafts`; children such as `campaign_actions` are those of all parents.
         """
         return (record for _, record in self.truth_items(table))
 
     def truth_items(self, table: str) -> Iterator[tuple[str, bytes]]:
         """As `truth`, each record with its key."""
+        if table in CHILDREN:
+            return self._children(table)
         if table not in TABLE_BY_NAME:
             raise UnknownTableError(table)
         if table == _SUPPRESSIONS:
@@ -120,6 +122,15 @@ class Workspace:
             if len(chunk) < _CHUNK:
                 return
             after = chunk[-1][0]
+
+    def _children(self, table: str) -> Iterator[tuple[str, bytes]]:
+        parent, made = CHILDREN[table]
+        ledger = self.ledger(parent)
+        with self.lock:
+            parents = [(ledger.key_of(seq), seq) for _, seq in ledger.positions(Range())]
+        for key, seq in parents:
+            for record in made(self.spec, key, seq):
+                yield f"{key}|{record['id']}", msgspec.json.encode(record)
 
     def summary(self, table: str) -> Truth:
         """Count and digest of the table's truth: the sum of the records' SHA-256 values, modulo 2^256."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.pipeline.events import BatchWritten, Event, RunStarted
 from cio_replicate.pipeline.report import Report, Status
 from tests.adversary.standin import Asked, Reply, StandIn, paged
 from tests.adversary.syncing import ask, of, sync
@@ -70,19 +71,29 @@ def test_a_landed_page_that_is_garbled_inside_fails_one_run_only(tmp_path: Path)
     assert ask(tmp_path, "SELECT count(*), count(_cio_deleted_at) FROM newsletters") == [(20, 0)]
 
 
-def test_a_copy_that_vanishes_under_a_run_is_noticed(tmp_path: Path) -> None:
-    """What went into a file that is no longer there is not reported as copied."""
+class _Vanishing(list[Event]):
+    """What a run tells, and somebody who removes its copy once it has told of a certain thing."""
 
-    def answer(asked: Asked) -> Any:
-        for file in tmp_path.glob("copy.duckdb*"):
-            file.unlink()
-        return paged("newsletters", NEWSLETTERS, 5)(asked)
+    def __init__(self, at: type[Event], folder: Path) -> None:
+        super().__init__()
+        self._at, self._folder = at, folder
 
-    with StandIn({"/v1/newsletters": answer, "/v1/campaigns": CAMPAIGNS}) as api:
-        report = sync(api.url, tmp_path, "newsletters", "campaigns")
+    def append(self, event: Event) -> None:
+        """Take an event in; the run goes on only afterwards."""
+        super().append(event)
+        if isinstance(event, self._at):
+            for file in self._folder.glob("copy.duckdb*"):
+                file.unlink()
+
+
+@pytest.mark.parametrize("at", [RunStarted, BatchWritten])
+def test_a_copy_that_vanishes_under_a_run_is_noticed(at: type[Event], tmp_path: Path) -> None:
+    """What went into a file that is no longer there is not reported as copied, whether it was empty or not."""
+    newsletters = paged("newsletters", NEWSLETTERS, 5)
+    with StandIn({"/v1/newsletters": newsletters, "/v1/campaigns": CAMPAIGNS}) as api:
+        report = sync(api.url, tmp_path, "newsletters", "campaigns", told=_Vanishing(at, tmp_path))
         assert report.status is Status.FAILED
         assert "removed or replaced" in str(report.error)
-        api.answers["/v1/newsletters"] = paged("newsletters", NEWSLETTERS, 5)
         assert sync(api.url, tmp_path, "newsletters", "campaigns").status is Status.COMPLETE
     assert ask(tmp_path, "SELECT count(*) FROM newsletters") == [(20,)]
     assert ask(tmp_path, "SELECT count(*) FROM campaigns") == [(1,)]

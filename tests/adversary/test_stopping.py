@@ -16,7 +16,7 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
-from cio_replicate.sinks.port import Batch, Changes, CopyIdentity
+from cio_replicate.sinks.port import Batch, Changes, Owner, RunRows, SinkState
 from cio_replicate.source.catalog import table
 from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter
@@ -34,15 +34,15 @@ class Calling(DuckDBBackend):
         self._moment = moment
         self._call = call
 
-    def look(self) -> CopyIdentity | None:
+    def open(self, owner: Owner | None = None) -> SinkState | None:
         """As ever."""
-        if self._moment == "look":
+        if self._moment == "look" and owner is None:
             self._call()
-        return super().look()
+        return super().open(owner)
 
-    def write(self, batch: Batch) -> Changes:
+    def write(self, batch: Batch | RunRows) -> Changes:
         """As ever."""
-        if self._moment == "write":
+        if self._moment == "write" and isinstance(batch, Batch):
             self._call()
         return super().write(batch)
 

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import EndlessListError, PageShapeError, TransientError
-from cio_replicate.source.pages import MOST_EMPTY_PAGES, Cursor, Page, after, read_page
+from cio_replicate.source.catalog import table
+from cio_replicate.source.pages import MOST_EMPTY_PAGES, Cursor, Page, next_cursor, read_page
+from cio_replicate.source.strategies.base import Partition, ReadScope
+from cio_replicate.source.strategies.offset import OffsetStrategy
 
 
 def _page(body: object) -> Page:
@@ -17,11 +20,12 @@ def _page(body: object) -> Page:
 
 
 def _next(place: Cursor, page: Page, seen: set[str] | None = None) -> Cursor:
-    return after(place, page, by_offset=False, seen=set() if seen is None else seen)
+    return next_cursor(place, page, set() if seen is None else seen)
 
 
 def _offset(place: Cursor, page: Page) -> Cursor:
-    return after(place, page, by_offset=True, seen=set())
+    strategy = OffsetStrategy(table("eps_suppression"), ReadScope(0, 0))
+    return strategy.advance(Partition("all"), place, page, lambda: 0).cursor
 
 
 def test_items_stay_as_received() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from cio_replicate.sinks.kinds import KINDS
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.cli.running import COMMAND, START, TOKEN, Ended, environment, run, run_here, sync
+from tests.cli.running import START, TOKEN, Ended, run, spawn, sync
 from tests.cli.test_refusals import OTHERS, refused
 
 TO = "--to=duckdb:///copy.duckdb"
@@ -240,18 +239,9 @@ def test_drop_of_all_leaves_no_copy(here: Path) -> None:
 )
 def test_drop_asks_first(answer: str, code: int, said: str, here: Path) -> None:
     """Who says no, or cannot answer, loses nothing."""
-    done = subprocess.run(
-        [*COMMAND, "drop", "segments", TO],
-        cwd=here,
-        env=environment(here.parent / f"{here.name}-home"),
-        input=answer,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
-    assert "Remove segments in duckdb://" in done.stderr
+    ended = run(here, "drop", "segments", TO, said=answer)
+    assert (ended.code, said in ended.out + ended.err) == (code, True)
+    assert "Remove segments in duckdb://" in ended.err
     assert len(ask(here, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'segments'")) == (code != 0)
 
 
@@ -332,23 +322,16 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("arguments_and_fix", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_call_is_refused_in_one_line(
-    folder: Path,
-    arguments_and_fix: tuple[tuple[str, ...], str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_wrong_call_is_refused_in_one_line(folder: Path, arguments_and_fix: tuple[tuple[str, ...], str]) -> None:
     """Each ends with 2 and one line that says what to do, and leaves nothing behind."""
     arguments, fix = arguments_and_fix
-    refused(folder, run_here(monkeypatch, capsys, folder, *arguments, token=TOKEN), fix)
+    refused(folder, run(folder, *arguments, token=TOKEN), fix)
 
 
 @pytest.mark.parametrize("command", [("resync", "segments"), ("backfill", "messages", "--from=x"), ("load",)])
-def test_json_of_a_refused_run_is_a_report(
-    command: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_of_a_refused_run_is_a_report(command: tuple[str, ...], folder: Path) -> None:
     """The commands that end in a report end in one when they are refused, too."""
-    ended = run_here(monkeypatch, capsys, folder, *command, "--json", TO, token=TOKEN)
+    ended = run(folder, *command, "--json", TO, token=TOKEN)
     assert (ended.code, told(ended)["status"], told(ended)["tables"]) == (2, "refused", [])
     assert told(ended)["error"] in ended.err
 
@@ -356,9 +339,9 @@ def test_json_of_a_refused_run_is_a_report(
 def test_a_copy_that_is_in_use_is_left_alone(here: Path, url: str) -> None:
     """Each command says so in one line and ends with 2."""
     calls: list[Callable[[], Ended]] = [
-        lambda: run(here, "verify", TO, *source(url)),
-        lambda: run(here, "drop", "segments", TO, "--yes"),
-        lambda: run(here, "resync", "segments", f"--start-date={START}", TO, *source(url)),
+        lambda: spawn(here, "verify", TO, *source(url)),
+        lambda: spawn(here, "drop", "segments", TO, "--yes"),
+        lambda: spawn(here, "resync", "segments", f"--start-date={START}", TO, *source(url)),
     ]
     with duckdb.connect(str(here / "copy.duckdb")):
         ended = [call() for call in calls]

@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 
 from cio_replicate.source import catalog as catalogue
-from tests.cli.running import run, start, sync
+from tests.cli.running import run, spawn, start, sync
 
 
 def test_the_demo_proves_its_copy(folder: Path) -> None:
     """It needs no token, every table is equal, the query that it shows can be run, and a second demo starts anew."""
-    ended = run(folder, "demo", token=None)
+    ended = spawn(folder, "demo", token=None)
     assert ended.code == 0, ended.err
     proofs = {line.split()[0]: line.split() for line in ended.out.splitlines() if line.endswith("equal")}
     assert list(proofs) == list(catalogue.names())

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from customerio_simulator import Simulator, WorkspaceSpec
-from tests.cli.running import TOKEN, run, run_here, sync
+from tests.cli.running import TOKEN, run, sync
 
 ONLY = "--tables=customers,messages,activities"
 
@@ -38,12 +37,10 @@ def test_a_deleted_person_is_erased(folder: Path) -> None:
     assert (erased, left, people) == ([(key,)], [(0,)], [(None, None)])
 
 
-def test_rules_that_hide_whom_rows_are_about_are_refused(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path
-) -> None:
+def test_rules_that_hide_whom_rows_are_about_are_refused(folder: Path) -> None:
     """Before anything is read, with what to do."""
     rule = "--columns=messages:exclude=customer_identifiers__cio_id"
-    ended = run_here(monkeypatch, capfd, folder, *sync("http://127.0.0.1:1", "--erase", rule), token=TOKEN)
+    ended = run(folder, *sync("http://127.0.0.1:1", "--erase", rule))
     assert ended.code == 2
     assert "--erase finds rows by" in ended.err
     assert "Keep that column" in ended.err

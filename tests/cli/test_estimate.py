@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from cio_replicate.app.plan import total
-from cio_replicate.pipeline.estimates import Estimate, last_complete, of_first_pages, of_people, stretched
+from cio_replicate.pipeline.estimates import last_complete
 from cio_replicate.pipeline.report import Report, Status, TableReport
+from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import table
 from cio_replicate.source.pages import Page
-from cio_replicate.source.strategies.base import Partition
+from cio_replicate.source.strategies import strategy_of
+from cio_replicate.source.strategies.base import Estimate, Partition, ReadScope, extrapolated
+from cio_replicate.source.strategies.people import estimate_of_people
 from cio_replicate.source.strategies.windows import WINDOW
 
 MESSAGES, CUSTOMERS, SENDERS = table("messages"), table("customers"), table("sender_identities")
@@ -20,6 +23,13 @@ def messages(count: int, *, newest: int, apart: int, more: bool) -> Page:
     """A page of messages that were created some seconds apart, newest first."""
     items = [msgspec.Raw(b'{"created":%d}' % (newest - number * apart)) for number in range(count)]
     return Page(items, "token" if more else "")
+
+
+def of_first_pages(of: Table, pages: list[tuple[Partition, Page]]) -> Estimate:
+    """What the strategy of a table says of its first pages."""
+    found = strategy_of(of, ReadScope(0, 0)).estimate_of_pages(pages)
+    assert found is not None
+    return found
 
 
 def window(start: int, end: int) -> Partition:
@@ -44,9 +54,9 @@ def test_a_longer_window_is_as_dense_as_its_first_page() -> None:
 
 def test_density_needs_time_between_rows() -> None:
     """Rows of one and the same second tell nothing."""
-    assert stretched([5, 5, 5], 0) is None
-    assert stretched([10, 20], None) is None
-    assert stretched([90, 100], 0) == 2 + 18
+    assert extrapolated([5, 5, 5], 0) is None
+    assert extrapolated([10, 20], None) is None
+    assert extrapolated([90, 100], 0) == 2 + 18
 
 
 def test_a_full_page_without_times_has_no_upper_bound() -> None:
@@ -84,12 +94,12 @@ def test_lists_by_offset_cost_one_request_more_together() -> None:
 
 def test_people_cost_a_list_and_their_attributes() -> None:
     """1,001 people are two pages of the list and eleven requests for attributes."""
-    assert of_people(CUSTOMERS, [1_001]) == Estimate("customers", 13, 13, 1_001, "counted")
+    assert estimate_of_people(CUSTOMERS, [1_001]) == Estimate("customers", 13, 13, 1_001, "counted")
 
 
 def test_one_of_several_workspaces_is_a_range() -> None:
     """The smallest and the largest workspace bound the cost."""
-    found = of_people(CUSTOMERS, [100, 1_001])
+    found = estimate_of_people(CUSTOMERS, [100, 1_001])
     assert (found.least, found.most) == (2, 13)
 
 

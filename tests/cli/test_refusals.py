@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.cli.running import TOKEN, Ended, run, run_here, sync
+from tests.cli.running import TOKEN, Ended, run, spawn, sync
 
 OTHERS = "https://api.customer.io"  # never asked: the settings are refused before
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
@@ -39,30 +39,23 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("arguments_and_fix", WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_setting_is_refused_in_one_line(
-    folder: Path,
-    arguments_and_fix: tuple[tuple[str, ...], str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_wrong_setting_is_refused_in_one_line(folder: Path, arguments_and_fix: tuple[tuple[str, ...], str]) -> None:
     """Each wrong setting ends with 2 and one line that says what to do, before anything is asked or written."""
     arguments, fix = arguments_and_fix
-    refused(folder, run_here(monkeypatch, capsys, folder, *arguments, token=TOKEN), fix)
+    refused(folder, run(folder, *arguments, token=TOKEN), fix)
 
 
 @pytest.mark.parametrize("token", [None, "", "   ", "two words", "schlüssel"])
-def test_a_token_that_cannot_be_one_is_refused(
-    folder: Path, token: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_that_cannot_be_one_is_refused(folder: Path, token: str | None) -> None:
     """Without a usable token the variable is named, and its value is not."""
-    ended = run_here(monkeypatch, capsys, folder, *sync(OTHERS), token=token)
+    ended = run(folder, *sync(OTHERS), token=token)
     refused(folder, ended, "CIO_ACCESS_TOKEN")
     assert not token or not token.strip() or token not in ended.out + ended.err
 
 
 def test_a_process_of_its_own_ends_the_same(folder: Path) -> None:
     """What is true of the settings above is true of the command as it is installed."""
-    refused(folder, run(folder, *sync(OTHERS, "--start-date=31.1.2024")), "2024-01-31")
+    refused(folder, spawn(folder, *sync(OTHERS, "--start-date=31.1.2024")), "2024-01-31")
 
 
 def test_a_wrong_key_is_refused(folder: Path, url: str) -> None:
@@ -107,7 +100,7 @@ def test_a_locked_file_is_refused(folder: Path, url: str, command: Callable[[str
     """A DuckDB file that another program holds is named as such."""
     with duckdb.connect(str(folder / "copy.duckdb")) as held:
         held.execute("CREATE TABLE mine (x INT)")
-        ended = run(folder, *command(url))
+        ended = spawn(folder, *command(url))
     assert ended.code == 2
     assert "open in another program" in ended.out + ended.err
     assert "Traceback" not in ended.err

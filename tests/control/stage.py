@@ -1,4 +1,4 @@
-"""A control database with connections and tasks, on a clock that a test moves, and boards that hand out its runs."""
+"""A control database with connections and tasks, on a clock that a test moves, and queues that hand out its runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from sqlalchemy import select
 
+from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, SettingsKind, perform
 from cio_replicate.console.notifications import note
@@ -22,8 +23,8 @@ from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import kept_tasks
 from cio_replicate.database.tables import missed, notices, runs
-from cio_replicate.jobs.local_engine import LocalEngine
-from cio_replicate.jobs.ports import Lease, Outcome
+from cio_replicate.jobs.local_engine import LEASE, LocalEngine
+from cio_replicate.jobs.ports import Dispatch, Lease, Outcome
 from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from cio_replicate.jobs.scheduler import Scheduler
 from cio_replicate.pipeline.events import LogLine
@@ -92,12 +93,26 @@ class Stage:
         self.clock = clock
         self.keys = keys_for(database.address, variables)
         self.variables = dict(variables)
-        self.runs = Runs(database, clock, note)
-        self.scheduler = Scheduler(database, clock, note)
+        self.dispatch: Dispatch = LocalEngine(database, clock, note)
+        self.runs = Runs(database, clock, self.dispatch)
+        self.scheduler = self.new_scheduler()
 
     def another(self) -> Database:
         """The same database with connections of its own, as another program has it."""
         return Database(self.url, self.variables)
+
+    def new_scheduler(
+        self, database: Database | None = None, clock: Clock | None = None, lease: int = LEASE
+    ) -> Scheduler:
+        """A further scheduler, perhaps with a connection, a clock or a length of leases of its own."""
+        database, clock = database or self.database, clock or self.clock
+        engine = LocalEngine(database, clock, note, lease=lease)
+        return Scheduler(database, clock, engine, engine.recover)
+
+    def runs_now(self) -> Runs:
+        """The runs on the clock of this machine."""
+        clock = SystemClock()
+        return Runs(self.database, clock, LocalEngine(self.database, clock, note))
 
     def keep(self, changes: Mapping[str, ConnectionSettings | TaskSettings | ChannelSettings]) -> None:
         """Make connections, tasks and channels, by name, in one transaction."""
@@ -128,8 +143,8 @@ class Stage:
         """A task that reads a connection."""
         self.keep({name: task(connection, **settings)})
 
-    def board(self, gateway: str | None = None, **more: Any) -> LocalEngine:
-        """A board, as the console's own machine or a gateway has it."""
+    def queue(self, gateway: str | None = None, **more: Any) -> LocalEngine:
+        """A queue, as the console's own machine or a gateway has it."""
         reveal = partial(lambda keys, transaction, names: revealed(transaction, keys, names), self.keys)
         return LocalEngine(
             self.database, self.clock, note, gateway=gateway, reveal=reveal if gateway is None else None, **more
@@ -172,18 +187,22 @@ class Stage:
 
     def _perform(self, changes: list[Change]) -> None:
         with self.database.writing() as connection:
-            perform(connection, changes, ChangeContext(LOCAL, int(self.clock.now()), self.keys, self.variables))
+            perform(
+                connection,
+                changes,
+                ChangeContext(LOCAL, int(self.clock.now()), self.keys, self.variables, self.dispatch),
+            )
 
 
 def task(connection: str, **settings: Any) -> TaskSettings:
     """The settings of a task."""
-    return TaskSettings(connection=connection, to=["duckdb:////tmp/copy.duckdb"], **settings)
+    return TaskSettings(**{"connection": connection, "to": ["duckdb:////tmp/copy.duckdb"], **settings})
 
 
-def ended(status: str, *lines: LogLine, error: str | None = None, **report: Any) -> Outcome:
+def ended(status: str, *lines: LogLine, error: str | None = None, given_back: bool = False, **report: Any) -> Outcome:
     """How a run ended."""
     told = Report(run_id="r", started="2026-01-01T00:00:00Z", **report)
-    return Outcome(status=status, report=told, error=error, lines=list(lines))
+    return Outcome(status=status, report=told, error=error, lines=list(lines), given_back=given_back)
 
 
 def run_of(claim: Lease | None) -> str:

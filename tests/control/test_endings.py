@@ -10,7 +10,8 @@ from sqlalchemy import update
 
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.local_engine import REST, Retry, again_after
+from cio_replicate.jobs.local_engine import REST
+from cio_replicate.jobs.outcomes import Retry, again_after
 from cio_replicate.jobs.ports import ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
@@ -28,9 +29,9 @@ def one(tmp_path: Path) -> Iterator[Stage]:
 
 
 def _execute(one: Stage, end: Outcome) -> str:
-    board = one.board()
-    run = run_of(board.claim("w"))
-    board.end("w", run, end)
+    queue = one.queue()
+    run = run_of(queue.claim("w"))
+    queue.end("w", run, end)
     one.clock.time += REST
     return run
 
@@ -67,11 +68,11 @@ def test_a_failed_run_is_tried_again_after_its_pause(one: Stage) -> None:
     for wait in (5, 10):
         _execute(one, ended("failed", error="It failed."))
         one.later(wait * MINUTE - 10)
-        assert one.board().claim("w") is None
+        assert one.queue().claim("w") is None
         one.later(10)
     _execute(one, ended("failed"))
     one.clock.time += DAY
-    assert one.board().claim("w") is None
+    assert one.queue().claim("w") is None
     found = one.listed()
     assert [(run.attempt, run.cause, run.status) for run in found] == [
         (1, "user", "failed"),
@@ -85,10 +86,10 @@ def test_a_run_that_fails_while_it_is_cancelled_is_not_tried_again(one: Stage) -
     """Whoever cancels it wants no more of it, however it ends."""
     one.task("a", "main", retries=2)
     run = one.ask("a")
-    board = one.board()
-    board.claim("w")
+    queue = one.queue()
+    queue.claim("w")
     one.runs.cancel(run, LOCAL)
-    board.end("w", run, ended("failed", error="It failed."))
+    queue.end("w", run, ended("failed", error="It failed."))
     assert one.states() == [("a", "failed")]
 
 
@@ -96,10 +97,10 @@ def test_tries_go_on_when_a_run_waits_already(one: Stage) -> None:
     """A run that was asked for while the failed one went on takes its next try over, and begins at once."""
     one.task("a", "main", retries=1, retry_pause=DAY)
     one.ask("a")
-    board = one.board()
-    first = run_of(board.claim("w"))
+    queue = one.queue()
+    first = run_of(queue.claim("w"))
     second = one.ask("a")
-    board.end("w", first, ended("failed"))
+    queue.end("w", first, ended("failed"))
     one.clock.time += REST
     assert [(run.id, run.attempt, run.merged) for run in one.listed() if run.status == "queued"] == [(second, 2, 0)]
     _execute(one, ended("failed"))
@@ -138,15 +139,15 @@ def test_numbers_for_lists_and_charts_come_from_the_report(one: Stage) -> None:
     """Rows that changed, requests, how long it took, and how much of the budget was used."""
     one.task("a", "main")
     one.ask("a")
-    board = one.board()
-    run = run_of(board.claim("w"))
+    queue = one.queue()
+    run = run_of(queue.claim("w"))
     one.later(50)
     tables = [
         TableReport(name="topics", inserted=3, updated=2, read=9),
         TableReport(name="types", deleted=1, read=1),
     ]
     budget = BudgetReport(allowed=10.0, achieved=9.0, used=0.905)
-    board.end("w", run, ended("complete", tables=tables, requests=41, budget=budget))
+    queue.end("w", run, ended("complete", tables=tables, requests=41, budget=budget))
     (shown,) = one.runs.history("a")
     assert (shown.rows, shown.requests, shown.budget_used, shown.seconds) == (6, 41, 0.905, 50)
     report = one.runs.show(run).report
@@ -192,6 +193,6 @@ def test_settings_that_cannot_be_used_refuse_the_run_and_not_the_worker(one: Sta
     settings = '{"connection": "main", "to": ["duckdb:////tmp/x?password=stored:gone"]}'
     with one.database.writing() as connection:
         connection.execute(update(tasks).where(tasks.c.name == "broken").values(settings=settings))
-    assert run_of(one.board().claim("w")) == sound
+    assert run_of(one.queue().claim("w")) == sound
     (refused,) = one.listed("broken")
     assert (refused.status, "stored:gone is not stored" in (refused.error or "")) == ("refused", True)

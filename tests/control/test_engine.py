@@ -14,10 +14,8 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console.background import BackgroundServices, worker_name
-from cio_replicate.console.notifications import note
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.ports import Job, ProcessMessage
-from cio_replicate.jobs.runs import Runs
 from cio_replicate.pipeline.report import Report, Status
 from tests.control.stage import Stage, stage
 from tests.manual_clock import ManualClock
@@ -110,7 +108,7 @@ def _until(done: Callable[[], bool]) -> None:
 def test_what_is_asked_for_is_executed_and_told(one: Stage) -> None:
     """A run that waits is executed, recorded, and its failure is told."""
     one.task("a", "main", notify=["ops"], retries=0)
-    runs, sent = Runs(one.database, SystemClock(), note), list[str]()
+    runs, sent = one.runs_now(), list[str]()
     with _engine(one, Status.FAILED, sent) as engine:
         run = runs.ask("a", LOCAL)
         _until(lambda: bool(sent))
@@ -123,7 +121,7 @@ def test_what_is_asked_for_is_executed_and_told(one: Stage) -> None:
 def test_an_engine_that_is_stopped_gives_its_runs_back(one: Stage) -> None:
     """A run that it has begun waits for the next engine, as the same run and the same try."""
     one.task("a", "main")
-    runs = Runs(one.database, SystemClock(), note)
+    runs = one.runs_now()
     run = runs.ask("a", LOCAL)
     with _engine(one, None, []):
         _until(lambda: runs.show(run).run.status == "running")
@@ -140,7 +138,7 @@ def test_an_engine_that_is_stopped_gives_its_runs_back(one: Stage) -> None:
 def test_a_run_that_is_cancelled_while_the_engine_stops_is_cancelled(one: Stage) -> None:
     """A user's wish is not forgotten over a restart."""
     one.task("a", "main")
-    runs = Runs(one.database, SystemClock(), note)
+    runs = one.runs_now()
     run = runs.ask("a", LOCAL)
     with _engine(one, None, []):
         _until(lambda: runs.show(run).run.status == "running")
@@ -157,7 +155,7 @@ def test_what_goes_wrong_is_logged_once_and_gone_on_with(one: Stage, caplog: pyt
         raise ValueError("a value of a row")
 
     one.task("a", "main", notify=["ops"], retries=0)
-    runs = Runs(one.database, SystemClock(), note)
+    runs = one.runs_now()
     engine = BackgroundServices(
         one.database, one.keys, SystemClock(), QuickLauncher(Status.FAILED), environment=one.variables, send=send
     )
@@ -185,7 +183,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     with stage("postgresql", tmp_path, ManualClock(time.time())) as made:
         made.connection("main")
         made.task("a", "main")
-        runs, sent = Runs(made.database, SystemClock(), note), list[str]()
+        runs, sent = made.runs_now(), list[str]()
         name = made.database.address.path
         run = partial(_sql, "postgres")
         with _engine(made, Status.COMPLETE, sent) as engine:

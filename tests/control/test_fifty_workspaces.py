@@ -1,6 +1,6 @@
 """An hour of 200 tasks over 50 workspaces: nothing missed, nothing twice, nothing at once, no budget overdrawn.
 
-The scheduler, the board, the workers, the database and the budgets are the real ones; time is simulated, and a run is
+The scheduler, the queue, the workers, the database and the budgets are the real ones; time is simulated, and a run is
 a number of requests, each of which takes its turn.
 """
 
@@ -25,7 +25,7 @@ from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
 from cio_replicate.database.tables import runs, tasks
 from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.ports import Job, ProcessMessage
-from cio_replicate.jobs.scheduler import Scheduler, schedule
+from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.jobs.worker import Worker
 from cio_replicate.pipeline.report import Report, Status
 from cio_replicate.source.rate_limiter import RateLimiter
@@ -141,12 +141,12 @@ def busy(tmp_path: Path) -> Iterator[Stage]:
 async def _hour(busy: Stage, seen: Seen) -> None:
     """An hour with two schedulers and three workers; one of each dies, and what waits is seen to its end."""
     clock = VirtualClock(START)
-    board = LocalEngine(busy.database, clock, note)
+    queue = LocalEngine(busy.database, clock, note)
     chance = random.Random(7)  # noqa: S311 - sizes, not secrets
 
     async def ticking(begin: float, end: float) -> None:
         await clock.sleep(begin)
-        scheduler = Scheduler(busy.database, clock, note)
+        scheduler = busy.new_scheduler(clock=clock)
         while clock.monotonic() <= end:
             scheduler.tick()
             await clock.sleep(TICK)
@@ -154,7 +154,7 @@ async def _hour(busy: Stage, seen: Seen) -> None:
     async def working(name: str, begin: float, end: float) -> None:
         await clock.sleep(begin)
         launcher = PlayedLauncher(seen, clock, chance)
-        worker = Worker(name, board, launcher, clock, slots=8)
+        worker = Worker(name, queue, launcher, clock, slots=8)
         while clock.monotonic() < end or (end >= HOUR and not worker.idle):
             worker.draining = clock.monotonic() >= end
             worker.step()

@@ -93,7 +93,11 @@ def apply(store: ControlServices, folder: Path, wanted: Documents, *, prune: boo
     changes = shown(store, wanted, prune=prune)
     with store.database.writing() as transaction:
         files.apply(
-            transaction, changes, wanted, ChangeContext(ADMIN, NOW, store.keys, environment(folder)), prune=prune
+            transaction,
+            changes,
+            wanted,
+            ChangeContext(ADMIN, NOW, store.keys, environment(folder), store.dispatch),
+            prune=prune,
         )
     return changes
 
@@ -248,7 +252,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(small: ControlServices, f
     wanted = wanted_of(file)
     changes = shown(small, wanted)
     small.connections.create("main", ConnectionSettings(start_date="2024-01-31"), ADMIN)
-    means = ChangeContext(ADMIN, NOW, small.keys, environment(tmp_path))
+    means = ChangeContext(ADMIN, NOW, small.keys, environment(tmp_path), small.dispatch)
 
     def late() -> None:
         with small.database.writing() as transaction:
@@ -261,7 +265,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(small: ControlServices, f
 def test_only_an_admin_applies(small: ControlServices, file: Path, tmp_path: Path) -> None:
     """Whoever may run may not."""
     wanted = wanted_of(file)
-    means = ChangeContext(OPERATOR, NOW, small.keys, environment(tmp_path))
+    means = ChangeContext(OPERATOR, NOW, small.keys, environment(tmp_path), small.dispatch)
 
     def as_operator() -> None:
         with small.database.writing() as transaction:

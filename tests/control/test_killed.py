@@ -19,9 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.documents import ConnectionSettings, ScheduleSettings, TaskSettings
-from cio_replicate.console.notifications import note
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.jobs.runs import Runs, StoredRunSummary
 from customerio_simulator import Simulator, WorkspaceSpec
@@ -163,7 +161,7 @@ def _require_true(chaos: Chaos, simulator: Simulator, ended: list[StoredRunSumma
 def test_a_few_kills(kind: str, tmp_path: Path) -> None:
     """Runs of three tasks of one workspace get to their ends, though one is under way when all engines die."""
     with Simulator(SPEC, latency=0.6) as simulator, _chaos(kind, tmp_path, simulator, None) as chaos:
-        runs = Runs(chaos.one.database, SystemClock(), note)
+        runs = chaos.one.runs_now()
         asked = {runs.ask(name, LOCAL) for name in NAMES}
         _wait_for(lambda: any(run.status == "running" and _has_begun(runs, run) for run in runs.listed()))
         chaos.kill_all()
@@ -185,7 +183,7 @@ def test_kills_for_minutes(kind: str, tmp_path: Path) -> None:
     """The same for minutes, while a task is due every minute: each time is a run, or is merged into one that waits."""
     every = ScheduleSettings(every="1m")
     with Simulator(SPEC, latency=0.5) as simulator, _chaos(kind, tmp_path, simulator, every) as chaos:
-        runs, began = Runs(chaos.one.database, SystemClock(), note), int(chaos.one.clock.time)
+        runs, began = chaos.one.runs_now(), int(chaos.one.clock.time)
         for name in NAMES[1:]:
             runs.ask(name, LOCAL)
         end = time.monotonic() + MINUTES * 60

@@ -31,7 +31,8 @@ from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.stored_settings import address_of
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import notices, runs
-from cio_replicate.jobs.local_engine import LEASE, EndedRun, LocalEngine
+from cio_replicate.jobs.local_engine import LEASE, LocalEngine
+from cio_replicate.jobs.outcomes import EndedRun
 from cio_replicate.jobs.ports import Outcome
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from tests.adversary.standin import Reply, StandIn
@@ -120,10 +121,10 @@ def _channel(one: Stage, url: str, *events: str) -> None:
 
 
 def _run(one: Stage, end: Outcome) -> str:
-    board = one.board()
+    queue = one.queue()
     run = one.ask("nightly")
-    assert run_of(board.claim("w")) == run
-    board.end("w", run, end)
+    assert run_of(queue.claim("w")) == run
+    queue.end("w", run, end)
     return run
 
 
@@ -204,11 +205,11 @@ def test_the_outcome_hook_and_the_end_of_a_run_are_committed_together(one: Stage
         if fails:
             raise RuntimeError
 
-    board = LocalEngine(one.database, one.clock, hook)
+    queue = LocalEngine(one.database, one.clock, hook)
     run = one.ask("nightly")
-    assert run_of(board.claim("w")) == run
+    assert run_of(queue.claim("w")) == run
     with pytest.raises(RuntimeError) if fails else nullcontext():
-        board.end("w", run, ended("failed"))
+        queue.end("w", run, ended("failed"))
     with one.database.reading() as connection:
         status = connection.scalar(select(runs.c.status).where(runs.c.id == run))
         noted = connection.scalar(select(func.count()).select_from(notices))
@@ -229,7 +230,7 @@ def test_a_run_that_its_workers_do_not_survive_is_told(one: Stage) -> None:
     _channel(one, "json://127.0.0.1:9/hook")
     one.ask("nightly")
     for number in range(5):
-        one.board().claim(f"w{number}")
+        one.queue().claim(f"w{number}")
         one.later(LEASE + 20)
     (notice,) = one.notices()
     assert (notice.event, "5 workers in turn" in notice.body) == ("failure", True)

@@ -31,9 +31,9 @@ def one(tmp_path: Path) -> Iterator[Stage]:
 
 
 def _execute(one: Stage, status: str, *lines: LogLine, error: str | None = None) -> str:
-    board = one.board()
-    run = run_of(board.claim("w"))
-    board.end("w", run, ended(status, *lines, error=error))
+    queue = one.queue()
+    run = run_of(queue.claim("w"))
+    queue.end("w", run, ended(status, *lines, error=error))
     one.clock.time += REST
     return run
 
@@ -167,10 +167,10 @@ def test_a_log_is_read_from_where_one_left_off(one: Stage) -> None:
 def test_a_log_has_an_end(one: Stage) -> None:
     """Of a run that says too much the first lines are kept, and that more are not."""
     run = one.ask("a")
-    board = one.board()
-    board.claim("w")
+    queue = one.queue()
+    queue.claim("w")
     for start in range(0, MOST_LINES + 900, 900):
-        board.beat("w", run, None, [LogLine(start + number, "info", str(start + number)) for number in range(900)])
+        queue.heartbeat("w", run, None, [LogLine(start + number, "info", str(start + number)) for number in range(900)])
     lines = one.runs.lines(run, limit=MOST_LINES + 1)
     assert (len(lines), lines[-2].line.text, lines[-1].line.text) == (MOST_LINES, str(MOST_LINES - 2), LEFT_OUT)
 
@@ -178,9 +178,9 @@ def test_a_log_has_an_end(one: Stage) -> None:
 def test_the_newest_lines_of_a_long_log_are_known(one: Stage) -> None:
     """Not those of a first part of it."""
     run = one.ask("a")
-    board = one.board()
-    board.claim("w")
-    board.beat("w", run, None, [LogLine(number, "info", str(number)) for number in range(1_100)])
+    queue = one.queue()
+    queue.claim("w")
+    queue.heartbeat("w", run, None, [LogLine(number, "info", str(number)) for number in range(1_100)])
     assert [line.line.text for line in one.runs.last_lines(run, 3)] == ["1097", "1098", "1099"]
 
 
@@ -188,9 +188,9 @@ def test_the_newest_lines_of_a_long_log_are_known(one: Stage) -> None:
 def test_a_line_has_a_time_that_can_be_shown(one: Stage, at: int) -> None:
     """Also one that a gateway makes up, so that the run's page is still there to cancel it."""
     run = one.ask("a")
-    board = one.board()
-    board.claim("w")
-    board.beat("w", run, None, [LogLine(at, "info", "told")])
+    queue = one.queue()
+    queue.claim("w")
+    queue.heartbeat("w", run, None, [LogLine(at, "info", "told")])
     assert 0 <= one.runs.lines(run)[0].line.at <= LATEST
 
 
@@ -210,13 +210,13 @@ def test_what_a_run_waits_for_is_said(one: Stage) -> None:
     one.task("b", "main")
     first = one.ask("a")
     assert "waits for a worker" in (one.runs.show(first).waits or "")
-    board = one.board()
-    board.claim("w")
+    queue = one.queue()
+    queue.claim("w")
     again, other = one.ask("a"), one.ask("b")
     assert one.runs.show(again).waits == "A run of its task goes on."
     assert (one.runs.show(other).waits or "").startswith("A run of a goes on, which reads the same workspace")
     one.runs.cancel(again, LOCAL)
-    board.end("w", first, ended("failed"))
+    queue.end("w", first, ended("failed"))
     (retry,) = [run for run in one.listed("a") if run.status == "queued"]
     assert (one.runs.show(retry.id).waits or "").startswith("It begins at 2026-01-01 00:05:00 UTC")
     assert one.runs.show(first).waits is None
@@ -230,10 +230,10 @@ def test_a_run_for_a_gateway_waits_for_its_machines(one: Stage) -> None:
     one.task("b", "inside")
     run = one.ask("b")
     assert one.runs.show(run).waits == "No machine of the gateway berlin has been heard of in the last 60 seconds."
-    assert one.board().claim("w") is None
-    claim = one.board("berlin").claim("m")
+    assert one.queue().claim("w") is None
+    claim = one.queue("berlin").claim("m")
     assert (run_of(claim), claim.job.stored if claim else None) == (run, {})
-    assert one.board().end("m", run, ended("complete")).value == "lost"
+    assert one.queue().end("m", run, ended("complete")).value == "lost"
 
 
 def test_charts_show_runs_that_were_executed_oldest_first(one: Stage) -> None:

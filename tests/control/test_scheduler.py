@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import update
 
 from cio_replicate.config.documents import ScheduleSettings
-from cio_replicate.console.notifications import note
 from cio_replicate.database.tables import tasks
-from cio_replicate.jobs.local_engine import LEASE, REST, Trigger
-from cio_replicate.jobs.ports import HeartbeatReply
-from cio_replicate.jobs.scheduler import REASON, Scheduler
+from cio_replicate.jobs.local_engine import LEASE, REST
+from cio_replicate.jobs.ports import HeartbeatReply, Trigger
+from cio_replicate.jobs.scheduler import REASON
 from tests.control.stage import START, STORES, Stage, ended, run_of, stage, task
 
 MINUTE, HOUR = 60, 3_600
@@ -32,9 +31,9 @@ def one(tmp_path: Path) -> Iterator[Stage]:
 
 def _execute(one: Stage, status: str = "complete") -> str:
     """Let a worker execute the run that is next."""
-    board = one.board()
-    run = run_of(board.claim("w"))
-    board.end("w", run, ended(status))
+    queue = one.queue()
+    run = run_of(queue.claim("w"))
+    queue.end("w", run, ended(status))
     one.clock.time += REST
     return run
 
@@ -63,15 +62,15 @@ def test_a_time_that_comes_while_a_run_goes_on_waits_for_its_end(one: Stage) -> 
     """One run waits behind the one that is executed, however many times come."""
     one.task("a", "main", schedule=EVERY_15)
     one.later(15 * MINUTE)
-    board = one.board()
-    first = run_of(board.claim("w"))
+    queue = one.queue()
+    first = run_of(queue.claim("w"))
     for _ in range(90):
         one.later(30)
-        assert board.beat("w", first, None, ()) is HeartbeatReply.GO_ON
+        assert queue.heartbeat("w", first, None, ()) is HeartbeatReply.GO_ON
     assert [(run.status, run.merged) for run in one.listed()] == [("running", 0), ("queued", 2)]
-    board.end("w", first, ended("complete"))
+    queue.end("w", first, ended("complete"))
     one.later(REST)
-    assert run_of(board.claim("w")) != first
+    assert run_of(queue.claim("w")) != first
 
 
 def test_missed_times_are_made_up_by_one_run(one: Stage) -> None:
@@ -115,11 +114,11 @@ def test_runs_that_wait_rest_with_their_task_but_not_a_users(one: Stage) -> None
     one.task("a", "main", schedule=EVERY_15)
     one.later(15 * MINUTE)
     one.edit("a", task("main", schedule=EVERY_15, paused=True))
-    assert one.board().claim("w") is None
+    assert one.queue().claim("w") is None
     waiting = one.listed()[0].id
     assert one.runs.show(waiting).waits == "Its task is paused."
     assert one.ask("a") == waiting
-    assert run_of(one.board().claim("w")) == waiting
+    assert run_of(one.queue().claim("w")) == waiting
     assert one.listed()[0].cause == Trigger.USER
 
 
@@ -128,11 +127,11 @@ def test_a_user_who_asks_while_a_run_waits_gets_that_run(one: Stage) -> None:
     one.task("a", "main", retry_pause=HOUR)
     one.ask("a")
     _execute(one, "failed")
-    assert one.board().claim("w") is None
+    assert one.queue().claim("w") is None
     (waiting,) = [run for run in one.listed() if run.status == "queued"]
     assert (waiting.cause, waiting.attempt) == (Trigger.RETRY, 2)
     assert one.ask("a") == waiting.id
-    assert run_of(one.board().claim("w")) == waiting.id
+    assert run_of(one.queue().claim("w")) == waiting.id
 
 
 def test_a_schedule_that_cannot_be_read_stops_its_task_alone(one: Stage) -> None:
@@ -162,17 +161,17 @@ def test_workers_are_not_lost_while_nobody_listens(one: Stage) -> None:
     """After the scheduler was away each worker has the time of a lease to speak of its run, before it is lost."""
     one.task("a", "main")
     one.ask("a")
-    board = one.board()
-    run = run_of(board.claim("w"))
+    queue = one.queue()
+    run = run_of(queue.claim("w"))
     one.clock.time += HOUR
-    again = Scheduler(one.database, one.clock, note)
+    again = one.new_scheduler()
     assert again.tick().lost == 0
-    assert board.claim("other") is None
-    assert board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
+    assert queue.claim("other") is None
+    assert queue.heartbeat("w", run, None, ()) is HeartbeatReply.GO_ON
     for _ in range(LEASE + 2):
         one.clock.time += 1
         again.tick()
-    assert run_of(board.claim("other")) == run
+    assert run_of(queue.claim("other")) == run
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -183,7 +182,7 @@ def test_schedulers_that_tick_at_once_fire_each_time_once(kind: str, tmp_path: P
         for number in range(8):
             made.task(f"t{number}", "main", schedule=EVERY_15)
         databases = [made.another() for _ in range(3)]
-        schedulers = [Scheduler(database, made.clock, note) for database in databases for _ in range(2)]
+        schedulers = [made.new_scheduler(database) for database in databases for _ in range(2)]
         for _ in range(3):
             made.clock.time += 15 * MINUTE
             threads = [threading.Thread(target=scheduler.tick) for scheduler in schedulers]

@@ -86,8 +86,11 @@ class Copying:
         address = destination(self.where.to, {**os.environ, **self.where.variables})
         copy = destination_at(address, self.where.dataset, self.state, read_only=True)
         try:
-            copy.look()
-            columns = [column.name for column in (*table.columns, *copy.discovered(table))] + ["_cio_key", "_cio_extra"]
+            copy.open()
+            columns = [column.name for column in (*table.columns, *copy.state.discovered(table))] + [
+                "_cio_key",
+                "_cio_extra",
+            ]
             return [
                 dict(zip(columns, row, strict=True)) for row in copy.read(table, columns, [NOT_DELETED] if live else [])
             ]

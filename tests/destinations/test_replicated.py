@@ -6,7 +6,8 @@ import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.strategies.windows import DAY, LOOKBACK
+from cio_replicate.source.strategies.base import DAY
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Faults, Simulator, WorkspaceSpec
 from tests.destinations.copying import Copying
 

@@ -1,4 +1,4 @@
-"""Jobs for a workspace of the stand-in, and a board that is kept in memory: the twin of those in a database or away."""
+"""Jobs for a workspace of the stand-in, and a queue that is kept in memory: the twin of those in a database or away."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def job_of(simulator: Simulator, folder: Path, action: RunAction = SYNC, **task:
 
 
 @dataclass
-class MemoryBoard:
+class MemoryQueue:
     """Hands out the jobs that it was given, and remembers what it is told."""
 
     jobs: list[Job]
@@ -51,7 +51,9 @@ class MemoryBoard:
         self._require_here()
         return Lease(self.jobs.pop(0), self.lease) if self.jobs else None
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
+    def heartbeat(
+        self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]
+    ) -> HeartbeatReply:
         """Remember it."""
         _ = worker
         self._require_here()
@@ -69,7 +71,7 @@ class MemoryBoard:
 
     def _require_here(self) -> None:
         if self.away:
-            raise BoardAwayError("The board is away.", "It comes back.")
+            raise BoardAwayError("The queue is away.", "It comes back.")
 
 
 def until(done: Callable[[], bool], step: Callable[[], None], seconds: float = 60.0) -> None:

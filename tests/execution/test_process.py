@@ -10,6 +10,7 @@ import pytest
 from cio_replicate.jobs.ports import ActionKind, ProcessMessage, RunAction
 from cio_replicate.jobs.worker import ProcessStarter, RunProcess
 from cio_replicate.pipeline.report import Report, Status
+from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.execution.jobs import SECRET, job_of, until
 from tests.pipeline.copies import differences
@@ -41,7 +42,7 @@ def test_a_job_is_executed_whole_and_told(tmp_path: Path) -> None:
         assert _report(told).status is Status.COMPLETE
         assert not differences(simulator, tmp_path / "copy.duckdb", ALL)
     progress = [message.progress for message in told if message.progress is not None][-1]
-    assert len(progress.tables) == 18
+    assert len(progress.tables) == len(TABLES)
     assert progress.requests == _report(told).requests
     assert all(SECRET not in repr(message) for message in told)
 

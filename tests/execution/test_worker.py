@@ -1,4 +1,4 @@
-"""A worker: what a board hands out is executed, told, stopped when it must be, and ended once."""
+"""A worker: what a queue hands out is executed, told, stopped when it must be, and ended once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cio_replicate.jobs.ports import HeartbeatReply, Job, ProcessMessage
 from cio_replicate.jobs.worker import CLAIM, PATIENCE, Worker
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
-from tests.execution.jobs import MemoryBoard
+from tests.execution.jobs import MemoryQueue
 from tests.manual_clock import ManualClock
 
 LEASE = 60.0
@@ -90,9 +90,9 @@ class Stage:
             task=TaskSettings(connection="c", to=["duckdb:///x"]),
         )
         self.clock = ManualClock()
-        self.board = MemoryBoard([msgspec.structs.replace(job, run_id=run) for run in runs], LEASE)
+        self.queue = MemoryQueue([msgspec.structs.replace(job, run_id=run) for run in runs], LEASE)
         self.launcher = PlayedLauncher()
-        self.worker = Worker("w", self.board, self.launcher, self.clock, slots)
+        self.worker = Worker("w", self.queue, self.launcher, self.clock, slots)
         self.worker.step()
 
     def child(self, run: str) -> PlayedChild:
@@ -109,7 +109,7 @@ class Stage:
     @property
     def ends(self) -> list[tuple[str, str]]:
         """The runs that have ended, and how."""
-        return [(run, str(end.status)) for run, end in self.board.ends]
+        return [(run, str(end.status)) for run, end in self.queue.ends]
 
 
 def test_runs_are_executed_as_many_at_a_time_as_there_are_slots() -> None:
@@ -131,8 +131,8 @@ def test_what_a_run_tells_reaches_the_board() -> None:
         stage.later(2)
     stage.child("a").end(Status.FAILED)
     stage.later(3)
-    assert [line.text for line in stage.board.lines] == [f"line {number}" for number in range(5)]
-    assert [one.requests for one in stage.board.told if one] == list(range(5))
+    assert [line.text for line in stage.queue.lines] == [f"line {number}" for number in range(5)]
+    assert [one.requests for one in stage.queue.told if one] == list(range(5))
     assert stage.ends == [("a", "failed")]
 
 
@@ -142,14 +142,14 @@ def test_the_last_numbers_of_a_short_run_are_told() -> None:
     stage.child("a").told.append(ProcessMessage(progress=Progress(requests=7)))
     stage.child("a").end(Status.COMPLETE)
     stage.later(1)
-    assert [one.requests for one in stage.board.told if one] == [7]
+    assert [one.requests for one in stage.queue.told if one] == [7]
     assert stage.ends == [("a", "complete")]
 
 
 def test_a_run_that_a_user_cancels_is_stopped_and_ends_as_cancelled() -> None:
     """It ends in order, and is not taken for one that was broken off."""
     stage = Stage("a")
-    stage.board.answers["a"] = HeartbeatReply.CANCEL
+    stage.queue.answers["a"] = HeartbeatReply.CANCEL
     stage.later(5)
     assert stage.child("a").stopped == 1
     stage.child("a").end(Status.INTERRUPTED)
@@ -160,7 +160,7 @@ def test_a_run_that_a_user_cancels_is_stopped_and_ends_as_cancelled() -> None:
 def test_a_run_that_was_complete_before_it_could_be_cancelled_is_complete() -> None:
     """What it did is done."""
     stage = Stage("a")
-    stage.board.answers["a"] = HeartbeatReply.CANCEL
+    stage.queue.answers["a"] = HeartbeatReply.CANCEL
     stage.later(5)
     stage.child("a").end(Status.COMPLETE)
     stage.later(3)
@@ -170,7 +170,7 @@ def test_a_run_that_was_complete_before_it_could_be_cancelled_is_complete() -> N
 def test_a_run_that_does_not_end_in_order_is_killed() -> None:
     """After it had long enough."""
     stage = Stage("a")
-    stage.board.answers["a"] = HeartbeatReply.CANCEL
+    stage.queue.answers["a"] = HeartbeatReply.CANCEL
     stage.later(PATIENCE - 1)
     assert stage.child("a").killed == 0
     stage.later(10)
@@ -180,7 +180,7 @@ def test_a_run_that_does_not_end_in_order_is_killed() -> None:
 def test_a_run_that_is_lost_is_stopped_and_its_end_is_not_told() -> None:
     """It is somebody else's by now."""
     stage = Stage("a")
-    stage.board.answers["a"] = HeartbeatReply.LOST
+    stage.queue.answers["a"] = HeartbeatReply.LOST
     stage.later(5)
     assert stage.child("a").stopped == 1
     stage.child("a").end(Status.INTERRUPTED)
@@ -193,7 +193,7 @@ def test_a_process_that_dies_ends_its_run_as_failed_with_its_last_words() -> Non
     stage = Stage("a")
     stage.child("a").code = -9
     stage.later(3)
-    ((_, end),) = stage.board.ends
+    ((_, end),) = stage.queue.ends
     assert (end.status, end.report) == ("failed", None)
     assert "signal 9" in (end.error or "")
     assert end.lines[-1].text == "“MemoryError”"
@@ -203,7 +203,7 @@ def test_a_process_that_cannot_be_started_fails_its_run() -> None:
     """And does not stop the worker."""
     stage = Stage()
     stage.launcher.fails = True
-    stage.board.jobs = [*Stage("a").board.jobs, *Stage("z", slots=0).board.jobs]
+    stage.queue.jobs = [*Stage("a").queue.jobs, *Stage("z", slots=0).queue.jobs]
     stage.later(CLAIM + 1)
     assert stage.ends[:1] == [("z", "failed")]
 
@@ -211,30 +211,30 @@ def test_a_process_that_cannot_be_started_fails_its_run() -> None:
 def test_a_board_that_is_away_for_a_moment_misses_nothing() -> None:
     """Lines wait, the run goes on."""
     stage = Stage("a")
-    stage.board.away = True
+    stage.queue.away = True
     stage.child("a").told = [ProcessMessage(line=LogLine(1, "info", "while it was away"))]
     stage.later(20)
-    stage.board.away = False
+    stage.queue.away = False
     stage.later(3)
     assert stage.child("a").stopped == 0
-    assert [line.text for line in stage.board.lines] == ["while it was away"]
+    assert [line.text for line in stage.queue.lines] == ["while it was away"]
 
 
 def test_the_end_of_a_run_waits_for_a_board_that_is_away() -> None:
     """And is told once."""
     stage = Stage("a")
-    stage.board.away = True
+    stage.queue.away = True
     stage.child("a").end(Status.COMPLETE)
     stage.later(20)
-    stage.board.away = False
+    stage.queue.away = False
     stage.later(10)
     assert stage.ends == [("a", "complete")]
 
 
 def test_a_board_that_takes_ends_while_it_is_away_gets_them() -> None:
-    """A gateway's board keeps them on disk; that the last numbers cannot be told is no reason to keep the end back."""
+    """A gateway's queue keeps them on disk; that the last numbers cannot be told is no reason to keep the end back."""
     stage = Stage("a")
-    stage.board.away, stage.board.takes_ends = True, True
+    stage.queue.away, stage.queue.takes_ends = True, True
     stage.child("a").told.append(ProcessMessage(progress=Progress(requests=7)))
     stage.child("a").end(Status.COMPLETE)
     stage.later(1)
@@ -245,7 +245,7 @@ def test_a_board_that_takes_ends_while_it_is_away_gets_them() -> None:
 def test_a_run_is_stopped_before_its_lease_runs_out(ends: bool) -> None:  # noqa: FBT001
     """Nobody else may begin it while this one still writes; a run of which nothing can be told is left to the lease."""
     stage = Stage("a")
-    stage.board.away = True
+    stage.queue.away = True
     stage.later(LEASE - 1)
     assert stage.child("a").stopped == 1
     if ends:

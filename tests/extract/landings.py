@@ -13,13 +13,13 @@ from cio_replicate.base.text import Secret
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.table_options import AS_IS, Naming, SchemaChanges
 from cio_replicate.pipeline.journal import TableRead
-from cio_replicate.pipeline.staging import StagedRead, Staging
-from cio_replicate.schema.table import KnownColumns, Table
+from cio_replicate.pipeline.staging import Staging
+from cio_replicate.schema.table import DeclaredPartition, KnownColumns, Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.catalog.selection import chosen
 from cio_replicate.source.decode import RowDecoder
-from cio_replicate.source.pages import Cursor
 from cio_replicate.source.strategies.base import PageContent, Partition, ReadStats
+from cio_replicate.source.stream import Chunk
 
 SALT = Secret("a salt of more than sixteen characters")
 BEGAN = 1_760_000_000
@@ -47,9 +47,9 @@ def landed(
         folder.journal.begin(read)
         fields = KnownColumns(one)
         content = PageContent(list(records), seen)
-        StagedRead(read, folder).append(
-            RowDecoder(one, fields, 0).decode(part, content, Cursor(done=True), BEGAN), BEGAN
-        )
+        page = RowDecoder(one, fields, 0).decode(content, DeclaredPartition("all"), BEGAN)
+        chunk = Chunk(one.name, part.name, page.rows, page.seen, None, stats=page.stats, columns=page.columns)
+        folder.append([(read, chunk)], BEGAN)
         kept = folder.journal.read_of(one.name)
         assert kept is not None
         pages = [pq.read_table(folder.file(page.file)) for page in folder.journal.pages(read)]

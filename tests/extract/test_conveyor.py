@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cio_replicate.base.runtime import tasks
-from cio_replicate.source.conveyor import Conveyor
+from cio_replicate.source.stream import Conveyor
 
 
 def test_pages_land_in_order_whatever_gets_ready_first() -> None:

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy
 from cio_replicate.schema.system_tables import Checkpoint
-from cio_replicate.schema.table import Reading
+from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import DAY, LOOKBACK, MILESTONES, due_spans, log_until, merged, reads_whole
+from cio_replicate.source.strategies import strategy_of
+from cio_replicate.source.strategies.base import DAY, USUAL, ReadScope
+from cio_replicate.source.strategies.log import LOOKBACK, LogStrategy
+from cio_replicate.source.strategies.windows import MILESTONES, due_spans, merged
 
 NOW = 1_790_000_000
 START = NOW - 900 * DAY
@@ -31,6 +34,14 @@ def _position(
         latest=NOW - int((ago if latest_ago is None else latest_ago) * DAY),
         whole=None if whole_ago is None else NOW - int(whole_ago * DAY),
     )
+
+
+def _reads_all(of: Table, base: Checkpoint | None, rules: RereadPolicy) -> bool:
+    return strategy_of(of, ReadScope(START, NOW, base, rules)).reads_all
+
+
+def _until(base: Checkpoint | None, rules: RereadPolicy = USUAL) -> int | None:
+    return LogStrategy(LOG, ReadScope(START, NOW, base, rules)).until
 
 
 def _holds(spans: list[tuple[int, int]], moment: float) -> bool:
@@ -112,36 +123,35 @@ def test_merged_spans_hold_the_same_seconds_once(spans: list[tuple[int, int]]) -
     assert all(after[0] > before[1] + 1 for before, after in pairwise(result))
 
 
-@pytest.mark.parametrize("name", [one.name for one in TABLES if one.reading is Reading.LIST and not one.retention_days])
+@pytest.mark.parametrize("name", [one.name for one in TABLES if one.strategy in ("list", "offset", "children")])
 def test_a_list_is_read_whole_each_time(name: str) -> None:
     """Only all of a list tells what is gone."""
-    assert reads_whole(table(name), _position(0.01, whole_ago=0.01), NOW, CHANGES)
+    assert _reads_all(table(name), _position(0.01, whole_ago=0.01), CHANGES)
 
 
 def test_people_are_read_whole_unless_the_mode_is_changes() -> None:
     """Mode `full` always, mode `changes` first and then once a week."""
-    assert reads_whole(PEOPLE, _position(1), NOW, RereadPolicy())
-    assert reads_whole(PEOPLE, None, NOW, CHANGES)
-    assert not reads_whole(PEOPLE, _position(1, whole_ago=6.9), NOW, CHANGES)
-    assert reads_whole(PEOPLE, _position(1, whole_ago=7), NOW, CHANGES)
-    assert not reads_whole(
-        PEOPLE, _position(1, whole_ago=7), NOW, RereadPolicy(people=PeopleRefresh.CHANGES, full_every_days=8)
+    assert _reads_all(PEOPLE, _position(1), RereadPolicy())
+    assert _reads_all(PEOPLE, None, CHANGES)
+    assert not _reads_all(PEOPLE, _position(1, whole_ago=6.9), CHANGES)
+    assert _reads_all(PEOPLE, _position(1, whole_ago=7), CHANGES)
+    assert not _reads_all(
+        PEOPLE, _position(1, whole_ago=7), RereadPolicy(people=PeopleRefresh.CHANGES, full_every_days=8)
     )
 
 
 def test_a_position_of_an_earlier_version_counts_as_whole() -> None:
     """Runs that knew no shorter read have read everything each time."""
-    assert not reads_whole(PEOPLE, _position(6), NOW, CHANGES)
-    assert reads_whole(PEOPLE, _position(7), NOW, CHANGES)
+    assert not _reads_all(PEOPLE, _position(6), CHANGES)
+    assert _reads_all(PEOPLE, _position(7), CHANGES)
 
 
 def test_the_log_is_read_back_to_a_day_before_the_last_run() -> None:
     """The lookback takes in events that were back-dated a little."""
-    assert log_until(LOG, _position(2, whole_ago=3), NOW, RereadPolicy()) == NOW - 3 * DAY
+    assert _until(_position(2, whole_ago=3)) == NOW - 3 * DAY
 
 
 def test_the_log_is_read_to_its_end_first_and_once_a_week() -> None:
     """What was back-dated further is found then, long before the log forgets it."""
-    assert log_until(LOG, None, NOW, RereadPolicy()) is None
-    assert log_until(LOG, _position(1, whole_ago=7), NOW, RereadPolicy()) is None
-    assert log_until(DELIVERIES, _position(1), NOW, RereadPolicy()) is None
+    assert _until(None) is None
+    assert _until(_position(1, whole_ago=7)) is None

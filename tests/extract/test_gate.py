@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cio_replicate.source.gate import AccessGate
+from cio_replicate.source.stream import AccessGate
 
 
 def test_the_gate_opens_with_the_last_table() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.source.strategies.people import ChangedPeople, LogEntry, alive_after, changed_people, departure
+from cio_replicate.source.strategies.base import ChangedPeople
+from cio_replicate.source.strategies.people import LogEntry, alive_after, changed_people, departure
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from cio_replicate.base.errors import SchemaChangedError
 from cio_replicate.config.table_options import SchemaChanges
 from cio_replicate.schema.table import Column, ColumnType, KnownColumns
-from cio_replicate.source.decode import MOST_NAMED, OTHERS, RowEncoder
-from cio_replicate.source.strategies.base import ReadStats
+from cio_replicate.source.decode import RowEncoder
+from cio_replicate.source.strategies.base import MOST_NAMED, OTHERS, ReadStats
 from tests.extract.landings import holding, landed, wanted
 from tests.extract.records import text_of
 

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_replicate.source.strategies.log import in_order, lies_before
+from cio_replicate.source.strategies.offset import ranges
 from cio_replicate.source.strategies.windows import (
     LEAST_PAGES,
     MOST_PAGES,
@@ -16,10 +18,7 @@ from cio_replicate.source.strategies.windows import (
     Density,
     PageSpan,
     divided,
-    in_order,
     left_over,
-    lies_before,
-    ranges,
     slices,
 )
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.table_options import naming
-from cio_replicate.source.decode import key_text
 from cio_replicate.source.redact import Redactor, hash_with, hashed, masked
+from cio_replicate.source.values import key_text
 from tests.extract.landings import SALT, holding, landed, wanted
 from tests.extract.records import ANY, text_of
 
@@ -204,7 +204,7 @@ def test_rows_are_told_apart_by_a_hashed_key(tmp_path: Path) -> None:
     one = wanted("campaigns", "campaigns:hash=id")
     rows, _, _ = landed(tmp_path, one, b'{"id":7}', b'{"id":8}', seen=[b'{"id":"7"}'])
     assert [row["_cio_key"] for row in rows] == [hash_of("7"), hash_of("8"), hash_of("7")]
-    assert [row["id"] for row in rows] == [row["_cio_key"] for row in rows]
+    assert [row["id"] for row in rows] == [hash_of("7"), hash_of("8"), None]
     assert [row["_cio_seen_only"] for row in rows] == [False, False, True]
 
 

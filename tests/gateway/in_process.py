@@ -13,10 +13,8 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import GatewayEndpoint, SignedRequest
 from cio_replicate.database.actor import LOCAL
-from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQueue
 from cio_replicate.gateway.identity import MemberKey, new_key
-from cio_replicate.gateway.link import GatewayClient
-from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.ports import PROTOCOL
 from tests.control.stage import Stage, stage
@@ -48,25 +46,25 @@ class DeskTransport(httpx2.BaseTransport):
 
 
 class Machine:
-    """A machine in a private network: its key, its link, its board."""
+    """A machine in a private network: its key, its link, its queue."""
 
     def __init__(self, stage: Stage, folder: Path, *, clock: Clock | None = None, alone: float = 3_600.0) -> None:
         self.stage = stage
         self.clock = clock or stage.clock
-        self.transport = DeskTransport(GatewayEndpoint(stage.database, stage.board, {HOST}, stage.clock))
+        self.transport = DeskTransport(GatewayEndpoint(stage.database, stage.queue, {HOST}, stage.clock))
         self.key: MemberKey = new_key()
         self.member = ""
         self.outbox = Outbox(folder)
         self._alone = alone
         self.link = self.linked(self.key.thumbprint)
-        self.board = self.new_board()
+        self.queue = self.new_queue()
 
     def linked(self, issuer: str) -> GatewayClient:
         """A link on which this machine says that it is somebody."""
         return GatewayClient(URL, self.key, issuer, self.clock, transport=self.transport)
 
-    def new_board(self) -> RemoteQueue:
-        """The board as the agent has it after a start."""
+    def new_queue(self) -> RemoteQueue:
+        """The queue as the agent has it after a start."""
         return RemoteQueue(self.link, self.outbox, self.clock, self._alone)
 
     def enrol(self, code: str, machine: str = "vm-1") -> str:
@@ -74,7 +72,7 @@ class Machine:
         wish = wire.EnrolRequest(code, machine, self.key.public, "1.0", PROTOCOL)
         self.member = self.linked(self.key.thumbprint).ask(wire.ENROL, wish, wire.Enrolled).member
         self.link = self.linked(self.member)
-        self.board = self.new_board()
+        self.queue = self.new_queue()
         return self.member
 
 

@@ -16,7 +16,6 @@ import uvicorn
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.api.gateway_api import desk_over, gateway_router
-from cio_replicate.console.notifications import note
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
 from cio_replicate.console.web.services import services_over
@@ -135,7 +134,7 @@ def served_console(folder: Path, host: str = "127.0.0.1", lease: int = 6) -> Ite
         )
         stop = threading.Event()
         serving = threading.Thread(target=server.run, daemon=True)
-        ticking = threading.Thread(target=_tick, args=(Scheduler(made.database, clock, note, lease), stop), daemon=True)
+        ticking = threading.Thread(target=_tick, args=(made.new_scheduler(clock=clock, lease=lease), stop), daemon=True)
         serving.start()
         while not server.started:
             assert serving.is_alive()

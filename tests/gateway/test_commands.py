@@ -19,7 +19,7 @@ from cio_replicate.cli.app import program
 from cio_replicate.gateway import agent as health
 from cio_replicate.gateway.agent import AWAY, FRESH, GatewayHealth, trouble_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder
-from tests.cli.running import Ended, run, run_here
+from tests.cli.running import Ended, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,16 +69,10 @@ def test_a_gateway_is_made_listed_shut_out_and_removed(folder: Path) -> None:
         (("unit", "--console", "http://console.example"), "is not protected"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_two_sentences(
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    folder: Path,
-    arguments: tuple[str, ...],
-    said: str,
-) -> None:
+def test_what_cannot_be_done_is_said_in_two_sentences(folder: Path, arguments: tuple[str, ...], said: str) -> None:
     """With exit code 2, without a traceback."""
     store = () if arguments[0] in ("start", "status", "unit") else ("--store", f"sqlite:///{folder}/console.db")
-    ended = run_here(monkeypatch, capfd, folder, "gateway", *arguments, *store, token=None)
+    ended = run(folder, "gateway", *arguments, *store, token=None)
     assert (ended.code, said in ended.err, "Traceback" in ended.err) == (2, True, False)
 
 

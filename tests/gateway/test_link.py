@@ -15,8 +15,8 @@ import pytest
 from cio_replicate.base.errors import BoardAwayError, SettingsError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.connection_options import console_url
+from cio_replicate.gateway.gateway_client import GatewayClient
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder, new_key, require_same_console
-from cio_replicate.gateway.link import GatewayClient
 from cio_replicate.jobs import gateway_protocol as wire
 from tests.gateway.certificates import Authority
 

@@ -66,7 +66,7 @@ def test_a_request_is_taken_once(machine: Machine) -> None:
     assert codes == {(401, "replayed"), (401, "clock")}
     for _ in range(3):
         machine.stage.clock.time += wire.LIFETIME + AHEAD
-        machine.board.claim("w")  # forgets what is too old
+        machine.queue.claim("w")  # forgets what is too old
         assert _respond(machine, overheard)[1] == "clock"
 
 

@@ -1,10 +1,12 @@
-"""Reads, pages and columns to land."""
+"""Reads, pages and columns to stage."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-from cio_replicate.pipeline.journal import TableRead
+from cio_replicate.pipeline.journal import Journal, StagedGroup, TableRead
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.strategies.base import Partition
@@ -26,3 +28,17 @@ def rows(*values: str) -> pa.Table:
 def column(name: str, kind: ColumnType = ColumnType.STRING, path: tuple[str, ...] = ()) -> Column:
     """A discovered column."""
     return Column(name, kind, "Sent by the API though not in its documentation.", path)
+
+
+def stage(
+    journal: Journal,
+    read: TableRead,
+    file: str = "",
+    rows: int = 0,
+    columns: Sequence[Column] = (),
+    at: int = BEGAN,
+) -> int:
+    """Record a file of a read, with the cursors and stats that the read has; the number of its newest page."""
+    cursors = {part.name: part.cursor for part in read.parts}
+    journal.stage([StagedGroup(read, cursors, read.tally, columns=columns, file=file, rows=rows)], at)
+    return max((page.number for page in journal.pages(read)), default=0)

@@ -12,7 +12,7 @@ import pytest
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import default_root
 from cio_replicate.pipeline.staging import Staging, task_folder
-from tests.landing.reads import BEGAN, read_of, rows
+from tests.landing.reads import BEGAN, read_of, rows, stage
 
 HOLD = (
     "import sys, pathlib\n"
@@ -104,7 +104,7 @@ def test_pages_survive_and_orphans_go(tmp_path: Path) -> None:
     with Staging(path) as folder:
         folder.journal.begin(read)
         folder.write("known.parquet", rows("a", "b"))
-        folder.journal.land(read, read.parts[0], "known.parquet", 2, [], BEGAN)
+        stage(folder.journal, read, "known.parquet", 2, [], BEGAN)
         folder.write("orphan.parquet", rows("c"))
     with Staging(path) as folder:
         assert folder.journal.files() == {"known.parquet"}

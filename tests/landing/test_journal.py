@@ -18,7 +18,7 @@ from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.source.pages import Cursor
 from cio_replicate.source.strategies.base import ReadStats
-from tests.landing.reads import BEGAN, column, read_of
+from tests.landing.reads import BEGAN, column, read_of, stage
 
 ROOT = Path(__file__).parents[2]
 BASE = Checkpoint(read="earlier", start=5, through=7, latest=6)
@@ -51,9 +51,9 @@ def test_page_place_and_tally_land_together_and_last(journal: Journal, file: Pat
     """After a landing a journal opened anew has the page, the place and the counts, and other parts as they were."""
     read = read_of()
     journal.begin(read)
-    read.parts[1].place = Cursor(token='a"\\😀', offset=70, empty_pages=3, done=True)
+    read.parts[1].cursor = Cursor(token='a"\\😀', offset=70, empty_pages=3, done=True)
     read.tally, read.touched = TALLY, BEGAN + 50
-    journal.land(read, read.parts[1], "one.parquet", 7, [], read.touched)
+    stage(journal, read, "one.parquet", 7, [], read.touched)
     journal.close()
     again = Journal(file)
     assert again.read_of("campaigns") == read
@@ -70,14 +70,15 @@ def test_what_fails_leaves_neither_page_nor_place(journal: Journal) -> None:
     journal._sqlite.execute(f"PRAGMA max_page_count = {pages}")
     before = journal.read_of("campaigns")
     moved = read_of()
-    moved.parts[0].place = Cursor(token="b" * 100_000)
+    moved.recorded = True
+    moved.parts[0].cursor = Cursor(token="b" * 100_000)
     with pytest.raises(LandingError, match="Make room"):
-        journal.land(moved, moved.parts[0], "one.parquet", 7, [column("new")], BEGAN + 1)
+        stage(journal, moved, "one.parquet", 7, [column("new")], BEGAN + 1)
     assert journal.read_of("campaigns") == before
     assert journal.pages(read) == []
     assert journal.discovered("campaigns") == []
     journal._sqlite.execute("PRAGMA max_page_count = 100000")
-    journal.land(moved, moved.parts[0], "one.parquet", 7, [], BEGAN + 1)
+    stage(journal, moved, "one.parquet", 7, [], BEGAN + 1)
     assert len(journal.pages(read)) == 1
 
 
@@ -87,12 +88,12 @@ def test_a_killed_process_leaves_whole_landings(file: Path) -> None:
         "import sys, pathlib\n"
         "from cio_replicate.source.pages import Cursor\n"
         "from cio_replicate.pipeline.journal import Journal\n"
-        "from tests.landing.reads import read_of\n"
+        "from tests.landing.reads import read_of, stage\n"
         "journal, read = Journal(pathlib.Path(sys.argv[1])), read_of()\n"
         "journal.begin(read)\n"
         "for number in range(1_000_000):\n"
-        "    read.parts[0].place, read.tally.rows = Cursor(token=str(number)), number\n"
-        "    journal.land(read, read.parts[0], f'{number}.parquet', 1, [], number)\n"
+        "    read.parts[0].cursor, read.tally.rows = Cursor(token=str(number)), number\n"
+        "    stage(journal, read, f'{number}.parquet', 1, [], number)\n"
         "    print(number, flush=True)\n"
     )
     command = [sys.executable, "-c", script, str(file)]
@@ -107,7 +108,7 @@ def test_a_killed_process_leaves_whole_landings(file: Path) -> None:
     journal.close()
     assert [page.file for page in pages] == [f"{number}.parquet" for number in range(len(pages))]
     assert len(pages) > told[-1]
-    assert read.parts[0].place.token == str(len(pages) - 1)
+    assert read.parts[0].cursor.token == str(len(pages) - 1)
     assert read.tally.rows == len(pages) - 1
 
 
@@ -117,8 +118,8 @@ def test_a_part_moves_without_a_page(journal: Journal) -> None:
     journal.begin(read)
     read.tally = TALLY
     for place in (Cursor(token="t", empty_pages=1), Cursor(), Cursor(done=True)):
-        read.parts[0].place, read.touched = place, read.touched + 1
-        journal.settle(read, read.parts[0], read.touched)
+        read.parts[0].cursor, read.touched = place, read.touched + 1
+        stage(journal, read, at=read.touched)
         assert journal.read_of("campaigns") == read
     assert journal.pages(read) == []
 
@@ -127,11 +128,11 @@ def test_parts_are_added_once(journal: Journal) -> None:
     """A part that is there already keeps its place."""
     read = read_of()
     journal.begin(read)
-    read.parts[0].place = Cursor(done=True)
-    journal.settle(read, read.parts[0], BEGAN)
+    read.parts[0].cursor = Cursor(done=True)
+    stage(journal, read, at=BEGAN)
     journal.extend(read, read_of(parts=3).parts)
     (first, second, third) = (journal.read_of("campaigns") or read).parts
-    assert (first.place.done, second.place.done, third.name) == (True, False, "part 2")
+    assert (first.cursor.done, second.cursor.done, third.name) == (True, False, "part 2")
 
 
 def test_a_table_has_one_read(journal: Journal) -> None:
@@ -147,7 +148,7 @@ def test_loaded_pages_are_marked_or_forgotten(journal: Journal, *, drop: bool) -
     """With the pages the number of the commit is noted; pages that tell what is gone stay until the end."""
     read = read_of()
     journal.begin(read)
-    numbers = [journal.land(read, read.parts[0], f"{n}.parquet", n, [], BEGAN) for n in range(3)]
+    numbers = [stage(journal, read, f"{n}.parquet", n, [], BEGAN) for n in range(3)]
     journal.loaded(numbers[:2], 17, drop=drop)
     left = [(page.file, page.loaded) for page in journal.pages(read)]
     assert left == ([] if drop else [("0.parquet", True), ("1.parquet", True)]) + [("2.parquet", False)]
@@ -158,9 +159,9 @@ def test_page_numbers_do_not_come_again(journal: Journal) -> None:
     """A number says which page is newer, so none is given twice, not even after the newest page went."""
     read = read_of()
     journal.begin(read)
-    first = journal.land(read, read.parts[0], "a.parquet", 1, [], BEGAN)
+    first = stage(journal, read, "a.parquet", 1, [], BEGAN)
     journal.loaded([first], 1, drop=True)
-    assert journal.land(read, read.parts[0], "b.parquet", 1, [], BEGAN) > first
+    assert stage(journal, read, "b.parquet", 1, [], BEGAN) > first
 
 
 def test_forgetting_a_read_takes_its_parts_and_pages(journal: Journal, file: Path) -> None:
@@ -168,7 +169,7 @@ def test_forgetting_a_read_takes_its_parts_and_pages(journal: Journal, file: Pat
     gone, kept = read_of(), read_of("segments")
     for read in (gone, kept):
         journal.begin(read)
-        journal.land(read, read.parts[0], f"{read.table}.parquet", 1, [column("new")], BEGAN)
+        stage(journal, read, f"{read.table}.parquet", 1, [column("new")], BEGAN)
     journal.forget(gone)
     assert journal.read_of("campaigns") is None
     assert journal.files() == {"segments.parquet"}
@@ -185,7 +186,7 @@ def test_a_closed_read_is_remembered_until_the_run_ends(journal: Journal) -> Non
     read, other = read_of(), read_of("segments")
     for one in (read, other):
         journal.begin(one)
-        journal.land(one, one.parts[0], f"{one.table}.parquet", 1, [], BEGAN)
+        stage(journal, one, f"{one.table}.parquet", 1, [], BEGAN)
     journal.closed(read, 5, BEGAN + 10)
     assert journal.read_of("campaigns") is None
     assert journal.files() == {"segments.parquet"}
@@ -203,7 +204,7 @@ def test_the_last_sign_of_life(journal: Journal) -> None:
     journal.begin(read)
     journal.begin(other)
     assert journal.last_sign_of_life() == BEGAN
-    journal.settle(other, other.parts[0], BEGAN + 7)
+    stage(journal, other, at=BEGAN + 7)
     assert journal.last_sign_of_life() == BEGAN + 7
     journal.closed(read, 1, BEGAN + 9)
     assert journal.last_sign_of_life() == BEGAN + 9
@@ -215,8 +216,8 @@ def test_discovered_columns_come_back_in_their_order(journal: Journal) -> None:
     found = [column("z", ColumnType.JSON), column("metrics__waved", ColumnType.INTEGER, ("metrics", "waved"))]
     journal.begin(read)
     journal.begin(other)
-    journal.land(read, read.parts[0], "a", 1, found, BEGAN)
-    journal.land(read, read.parts[0], "b", 1, [column("z", ColumnType.STRING), column('a"b', path=("a.b",))], BEGAN)
+    stage(journal, read, "a", 1, found, BEGAN)
+    stage(journal, read, "b", 1, [column("z", ColumnType.STRING), column('a"b', path=("a.b",))], BEGAN)
     assert journal.discovered("campaigns") == [*found, column('a"b', path=("a.b",))]
     assert journal.discovered("segments") == []
     journal.forget_copy()

@@ -49,6 +49,8 @@ class Copy(Protocol):
 class StoreCopy(Copy, Protocol):
     """A copy in a store, which can be opened with something around the store."""
 
+    transactional: bool  # whether a batch is one commit of the store
+
     def open(self, around: Callable[[TableBackend], TableBackend] = ...) -> Sink:
         """A destination that has not looked yet."""
         ...
@@ -94,6 +96,8 @@ class DuckDBCopy:
 
 class TwinCopy:
     """A store in a DuckDB file, with a ledger beside it; `fresh` forgets the ledger each time it is opened."""
+
+    transactional = False
 
     def __init__(self, folder: Path, *, nul_allowed: bool = True, fresh: bool = False) -> None:
         self.file = folder / "store.duckdb"

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from cio_replicate.sinks.backend import TableBackend
-from cio_replicate.sinks.port import Batch, Changes, Sink
+from cio_replicate.sinks.port import Batch, Changes, Owner, Sink
 from tests.load.pages import AT
 
 
@@ -16,8 +16,8 @@ def write(destination: Sink, *batches: Batch) -> Changes:
     """Look, prepare, write and close; what the last batch changed."""
     changes = Changes()
     try:
-        destination.look()
-        destination.prepare(AT)
+        destination.open()
+        destination.open(Owner(AT))
         for batch in batches:
             changes = destination.write(batch)
     finally:

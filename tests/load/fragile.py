@@ -21,7 +21,9 @@ class FragileStore:
     def __init__(self, store: TableBackend, lives: int, *, late: bool = False) -> None:
         self.rows_at_once = store.rows_at_once
         self.whole_edits = store.whole_edits
-        self.writes: list[str] = []
+        self.transactional = store.transactional
+        self.writes: list[str] = []  # that have come true
+        self._within: list[str] | None = None  # those of the transaction that is open
         self._store = store
         self._lives = lives
         self._late = late
@@ -58,16 +60,36 @@ class FragileStore:
         with self._mortal(f"drop {table}"):
             self._store.drop(table)
 
+    @contextmanager
+    def transaction(self, table: str) -> Iterator[None]:
+        """As the store, as long as it lives; a commit is a moment to be killed at, too."""
+        if not self.transactional:
+            yield
+            return
+        self._within = []
+        try:
+            with self._store.transaction(table):
+                yield
+                within, self._within = self._within, None
+                self._pass("commit", early=True)
+            self.writes += within
+            self._pass("commit", early=False)
+        finally:
+            self._within = None
+
     def close(self) -> None:
         """As the store."""
         self._store.close()
 
     @contextmanager
     def _mortal(self, what: str) -> Iterator[None]:
-        self._lives -= 1
-        if self._lives < 0 and not self._late:
-            raise Killed
+        self._pass(what, early=True)
         yield
-        self.writes.append(what)
-        if self._lives < 0:
-            raise Killed
+        (self.writes if self._within is None else self._within).append(what)
+        self._pass(what, early=False)
+
+    def _pass(self, what: str, *, early: bool) -> None:
+        """Die here, before or after something, if it is time."""
+        self._lives -= early
+        if self._lives < 0 and self._late is not early:
+            raise Killed(what)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cio_replicate.pipeline.staging import SEEN_ONLY
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.port import Batch, Close
@@ -35,9 +36,9 @@ class Pages:
         rows = self._rows(records, at)
         if seen:
             others = self._rows(seen, at)
-            index = others.schema.get_field_index("_cio_seen_only")
-            others = others.set_column(index, "_cio_seen_only", pa.array([True] * len(others)))
-            rows = pa.concat_tables([rows, others], promote_options="default")
+            rows = pa.concat_tables([_marked(rows, seen=False), _marked(others, seen=True)], promote_options="default")
+        else:
+            rows = _marked(rows, seen=False)
         self._count += 1
         path = self._folder / f"page-{self._count}.parquet"
         pq.write_table(rows, path)
@@ -50,6 +51,10 @@ class Pages:
     def _rows(self, records: Sequence[Record], at: int) -> pa.Table:
         texts = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in records]
         return self._encoder.encode(texts, at).table
+
+
+def _marked(rows: pa.Table, *, seen: bool) -> pa.Table:
+    return rows.append_column(SEEN_ONLY, pa.array([seen] * len(rows), pa.bool_()))
 
 
 def position(read: str = "r", through: int = AT) -> Checkpoint:

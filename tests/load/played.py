@@ -13,7 +13,7 @@ from typing import Any
 from cio_replicate.base.errors import LoadError
 from cio_replicate.config.table_options import WriteMode, WriteOptions
 from cio_replicate.sinks.backend import NOT_DELETED
-from cio_replicate.sinks.port import Batch, Changes, Sink
+from cio_replicate.sinks.port import Batch, Changes, Owner, Sink, count_rows
 from cio_replicate.source.catalog import table
 from tests.load.copies import Copy
 from tests.load.mode_model import Content, Model, Note, Refused, Row, Step
@@ -47,7 +47,7 @@ class Play:
                 assert destination.write(batch) == counted
                 assert not twice or destination.write(batch) == Changes()
                 self.prove(destination)
-                assert (batch.close is None) or destination.positions()[TABLE.name] == batch.close.position
+                assert (batch.close is None) or destination.state.checkpoints[TABLE.name] == batch.close.position
             finally:
                 destination.close()
             self.compare()
@@ -101,9 +101,9 @@ class Play:
 
     def prove(self, destination: Sink) -> None:
         """What the copy holds, what it must hold by what was loaded, and what the model holds are the same."""
-        assert destination.held(TABLE) == self.model.keys
-        assert destination.count(TABLE, [NOT_DELETED]) == self.model.keys.rows
-        expected = destination.expected(TABLE)
+        assert destination.digests(TABLE) == self.model.keys
+        assert count_rows(destination, TABLE, [NOT_DELETED]) == self.model.keys.rows
+        expected = destination.state.expected.get(TABLE.name)
         assert expected == self.model.keys or (expected is None and not self.copy.every(TABLE.name))
 
     def _by_key(self, rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -134,8 +134,8 @@ class Play:
 def opened(copy: Copy) -> Sink:
     """A destination that is ready to write."""
     destination = copy.open()
-    destination.look()
-    destination.prepare(AT)
+    destination.open()
+    destination.open(Owner(AT))
     return destination
 
 

@@ -29,6 +29,7 @@ class RealCopy:
         self._folder = folder / "working"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ledger = folder / "ledger.duckdb"
+        self.transactional = kind in ("postgresql", "sqlite", "mysql")
 
     def open(self, around: Callable[[TableBackend], TableBackend] = alone) -> Sink:
         """A destination that has not looked yet."""

@@ -9,7 +9,7 @@ import pytest
 
 from cio_replicate.base.errors import LoadError
 from cio_replicate.schema.table import Column, ColumnType
-from cio_replicate.sinks.port import Changes, CopyIdentity
+from cio_replicate.sinks.port import Changes, CopyIdentity, Owner
 from cio_replicate.source.catalog import TABLES, table
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close, position
@@ -128,8 +128,8 @@ def test_a_position_moves_with_its_rows(copy: Copy, pages: Pages) -> None:
     copy.write(others.batch(others.land(A1), close=close(absence_deletes=False, read="two")))
     copy.write(pages.batch(pages.land(C)))
     destination = copy.open()
-    destination.look()
-    assert destination.positions() == {"campaigns": position("one"), "segments": position("two")}
+    destination.open()
+    assert destination.state.checkpoints == {"campaigns": position("one"), "segments": position("two")}
     destination.close()
 
 
@@ -147,10 +147,10 @@ def test_a_batch_that_fails_leaves_nothing(copy: Copy, pages: Pages, tmp_path: P
         with pytest.raises(LoadError, match=r"campaigns.*They stay landed"):
             copy.write(bad)
     destination = copy.open()
-    identity = destination.look()
-    assert identity is not None
-    assert identity.commits == 1
-    assert destination.positions() == {"campaigns": position("before")}
+    state = destination.open()
+    assert state is not None
+    assert state.identity.commits == 1
+    assert destination.state.checkpoints == {"campaigns": position("before")}
     assert destination.write(pages.batch(file)) == Changes(inserted=1, updated=1)
     destination.close()
     assert before.keys() < copy.rows("campaigns").keys()
@@ -159,8 +159,8 @@ def test_a_batch_that_fails_leaves_nothing(copy: Copy, pages: Pages, tmp_path: P
 def test_the_session_goes_on_after_a_failed_batch(copy: Copy, pages: Pages, tmp_path: Path) -> None:
     """A refused batch does not spoil the next one."""
     destination = copy.open()
-    destination.look()
-    destination.prepare(AT)
+    destination.open()
+    destination.open(Owner(AT))
     with pytest.raises(LoadError):
         destination.write(pages.batch(tmp_path / "missing.parquet"))
     assert destination.write(pages.batch(pages.land(A1))) == Changes(inserted=1)
@@ -207,9 +207,9 @@ def test_discovered_columns_come_back(copy: Copy, tmp_path: Path) -> None:
     odd = pages.land({"id": "n", "list": [1]})
     copy.write(pages.batch(file, odd))
     destination = copy.open()
-    destination.look()
-    assert list(destination.discovered(table("messages"))) == pages.fields.discovered
-    assert list(destination.discovered(table("campaigns"))) == []
+    destination.open()
+    assert list(destination.state.discovered(table("messages"))) == pages.fields.discovered
+    assert list(destination.state.discovered(table("campaigns"))) == []
     destination.close()
     kinds = {column.path: column.type for column in pages.fields.discovered}
     assert kinds[("metrics", "waved")] is ColumnType.INTEGER
@@ -221,20 +221,23 @@ def test_looking_makes_nothing(copy: Copy) -> None:
     """A run that is refused leaves no copy behind."""
     for _ in range(2):
         destination = copy.open()
-        assert destination.look() is None
+        assert destination.open() is None
         destination.close()
 
 
 def test_a_copy_knows_itself(copy: Copy, pages: Pages) -> None:
     """Its name stays for ever, and each write counts one, prepared or not."""
     destination = copy.open()
-    destination.look()
-    made = destination.prepare(AT)
-    assert made.commits == 0
-    assert destination.prepare(AT + 5) == destination.identity() == made
+    destination.open()
+    made = destination.open(Owner(AT))
+    assert made is not None
+    assert made.identity.commits == 0
+    assert destination.open(Owner(AT + 5)) == destination.state == made
     destination.write(pages.batch(pages.land(A1)))
     destination.write(pages.batch(close=close(absence_deletes=False)))
     destination.close()
     destination = copy.open()
-    assert destination.look() == CopyIdentity(made.copy_id, 2)
+    state = destination.open()
+    assert state is not None
+    assert state.identity == CopyIdentity(made.identity.copy_id, 2)
     destination.close()

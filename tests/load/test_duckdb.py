@@ -12,7 +12,7 @@ import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
-from cio_replicate.sinks.port import Changes
+from cio_replicate.sinks.port import Changes, Owner
 from tests.load.copying import query, write
 from tests.load.pages import AT, Pages, close
 
@@ -31,9 +31,8 @@ def _statements(file: Path, *statements: str) -> None:
 
 
 def _use(destination: DuckDBBackend) -> None:
-    if destination.look() is not None:
-        destination.positions()
-    destination.prepare(AT)
+    destination.open()
+    destination.open(Owner(AT))
 
 
 def _refusal(file: Path, dataset: str = "customerio") -> str:

@@ -17,7 +17,7 @@ from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
 from cio_replicate.schema.system_tables import ERASURES
 from cio_replicate.sinks.backend import NOT_DELETED, one_of
 from cio_replicate.sinks.merge.change_sets import record_shape
-from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, Sink
+from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, Owner, RunRows, Sink, run_rows
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
 from tests.load.copies import COPIES, STORES, Copy, StoreCopy, tried
@@ -56,8 +56,8 @@ def _gone(of: Pages, treatment: WriteOptions, *keys: str, as_it_is: bool = False
 def _opened(copy: Copy) -> Iterator[Sink]:
     destination = copy.open()
     try:
-        destination.look()
-        destination.prepare(AT)
+        destination.open()
+        destination.open(Owner(AT))
         yield destination
     finally:
         destination.close()
@@ -65,7 +65,7 @@ def _opened(copy: Copy) -> Iterator[Sink]:
 
 def _blank(copy: Copy, **aliases: list[str]) -> dict[str, ErasureHits]:
     with _opened(copy) as destination:
-        return destination.blank(MESSAGES, aliases)
+        return destination.erase(MESSAGES, aliases)
 
 
 def _erased(copy: Copy, person: str, *, keys: dict[str, list[str]] | None = None, returned: int | None = None) -> None:
@@ -76,12 +76,12 @@ def _erased(copy: Copy, person: str, *, keys: dict[str, list[str]] | None = None
         "returned_at": None if returned is None else datetime.fromtimestamp(returned, UTC),
     }
     with _opened(copy) as destination:
-        destination.record(record_shape(ERASURES), [row])
+        destination.write(RunRows(record_shape(ERASURES), [row]))
 
 
 def _held(copy: Copy, name: str) -> tuple[Digests | None, Digests]:
     with _opened(copy) as destination:
-        return destination.expected(table(name)), destination.held(table(name))
+        return destination.state.expected.get(table(name).name), destination.digests(table(name))
 
 
 def _texts(rows: list[dict[str, Any]]) -> str:
@@ -185,7 +185,7 @@ def test_columns_that_are_copied_no_more_are_blanked_too(copy: Copy, messages: P
     rules = column_rules(["messages:exclude=subject"], None, {"messages": [one.name for one in MESSAGES.columns]})
     fewer = Pages(tmp_path / "fewer", chosen(MESSAGES, rules["messages"]))
     with _opened(copy) as destination:
-        assert destination.blank(fewer.fields.table, {"a1": []})["messages"].rows == {"a1": 1}
+        assert destination.erase(fewer.fields.table, {"a1": []})["messages"].rows == {"a1": 1}
     _erased(copy, "a1")
     assert "ada" not in _texts(copy.every("messages"))
     records = (_message("m1", ADA, metrics={"opened": AT}), _message("m2", BOB))
@@ -262,9 +262,9 @@ def _blank_in(copy: StoreCopy, lives: int, *, late: bool) -> bool:
     """Blank in a store that is killed at a write; whether it was."""
     destination = copy.open(lambda store: FragileStore(store, lives, late=late))
     try:
-        destination.look()
-        destination.prepare(AT)
-        destination.blank(MESSAGES, {"a1": []})
+        destination.open()
+        destination.open(Owner(AT))
+        destination.erase(MESSAGES, {"a1": []})
     except Killed:
         return True
     finally:
@@ -275,12 +275,12 @@ def _blank_in(copy: StoreCopy, lives: int, *, late: bool) -> bool:
 def test_records_are_read_back(copy: Copy) -> None:
     """Rows of a record come back as they were put in, none where there is no such table."""
     with _opened(copy) as destination:
-        assert destination.recorded(record_shape(ERASURES)) == []
+        assert run_rows(destination, record_shape(ERASURES)) == []
     _erased(copy, "a1", keys={"messages": ["m1"]})
     _erased(copy, "b2")
     _erased(copy, "b2", returned=AT)
     with _opened(copy) as destination:
-        rows = {row["cio_id"]: row for row in destination.recorded(record_shape(ERASURES))}
+        rows = {row["cio_id"]: row for row in run_rows(destination, record_shape(ERASURES))}
     assert json.loads(rows["a1"]["named_otherwise"]) == {"messages": ["m1"]}
     assert rows["b2"]["returned_at"].timestamp() == AT
     assert len(rows) == 2

@@ -19,14 +19,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from cio_replicate.config.table_options import WriteMode, WriteOptions
+from cio_replicate.sinks.port import Owner
 from tests.load.copies import DuckDBCopy
 from tests.load.pages import AT, Pages, close
 
 folder, treatment = Path(sys.argv[1]), WriteOptions(WriteMode(sys.argv[2]))
 pages = Pages(folder / "pages")
 destination = DuckDBCopy(folder).open()
-destination.look()
-destination.prepare(AT)
+destination.open()
+destination.open(Owner(AT))
 for number in range(10_000):
     fields = {{f"new{{number // 3}}": number}}
     records = [{{"id": one, "name": str(number), **fields}} for one in range({ROWS} + number)]
@@ -64,12 +65,12 @@ def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, mode: str, 
             process.kill()
     copy = DuckDBCopy(tmp_path)
     destination = copy.open()
-    identity = destination.look()
-    assert identity is not None
-    position = destination.positions().get("campaigns")
-    assert position is None or destination.held(TABLE) == destination.expected(TABLE)
+    state = destination.open()
+    assert state is not None
+    position = destination.state.checkpoints.get("campaigns")
+    assert position is None or destination.digests(TABLE) == destination.state.expected.get(TABLE.name)
     destination.close()
-    last = identity.commits - 1
+    last = state.identity.commits - 1
     assert last >= writes - 1
     if last < 0:
         assert position is None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_least, moment, one_of
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Owner, Sink, count_rows
 from tests.load.copies import Copy
 from tests.load.pages import AT, Pages, close
 
@@ -25,8 +25,8 @@ def _between(column: str, first: int, last: int) -> list[Condition]:
 @contextmanager
 def _opened(copy: Copy) -> Iterator[Sink]:
     destination = copy.open()
-    destination.look()
-    destination.prepare(AT)
+    destination.open()
+    destination.open(Owner(AT))
     yield destination
     destination.close()
 
@@ -96,15 +96,15 @@ def test_rows_are_found_by_a_text(filled: Sink, pages: Pages) -> None:
 def test_rows_are_counted_by_a_moment(filled: Sink, pages: Pages) -> None:
     """Both ends belong to the span; deleted rows do not count."""
     table = pages.fields.table
-    assert filled.count(table, _between("created", AT + 1, AT + 3)) == 2
-    assert filled.count(table, _between("created", AT + 2, AT + 3)) == 1
-    assert filled.count(table, _between("created", AT + 4, AT + 9)) == 0
-    assert filled.count(table, _between("created", AT + 3, AT + 1)) == 0
-    assert filled.count(table, _between("none", AT, AT + 9)) == 0
+    assert count_rows(filled, table, _between("created", AT + 1, AT + 3)) == 2
+    assert count_rows(filled, table, _between("created", AT + 2, AT + 3)) == 1
+    assert count_rows(filled, table, _between("created", AT + 4, AT + 9)) == 0
+    assert count_rows(filled, table, _between("created", AT + 3, AT + 1)) == 0
+    assert count_rows(filled, table, _between("none", AT, AT + 9)) == 0
 
 
 def test_an_empty_copy_has_nothing(copy: Copy, pages: Pages) -> None:
     """A table that was never written is no error."""
     with _opened(copy) as destination:
         assert destination.read(pages.fields.table, ["id"], [NOT_DELETED, one_of(KEY, ["1"])]) == []
-        assert destination.count(pages.fields.table, _between("created", 0, AT)) == 0
+        assert count_rows(destination, pages.fields.table, _between("created", 0, AT)) == 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.sinks.port import Changes
+from cio_replicate.sinks.port import Changes, Owner
 from tests.load.copies import COPIES, tried
 from tests.load.pages import AT, Pages, close
 
@@ -64,8 +64,8 @@ def test_a_copy_is_as_the_model_says(kind: str, steps: list[Step]) -> None:
     with TemporaryDirectory() as folder:
         copy, pages, model = COPIES[kind](Path(folder)), Pages(Path(folder) / "pages"), Model()
         destination = copy.open()
-        destination.look()
-        destination.prepare(AT)
+        destination.open()
+        destination.open(Owner(AT))
         landed: list[Path] = []
         seen: set[int] = set()
         for step in steps:

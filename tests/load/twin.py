@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.schema.table import ColumnType, schema_for
-from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, SeparateCommits, StoredTable
 from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
 
 TESTS = {
@@ -20,7 +20,7 @@ TESTS = {
 }
 
 
-class TwinStore:
+class TwinStore(SeparateCommits):
     """Tables in a DuckDB file; `writes` are the names of the tables that were written."""
 
     rows_at_once = 100_000

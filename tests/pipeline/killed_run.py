@@ -17,7 +17,7 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
-from cio_replicate.sinks.port import Batch, Changes
+from cio_replicate.sinks.port import Batch, Changes, RunRows
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter
@@ -61,8 +61,10 @@ class DeadlyDestination(DuckDBBackend):
         super().__init__(file, "customerio")
         self._fate = fate
 
-    def write(self, batch: Batch) -> Changes:
+    def write(self, batch: Batch | RunRows) -> Changes:
         """Perhaps die, write, perhaps die."""
+        if isinstance(batch, RunRows):
+            return super().write(batch)
         self._fate.at("before commit")
         changes = super().write(batch)
         self._fate.at("after commit")

@@ -24,7 +24,7 @@ from cio_replicate.sinks.addresses import destination as address
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.fan_out import FanOutSink
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Owner, Sink
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.client import Client
@@ -388,9 +388,9 @@ def test_an_erasure_that_is_broken_off_is_done_again(simulator: Simulator, tmp_p
     _delete(simulator, gone)
     copied.sync(simulator, later=100)
     destination = copied.open()
-    destination.look()
-    destination.prepare(NOW)
-    destination.blank(table("activities"), {gone: [OWN_ID]})
+    destination.open()
+    destination.open(Owner(NOW))
+    destination.erase(table("activities"), {gone: [OWN_ID]})
     destination.close()
     assert copied.rows("_cio_erasures") == []
     assert _marked(copied.tables()) == ["customers", "messages"]

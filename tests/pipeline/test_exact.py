@@ -31,7 +31,7 @@ def _query(folder: Path, text: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize(("seed", "wrapped"), [(1, False), (2, True)])
 def test_all_tables_arrive_exactly(seed: int, *, wrapped: bool, tmp_path: Path) -> None:
-    """After the first sync each of the 18 tables holds what the workspace does: none missing, twice or altered."""
+    """After the first sync every table holds what the workspace does: none missing, twice or altered."""
     with Simulator(WorkspaceSpec(seed=seed), wrapped_people=wrapped) as simulator:
         report = sync(simulator, tmp_path)
         assert report.status is Status.COMPLETE

@@ -14,11 +14,10 @@ import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
 from cio_replicate.pipeline.report import Report, Status, TableReport
-from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
-from cio_replicate.sinks.port import Batch, Changes
+from cio_replicate.sinks.port import Batch, Changes, RunRows, count_rows
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, sync
@@ -76,12 +75,12 @@ class Watched(DuckDBBackend):
         self.batch_rows = 100
         self.seen: dict[str, set[int]] = {one.name: set() for one in SOME}
 
-    def write(self, batch: Batch) -> Changes:
+    def write(self, batch: Batch | RunRows) -> Changes:
         """Write, and look."""
         changes = super().write(batch)
-        for name, seen in self.seen.items():
+        for name, seen in self.seen.items() if isinstance(batch, Batch) else ():
             if self._exists(name):
-                seen.add(self.count(table(name), [NOT_DELETED]))
+                seen.add(count_rows(self, table(name)))
         return changes
 
 

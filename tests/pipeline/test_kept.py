@@ -23,7 +23,7 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences

@@ -13,7 +13,8 @@ import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.pipeline.report import Status
-from cio_replicate.source.strategies.windows import DAY, LOOKBACK
+from cio_replicate.source.strategies.base import DAY
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, SETTLING, sync

@@ -19,7 +19,7 @@ from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy, Writ
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.syncs import sync
 

@@ -25,7 +25,7 @@ from cio_replicate.pipeline.report import Report, Status, TableReport, Verificat
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.source.catalog import TABLES, table
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, sync
@@ -224,7 +224,7 @@ def test_more_keys_than_are_read_back_are_counted(tmp_path: Path) -> None:
     for deep in (False, True):
         report = TableReport(name="segments", status=Status.COMPLETE)
         copy = DuckDBBackend(tmp_path / "copy.duckdb", "customerio")
-        copy.look()
+        copy.open()
         Verifier(copy, only, f"proof {deep}", 1_790_000_000, deep=deep, most_read_back=5).prove([report])
         copy.close()
         assert report.proof is not None

@@ -12,7 +12,8 @@ from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, Rerea
 from cio_replicate.pipeline.events import Event, NoteAdded
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import table
-from cio_replicate.source.strategies.windows import DAY, LOOKBACK
+from cio_replicate.source.strategies.base import DAY
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync

@@ -9,7 +9,8 @@ import pytest
 from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, RereadPolicy
 from cio_replicate.pipeline.report import Report
 from cio_replicate.source.catalog import table
-from cio_replicate.source.strategies.windows import DAY, LOOKBACK
+from cio_replicate.source.strategies.base import DAY
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import sync

@@ -20,10 +20,10 @@ from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
 from cio_replicate.sinks.fan_out import FanOutSink, members_of, missing_in
 from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Batch, Changes, Sink
+from cio_replicate.sinks.port import Batch, Changes, Owner, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs
@@ -60,9 +60,9 @@ class Choosy(DuckDBBackend):
         self.batch_rows = 150
         self._refuses, self._left, self._error = refuses, after, error
 
-    def write(self, batch: Batch) -> Changes:
+    def write(self, batch: Batch | RunRows) -> Changes:
         """Write, or refuse."""
-        if batch.table.name in self._refuses:
+        if isinstance(batch, Batch) and batch.table.name in self._refuses:
             self._left -= 1
             if self._left < 0:
                 raise self._error(f"No room for {batch.table.name}.")
@@ -143,8 +143,8 @@ def test_one_that_was_filled_by_other_rules_is_filled_anew(tmp_path: Path) -> No
 def _positions(folder: Path, name: str) -> dict[str, int]:
     """Since when each table of a copy is replicated."""
     destination = DuckDBBackend(folder / f"{name}.duckdb", "customerio")
-    destination.look()
-    positions = {name: position.start for name, position in destination.positions().items()}
+    destination.open()
+    positions = {name: position.start for name, position in destination.state.checkpoints.items()}
     destination.close()
     return positions
 
@@ -182,7 +182,7 @@ def test_what_one_refuses_the_others_take(
         }
         return FanOutSink(dict(reversed(members.items())) if first else members)
 
-    with Simulator(WorkspaceSpec(seed=4, messages=3_000)) as simulator:
+    with Simulator(WorkspaceSpec(seed=4, messages=12_000)) as simulator:
         report = sync(simulator, tmp_path, tables=SOME, to=both, treatments=treatments)
         found = _of(report, "messages")
         assert (report.exit_code, found.status, _of(report, "topics").status) == (1, Status.FAILED, Status.COMPLETE)
@@ -220,8 +220,9 @@ def test_a_file_that_is_removed_meanwhile_fails_its_copy_alone(tmp_path: Path) -
     """The other copy is whole; the next run makes the lost one anew."""
 
     class Vanishing(DuckDBBackend):
-        def write(self, batch: Batch) -> Changes:
-            self.file.unlink(missing_ok=True)
+        def write(self, batch: Batch | RunRows) -> Changes:
+            if isinstance(batch, Batch):
+                self.file.unlink(missing_ok=True)
             return super().write(batch)
 
     def both() -> Sink:
@@ -264,10 +265,10 @@ def test_what_is_asked_of_several_is_what_a_run_must_know(tmp_path: Path) -> Non
                 connection.execute("DELETE FROM customerio._cio_positions")
     both = several(tmp_path, *TWO, "c")
     assert missing_in(both) == ["c"]
-    assert both.count(only[0], [NOT_DELETED]) == SPEC.segments - 1
+    assert count_rows(both, only[0], [NOT_DELETED]) == SPEC.segments - 1
     assert [key for (key,) in both.read(only[0], ["_cio_key"], [one_of("_cio_key", ["1", "2", "3"])])] == ["3"]
     assert Counter(both.read(only[0], ["id"], [at_least("_cio_synced_at", 0)])).total() == SPEC.segments - 1
-    assert both.positions() == {}
+    assert both.state.checkpoints == {}
     assert set(members_of(both)) == {*TWO, "c"}
     both.close()
 
@@ -276,12 +277,14 @@ def test_nowhere_is_a_destination_that_holds_nothing() -> None:
     """It takes everything, is never short of room, and is always missing."""
     nowhere = Nowhere()
     assert missing_in(nowhere) == [""]
-    assert nowhere.prepare(0).copy_id == "nowhere"
+    made = nowhere.open(Owner(0))
+    assert made is not None
+    assert made.identity.copy_id == "nowhere"
     assert members_of(nowhere) == {"": nowhere}
     calls: list[Callable[[], object]] = [
-        nowhere.positions,
+        lambda: nowhere.state.checkpoints,
         lambda: nowhere.read(table("topics"), ["id"]),
-        lambda: nowhere.discovered(table("topics")),
+        lambda: nowhere.state.discovered(table("topics")),
     ]
     assert [len(call()) for call in calls] == [0, 0, 0]  # type: ignore[arg-type] # each is a collection
-    assert (nowhere.count(table("topics")), nowhere.expected(table("topics"))) == (0, None)
+    assert (count_rows(nowhere, table("topics")), nowhere.state.expected.get("topics")) == (0, None)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.schema.system_tables import Checkpoint
-from cio_replicate.source.strategies.base import ReadStats
-from cio_replicate.source.strategies.log import DAY, gap
+from cio_replicate.source.strategies.base import DAY, ReadStats
+from cio_replicate.source.strategies.log import gap
 
 BEGAN = 1_760_000_000
 SURE = BEGAN - 30 * DAY

@@ -25,7 +25,7 @@ BASE = Checkpoint(read="before", start=START, through=BEGAN - 5_000)
 
 
 def _read(*, finished: bool = False, base: Checkpoint | None = BASE) -> TableRead:
-    parts = [Partition("one", place=Cursor(done=True)), Partition("two", place=Cursor(done=finished))]
+    parts = [Partition("one", cursor=Cursor(done=True)), Partition("two", cursor=Cursor(done=finished))]
     return TableRead("now", "campaigns", START, BEGAN, BEGAN, base, parts)
 
 

@@ -13,6 +13,8 @@ PAGES = {
     "tasks": "/tasks",
     "task": "/tasks/shop-to-duckdb",
     "task-edit": "/tasks/shop-to-duckdb/edit",
+    "verify": "/tasks/shop-to-duckdb/verify",
+    "plan": "/tasks/shop-to-duckdb/plan",
     "history": "/tasks/shop-to-duckdb/history",
     "new-task": "/new-task",
     "runs": "/runs",

@@ -60,6 +60,14 @@ def _walk(console: Served, started: Browser, folder: Path) -> tuple[str, str]:
         page.goto(f"{console.url}/tasks/shop-to-duckdb")
         page.get_by_role("button", name="Run now").first.click()
         page.get_by_role("link", name="Proof").wait_for(timeout=SLOW)
+    for what in ("verify", "plan"):
+        page.goto(f"{console.url}/tasks/shop-to-duckdb/{what}")
+        page.get_by_role("button", name=f"{what.capitalize()} now").click()
+        page.get_by_role("status").wait_for(timeout=SLOW)
+        for look, size in (("light", WIDE), ("phone", PHONE)):
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            page.screenshot(path=folder / f"{what}-found-{look}.png", full_page=True)
+        page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     failed = furnish(page, console.url, console.folder)
     page.context.clear_cookies()
     page.goto(f"{console.url}/login")

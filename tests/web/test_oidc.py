@@ -14,6 +14,7 @@ from cio_replicate.console.oidc import CLIENT as CLIENT_VARIABLE
 from cio_replicate.console.oidc import ISSUER, NEWCOMERS, oidc_of
 from cio_replicate.console.oidc import SECRET as SECRET_VARIABLE
 from cio_replicate.database.actor import LOCAL, Role
+from cio_replicate.database.tables import logins
 from tests.control.stage import START
 from tests.manual_clock import ManualClock
 from tests.web.provider import CLIENT, SECRET, Provider, provider
@@ -121,6 +122,25 @@ def test_a_login_is_ended_by_the_browser_that_began_it(console: Console, login: 
     again = login.visit(mine.get("/login/oidc").headers["location"])
     assert mine.get(again).status_code == 303
     assert mine.get(again).status_code == 401
+
+
+def test_a_login_that_was_begun_at_one_console_ends_at_another(console: Console, login: Provider) -> None:
+    """Several consoles may answer at one address; a login ends once, at any of them, in the browser that began it."""
+    browser, twin = console.browser(), console.twin()
+    back = login.visit(browser.get("/login/oidc").headers["location"])
+    mine, theirs = twin.browser(), twin.browser()
+    mine.cookies.update(browser.cookies)
+    assert mine.get(back).status_code == 303
+    assert [one.get(back).status_code for one in (browser, mine, theirs)] == [401, 401, 401]
+
+
+def test_a_login_that_was_begun_too_long_ago_does_not_end(console: Console, login: Provider) -> None:
+    """After ten minutes it begins again."""
+    browser = console.browser()
+    back = login.visit(browser.get("/login/oidc").headers["location"])
+    with console.stage.database.updating() as transaction:
+        transaction.execute(logins.update().values(expires_at=int(START) - 1))
+    assert browser.get(back).status_code == 401
 
 
 def test_a_token_signed_by_somebody_else_is_refused(console: Console, login: Provider) -> None:

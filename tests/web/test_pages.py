@@ -15,6 +15,7 @@ from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.jobs.ports import Outcome, ProbeResult, TableProbe
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
+from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.control.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of
@@ -107,7 +108,7 @@ def test_what_is_wrong_with_a_connection_is_said_beside_what_was_written(console
 def test_a_connection_is_tested_before_it_is_kept(console: Console, admin: Browser, simulator: Simulator) -> None:
     """The button tries what the form says, keeps nothing, and names cause and fix of what does not work."""
     reached = {**CONNECTION, "api_url": simulator.url, "test": "yes"}
-    assert "The key works: it may read all 18 tables." in admin.post("/new-connection", **reached).text
+    assert f"The key works: it may read all {len(TABLES)} tables." in admin.post("/new-connection", **reached).text
     wrong = admin.post("/new-connection", **{**reached, "token": "wrong"})
     assert "not accepted" in error_of(wrong) or "unknown" in error_of(wrong) or error_of(wrong)
     assert [one.name for one in console.services.connections.all()] == ["main"]
@@ -127,7 +128,7 @@ def test_opening_metadata_shows_rows_costs_and_columns(admin: Browser, simulator
     made = admin.post("/new-connection", **CONNECTION, api_url=simulator.url, max_rps="500", open_metadata="yes")
     assert made.headers["location"] == "/connections/shop/metadata"
     text = admin.get("/connections/shop/metadata").text
-    assert text.count('<span class="state good">') == 18
+    assert text.count('<span class="state good">') == len(TABLES)
     assert "https://docs.customer.io/api/app/#operation/" in text
     assert "cio_id" in text
 
@@ -251,13 +252,13 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
     """Per table rows, pages, rate and time left; then what changed, the log, the proof, and the fix of what failed."""
     console.stage.task("nightly", "main")
     run = console.stage.ask("nightly")
-    board = console.stage.board()
-    run_of(board.claim("worker"))
+    queue = console.stage.queue()
+    run_of(queue.claim("worker"))
     table = TableProgressEvent(
         name="campaigns", status="reading", rows=1_500, pages=3, requests=3, done=0.5, rate=250.0, left=6.0
     )
     progress = Progress(seconds=6.0, requests=9, throttled=2, allowed=10.0, used=0.93, tables=[table])
-    board.beat("worker", run, progress, [LogLine(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
+    queue.heartbeat("worker", run, progress, [LogLine(1_767_225_601, "warning", "campaigns: <b>slow</b>")])
     text = admin.get(f"/runs/{run}").text
     for said in (
         "1,500",
@@ -275,7 +276,7 @@ def test_a_run_is_shown_while_it_goes_on_and_when_it_has_ended(console: Console,
         name="campaigns", status=Status.FAILED, read=12, inserted=10, error="It is short. Resync it.", proof=short
     )
     report = Report(run_id="r", status=Status.FAILED, started="2026-01-01T00:00:00Z", tables=[told])
-    board.end("worker", run, Outcome(status="failed", report=report, error="campaigns: It is short. Resync it."))
+    queue.end("worker", run, Outcome(status="failed", report=report, error="campaigns: It is short. Resync it."))
     text = admin.get(f"/runs/{run}").text
     assert "It is short. Resync it." in text
     assert "every 2s" not in text

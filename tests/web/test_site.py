@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.console.web import rendering as words
 from cio_replicate.console.web.application import listening
-from cio_replicate.console.web.http_security import MOST_KEPT, LoginThrottle, host_of, site
-from tests.manual_clock import ManualClock
+from cio_replicate.console.web.http_security import LoginThrottle, host_of, site
+from tests.control.stage import STORES, Stage, stage
 
 
 def test_on_loopback_it_answers_to_this_machine_alone() -> None:
@@ -68,12 +71,19 @@ def test_the_name_of_a_host_is_read_without_its_port(header: str, name: str) -> 
     assert host_of(header) == name
 
 
-def test_tries_come_back_one_by_one() -> None:
-    """A few at once, then one per pause; another key is not held up by them."""
-    clock = ManualClock()
-    throttle = LoginThrottle(clock, 3, 10.0)
+@pytest.mark.parametrize("kind", STORES)
+def test_tries_come_back_one_by_one(kind: str, tmp_path: Path) -> None:
+    """A few at once, then one per pause; another key is not held up by them, nor a key of another sort."""
+    with stage(kind, tmp_path) as made:
+        _try_one_by_one(made)
+
+
+def _try_one_by_one(made: Stage) -> None:
+    clock = made.clock
+    throttle = LoginThrottle(made.database, clock, "name", 3, 10.0)
+    other = LoginThrottle(made.database, clock, "address", 3, 10.0)
     assert [throttle.wait("ada") for _ in range(4)] == [0, 0, 0, 10.0]
-    assert throttle.wait("eve") == 0
+    assert throttle.wait("eve") == other.wait("ada") == 0
     clock.time += 10
     assert [throttle.wait("ada") for _ in range(2)] == [0, 10.0]
     throttle.give_back("ada")
@@ -82,13 +92,28 @@ def test_tries_come_back_one_by_one() -> None:
     assert [throttle.wait("ada") for _ in range(4)] == [0, 0, 0, 10.0]
 
 
-def test_only_so_many_keys_are_kept() -> None:
-    """Memory is bounded, whoever tries whatever names."""
-    throttle = LoginThrottle(ManualClock(), 1, 10.0)
-    for number in range(MOST_KEPT + 10):
-        throttle.wait(str(number))
-    assert throttle.wait("0") == 0
-    assert throttle.wait(str(MOST_KEPT + 9)) == 10.0
+def test_only_so_many_keys_are_kept(tmp_path: Path) -> None:
+    """The table is bounded, whoever tries whatever names."""
+    with stage("sqlite", tmp_path) as made:
+        throttle = LoginThrottle(made.database, made.clock, "name", 1, 10.0, most=50)
+        for number in range(60):
+            throttle.wait(str(number))
+            made.clock.time += 0.001
+        assert throttle.wait("0") == 0
+        assert throttle.wait("59") == pytest.approx(9.999)
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_tries_count_over_all_consoles(kind: str, tmp_path: Path) -> None:
+    """Who tries here and there gets no more tries than here alone, also at the same moment."""
+    with stage(kind, tmp_path) as made:
+        consoles = [LoginThrottle(made.another(), made.clock, "name", 6, 10.0) for _ in range(3)]
+        assert [one.wait("ada") for one in (*consoles, consoles[0])] == [0, 0, 0, 0]
+        with ThreadPoolExecutor(6) as pool:
+            waits = list(pool.map(lambda number: consoles[number % 3].wait("ada"), range(6)))
+        assert sorted(waits) == [0, 0, 10, 10, 10, 10]
+        consoles[1].forget("ada")
+        assert consoles[2].wait("ada") == 0
 
 
 @pytest.mark.parametrize(

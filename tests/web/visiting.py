@@ -73,6 +73,11 @@ class Console:
         self.services = services
         self.app = application(services)
 
+    def twin(self) -> Console:
+        """Another console over the same control database, as another machine has it."""
+        database, mine = self.stage.another(), self.services
+        return Console(self.stage, services_over(database, mine.keys, mine.clock, mine.site, mine.oidc))
+
     def browser(self) -> Browser:
         """Another browser, which has never been here."""
         return Browser(self.client())
@@ -112,7 +117,9 @@ def console_of(folder: Path, url: str = ORIGIN, oidc: Oidc | None = None, kind: 
     """A console with an empty database."""
     with stage(kind, folder) as made:
         here = site("127.0.0.1", 8765, url if url != ORIGIN else None, (), tls=False)
-        services = services_over(made.database, made.keys, made.clock, here, oidc, environment=made.variables)
+        services = services_over(
+            made.database, made.keys, made.clock, here, oidc, environment=made.variables, state_dir=folder / "state"
+        )
         yield Console(made, services)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
 
 TOKEN = "marked-7f3a9c51-token"
@@ -110,9 +111,9 @@ def make_connection(page: Page, api_url: str, name: str = "shop-eu") -> None:
     page.get_by_text("requests per second, another address of the API").click()
     page.get_by_label("API address").fill(api_url)
     page.get_by_role("button", name="Test it first").click()
-    expect(page.get_by_text("The key works: it may read all 18 tables.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(f"The key works: it may read all {len(TABLES)} tables.")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Create the connection").click()
-    expect(page.get_by_role("heading", name="18 tables")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("heading", name=f"{len(TABLES)} tables")).to_be_visible(timeout=SLOW)
 
 
 def make_task(page: Page, file: Path, name: str = "shop-to-duckdb") -> None:

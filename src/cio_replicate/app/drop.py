@@ -42,7 +42,7 @@ class Removal:
             if self.staging.has_journal:
                 self.staging.journal.forget_table(table.name)
         if self.everything:
-            self.sink.end()
+            self.sink.drop(None)
         elif self.staging.has_journal:
             self.staging.tidy()
 
@@ -75,8 +75,8 @@ def _require_there(copies: Collection[Sink], wanted: Removal) -> None:
     where, tables = wanted.where, wanted.tables
     if not copies:
         raise SettingsError(f"There is no copy in {where}.", "Check --to and --dataset.")
-    there = {table.name for table in tables for one in copies if one.held(table).rows}
-    read = {name for one in copies for name in one.positions()}
+    there = {table.name for table in tables for one in copies if one.digests(table).rows}
+    read = {name for one in copies for name in one.state.checkpoints}
     missing = [table.name for table in tables if table.name not in there | read]
     if missing and not wanted.everything:
         raise SettingsError(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
@@ -87,5 +87,5 @@ def _require_there(copies: Collection[Sink], wanted: Removal) -> None:
 
 def _has_lost(copy: Sink, table: Table) -> bool:
     """Whether none of the rows that were loaded can be found."""
-    keys = copy.expected(table)
-    return keys is not None and keys.rows > 0 and not copy.held(table).rows
+    keys = copy.state.expected.get(table.name)
+    return keys is not None and keys.rows > 0 and not copy.digests(table).rows

@@ -32,26 +32,20 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.table_options import RereadPolicy, WriteMode
 from cio_replicate.pipeline.estimates import (
-    Estimate,
     History,
     RequestSpeed,
+    account_people,
     last_complete,
-    of_changes,
-    of_first_pages,
-    of_people,
-    people_counts,
-    people_requests,
     predicted,
 )
-from cio_replicate.pipeline.run_plan import LOG
-from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import NOT_DELETED
+from cio_replicate.schema.table import Table
+from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
-from cio_replicate.source.strategies.base import Partition, parts_of, request_for
-
-ONE_ANSWER = "one answer a list"
+from cio_replicate.source.strategies import strategy_of
+from cio_replicate.source.strategies.base import START, Estimate, Partition, ReadScope, Strategy
+from cio_replicate.source.strategies.people import changes_requests, people_requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +75,15 @@ class PeopleCosts:
 
 def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadPolicy) -> PeopleCosts | None:
     """What both ways to read people cost; None when it is not known how many there are."""
-    people = table_named("customers")
+    people = PEOPLE
     mine = next((one for one in estimates if one.table == people.name and one.error is None), None)
     base = past.positions.get(people.name)
     if mine is None:
         return None
     if base is not None and past.copy is not None:
-        count = past.copy.count(people, [NOT_DELETED])
-        shorter = of_changes(people, now, base, past)
-        return PeopleCosts(people_requests(people, count), shorter.least, shorter.rows, rules.full_every_days)
+        count, changed = past.rows(people), past.changed_people(base.through, now)
+        shorter = changes_requests(people, count, changed)
+        return PeopleCosts(people_requests(people, count), shorter, changed, rules.full_every_days)
     if mine.rows is None:
         return None
     return PeopleCosts(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
@@ -167,9 +161,9 @@ def _past(
         yield History()
         return
     last = last_complete(past_runs(copy.folder, 100))
-    log = next((one for one in tables if one.name == LOG), table_named(LOG))
+    log = next((one for one in tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
     with looked_at(copy) as sink:
-        yield History(sink, sink.positions(), last, log) if sink.look() is not None else History(last=last)
+        yield History(sink, sink.state.checkpoints, last, log) if sink.open() is not None else History(reports=last)
 
 
 async def _plan(
@@ -210,32 +204,31 @@ async def estimate(
 
 
 async def _one(client: Client, table: Table, start: int, now: int, past: History, rules: RereadPolicy) -> Estimate:
-    last = past.last.get(table.name)
-    known = predicted(table, start, now, past, rules)
+    strategy = strategy_of(table, ReadScope(start, now, past.positions.get(table.name), rules))
+    known = predicted(strategy, past)
     if known is not None:
         return known
+    strategy = strategy_of(table, ReadScope(start, now))
     try:
-        if table.reading is Reading.PEOPLE:
-            return of_people(table, await people_by_workspace(client))
-        if table.page_size is None:
-            return Estimate(table.name, len(table.slices), len(table.slices), last.read if last else None, ONE_ANSWER)
-        parts = parts_of(table, start, now)
-        pages = await together([partial(_first_page, client, table, part) for part in parts])
+        found = await strategy.probe(partial(_page, client, strategy), partial(people_by_workspace, client))
     except (ForbiddenError, ReadError) as error:
         return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
-    return of_first_pages(table, list(zip(parts, pages, strict=True)))
+    last = past.last(table)
+    return replace(found, rows=last[1]) if found.rows is None and last is not None else found
 
 
 async def people_by_workspace(client: Client) -> list[int]:
     """The people of each workspace of the account."""
-    workspaces = table_named("workspaces")
-    return people_counts(await _first_page(client, workspaces, Partition("all")))
+    strategy = strategy_of(ACCOUNT, ReadScope(0, 0))
+    (partition,) = strategy.partitions()
+    page = await _page(client, strategy, partition, START)
+    return [] if page is None else account_people(page)
 
 
-async def _first_page(client: Client, table: Table, part: Partition) -> Page:
-    """The first page of a part; of one that the API does not know, a page without rows."""
-    request = request_for(table, part, Cursor())
+async def _page(client: Client, strategy: Strategy, partition: Partition, cursor: Cursor) -> Page | None:
+    """A page of a partition; None when the API does not know the partition."""
+    read = partial(read_page, key=strategy.records(partition))
     try:
-        return await client.send(request, lambda body: read_page(body, table.records), RequestCounter())
+        return await client.send(strategy.request(partition, cursor), read, RequestCounter())
     except ChildGoneError:
-        return Page([], "")
+        return None

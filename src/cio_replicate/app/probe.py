@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,14 @@ from cio_replicate.config.connection_options import dataset as dataset_named
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import SourceOptions
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, TableProbe, refused
-from cio_replicate.pipeline.estimates import Estimate, History
+from cio_replicate.pipeline.estimates import History
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import HOSTS, Client
-from cio_replicate.source.pages import Cursor, Request, RequestCounter, read_page
-from cio_replicate.source.strategies.base import USUAL, parts_of, request_for
-
-DAY = 86_400
+from cio_replicate.source.pages import Page, Request, RequestCounter, read_page
+from cio_replicate.source.strategies import strategy_of
+from cio_replicate.source.strategies.base import DAY, START, USUAL, Estimate, ReadScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,17 @@ class AccessCheck:
     fix: str = ""
 
 
-def probe(table: Table, now: int) -> Request:
-    """The cheapest request that shows whether a table can be read: one row of its plainest part.
+def probe(table: Table, now: int) -> tuple[Request, Callable[[bytes], Page]]:
+    """The cheapest request that shows whether a table can be read, and how to read its page: one row of a partition.
 
-    A part that adds a parameter may be refused by an API that does not know it, and the table is read all the same.
+    A partition that adds a parameter may be refused by an API that does not know it; the table is read all the same.
     """
-    parts = parts_of(table, now - DAY, now)
-    part = next((one for one in parts if not one.query), parts[0])
-    request = request_for(table, part, Cursor())
-    query = {**request.query, "limit": "1"} if table.page_size is not None else request.query
-    return replace(request, query=query, part=False, extra=False)
+    strategy = strategy_of(table, ReadScope(now - DAY, now))
+    partitions = strategy.partitions()
+    partition = next((one for one in partitions if not one.query), partitions[0])
+    request = strategy.request(partition, START)
+    query = {**request.query, "limit": "1"} if "limit" in request.query else request.query
+    return replace(request, query=query, part=False, extra=False), partial(read_page, key=strategy.records(partition))
 
 
 class AccessReport(msgspec.Struct, kw_only=True):
@@ -113,7 +113,7 @@ async def check_tables(client: Client, tables: Sequence[Table], now: int) -> lis
 
 async def _finding(client: Client, table: Table, now: int) -> AccessCheck:
     try:
-        await client.send(probe(table, now), lambda body: read_page(body, table.records), RequestCounter())
+        await client.send(*probe(table, now), RequestCounter())
     except (ForbiddenError, ReadError) as error:
         return AccessCheck(table.name, readable=False, cause=error.message, fix=error.fix)
     return AccessCheck(table.name, readable=True)
@@ -157,6 +157,6 @@ def try_destination(address: Address, dataset: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = destination_at(address, dataset, Path(folder))
         try:
-            place.try_out()
+            place.probe()
         finally:
             place.close()

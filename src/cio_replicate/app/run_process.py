@@ -1,5 +1,8 @@
 """The process of one run: a job comes in by standard input, what happens goes out by standard output, a line each.
 
+Its arguments are the folder below which the state of tasks is kept, and for how many seconds it goes on without a sign
+of life.
+
 It ends by itself, and in order, when whoever started it is gone, as its standard input ends then, and when it gets no
 sign of life for long, as its lease is not renewed then.
 """
@@ -23,7 +26,7 @@ from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.secret_references import stored_variable
-from cio_replicate.jobs.ports import ProcessMessage, RunOrder
+from cio_replicate.jobs.ports import Job, ProcessMessage
 from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (
     ERROR,
@@ -92,18 +95,17 @@ class MessageRenderer:
 def main() -> int:
     """Execute the job that comes in by standard input; the exit code of its end."""
     clock = SystemClock()
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=RunOrder)
-    _take_secrets(job.job.stored, os.environ)
-    threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), job.silence), daemon=True).start()
+    state_dir, silence = Path(sys.argv[1]), float(sys.argv[2])
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    _take_secrets(job.stored, os.environ)
+    threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), silence), daemon=True).start()
     teller = MessageRenderer(sys.stdout.buffer, clock)
-    report = _executed(job, clock, teller)
+    report = _executed(job, state_dir, clock, teller)
     teller.send(ProcessMessage(report=report))
     return report.exit_code
 
 
-def _executed(ordered: RunOrder, clock: Clock, teller: MessageRenderer) -> Report:
-    job = ordered.job
-    state_dir = Path(ordered.state_dir)
+def _executed(job: Job, state_dir: Path, clock: Clock, teller: MessageRenderer) -> Report:
     try:
         task = resolve(job.connection, job.task, clock, job.action, state_dir=state_dir)
     except CioReplicateError as error:

@@ -19,7 +19,7 @@ from cio_replicate.pipeline.journal import Journal
 from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, iso, read_report
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import NOT_DELETED
+from cio_replicate.sinks.port import count_rows
 from cio_replicate.source import catalog as catalogue
 
 JOURNAL = "journal.sqlite"
@@ -89,11 +89,11 @@ def verdicts(runs: Sequence[Report]) -> dict[str, str]:
 def _look(found: CopyStatus, copy: Copy, tables: Sequence[Table], judged: Mapping[str, str]) -> None:
     try:
         with looked_at(copy) as sink:
-            found.exists = sink.look() is not None
-            positions = sink.positions() if found.exists else {}
+            found.exists = sink.open() is not None
+            positions = sink.state.checkpoints
             called = {table.name: other_name(table, positions.get(table.name)) for table in tables}
             counts = {
-                table.name: sink.count(table, [NOT_DELETED])
+                table.name: count_rows(sink, table)
                 for table in tables
                 if table.name in positions and not called[table.name]
             }
@@ -138,7 +138,7 @@ def unfinished(folder: Path, tables: Iterable[str]) -> list[Unfinished]:
                     table=table,
                     rows=read.tally.rows,
                     parts=len(read.parts),
-                    parts_done=sum(part.place.done for part in read.parts),
+                    parts_done=sum(part.cursor.done for part in read.parts),
                     pages_waiting=len(waiting),
                     rows_waiting=sum(page.rows for page in waiting),
                 )

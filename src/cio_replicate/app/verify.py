@@ -7,7 +7,6 @@ import os
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -26,11 +25,11 @@ from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
-from cio_replicate.schema.table import Reading, Table
-from cio_replicate.sinks.backend import NOT_DELETED
+from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import missing_in
 from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Sink
+from cio_replicate.sinks.port import Sink, count_rows
+from cio_replicate.source.strategies import strategy_class
 
 MOST_REQUESTS = 60  # that a verification sends unless told otherwise
 
@@ -90,7 +89,7 @@ def verify(
         if missing:
             raise SettingsError(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
         require_same_names(sink, tables)
-        positions = sink.positions()
+        positions = sink.state.checkpoints
         copied = [one for one in tables if one.name in positions]
         reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
         people: list[int] = []
@@ -118,8 +117,8 @@ def countable(tables: Sequence[Table], rows: Mapping[str, int], most_requests: i
 
     `rows` are those that the copy has. Of people, the list of workspaces tells the number.
     """
-    lists = [one for one in tables if one.reading is Reading.LIST and one.retention_days is None]
-    cost = {one.name: len(one.slices) * 2 + ceil(rows.get(one.name, 0) / (one.page_size or 10**9)) for one in lists}
+    lists = [one for one in tables if strategy_class(one).countable]
+    cost = {one.name: strategy_class(one).requests_to_count(one, rows) for one in lists}
     chosen, left = [], most_requests
     for one in sorted(lists, key=lambda table: cost[table.name]):
         if one.name in rows and cost[one.name] <= left:
@@ -130,8 +129,8 @@ def countable(tables: Sequence[Table], rows: Mapping[str, int], most_requests: i
 
 def _to_count(sink: Sink, copied: Sequence[Table], most_requests: int) -> tuple[list[Table], bool]:
     """The lists to count at the source, and whether people are counted too."""
-    people = most_requests > 0 and any(one.reading is Reading.PEOPLE for one in copied)
-    rows = {one.name: sink.count(one, [NOT_DELETED]) for one in copied}
+    people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
+    rows = {one.name: count_rows(sink, one) for one in copied}
     return countable(copied, rows, most_requests - people), people
 
 
@@ -145,7 +144,7 @@ async def _count(
 ) -> int:
     """Count lists at the source, into the reports, and people, into `people`; how many requests that took."""
     by_name = {one.name: one for one in reports}
-    positions = sink.positions()
+    positions = sink.state.checkpoints
     starts = sorted({positions[one.name].start for one in chosen})
     found: list[TableReport] = []
     async with connected(connection, clock, IMPATIENT) as client:

@@ -29,10 +29,10 @@ from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.sinks.addresses import duckdb_file
-from cio_replicate.sinks.backend import NOT_DELETED
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBBackend
+from cio_replicate.sinks.port import count_rows
 from cio_replicate.source.catalog import TABLES
-from cio_replicate.source.strategies.windows import LOOKBACK
+from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Simulator, WorkspaceSpec
 
 DAY = 86_400
@@ -147,8 +147,8 @@ def _prove_and_ask(
     edits: Mapping[str, SourceEdits],
 ) -> int:
     reader = DuckDBBackend(task.copy.destinations[0].file, task.copy.dataset, read_only=True)
-    reader.look()
-    copy = {table.name: reader.count(table, [NOT_DELETED]) for table in TABLES}
+    reader.open()
+    copy = {table.name: count_rows(reader, table) for table in TABLES}
     funnel = campaigns(reader.ask(QUERY).rows)
     reader.close()
     every = proofs(runs[0].tables, runs[1].tables, copy=copy, source=source, edits=edits)

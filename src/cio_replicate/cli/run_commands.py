@@ -28,7 +28,6 @@ from cio_replicate.cli.task_commands import Name
 from cio_replicate.cli.terminal import as_json, grid_of, log_to_stderr, messages, product, say
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
-from cio_replicate.console.notifications import note
 from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import Runs, StoredRunDetail, StoredRunSummary
 from cio_replicate.jobs.worker import ProcessStarter
@@ -321,7 +320,7 @@ def _fields(run: StoredRunSummary) -> dict[str, Any]:
 @contextmanager
 def _runs(shown: StoreOutputOptions) -> Iterator[Runs]:
     with opened(shown.store) as store:
-        yield Runs(store.database, SystemClock(), note)
+        yield Runs(store.database, SystemClock(), store.dispatch)
 
 
 def _stopped_by_signals() -> threading.Event:

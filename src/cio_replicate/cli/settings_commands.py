@@ -250,7 +250,7 @@ def apply(
         if changes:
             if not yes:
                 require_meant(f"Apply {counted(len(changes), 'change')}?", "Nothing was changed.")
-            means = ChangeContext(acting(), now, store.keys, os.environ)
+            means = ChangeContext(acting(), now, store.keys, os.environ, store.dispatch)
             with store.database.writing() as transaction:
                 files.apply(transaction, changes, wanted, means, prune=prune)
     if shown.json:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, exists, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from cio_replicate.app.settings import erases, names_of, rules_of, tables_of, treatments_of
 from cio_replicate.base.errors import SettingsError
@@ -35,6 +35,7 @@ from cio_replicate.database.actor import Actor
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.rows import as_text, documents_of, kept_connections, settings_from
 from cio_replicate.database.tables import channels, connections, gateways, missed, notices, runs, secrets, tasks
+from cio_replicate.jobs.ports import Dispatch
 from cio_replicate.jobs.scheduler import next_due, schedule
 from cio_replicate.sinks.addresses import described, is_relative
 from cio_replicate.source.client import HOSTS
@@ -395,12 +396,13 @@ _TABLES: dict[SettingsKind, Table] = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeContext:
-    """What a change needs besides its transaction: who makes it, when, and where secrets are found."""
+    """What a change needs besides its transaction: who makes it, when, where secrets are found, what runs tasks."""
 
     by: Actor
     now: int
     keys: EncryptionKeys
     environment: Mapping[str, str]
+    dispatch: Dispatch
 
 
 def perform(transaction: Connection, changes: Sequence[Change], means: ChangeContext) -> None:
@@ -418,7 +420,7 @@ def perform(transaction: Connection, changes: Sequence[Change], means: ChangeCon
     tasks_there = documents_of(transaction).tasks if gone else {}
     for change in gone:
         _require_unused(change, tasks_there, {one.name for one in gone if one.kind is SettingsKind.TASK})
-        _delete(transaction, change)
+        _delete(transaction, change, means.dispatch)
         _note(transaction, change, means)
     left = documents_of(transaction)
     _forget_secrets(transaction, gone, users_in(left))
@@ -522,13 +524,15 @@ def _refresh_waiting(transaction: Connection) -> None:
     transaction.execute(update(runs).where(runs.c.status == "queued").values(values))
 
 
-def _delete(transaction: Connection, change: Change) -> None:
+def _delete(transaction: Connection, change: Change, dispatch: Dispatch) -> None:
     table = _TABLES[change.kind]
     row_id = transaction.scalar(select(table.c.id).where(table.c.name == change.name))
     if row_id is None:
         raise not_there(change.kind, change.name)
     if change.kind is SettingsKind.TASK:
-        _delete_runs(transaction, row_id, change.name)
+        if not dispatch.forget(transaction, row_id):
+            raise SettingsError(f"A run of the task {change.name} goes on.", "Cancel it, or wait for its end.")
+        transaction.execute(delete(missed).where(missed.c.task_id == row_id))
     elif change.kind is SettingsKind.CHANNEL:
         transaction.execute(delete(notices).where(notices.c.channel_id == row_id))
     transaction.execute(delete(table).where(table.c.id == row_id))
@@ -538,14 +542,6 @@ def _forget_secrets(transaction: Connection, gone: Sequence[Change], used: Colle
     """What was stored for what is deleted goes with it."""
     own = [own_secret(change.kind, change.name) for change in gone]
     transaction.execute(delete(secrets).where(secrets.c.name.in_([name for name in own if name not in used])))
-
-
-def _delete_runs(transaction: Connection, task_id: str, name: str) -> None:
-    of_task = runs.c.task_id == task_id
-    if transaction.scalar(select(exists().where(of_task, runs.c.status == "running"))):
-        raise SettingsError(f"A run of the task {name} goes on.", "Cancel it, or wait for its end.")
-    for table in (missed, runs):
-        transaction.execute(delete(table).where(table.c.task_id == task_id))
 
 
 def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Collection[str]) -> None:

@@ -28,6 +28,7 @@ from cio_replicate.database.tables import (
     gateway_codes,
     gateway_nonces,
     invitations,
+    logins,
     missed,
     notices,
     run_lines,
@@ -47,7 +48,7 @@ LOGS_KEPT, RUNS_KEPT = 90 * DAY, 400 * DAY
 
 def reap(connection: Connection, now: int) -> None:
     """Remove what is over and old, in a transaction that writes. Settings, people and the audit log stay."""
-    for table in (sessions, invitations, gateway_codes, gateway_nonces):
+    for table in (sessions, invitations, gateway_codes, gateway_nonces, logins):
         connection.execute(delete(table).where(table.c.expires_at < now - DAY))
     old = select(runs.c.id).where(runs.c.ended_at < now - LOGS_KEPT)
     connection.execute(delete(run_lines).where(run_lines.c.run_id.in_(old)))
@@ -99,9 +100,9 @@ class BackgroundServices:
         self._clock = clock
         self._environment = os.environ if environment is None else environment
         self._send = send
-        self._scheduler = Scheduler(database, clock, note, lease)
-        self._board = LocalEngine(database, clock, note, reveal=self._reveal, lease=lease)
-        self._worker = Worker(worker_name(), self._board, launcher, clock, slots)
+        self._engine = LocalEngine(database, clock, note, reveal=self._reveal, lease=lease)
+        self._scheduler = Scheduler(database, clock, self._engine, self._engine.recover)
+        self._worker = Worker(worker_name(), self._engine, launcher, clock, slots)
         self._stopping = threading.Event()
         self._ticked: float | None = None
         self._reaped: float | None = None
@@ -120,7 +121,7 @@ class BackgroundServices:
 
     def stop(self) -> None:
         """Begin nothing more, and return when every run has ended its page and its batch, and is given back."""
-        self._board.draining = True
+        self._worker.draining = True
         self._stopping.set()
         for thread in self._threads:
             thread.join(SENDING if thread.name == "notifier" else None)
@@ -143,7 +144,7 @@ class BackgroundServices:
 
     def _recognise(self) -> None:
         """Which connections share a workspace: tokens may be found here that who made a connection could not find."""
-        means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment)
+        means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment, self._engine)
         with suppress(SettingsError), self._database.writing() as connection:
             recognise(connection, means)
 

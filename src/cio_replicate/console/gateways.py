@@ -379,7 +379,8 @@ def take(connection: Connection, gateway: str, worker: str, now: int) -> ProbeJo
         inquiries.c.asked_at > now - PATIENCE,
         or_(inquiries.c.lease_until.is_(None), inquiries.c.lease_until <= now),
     )
-    row = connection.execute(waiting.order_by(inquiries.c.asked_at, inquiries.c.id).limit(1)).one_or_none()
+    first = waiting.order_by(inquiries.c.asked_at, inquiries.c.id).limit(1)
+    row = connection.execute(first.with_for_update(skip_locked=True)).one_or_none()
     if row is None:
         return None
     connection.execute(

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.console.notifications import note
 from cio_replicate.console.secrets import EncryptionKeys, Secrets, keys_for
 from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.database.connection import Database, store_url
+from cio_replicate.jobs.local_engine import LocalEngine
+from cio_replicate.jobs.ports import Dispatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class ControlServices:
     tasks: Tasks
     channels: Channels
     secrets: Secrets
+    dispatch: Dispatch
 
 
 @contextmanager
@@ -38,13 +42,15 @@ def opened(
     try:
         database.migrate()
         keys = keys_for(database.address, environment)
+        engine = LocalEngine(database, clock, note)
         yield ControlServices(
             database,
             keys,
-            Connections(database, keys, clock, environment),
-            Tasks(database, keys, clock, environment),
-            Channels(database, keys, clock, environment),
+            Connections(database, keys, clock, engine, environment),
+            Tasks(database, keys, clock, engine, environment),
+            Channels(database, keys, clock, engine, environment),
             Secrets(database, keys, clock),
+            engine,
         )
     finally:
         database.close()

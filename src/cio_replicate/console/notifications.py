@@ -20,7 +20,7 @@ from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import channels, notices, runs
-from cio_replicate.jobs.local_engine import EndedRun
+from cio_replicate.jobs.outcomes import EndedRun
 from cio_replicate.pipeline.report import Status
 
 MOST_NAMED = 10  # tables that are named one by one

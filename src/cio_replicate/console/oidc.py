@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,18 +15,21 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from sqlalchemy import delete, insert
 
 from cio_replicate.base.errors import AccessError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import resolved
 from cio_replicate.database.actor import Role
+from cio_replicate.database.connection import Database, keep_latest
+from cio_replicate.database.tables import logins
 
 ISSUER, CLIENT, SECRET, NEWCOMERS, TITLE = (
     f"CIO_REPLICATE_OIDC_{name}" for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET_FROM", "NEWCOMERS", "TITLE")
 )
 PATH = "/login/oidc/back"
-PATIENCE, MOST_WAITING, SECONDS = 600.0, 1_000, 10
+PATIENCE, MOST_WAITING, SECONDS = 600, 1_000, 10
 ALGORITHMS = ["RS256", "ES256", "PS256", "EdDSA"]
 LEEWAY = 60  # seconds that the clocks of the provider and this machine may differ
 
@@ -44,29 +46,17 @@ class ProviderIdentity:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A login that has begun; `holder` is what only the browser that began it holds."""
-
-    holder: str
-    nonce: str
-    verifier: str
-    until: float
-
-
 class Oidc:
-    """One identity provider. Logins that have begun are kept in memory, for ten minutes and a bounded number."""
+    """One identity provider. Logins that have begun are in the control database, for ten minutes, a bounded number."""
 
     def __init__(
         self, issuer: str, client: str, secret: Secret, newcomers: Role | None, title: str, clock: Clock
     ) -> None:
         self.issuer, self.title, self.newcomers = issuer.rstrip("/"), title, newcomers
         self._client, self._secret, self._clock = client, secret, clock
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def begin(self, site_url: str) -> tuple[str, str]:
-        """Where the browser goes, and what it holds until it is back. Raises AccessError."""
+    def begin(self, database: Database, site_url: str) -> tuple[str, str]:
+        """Where the browser goes, and what it holds until it is back. Raises AccessError and DatabaseError."""
         about = self._about()
         state, holder, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(4))
         with self._session(site_url) as session:
@@ -77,20 +67,22 @@ class Oidc:
                 code_challenge=create_s256_code_challenge(verifier),
                 code_challenge_method="S256",
             )
-        with self._lock:
-            self._waiting[state] = _Waiting(holder, nonce, verifier, self._clock.monotonic() + PATIENCE)
-            while len(self._waiting) > MOST_WAITING:
-                self._waiting.popitem(last=False)
+        now = int(self._clock.now())
+        with database.updating() as transaction:
+            keep_latest(transaction, logins.c.state, logins.c.expires_at, now, MOST_WAITING - 1)
+            values = {"nonce": nonce, "verifier": verifier, "expires_at": now + PATIENCE}
+            transaction.execute(insert(logins).values(state=_digest(state), holder=_digest(holder), **values))
         return str(url), holder
 
-    def end(self, site_url: str, state: str, holder: str, code: str) -> ProviderIdentity:
-        """Who has come back from the provider. Raises AccessError."""
-        with self._lock:
-            waiting = self._waiting.pop(state, None)
+    def end(self, database: Database, site_url: str, state: str, holder: str, code: str) -> ProviderIdentity:
+        """Who has come back from the provider, to this console or another. Raises AccessError and DatabaseError."""
+        with database.updating() as transaction:
+            begun = delete(logins).where(logins.c.state == _digest(state)).returning(logins)
+            waiting = transaction.execute(begun).one_or_none()
         if (
             waiting is None
-            or waiting.until < self._clock.monotonic()
-            or not secrets.compare_digest(waiting.holder.encode(), holder.encode())
+            or waiting.expires_at < self._clock.now()
+            or not secrets.compare_digest(waiting.holder, _digest(holder))
         ):
             raise AccessError("This login was not begun here, or too long ago.", "Begin again.")
         about = self._about()
@@ -172,6 +164,10 @@ def oidc_of(environment: Mapping[str, str], clock: Clock) -> Oidc | None:
     title = environment.get(TITLE, "").strip() or str(urlsplit(issuer).hostname)
     role = Role(newcomers) if newcomers else None
     return Oidc(issuer, client, resolved(reference, environment, SECRET), role, title, clock)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _require_protected(url: str) -> None:

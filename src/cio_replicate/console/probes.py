@@ -1,13 +1,16 @@
-"""Preview rows and try destinations with stored secrets; check the role and record both in the audit log."""
+"""Preview rows, verify and plan tasks, and try destinations, with stored secrets; each is in the audit log."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from cio_replicate.app.plan import PlanReport, plan
 from cio_replicate.app.preview import Preview, preview
 from cio_replicate.app.probe import try_destination
+from cio_replicate.app.verify import MOST_REQUESTS, VerificationReport, verify
 from cio_replicate.base.errors import LoadError, SettingsError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options
@@ -25,16 +28,27 @@ MOST_ROWS = 50
 MOST = 5  # destinations that are tried at once
 
 
-class Previews:
-    """Asks the API for a few rows; what a task excludes, hashes or masks is that way here too."""
+@dataclass(frozen=True, slots=True)
+class DestinationProbe:
+    """What came of trying a place out: the cause and the fix are empty when it can be written."""
 
-    def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._environment = os.environ if environment is None else environment
+    shown: str
+    cause: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Asks the API and reads copies from this machine, which keeps the state of its tasks in `state_dir`.
+
+    Stored secrets that settings refer to are used for it, and shown nowhere. What a data gateway reaches is refused.
+    """
+
+    database: Database
+    keys: EncryptionKeys
+    clock: Clock
+    environment: Mapping[str, str] | None = None
+    state_dir: Path | None = None
 
     def rows(self, kept: StoredConnection, task: StoredTask | None, table: str, count: int, by: Actor) -> Preview:
         """At most so many rows of a table, as that task would copy them.
@@ -48,43 +62,31 @@ class Previews:
                 f"The rows of {kept.name} are seen by its data gateway {kept.settings.gateway} alone.",
                 f"On a machine of the gateway: cio-replicate preview {table}.",
             )
-        environment = self._with_secrets(kept, task, table, by)
-        looks = task.settings if task is not None else None
-        return preview(kept.settings, table, max(1, min(count, MOST_ROWS)), looks, self._clock, environment)
-
-    def _with_secrets(
-        self, kept: StoredConnection, task: StoredTask | None, table: str, by: Actor
-    ) -> Mapping[str, str]:
-        """The environment with the stored secrets that this needs; that somebody looked at rows is in the audit log."""
         names = {*stored_names(kept.settings)}
         if task is not None and task.settings.salt is not None:
             names |= set(stored_names(task.settings))
-        with self._database.writing() as transaction:
-            found = secrets.revealed(transaction, self._keys, names)
-            seen = f"table {table}" + (f" as task {task.name} has it" if task is not None else "")
-            record(transaction, int(self._clock.now()), by, "connection.preview", kept.name, seen)
-        return {**self._environment, **{stored_variable(name): value for name, value in found.items()}}
+        seen = f"table {table}" + (f" as task {task.name} has it" if task is not None else "")
+        environment = self._with_secrets(names, by, "connection.preview", kept.name, seen)
+        looks = task.settings if task is not None else None
+        return preview(kept.settings, table, max(1, min(count, MOST_ROWS)), looks, self.clock, environment)
 
+    def verify(
+        self, kept: StoredConnection, task: StoredTask, by: Actor, most_requests: int = MOST_REQUESTS
+    ) -> VerificationReport:
+        """Verify a task's copy. Raises SettingsError, AccessError, LoadError and DestinationUnavailableError."""
+        return verify(
+            kept.settings,
+            task.settings,
+            self.clock,
+            most_requests=most_requests,
+            state_dir=self.state_dir,
+            environment=self._for_task(kept, task, by, "verify"),
+        )
 
-@dataclass(frozen=True, slots=True)
-class DestinationProbe:
-    """What came of trying a place out: the cause and the fix are empty when it can be written."""
-
-    shown: str
-    cause: str = ""
-    fix: str = ""
-
-
-class DestinationProbes:
-    """Tries destinations out. Stored secrets that an address names are used for it, and shown nowhere."""
-
-    def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._environment = os.environ if environment is None else environment
+    def plan(self, kept: StoredConnection, task: StoredTask, by: Actor) -> PlanReport:
+        """Estimate a task's next run. Raises SettingsError, AccessError and DestinationUnavailableError."""
+        environment = self._for_task(kept, task, by, "plan")
+        return plan(kept.settings, task.settings, self.clock, state_dir=self.state_dir, environment=environment)
 
     def try_out(self, urls: Sequence[str], dataset: str, by: Actor) -> list[DestinationProbe]:
         """One answer for each address, in their order; what is wrong with one is in its answer."""
@@ -96,15 +98,32 @@ class DestinationProbes:
     def _tried(self, url: str, dataset: str, by: Actor) -> DestinationProbe:
         shown = url.partition(":")[0][:40]
         try:
-            address = destination(url, self._with_secrets(url, by))
+            names = stored_names_in(url)
+            environment = self._with_secrets(names, by, "destination.try", url.partition("?")[0])
+            address = destination(url, environment)
             shown = address.shown
             try_destination(address, connection_options.dataset(dataset))
         except (SettingsError, LoadError) as error:
             return DestinationProbe(shown, error.message, error.fix)
         return DestinationProbe(shown)
 
-    def _with_secrets(self, url: str, by: Actor) -> Mapping[str, str]:
-        with self._database.writing() as transaction:
-            found = secrets.revealed(transaction, self._keys, stored_names_in(url))
-            record(transaction, int(self._clock.now()), by, "destination.try", url.partition("?")[0])
-        return {**self._environment, **{stored_variable(name): value for name, value in found.items()}}
+    def _for_task(self, kept: StoredConnection, task: StoredTask, by: Actor, what: str) -> Mapping[str, str]:
+        """The environment of a task of this machine. Raises SettingsError for one of a data gateway."""
+        by.require(Role.OPERATOR)
+        if kept.settings.gateway is not None:
+            raise SettingsError(
+                f"The copy of {task.name} is reached by its data gateway {kept.settings.gateway} alone.",
+                f"On a machine of the gateway, use the command: cio-replicate {what}.",
+            )
+        names = {*stored_names(kept.settings), *stored_names(task.settings)}
+        return self._with_secrets(names, by, f"task.{what}", task.name)
+
+    def _with_secrets(
+        self, names: Iterable[str], by: Actor, what: str, target: str, details: str | None = None
+    ) -> Mapping[str, str]:
+        """The environment with these stored secrets; that they are used, and for what, is in the audit log."""
+        with self.database.writing() as transaction:
+            found = secrets.revealed(transaction, self.keys, names)
+            record(transaction, int(self.clock.now()), by, what, target, details)
+        environment = os.environ if self.environment is None else self.environment
+        return {**environment, **{stored_variable(name): value for name, value in found.items()}}

@@ -45,22 +45,28 @@ from cio_replicate.database.rows import (
     kept_tasks,
 )
 from cio_replicate.database.tables import channels, connections, tasks
-from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, refused
+from cio_replicate.jobs.ports import Dispatch, ProbeRequest, ProbeResult, refused
 
 
 class _StoredSettings:
     """What a change of connections, tasks or channels needs besides the settings."""
 
     def __init__(
-        self, database: Database, keys: EncryptionKeys, clock: Clock, environment: Mapping[str, str] | None = None
+        self,
+        database: Database,
+        keys: EncryptionKeys,
+        clock: Clock,
+        dispatch: Dispatch,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self._dispatch = dispatch
         self._environment = os.environ if environment is None else environment
 
     def _means(self, by: Actor) -> ChangeContext:
-        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment)
+        return ChangeContext(by, int(self._clock.now()), self._keys, self._environment, self._dispatch)
 
 
 class Connections(_StoredSettings):

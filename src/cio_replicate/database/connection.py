@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, delete, event, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -29,11 +30,17 @@ from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
 
 
 SCRIPTS = "cio_replicate.database:migrations"
+_UNRELEASED = "0001"  # tables of versions before the first release
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the tables are those of this version. Raises DatabaseError when they are those of a newer one."""
     revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == _UNRELEASED:
+        raise DatabaseError(
+            "The control database was made by a version before the first release, and cannot be brought up to date.",
+            "Write its settings to a file with that version (cio-replicate export), and apply them to a new database.",
+        )
     if revision is not None and revision not in _revisions():
         raise DatabaseError(
             f"The control database was written by a newer version of this program (its tables are {revision}, the "
@@ -107,11 +114,10 @@ IDLE_SECONDS = 60  # after which PostgreSQL ends a transaction whose owner does 
 LONGEST_CAUSE = 200
 _LOCK = 0x63696F  # any number, the same for all writers of a database
 
-_TURN = (
-    f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'; "
-    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'; "
-    f"SELECT pg_advisory_xact_lock({_LOCK})"
+_PATIENCE = (
+    f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'; SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
 )
+_TURN = f"{_PATIENCE}; SELECT pg_advisory_xact_lock({_LOCK})"
 
 
 class Database:
@@ -135,17 +141,27 @@ class Database:
         """Where it is, for people."""
         return self.address.shown
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that writes: begun when no other writes, whatever process that is; committed at its end.
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes: begun when no other of these writes, in any process; committed at its end.
 
         What it reads is what the last one before it has left, so what it decides by that holds when it is committed. An
         error rolls it back.
         """
+        return self._writing(_TURN)
+
+    def updating(self) -> AbstractContextManager[Connection]:
+        """A transaction that writes beside others: what it decides by, it locks row by row, or a unique index holds.
+
+        In SQLite, where one transaction writes at a time, it is the same as `writing`.
+        """
+        return self._writing(_PATIENCE)
+
+    @contextmanager
+    def _writing(self, beginning: str) -> Iterator[Connection]:
         options = {"cio_writes": True}
         with self._told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             if not self.is_file:
-                connection.exec_driver_sql(_TURN)
+                connection.exec_driver_sql(beginning)
             yield connection
 
     @contextmanager
@@ -201,6 +217,25 @@ class Database:
         else:
             fix = "Check that the server runs, and that --store names it, its user and its database."
         return DatabaseError(f"The control database {self.shown} cannot be used ({cause}).", fix)
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that may say what it does where such a row is there already, in the words of this database."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def keep_latest(
+    transaction: Connection, key: Column[str], moment: Column[int], now: int, most: int | None = None
+) -> None:
+    """Delete the rows whose moment is before now, and of the others all but the `most` latest.
+
+    Rows that another transaction holds are left to it.
+    """
+    surplus = [select(key).where(moment < now)]
+    if most is not None:
+        surplus.append(select(key).order_by(moment.desc()).offset(most))
+    for some in surplus:
+        transaction.execute(delete(key.table).where(key.in_(some.with_for_update(skip_locked=True))))
 
 
 def _sqlite(address: Address) -> Engine:

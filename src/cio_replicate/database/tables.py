@@ -28,11 +28,9 @@ metadata = MetaData(
 )
 
 
-#: A unique index over the runs of one status only, in both kinds of database.
-_WHERE = {
-    status: {"sqlite_where": text(f"status = '{status}'"), "postgresql_where": text(f"status = '{status}'")}
-    for status in ("queued", "running")
-}
+#: Runs that wait and were never claimed: one of each task for each action.
+WAITING = text("status = 'queued' AND claims = 0")
+_RUNNING = text("status = 'running'")
 
 
 def _id() -> Column[str]:
@@ -129,25 +127,13 @@ runs = Table(
         "task_id",
         "action",
         unique=True,
-        sqlite_where=text("status = 'queued' AND claims = 0"),
-        postgresql_where=text("status = 'queued' AND claims = 0"),
+        sqlite_where=WAITING,
+        postgresql_where=WAITING,
     ),
-    Index(
-        "ix_runs_one_running",
-        "task_id",
-        unique=True,
-        sqlite_where=text("status = 'running'"),
-        postgresql_where=text("status = 'running'"),
-    ),
-    Index(
-        "ix_runs_one_per_workspace",
-        "workspace",
-        unique=True,
-        sqlite_where=text("status = 'running'"),
-        postgresql_where=text("status = 'running'"),
-    ),
+    Index("ix_runs_one_running", "task_id", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    Index("ix_runs_one_per_workspace", "workspace", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("ix_runs_task_due", "task_id", "due_at"),
-    Index("ix_runs_status", "status", "not_before"),
+    Index("ix_runs_status", "status", "not_before", "due_at", "id"),
     Index("ix_runs_ended", "ended_at"),
     Index("ix_runs_due", "due_at"),
     Index("ix_runs_task_ended", "task_id", "status", "ended_at"),
@@ -276,6 +262,25 @@ sessions = Table(
     _moment("created_at", nullable=False),
     _moment("seen_at", nullable=False),
     _moment("expires_at", nullable=False),
+)
+
+logins = Table(  # logins by an identity provider that have begun; each ends once, at any console
+    "logins",
+    metadata,
+    Column("state", String(64), primary_key=True),  # SHA-256 of what the provider hands back
+    Column("holder", String(64), nullable=False),  # SHA-256 of what only the browser that began it holds
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(64), nullable=False),
+    _moment("expires_at", nullable=False),
+    Index("ix_logins_expires_at", "expires_at"),
+)
+
+login_attempts = Table(  # how often somebody tried to log in lately, under a name or from an address
+    "login_attempts",
+    metadata,
+    Column("key", String(64), primary_key=True),  # SHA-256
+    Column("free_at", BigInteger, nullable=False),  # when all tries are there again, in unix milliseconds
+    Index("ix_login_attempts_free_at", "free_at"),
 )
 
 tokens = Table(  # for programs that use the API

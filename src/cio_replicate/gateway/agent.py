@@ -22,11 +22,8 @@ from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Gateway
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
-from cio_replicate.gateway.gateway_client import RemoteQueue
+from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQueue, connection_settings_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder, MemberKey, new_key, read_key
-from cio_replicate.gateway.job import connection_settings_of
-from cio_replicate.gateway.link import GatewayClient
-from cio_replicate.gateway.outbox import Outbox
 from cio_replicate.gateway.policy import GatewayPolicy, found_to_tell, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
@@ -115,7 +112,7 @@ class ProbeRunner:
             found = found_to_tell(self._found(asked))
             self._link.ask(wire.found_path(asked.id), wire.ProbeResultBody(self._name, found), wire.Acknowledged)
         except (BoardAwayError, GatewayRefusedError) as error:
-            log.debug("%s", error)  # the board tells the same
+            log.debug("%s", error)  # the queue tells the same
             return False
         return True
 
@@ -180,35 +177,34 @@ class Agent:
             self._greet(link)
             outbox = Outbox(self._folder.outbox)
             limits = self._limits
-            board = RemoteQueue(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
-            worker = Worker(self._name, board, ProcessStarter(self._folder.tasks), self._clock, self._limits.slots)
+            queue = RemoteQueue(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
+            worker = Worker(self._name, queue, ProcessStarter(self._folder.tasks), self._clock, self._limits.slots)
             done = threading.Event()
             inquirer = ProbeRunner(self._name, second, self._clock, limits.allowed)
             answering = threading.Thread(target=inquirer.work, args=(done,), daemon=True)
             answering.start()
             try:
-                self._work(worker, board, link, outbox, stop)
+                self._work(worker, queue, link, outbox, stop)
             finally:
                 done.set()
             answering.join(timeout=1.0)
-            if board.refusal is not None:
-                raise board.refusal
+            if queue.refusal is not None:
+                raise queue.refusal
 
     def _work(
-        self, worker: Worker, board: RemoteQueue, link: GatewayClient, outbox: Outbox, stop: Callable[[], bool]
+        self, worker: Worker, queue: RemoteQueue, link: GatewayClient, outbox: Outbox, stop: Callable[[], bool]
     ) -> None:
         pause = threading.Event()
-        while not (stop() or board.is_refused()):
+        while not (stop() or queue.is_refused()):
             worker.step()
-            self._note(board, link, outbox)
+            self._note(queue, link, outbox)
             pause.wait(STEP)
         if not worker.idle:
             log.info("Stopping: each run finishes its page and its batch first.")
-        board.draining = True
         worker.stop_all()
         while not worker.idle:
             worker.step()
-            self._note(board, link, outbox)
+            self._note(queue, link, outbox)
             pause.wait(STEP)
 
     def _linked(self) -> GatewayClient:
@@ -234,7 +230,7 @@ class Agent:
             counted(self._limits.slots, "run"),
         )
 
-    def _note(self, board: RemoteQueue, link: GatewayClient, outbox: Outbox) -> None:
+    def _note(self, queue: RemoteQueue, link: GatewayClient, outbox: Outbox) -> None:
         steady, now = self._clock.monotonic(), self._clock.now()
         if self._noted is not None and steady - self._noted < EVERY:
             return
@@ -250,7 +246,7 @@ class Agent:
                 member=self._identity.member,
                 started_at=self._started,
                 heard_at=int(now - (steady - link.heard)) if link.heard is not None else None,
-                running=board.holding,
+                running=queue.holding,
                 untold=sum(1 for _ in outbox.waiting()),
             ),
         )

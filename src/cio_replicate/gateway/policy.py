@@ -90,6 +90,7 @@ def end_to_tell(end: Outcome) -> Outcome:
         report=_report_to_tell(end.report) if end.report is not None else None,
         error=without_quotes(end.error)[:LONGEST] if end.error is not None else None,
         lines=list(lines_to_tell(end.lines)),
+        given_back=end.given_back,
     )
 
 

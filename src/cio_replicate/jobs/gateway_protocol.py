@@ -102,11 +102,10 @@ class HeartbeatRequest(msgspec.Struct, frozen=True):
 
 
 class EndRequest(msgspec.Struct, frozen=True):
-    """How a worker's run ended. With `given_back` it did so only because the worker was stopped."""
+    """How a worker's run ended."""
 
     worker: str
     end: Outcome
-    given_back: bool = False
 
 
 class HeartbeatResponse(msgspec.Struct, frozen=True):

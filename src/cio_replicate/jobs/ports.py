@@ -1,10 +1,10 @@
-"""The queue port: what hands out runs to workers, and every message that travels between them."""
+"""The ports of an engine, *dispatch* (ask, cancel, forget) and *queue* (claim, heartbeat, end), and their messages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -13,7 +13,10 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report
 
-#: What worker and board must agree on; another is refused by name. To be raised when a struct here changes its sense.
+if TYPE_CHECKING:  # a gateway has no control database, and is installed without SQLAlchemy
+    from sqlalchemy import Connection
+
+#: What worker and queue must agree on; another is refused by name. To be raised when a struct here changes its sense.
 PROTOCOL = 1
 CANCELLED = "cancelled"  # how a run ends that a user has stopped; other ends are those of a report
 SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
@@ -37,6 +40,54 @@ class RunAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 SYNC = RunAction()
+
+
+class Trigger(StrEnum):
+    """Why a run was asked for."""
+
+    SCHEDULE = "schedule"
+    USER = "user"
+    AFTER = "after"  # another task ended well
+    RETRY = "retry"
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is asked for. `times` is how often it was due: more than once when a scheduler was not there.
+
+    `due_at` is the time that asks for it, `not_before` when it may begin, in unix seconds.
+    """
+
+    task_id: str
+    cause: Trigger
+    due_at: int
+    not_before: int
+    action: RunAction = RunAction()
+    attempt: int = 1
+    times: int = 1
+    asked_by: str | None = None
+
+
+class Dispatch(Protocol):
+    """Takes requests for runs, in the transaction of the control database in which the caller decides on them.
+
+    What is asked, cancelled or forgotten counts once that transaction is committed, and never if it is not.
+    """
+
+    def ask(self, transaction: Connection, request: RunRequest) -> str:
+        """Enqueue a run and return its id.
+
+        If a new run of the task for the same action waits already, it is that one: it counts the further times, begins
+        when the earlier of the two may, and is a user's if one of them is. Raises SettingsError if the task is gone.
+        """
+        ...
+
+    def cancel(self, transaction: Connection, run_id: str) -> bool:
+        """End a queued run, or ask a running one to end; return False for a run that has ended."""
+        ...
+
+    def forget(self, transaction: Connection, task_id: str) -> bool:
+        """Delete a task's runs; return False, and delete nothing, while one of them is running."""
+        ...
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +118,16 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """How a run ended: as its report says, `cancelled`, or without a report, when its process died."""
+    """How a run ended: as its report says, `cancelled`, or without a report, when its process died.
+
+    With `given_back` it was interrupted only because its worker was stopped: it is for another worker at once.
+    """
 
     status: str
     report: Report | None = None
     error: str | None = None
     lines: list[LogLine] = []
+    given_back: bool = False
 
 
 class JobQueue(Protocol):
@@ -82,24 +137,15 @@ class JobQueue(Protocol):
         """The next run that this worker may execute, now its own; None when there is nothing to do."""
         ...
 
-    def beat(self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]) -> HeartbeatReply:
+    def heartbeat(
+        self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]
+    ) -> HeartbeatReply:
         """Tell how a run goes on, and keep it for another lease. Lines that were told before may come again."""
         ...
 
     def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
         """Tell how a run ended: once; to repeat it, or to end a run that is lost, changes nothing."""
         ...
-
-
-class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process is given: a job, and the folder below which the state of tasks is kept.
-
-    `silence` is for how many seconds it goes on without a sign of life.
-    """
-
-    job: Job
-    state_dir: str
-    silence: float = SILENCE
 
 
 class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):

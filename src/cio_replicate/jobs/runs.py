@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
@@ -18,17 +18,8 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks
-from cio_replicate.jobs.local_engine import (
-    QUEUED,
-    RUNNING,
-    OutcomeHook,
-    RunRequest,
-    Trigger,
-    action_of,
-    conclude,
-    queue,
-)
-from cio_replicate.jobs.ports import CANCELLED, SYNC, ActionKind, Outcome, RunAction
+from cio_replicate.jobs.local_engine import QUEUED, RUNNING, action_of
+from cio_replicate.jobs.ports import SYNC, ActionKind, Dispatch, RunAction, RunRequest, Trigger
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, read_report
 from cio_replicate.source import catalog as catalogue
@@ -157,19 +148,19 @@ class Runs:
     What changes something needs an operator, and stands in the audit log.
     """
 
-    def __init__(self, database: Database, clock: Clock, ended: OutcomeHook) -> None:
+    def __init__(self, database: Database, clock: Clock, dispatch: Dispatch) -> None:
         self._database = database
         self._clock = clock
-        self._ended = ended
+        self._dispatch = dispatch
 
     def ask(self, task: str, by: Actor, action: RunAction = SYNC) -> str:
         """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             row = _task(connection, task)
             action = _checked(action, settings_from(row.settings, TaskSettings), now)
-            run_id = queue(connection, _wish(row.id, action, by, now))
+            run_id = self._dispatch.ask(connection, _wish(row.id, action, by, now))
             record(connection, now, by, "run.ask", task, f"{_shown(action)}, run {run_id[:12]}")
             return run_id
 
@@ -177,13 +168,9 @@ class Runs:
         """End a run that waits; ask one that is executed to end in order. One that has ended stays as it ended."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             run = _run(connection, run_id)
-            if run.status == QUEUED:
-                conclude(connection, run, Outcome(status=CANCELLED), now, self._ended)
-            elif run.status == RUNNING:
-                connection.execute(update(runs).where(runs.c.id == run.id).values(cancelling=True))
-            else:
+            if not self._dispatch.cancel(connection, run.id):
                 return _row(run)
             record(connection, now, by, "run.cancel", run.task_name, f"run {run.id[:12]}")
             return _row(_run(connection, run.id))
@@ -192,14 +179,14 @@ class Runs:
         """Do once more what a run that did not end well was to do; the id of the run that waits for a worker."""
         by.require(Role.OPERATOR)
         now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             run = _run(connection, run_id)
             if run.status in (QUEUED, RUNNING, Status.COMPLETE):
                 raise SettingsError(
                     f"The run {run.id[:12]} is {run.status}: there is nothing to retry.",
                     f"cio-replicate task run {run.task_name} asks for another.",
                 )
-            new = queue(connection, _wish(run.task_id, action_of(run.action), by, now))
+            new = self._dispatch.ask(connection, _wish(run.task_id, action_of(run.action), by, now))
             record(connection, now, by, "run.retry", run.task_name, f"run {run.id[:12]} as {new[:12]}")
             return new
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -29,15 +30,7 @@ from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import missed, tasks
 from cio_replicate.jobs.crontab import FIX, cron_lines
-from cio_replicate.jobs.local_engine import (
-    LEASE,
-    OutcomeHook,
-    RunRequest,
-    Trigger,
-    extend_unheard,
-    give_up_lost_runs,
-    queue,
-)
+from cio_replicate.jobs.ports import Dispatch, RunRequest, Trigger
 
 #: Intervals without a first day are counted from here, a Monday, so that `6h` is at 0, 6, 12 and 18 o'clock.
 ANCHOR = datetime(2024, 1, 1)  # noqa: DTZ001 - in the zone of the schedule
@@ -188,7 +181,6 @@ def _moment(text: str | None, zone: ZoneInfo, called: str, *, ends: bool = False
 
 
 GRACE = 60.0  # seconds after which a time counts as missed
-AWAY = 15.0  # seconds without a tick after which workers may not have been heard
 TOGETHER = 50  # tasks that are looked at in one transaction
 REASON = "The scheduler did not run, or could not reach its database."
 
@@ -208,20 +200,21 @@ class Scheduler:
     in which its run begins to wait.
     """
 
-    def __init__(self, database: Database, clock: Clock, ended: OutcomeHook, lease: int = LEASE) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, dispatch: Dispatch, recover: Callable[[float | None], int]
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._ended = ended
-        self._lease = lease
+        self._dispatch = dispatch
+        self._recover = recover
         self._ticked: float | None = None
 
     def tick(self) -> TickResult:
         """To be called about every second. Raises DatabaseError; what was not done then is done by the next tick."""
         now = int(self._clock.now())
-        if self._ticked is None or self._clock.monotonic() - self._ticked > min(AWAY, self._lease):
-            extend_unheard(self._database, now, self._lease)
+        since = None if self._ticked is None else self._clock.monotonic() - self._ticked
         fired = self._fire_all(now)
-        lost = give_up_lost_runs(self._database, now, self._lease, self._ended)
+        lost = self._recover(since)
         self._ticked = self._clock.monotonic()
         return TickResult(fired, lost)
 
@@ -234,39 +227,37 @@ class Scheduler:
         fired = 0
         for start in range(0, len(found), TOGETHER):
             some = found[start : start + TOGETHER]
-            with self._database.writing() as connection:
-                for row in connection.execute(select(tasks).where(tasks.c.id.in_(some) & time_has_come)).all():
-                    _fire(connection, row, now)
+            come = select(tasks).where(tasks.c.id.in_(some) & time_has_come).order_by(tasks.c.name)
+            with self._database.updating() as connection:
+                for row in connection.execute(come.with_for_update(key_share=True, skip_locked=True)).all():
+                    self._fire(connection, row, now)
                     fired += 1
         return fired
 
+    def _fire(self, connection: Connection, task: Row[Any], now: int) -> None:  # Any: of every column
+        """Let the run of a task wait, note what was missed, and move on to the time after."""
+        first, upcoming = int(task.next_at), None
+        try:
+            settings = settings_from(task.settings, TaskSettings).schedule
+            if settings is not None:
+                come = due(schedule(settings), first, now, GRACE)
+                upcoming = come.next
+                self._let_wait(connection, task.id, come, skips=settings.missed == "skip", now=now)
+        except SettingsError as error:  # an earlier version let it pass; the other tasks go on
+            _note_missed(connection, task.id, first, 1, f"Its schedule cannot be read. {error}")
+        mine = tasks.c.id == task.id, tasks.c.next_at == first
+        connection.execute(update(tasks).where(*mine).values(next_at=upcoming))
 
-def _fire(connection: Connection, task: Row[Any], now: int) -> None:  # Any: of every column
-    """Let the run of a task wait, note what was missed, and move on to the time after."""
-    first, upcoming = int(task.next_at), None
-    try:
-        settings = settings_from(task.settings, TaskSettings).schedule
-        if settings is not None:
-            come = due(schedule(settings), first, now, GRACE)
-            upcoming = come.next
-            _let_wait(connection, task.id, come, skips=settings.missed == "skip", now=now)
-    except SettingsError as error:  # an earlier version let it pass; the other tasks go on
-        _note_missed(connection, task.id, first, 1, f"Its schedule cannot be read. {error}")
-    connection.execute(update(tasks).where(tasks.c.id == task.id, tasks.c.next_at == first).values(next_at=upcoming))
-
-
-def _let_wait(connection: Connection, task_id: str, come: DueTimes, *, skips: bool, now: int) -> None:
-    late = come.late
-    if late and skips and come.newest_late is not None:
-        _note_missed(connection, task_id, come.newest_late, late, REASON)
-        late = 0
-    times = come.times_on_time + late
-    due_at = come.on_time if come.on_time is not None else come.newest_late
-    if times and due_at is not None:
-        queue(
-            connection,
-            RunRequest(task_id=task_id, cause=Trigger.SCHEDULE, due_at=due_at, not_before=now, times=times),
-        )
+    def _let_wait(self, connection: Connection, task_id: str, come: DueTimes, *, skips: bool, now: int) -> None:
+        late = come.late
+        if late and skips and come.newest_late is not None:
+            _note_missed(connection, task_id, come.newest_late, late, REASON)
+            late = 0
+        times = come.times_on_time + late
+        due_at = come.on_time if come.on_time is not None else come.newest_late
+        if times and due_at is not None:
+            request = RunRequest(task_id=task_id, cause=Trigger.SCHEDULE, due_at=due_at, not_before=now, times=times)
+            self._dispatch.ask(connection, request)
 
 
 def _note_missed(connection: Connection, task_id: str, due_at: int, count: int, reason: str) -> None:

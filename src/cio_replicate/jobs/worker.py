@@ -30,7 +30,6 @@ from cio_replicate.jobs.ports import (
     Lease,
     Outcome,
     ProcessMessage,
-    RunOrder,
 )
 from cio_replicate.pipeline.events import ERROR, LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
@@ -90,14 +89,14 @@ class ProcessStarter:
 
     def start(self, job: Job) -> RunProcess:
         """Start one."""
-        return _Process(RunOrder(job=job, state_dir=str(self._state_dir), silence=self._silence))
+        return _Process(job, self._state_dir, self._silence)
 
 
 class _Process:
-    def __init__(self, ordered: RunOrder) -> None:
+    def __init__(self, job: Job, state_dir: Path, silence: float) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "cio_replicate.app.run_process"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "cio_replicate.app.run_process", str(state_dir), str(silence)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -111,7 +110,7 @@ class _Process:
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         with suppress(BrokenPipeError):  # it died at once, which its exit code tells
-            self._input.write(msgspec.json.encode(ordered) + b"\n")
+            self._input.write(msgspec.json.encode(job) + b"\n")
             self._input.flush()
 
     def messages(self) -> list[ProcessMessage]:
@@ -163,7 +162,7 @@ BEAT = 2.0  # seconds between two beats of a run
 CLAIM = 1.0  # seconds between two looks for a run
 PATIENCE = 120.0  # seconds that a run may take to end in order
 MARGIN = 10.0  # seconds before the end of a lease at which a run that cannot be told of is stopped, a quarter at most
-MOST_LINES = 2_000  # of a log, that wait for a board that is away; then the oldest go
+MOST_LINES = 2_000  # of a log, that wait for a queue that is away; then the oldest go
 
 
 @dataclass
@@ -172,10 +171,10 @@ class ActiveRun:
 
     claim: Lease
     child: RunProcess
-    beaten: float  # when the board last heard of it
+    beaten: float  # when the queue last heard of it
     tried: float  # when it was last tried to tell
     progress: Progress | None = None
-    untold: bool = False  # whether there is progress that the board has not heard of
+    untold: bool = False  # whether there is progress that the queue has not heard of
     lines: list[LogLine] = field(default_factory=list)
     report: Report | None = None
     stopping: float | None = None
@@ -196,9 +195,9 @@ class Worker:
     begins it meanwhile.
     """
 
-    def __init__(self, name: str, board: JobQueue, launcher: Launcher, clock: Clock, slots: int) -> None:
+    def __init__(self, name: str, jobs: JobQueue, launcher: Launcher, clock: Clock, slots: int) -> None:
         self.name = name
-        self._board = board
+        self._queue = jobs
         self._launcher = launcher
         self._clock = clock
         self._slots = slots
@@ -212,7 +211,7 @@ class Worker:
         return not self._held
 
     def step(self) -> None:
-        """Take in what the runs have told, tell the board, and begin what is due."""
+        """Take in what the runs have told, tell the queue, and begin what is due."""
         for held in list(self._held):
             self._tend(held)
         now = self._clock.monotonic()
@@ -223,7 +222,7 @@ class Worker:
             pass
 
     def stop_all(self) -> None:
-        """Ask every run to end in order, and begin no other; they are given back to the board."""
+        """Ask every run to end in order, and begin no other; they are given back to the queue."""
         self.draining = True
         for held in self._held:
             self._stop(held)
@@ -231,7 +230,7 @@ class Worker:
     def _begin(self) -> bool:
         """Claim a run and start it; whether there was one."""
         try:
-            claim = self._board.claim(self.name)
+            claim = self._queue.claim(self.name)
         except BoardAwayError as error:
             log.warning("%s", error)
             return False
@@ -249,7 +248,7 @@ class Worker:
 
     def _give_back(self, claim: Lease, end: Outcome) -> None:
         try:
-            self._board.end(self.name, claim.job.run_id, end)
+            self._queue.end(self.name, claim.job.run_id, end)
         except BoardAwayError as error:
             log.warning("%s", error)  # its lease runs out
 
@@ -278,7 +277,7 @@ class Worker:
             self._stop(held)
 
     def _told(self, held: ActiveRun, tell: Callable[[ActiveRun], None]) -> bool:
-        """Tell the board; whether it could be reached."""
+        """Tell the queue; whether it could be reached."""
         held.tried = self._clock.monotonic()
         try:
             tell(held)
@@ -289,7 +288,7 @@ class Worker:
 
     def _beat(self, held: ActiveRun) -> None:
         lines = list(held.lines)
-        answer = self._board.beat(self.name, held.run_id, held.progress, lines)
+        answer = self._queue.heartbeat(self.name, held.run_id, held.progress, lines)
         held.lines, held.untold = held.lines[len(lines) :], False
         if answer is HeartbeatReply.LOST:
             held.lost = True
@@ -303,10 +302,10 @@ class Worker:
     def _end(self, held: ActiveRun) -> None:
         if held.ended is not None and not held.lost:
             if held.untold:  # the last numbers, of a short run the only ones
-                with suppress(BoardAwayError):  # a board that is away may still take the end in
-                    self._board.beat(self.name, held.run_id, held.progress, ())
+                with suppress(BoardAwayError):  # a queue that is away may still take the end in
+                    self._queue.heartbeat(self.name, held.run_id, held.progress, ())
                 held.untold = False
-            self._board.end(self.name, held.run_id, held.ended)
+            self._queue.end(self.name, held.run_id, held.ended)
 
     def _stop(self, held: ActiveRun) -> None:
         if held.stopping is None:
@@ -323,10 +322,12 @@ class Worker:
             stopped = held.stopping is not None and code < 0  # before it watched for signals, or it took too long
             status = CANCELLED if held.cancelled else Status.INTERRUPTED if stopped else Status.FAILED
             error = f"The process of the run ended without a report ({how}). The downloaded rows are kept."
-            return Outcome(status=status, error=None if held.cancelled else error, lines=lines)
+            given_back = self.draining and status == Status.INTERRUPTED
+            return Outcome(status=status, error=None if held.cancelled else error, lines=lines, given_back=given_back)
         stopped = held.report.status is Status.INTERRUPTED
         status = CANCELLED if held.cancelled and stopped else str(held.report.status)
-        return Outcome(status=status, report=held.report, error=held.report.error, lines=lines)
+        given_back = self.draining and status == Status.INTERRUPTED
+        return Outcome(status=status, report=held.report, error=held.report.error, lines=lines, given_back=given_back)
 
 
 def _take_in(held: ActiveRun) -> None:

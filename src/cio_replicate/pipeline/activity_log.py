@@ -6,19 +6,20 @@ from datetime import datetime
 
 from cio_replicate.base.runtime import OnThread
 from cio_replicate.pipeline.report import Status
-from cio_replicate.pipeline.run_plan import LOG, RunPlan
-from cio_replicate.pipeline.table_run import TableRun
+from cio_replicate.pipeline.run_plan import RunPlan
+from cio_replicate.pipeline.table_run import TableRun, read_whole
 from cio_replicate.sinks.backend import NOT_DELETED, at_least
 from cio_replicate.sinks.port import Sink
-from cio_replicate.source.strategies.windows import LOOKBACK, anchor
+from cio_replicate.source.catalog import ACTIVITY_LOG
+from cio_replicate.source.strategies.log import LOOKBACK, anchor
 
 
 class LogCoverage:
     """The log as a plan has it; `start` is the start date in unix seconds."""
 
     def __init__(self, plan: RunPlan, start: int) -> None:
-        self._work = next((work for work in plan.works if work.table.name == LOG), None)
-        self._was_read = any(one.name == LOG and one.status is Status.COMPLETE for one in plan.reports)
+        self._work = next((work for work in plan.works if work.table.name == ACTIVITY_LOG.name), None)
+        self._was_read = any(one.name == ACTIVITY_LOG.name and one.status is Status.COMPLETE for one in plan.reports)
         self._start = start
 
     def first_read_after(self, moment: int) -> int:
@@ -46,7 +47,7 @@ async def late_entries(work: TableRun, destination: Sink, on_thread: OnThread) -
     They were back-dated by more than a read of the newest entries looks back.
     """
     base = work.read.base
-    if base is None or work.until is not None or not work.closed:
+    if base is None or not read_whole(work) or not work.closed:
         return 0
     seen_back_to = anchor(base) - LOOKBACK
 

@@ -15,7 +15,6 @@ from cio_replicate.pipeline.journal import StagedPage
 from cio_replicate.pipeline.report import TableReport
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
-from cio_replicate.schema.table import Reading
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
@@ -148,7 +147,7 @@ class BatchWriter:
         People who are only listed are there as well; rows of other tables that are only seen need not be.
         """
         try:
-            return different_keys(seen, seen_too=work.table.reading is Reading.PEOPLE)
+            return different_keys(seen, seen_too=work.strategy.counts_seen)
         except (OSError, pa.ArrowException):
             raise LoadError(f"A landed page of {work.table.name} cannot be read.", "Run again.") from None
 
@@ -223,7 +222,7 @@ class BatchWriter:
         self, work: TableRun, chosen: Sequence[StagedPage], done: Sequence[StagedPage], *, closing: bool
     ) -> None:
         """Note in the journal that the destination has pages, and remove those that are not needed any more."""
-        journal, commit = self._folder.journal, self._destination.identity().commits
+        journal, commit = self._folder.journal, self._destination.state.identity.commits
         if closing:
             journal.closed(work.read, commit, int(self._clock.now()))
         else:

@@ -13,14 +13,14 @@ from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.table_options import WriteOptions
 from cio_replicate.pipeline.journal import Journal
 from cio_replicate.pipeline.report import Report, Status
-from cio_replicate.pipeline.run_plan import LOG, RunSpec
+from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, at_least, moment, one_of
 from cio_replicate.sinks.fan_out import members_of
 from cio_replicate.sinks.merge.change_sets import record_shape
-from cio_replicate.sinks.port import Batch, ErasureHits, Sink
-from cio_replicate.source.catalog import table as table_named
+from cio_replicate.sinks.port import Batch, ErasureHits, RunRows, Sink, run_rows
+from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.redact import hashed_text
 from cio_replicate.source.strategies.people import (
     DELETED,
@@ -56,19 +56,17 @@ class DeletedPeople:
         """Record who was merged into whom, by what has come into the log since a moment (unix seconds); how many."""
         gone = [one for one in self._departures(at_least("_cio_synced_at", since)) if one.into is not None]
         if gone:
-            self.copy.record(
-                _MERGES,
-                [
-                    {
-                        "cio_id": one.cio_id,
-                        "into_cio_id": one.into,
-                        "merged_at": moment(one.at),
-                        "activity_id": one.entry,
-                        "run_id": self.run_id,
-                    }
-                    for one in {one.cio_id: one for one in sorted(gone, key=lambda one: one.at)}.values()
-                ],
-            )
+            rows = [
+                {
+                    "cio_id": one.cio_id,
+                    "into_cio_id": one.into,
+                    "merged_at": moment(one.at),
+                    "activity_id": one.entry,
+                    "run_id": self.run_id,
+                }
+                for one in {one.cio_id: one for one in sorted(gone, key=lambda one: one.at)}.values()
+            ]
+            self.copy.write(RunRows(_MERGES, rows))
         return len({one.cio_id for one in gone})
 
     def mark_logged(self, *, marking: bool) -> int:
@@ -76,7 +74,7 @@ class DeletedPeople:
 
         Not those whom the copy or the log shows as there at a later moment. With `marking` nobody is removed.
         """
-        position = self.copy.positions().get(self.people.name)
+        position = self.copy.state.checkpoints.get(self.people.name)
         since = position.through if position is not None else 0
         logged = self._departures(at_least(self._log_columns()[1], since))
         last = {one.cio_id: one.at for one in sorted(logged, key=lambda one: one.at)}
@@ -92,11 +90,11 @@ class DeletedPeople:
 
     def note_returns(self) -> None:
         """Note of people who were erased and are listed again that they have returned."""
-        active = {row["cio_id"]: row for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
+        active = {row["cio_id"]: row for row in run_rows(self.copy, _ERASURES) if row["returned_at"] is None}
         back = self._there(active)
         if back:
             returned = {"returned_at": moment(self.now)}
-            self.copy.record(_ERASURES, [row | returned for key, row in active.items() if key in back])
+            self.copy.write(RunRows(_ERASURES, [row | returned for key, row in active.items() if key in back]))
 
     def erase(self) -> int:
         """Blank what may be personal of everybody who is gone and not erased yet, and record it; how many people.
@@ -109,16 +107,16 @@ class DeletedPeople:
             named = self._named_otherwise(people)
             found: dict[str, ErasureHits] = {}
             for table in (*self.others, self.people):  # those last, since they tell what else names them
-                found |= self.copy.blank(table, {one: sorted(named.get(one, ())) for one in people})
-            self.copy.record(_ERASURES, [self._record(one, found) for one in people])
+                found |= self.copy.erase(table, {one: sorted(named.get(one, ())) for one in people})
+            self.copy.write(RunRows(_ERASURES, [self._record(one, found) for one in people]))
         if self.treatment is not None and self.treatment.removes:
             self._write([], self.treatment)
         return len(people)
 
     def _to_erase(self) -> list[str]:
         """Who is gone and not erased yet, with all who were merged into them; not who lives on in somebody."""
-        erased = {row["cio_id"] for row in self.copy.recorded(_ERASURES) if row["returned_at"] is None}
-        into = {row["cio_id"]: row["into_cio_id"] for row in self.copy.recorded(_MERGES)}
+        erased = {row["cio_id"] for row in run_rows(self.copy, _ERASURES) if row["returned_at"] is None}
+        into = {row["cio_id"]: row["into_cio_id"] for row in run_rows(self.copy, _MERGES)}
         rows = self.copy.read(self.people, [KEY.name], [at_least("_cio_deleted_at", 0)])
         marked = {key for (key,) in rows}
         last = {one: last_of(one, into) for one in into}
@@ -162,7 +160,7 @@ class DeletedPeople:
         return {key for (key,) in rows}
 
     def _write(self, gone: Sequence[str], treatment: WriteOptions | None) -> int:
-        columns = KnownColumns(self.people, self.copy.discovered(self.people)).all
+        columns = KnownColumns(self.people, self.copy.state.discovered(self.people)).all
         batch = Batch(self.people, columns, (), self.run_id, gone=gone, gone_at=self.now, as_it_is=treatment is None)
         if treatment is not None:
             batch = Batch(self.people, columns, (), self.run_id, treatment=treatment, gone=gone, gone_at=self.now)
@@ -230,13 +228,13 @@ def settle_people(
     people = next((one for one in copied.values() if one.person == KEY.name), None)
     if people is None:
         return []
-    copy_id, notes, failed = destination.identity().copy_id, [], False
+    copy_id, notes, failed = destination.state.identity.copy_id, [], False
     since = _followed(journal, copy_id)
     for name, member in members_of(destination).items():
         gone = DeletedPeople(
             member,
             people,
-            copied.get(LOG) or table_named(LOG),
+            copied.get(ACTIVITY_LOG.name, ACTIVITY_LOG),
             [one for one in copied.values() if one.person is not None and one is not people],
             report.run_id,
             now,
@@ -256,7 +254,7 @@ def settle_people(
 def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) -> list[str]:
     notes, told = [], {one.name: one for one in report.tables}
     mine = told.get(gone.people.name)
-    if LOG in told:
+    if ACTIVITY_LOG.name in told:
         gone.note_merges(since)
     if mine is None or mine.status is not Status.COMPLETE:
         marked = gone.mark_logged(marking=order.erase)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,21 +73,39 @@ class TableRead:
     base: Checkpoint | None
     parts: list[Partition]
     tally: ReadStats = field(default_factory=ReadStats)
+    recorded: bool = field(default=False, compare=False)  # whether the journal knows it
 
     @property
     def finished(self) -> bool:
-        """Whether every part was read to its end."""
-        return all(part.place.done for part in self.parts)
+        """Whether every partition was read to its end."""
+        return all(part.cursor.done for part in self.parts)
 
     @property
     def whole(self) -> bool:
         """Whether it saw everything that the source lists, so that what is missing is gone."""
-        return self.finished and not self.tally.skipped
+        tally = self.tally
+        return self.finished and not tally.skipped and not (tally.parents_gone and not tally.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedGroup:
+    """What some chunks of one read change in the journal: their rows are in one file, if they have any.
+
+    `cursors` are by the names of partitions, `stats` those of the read with these chunks.
+    """
+
+    read: TableRead
+    cursors: Mapping[str, Cursor]
+    stats: ReadStats
+    added: Sequence[Partition] = ()
+    columns: Sequence[Column] = ()
+    file: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StagedPage:
-    """A page on disk: its number in landing order, file name, rows, and whether the destination has it."""
+    """A file of staged rows: its number in the order of staging, name, rows, and whether the destination has it."""
 
     number: int
     file: str
@@ -169,14 +187,10 @@ class Journal:
             sql.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def begin(self, read: TableRead) -> None:
-        """Record a new read and its parts. The table must have no read yet."""
+        """Record a new read and its partitions. The table must have no read yet."""
         with self._transaction() as sql:
-            base = to_text(read.base) if read.base else None
-            sql.execute(
-                "INSERT INTO reads VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (read.id, read.table, read.start, read.began, read.began, base, _text(read.tally)),
-            )
-            self._add_parts(sql, read.id, read.parts)
+            self._begin(sql, read)
+        read.recorded = True
 
     def extend(self, read: TableRead, parts: list[Partition]) -> None:
         """Add parts to a read."""
@@ -202,43 +216,33 @@ class Journal:
             touched=row[3],
             base=from_text(row[4]) if row[4] else None,
             tally=_tally.decode(row[5]),
+            recorded=True,
             parts=[
                 Partition(name, _strings.decode(q), _strings.decode(p), _place.decode(at)) for name, q, p, at in parts
             ],
         )
 
-    def land(
-        self,
-        read: TableRead,
-        part: Partition,
-        file: str,
-        rows: int,
-        found: list[Column],
-        at: int,
-        more: Sequence[Partition] = (),
-    ) -> int:
-        """Record a page whose file is on disk, together with where its part goes on; returns the page's number.
-
-        `found` are the columns known only since this page, `more` the parts that read the rest in this one's place.
-        """
+    def stage(self, groups: Sequence[StagedGroup], at: int) -> None:
+        """Record `at` (unix seconds) what groups of chunks bring, whose files are on disk: all of it or nothing."""
         with self._transaction() as sql:
-            self._settle(sql, read, part, at)
-            self._add_parts(sql, read.id, more)
-            sql.executemany(
-                "INSERT OR IGNORE INTO discovered VALUES (?, ?, ?, ?)",
-                [(read.table, column.name, column.type.value, _text(column.path)) for column in found],
-            )
-            return int(
-                sql.execute(
-                    "INSERT INTO pages (read_id, file, rows) VALUES (?, ?, ?) RETURNING number", (read.id, file, rows)
-                ).fetchone()[0]
-            )
-
-    def settle(self, read: TableRead, part: Partition, at: int, more: Sequence[Partition] = ()) -> None:
-        """Record where a part stands without a page: it was empty, skipped, or starts again; `more` as in `land`."""
-        with self._transaction() as sql:
-            self._settle(sql, read, part, at)
-            self._add_parts(sql, read.id, more)
+            for one in groups:
+                read = one.read
+                if not read.recorded:
+                    self._begin(sql, read)
+                self._add_parts(sql, read.id, one.added)
+                sql.executemany(
+                    "UPDATE parts SET place = ? WHERE read_id = ? AND name = ?",
+                    [(_text(cursor), read.id, name) for name, cursor in one.cursors.items()],
+                )
+                sql.execute("UPDATE reads SET touched = ?, tally = ? WHERE id = ?", (at, _text(one.stats), read.id))
+                sql.executemany(
+                    "INSERT OR IGNORE INTO discovered VALUES (?, ?, ?, ?)",
+                    [(read.table, column.name, column.type.value, _text(column.path)) for column in one.columns],
+                )
+                if one.file:
+                    sql.execute(
+                        "INSERT INTO pages (read_id, file, rows) VALUES (?, ?, ?)", (read.id, one.file, one.rows)
+                    )
 
     def pages(self, read: TableRead) -> list[StagedPage]:
         """The landed pages of a read, in the order in which they landed."""
@@ -399,14 +403,16 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
+    def _begin(self, sql: sqlite3.Connection, read: TableRead) -> None:
+        base = to_text(read.base) if read.base else None
+        sql.execute(
+            "INSERT INTO reads VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (read.id, read.table, read.start, read.began, read.began, base, _text(read.tally)),
+        )
+        self._add_parts(sql, read.id, read.parts)
+
     def _add_parts(self, sql: sqlite3.Connection, read_id: str, parts: Sequence[Partition]) -> None:
         sql.executemany(
             "INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?, ?)",
-            [(read_id, part.name, _text(part.query), _text(part.path), _text(part.place)) for part in parts],
+            [(read_id, part.name, _text(part.query), _text(part.path), _text(part.cursor)) for part in parts],
         )
-
-    def _settle(self, sql: sqlite3.Connection, read: TableRead, part: Partition, at: int) -> None:
-        sql.execute(
-            "UPDATE parts SET place = ? WHERE read_id = ? AND name = ?", (_text(part.place), read.id, part.name)
-        )
-        sql.execute("UPDATE reads SET touched = ?, tally = ? WHERE id = ?", (at, _text(read.tally), read.id))

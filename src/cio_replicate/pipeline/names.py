@@ -40,7 +40,7 @@ def _known(destination: Sink, tables: Sequence[Table]) -> Iterator[tuple[str, Ta
     """Where each table was copied, for a sentence, and how far it was read there."""
     missing = missing_in(destination)
     for name, copy in members_of(destination).items():
-        positions = copy.positions() if name not in missing else {}
+        positions = copy.state.checkpoints if name not in missing else {}
         for table in tables:
             if table.name in positions:
                 yield f" in {name}" if name else "", table, positions[table.name]

@@ -12,8 +12,9 @@ from cio_replicate.base.runtime import OnThread
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of
 from cio_replicate.sinks.port import Sink
-from cio_replicate.source.decode import key_text
-from cio_replicate.source.strategies.people import ChangedPeople, LogEntry, changed_people
+from cio_replicate.source.strategies.base import ChangedPeople
+from cio_replicate.source.strategies.people import LogEntry, changed_people
+from cio_replicate.source.values import key_text
 
 LISTED_FIELDS = ("email", "id")  # of the identifiers; the third one is the key
 JUST_BEFORE = 3_600  # seconds within which a change is in the log, and in what the API says of the person
@@ -29,7 +30,7 @@ _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class CopyReadState:
-    """Answers from the destination. Implements what a reader of people asks for.
+    """Answers from the destination what the strategy of people asks.
 
     `since` (unix seconds) is when people were last read, `log_since` when the log has been read for the first time
     after that. `log_is_read` returns, once the log is in the copy up to now, whether nothing since then is missing from

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.sinks.port import CopyIdentity
-from cio_replicate.source.strategies.base import LISTED
 
 #: A part of a long list that was read is worth keeping; page tokens of a day ago may be unknown to the API.
 RESUME_WITHIN = 24 * 3_600
@@ -38,11 +36,6 @@ def goes_on(read: TableRead, position: Checkpoint | None, start: int, now: int) 
     age = now - read.touched
     fresh = age <= (FINISHED_IS_FRESH if read.finished else RESUME_WITHIN)
     return read.base == position and read.start == start and fresh
-
-
-def as_wanted(read: TableRead, rules: RereadPolicy) -> bool:
-    """Whether a read takes in what the rules ask for: not some people when everybody is wanted."""
-    return rules.people is PeopleRefresh.CHANGES or not any(part.name == LISTED for part in read.parts)
 
 
 def still_done(

@@ -17,8 +17,9 @@ from cio_replicate.pipeline.names import require_same_names
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
-from cio_replicate.schema.table import Column, KnownColumns, Reading, Table
-from cio_replicate.sinks.port import Batch, Changes, Close, Sink
+from cio_replicate.schema.table import Column, KnownColumns, Table
+from cio_replicate.sinks.port import Batch, Changes, Close, Owner, Sink
+from cio_replicate.source.strategies import strategy_class
 
 
 def reload(
@@ -42,9 +43,9 @@ def reload(
     missing = [name for name, one in kept.items() if not one]
     if missing:
         report.notes.append(f"Nothing is kept of {', '.join(missing)}.")
-    destination.look()
+    destination.open()
     require_same_names(destination, [table for table in tables if kept[table.name]])
-    destination.prepare(int(began))
+    destination.open(Owner(int(began)))
     record_run(destination, report, {})
     for table in tables:
         if kept[table.name]:
@@ -79,7 +80,7 @@ def _load(
     if any(one.position.rules != table.rules for one in kept):
         told.error = "The pages were landed by other rules for columns and names. Give the same options as then."
         return told
-    began, at = clock.monotonic(), destination.positions().get(table.name)
+    began, at = clock.monotonic(), destination.state.checkpoints.get(table.name)
     if at is not None and at.through > kept[-1].position.through:
         told.error = f"The destination has {table.name} of a later time than the pages. Load into another dataset."
         return told
@@ -122,7 +123,7 @@ def _load_read(
 
 def _listed(table: Table, pages: Sequence[Path]) -> int:
     try:
-        return different_keys(pages, seen_too=table.reading is Reading.PEOPLE)
+        return different_keys(pages, seen_too=strategy_class(table).counts_seen)
     except (OSError, pa.ArrowException):
         raise LoadError(
             f"A kept page of {table.name} is damaged or gone.",

@@ -1,50 +1,48 @@
-"""One run: plan what to read, read and land it, load it, move positions, report."""
+"""One run: plan what to read, stage what the source yields, load it, verify the tables, report."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
+import pyarrow as pa
+
 from cio_replicate.base.errors import (
-    AccessError,
     CioReplicateError,
     DestinationUnavailableError,
     LandingError,
     LoadError,
-    ReadError,
     SchemaChangedError,
-    defect,
 )
-from cio_replicate.base.runtime import Clock, together
+from cio_replicate.base.runtime import Clock, tasks
+from cio_replicate.base.text import counted
 from cio_replicate.config.table_options import PeopleRefresh
 from cio_replicate.pipeline import events
 from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
-from cio_replicate.pipeline.estimates import Forecast, RequestSpeed, compared
+from cio_replicate.pipeline.estimates import RequestSpeed, compared
+from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
-from cio_replicate.pipeline.run_plan import LOG, RunPlan, RunPlanner, RunSpec
-from cio_replicate.pipeline.staging import StagedRead, Staging
+from cio_replicate.pipeline.run_plan import RunPlan, RunPlanner, RunSpec
+from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
 from cio_replicate.pipeline.verification import Verifier, record_run
-from cio_replicate.schema.table import Reading
-from cio_replicate.sinks.port import CopyIdentity, Sink
-from cio_replicate.source.catalog import table as table_named
+from cio_replicate.schema.table import Table
+from cio_replicate.sinks.port import CopyIdentity, Owner, Sink
+from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
 from cio_replicate.source.client import Client
-from cio_replicate.source.decode import RowDecoder
-from cio_replicate.source.gate import AccessGate
-from cio_replicate.source.strategies.base import Partition
 from cio_replicate.source.strategies.log import gap
-from cio_replicate.source.stream import Surroundings, TableStream
+from cio_replicate.source.strategies.people import estimate_of_people
+from cio_replicate.source.stream import PATIENCE, Chunk, Source
 
 T = TypeVar("T")
-
-PATIENCE = 15.0  # seconds that tables with an answer wait for those without one, before anything is kept
 
 
 class Run:
@@ -76,16 +74,12 @@ class Run:
         self._began = int(clock.now())
         self._monotonic = clock.monotonic()
         self.report = Report(run_id=uuid.uuid4().hex[:12], started=iso(self._began))
-        self._landing_thread = ThreadPoolExecutor(1, "landing")
+        self._staging_thread = ThreadPoolExecutor(1, "staging")
         self._loading_thread = ThreadPoolExecutor(1, "loading")
-        self._gate = AccessGate(
-            (table.name for table in order.tables), patience + len(order.tables) / client.requests_per_second
-        )
+        self._source = Source(client, clock, patience=patience)
         self._planner = RunPlanner(order, destination, folder, clock, self._began)
         self._works: list[TableRun] = []
-        self._forecast = Forecast([])
         self._refused = False
-        self._prepared = asyncio.Lock()
         self._identity: CopyIdentity | None = None
 
     async def execute(self) -> Report:
@@ -106,13 +100,10 @@ class Run:
         )
         try:
             self._take(await self._loading(self._planner.plan))
-            reading = [partial(self._read_table, work, loader) for work in self._works]
-            async with asyncio.TaskGroup() as group:
+            async with tasks() as group:
                 loads = group.create_task(loader.run())
                 try:
-                    if not reading:  # all was done but the end of the run
-                        await self._open()
-                    await together(reading)
+                    await self._read(loader)
                 except BaseException:
                     loads.cancel()
                     raise
@@ -120,12 +111,10 @@ class Run:
             await self._look_back()
             await self._loading(self._settle_people)
             await self._judge()
-        except BaseExceptionGroup as many:
-            self._failed_whole(many.exceptions[0])
         except CioReplicateError as error:
             self._failed_whole(error)
         finally:
-            self._landing_thread.shutdown(wait=True)
+            self._staging_thread.shutdown(wait=True)
             self._loading_thread.submit(self._conclude).result()  # after the batch under way
             self._loading_thread.submit(self._record).result()
             self._loading_thread.shutdown(wait=True)
@@ -144,76 +133,88 @@ class Run:
         self.report.notes = plan.notices
         for notice in plan.notices:
             self._tell(events.NoteAdded(notice))
-        for table in plan.reports:
-            if table.status is Status.COMPLETE:
-                self._gate.passed(table.name)
-        self._forecast = Forecast(plan.works)
         log = LogCoverage(plan, self._order.start)
         for work in plan.works:
             base = work.read.base
-            changes = work.table.reading is Reading.PEOPLE and self._order.rules.people is PeopleRefresh.CHANGES
+            changes = work.table.name == PEOPLE.name and self._order.rules.people is PeopleRefresh.CHANGES
             if changes and base is not None:
-                log_is_read = partial(log.has_all_since, base.through)
-                work.known = CopyReadState(
+                work.state = CopyReadState(
                     self._destination,
                     people=work.table,
-                    log=next((one for one in self._order.tables if one.name == LOG), table_named(LOG)),
+                    log=self._order.log,
                     since=base.through,
                     log_since=log.first_read_after(base.through),
                     on_thread=self._loading,
-                    log_is_read=log_is_read,
+                    log_is_read=partial(log.has_all_since, base.through),
                 )
 
-    async def _read_table(self, work: TableRun, loader: BatchWriter) -> None:
-        """Read one table to its end or to its failure; only what concerns the whole run is raised."""
-        name = work.table.name
+    async def _read(self, loader: BatchWriter) -> None:
+        """Read all tables: stage chunks in groups, and say what waits to be loaded."""
+        works = {work.table.name: work for work in self._works}
+        for work in self._works:
+            work.started = self._clock.monotonic()
+            self._tell(events.TableStarted(work.table.name, work.read.recorded))
+        stager = ChunkStager(self._folder, self._clock, self._staging, partial(self._staged, works, loader))
+        async with tasks() as group:
+            staging = group.create_task(stager.run())
+            try:
+                async with aclosing(self._source.read([work.planned for work in self._works])) as stream:
+                    async for item in stream:
+                        await self._open()
+                        if isinstance(item, Chunk):
+                            await stager.add(works[item.table].read, item)
+                        else:
+                            await stager.flush()
+                            await self._table_read(works[item.table], item.error, loader)
+            finally:
+                await stager.close()
+                staging.cancel()
+        await self._open()  # also if all was done but the end of the run
 
-        def landed(part: Partition, rows: int, oldest: int | None) -> None:
-            work.rows += rows
+    def _staged(
+        self, works: Mapping[str, TableRun], loader: BatchWriter, chunks: Sequence[tuple[TableRead, Chunk]]
+    ) -> None:
+        """Count chunks that are durable."""
+        for _, chunk in chunks:
+            work = works[chunk.table]
+            if chunk.expected is not None:
+                self._expect(work, chunk.expected)
+            if chunk.table == ACCOUNT.name and chunk.rows is not None:
+                self._expect_people(works, work.table, chunk.rows)
+            if chunk.rows is None:
+                continue
+            work.rows += chunk.stats.rows
             work.pages += 1
-            if oldest is not None:
-                work.reached[part.name] = oldest
-            loader.landed(work, rows)
-            share = share_read(work, part)
-            self._tell(events.PageStaged(name, work.rows, work.pages, work.meter.requests, share))
+            if chunk.stats.earliest is not None:
+                work.reached[chunk.partition] = chunk.stats.earliest
+            loader.landed(work, chunk.stats.rows)
+            self._tell(events.PageStaged(chunk.table, work.rows, work.pages, work.meter.requests, share_read(work)))
 
-        around = Surroundings(
-            client=self._client,
-            clock=self._clock,
-            meter=work.meter,
-            first_answer=lambda: self._gate.passed(name),
-            ready=lambda: self._ready(work),
-            on_thread=self._landing,
-            landed=landed,
-            first_page=partial(self._forecast.first_page, work),
-            until=work.until,
-            known=work.known,
-        )
-        work.started = self._clock.monotonic()
-        self._tell(events.TableStarted(name, work.recorded))
-        try:
-            if work.read.finished:
-                self._gate.passed(name)
-            decoder = RowDecoder(work.table, work.fields, work.read.start)
-            reader = TableStream(work.table, decoder, StagedRead(work.read, self._folder), around)
-            await reader.read()
-            if work.all_gone:
-                await reader.read_again()
-            await self._ready(work)
-        except (AccessError, ReadError) as error:
-            if isinstance(error, AccessError) and not self._gate.is_open:
-                raise
-            self._gate.passed(name)
+    def _expect(self, work: TableRun, requests: int) -> None:
+        """Note how many requests a table needs, if earlier runs did not tell."""
+        if not work.report.continued and work.report.predicted is None:
+            work.report.predicted = requests
+
+    def _expect_people(self, works: Mapping[str, TableRun], account: Table, rows: pa.RecordBatch) -> None:
+        name = account.name_of("people")
+        if name not in rows.schema.names:
+            return
+        counts = [count for count in rows[name].to_pylist() if isinstance(count, int)]
+        for work in works.values():
+            if work.strategy.counted_by_account:
+                estimate = estimate_of_people(work.table, counts)
+                if estimate.least == estimate.most:
+                    self._expect(work, estimate.least)
+
+    async def _table_read(self, work: TableRun, error: CioReplicateError | None, loader: BatchWriter) -> None:
+        """A table is read to its end, or failed."""
+        if error is not None:
             work.failed = True
             work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
-        except CioReplicateError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
-            self._gate.passed(name)
-            work.failed = True
-            work.report.error = defect(error)
+        elif not work.read.recorded:
+            await self._staging(lambda: self._folder.journal.begin(work.read))
         work.reading = False
-        if work.recorded:
+        if work.read.recorded:
             loader.landed(work, 0)
         else:
             self._ended(work)
@@ -222,23 +223,16 @@ class Run:
         """Tell what whole reads have found that shorter ones before them had missed."""
         for work in self._works:
             found = ""
-            if work.table.name == LOG and (late := await late_entries(work, self._destination, self._loading)):
+            if work.table.name == ACTIVITY_LOG.name and (
+                late := await late_entries(work, self._destination, self._loading)
+            ):
                 found = f"{late} entries were back-dated further than the last runs looked, and are in the copy now."
-            elif work.known is not None and work.closed and not work.report.continued and read_whole(work):
-                work.report.untold = await work.known.untold(work.read.began)
+            elif work.state is not None and work.closed and not work.report.continued and read_whole(work):
+                work.report.untold = await work.state.untold(work.read.began)
                 found = f"A whole read found {work.report.untold} changes that the activity log had not told."
             if found:
                 work.report.notes.append(found)
                 self._tell(events.NoteAdded(found, work.table.name))
-
-    async def _ready(self, work: TableRun) -> None:
-        """Return when pages of a table may land: every table is let in, the copy exists, the journal knows the read."""
-        await self._gate.opened()
-        async with self._prepared:
-            await self._open()
-            if not work.recorded:
-                await self._landing(lambda: self._folder.journal.begin(work.read))
-                work.recorded = True
 
     async def _open(self) -> None:
         if self._identity is None:
@@ -247,10 +241,8 @@ class Run:
             self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
     def _prepare(self) -> CopyIdentity:
-        self._destination.prepare(self._began)
-        for table in self._order.tables if self._order.forget else ():
-            self._destination.recount(table)
-        identity = self._destination.identity()
+        self._destination.open(Owner(self._began, self._order.tables if self._order.forget else ()))
+        identity = self._destination.state.identity
         record_run(self._destination, self.report, {})
         journal = self._folder.journal
         journal.remember("copy", identity.copy_id)
@@ -262,7 +254,7 @@ class Run:
         if self._identity is None:
             return
         journal, order = self._folder.journal, self._order
-        began = next((work.read.began for work in self._works if work.table.name == LOG), None)
+        began = next((work.read.began for work in self._works if work.table.name == ACTIVITY_LOG.name), None)
         notes = settle_people(self._destination, order, self.report, journal, int(self._clock.now()), began)
         if self.report.erased and (kept := kept_pages_note(journal, (*order.tables, *order.others))):
             notes.append(kept)
@@ -316,6 +308,9 @@ class Run:
             report.notes.append(
                 f"{tally.left_out} listed without being handed over by the API; rows kept as they were."
             )
+        if tally.parents_gone:
+            gone = counted(tally.parents_gone, "parent")
+            report.notes.append(f"{gone} of {report.name} were deleted while it was read; their rows are left out.")
         if work.closed and work.table.retention_days is not None:
             work.lost = gap(work.base, tally, work.read.began, work.table.retention_days)
             if work.lost is not None:
@@ -375,8 +370,8 @@ class Run:
         except LandingError as error:
             report.notes.append(f"This run could not be recorded in the state folder. {error}")
 
-    async def _landing(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._landing_thread, call)
+    async def _staging(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._staging_thread, call)
 
     async def _loading(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._loading_thread, call)

@@ -14,19 +14,17 @@ from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.estimates import History, last_complete, predicted
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.names import require_same_names, require_same_rules
-from cio_replicate.pipeline.recover import as_wanted, goes_on, same_copy, starting_positions, still_done
+from cio_replicate.pipeline.recover import goes_on, same_copy, starting_positions, still_done
 from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun
 from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
-from cio_replicate.sinks.backend import NOT_DELETED
-from cio_replicate.sinks.port import CopyIdentity, Sink
-from cio_replicate.source.catalog import table as table_named
-from cio_replicate.source.strategies.base import USUAL, Partition, ReadStats, more_parts, parts_of, span
-from cio_replicate.source.strategies.windows import log_until
+from cio_replicate.sinks.port import CopyIdentity, Sink, count_rows
+from cio_replicate.source.catalog import ACTIVITY_LOG
+from cio_replicate.source.strategies import strategy_of
+from cio_replicate.source.strategies.base import USUAL, ReadScope, ReadStats, Strategy
 
-LOG = "activities"
 LAST_REPORTS = 10  # in which each table is looked for
 
 
@@ -58,6 +56,11 @@ class RunSpec:
         return self.treatments.get(table, USUAL_TREATMENT)
 
     @property
+    def log(self) -> Table:
+        """The activity log as the copy has it, whether or not it is read."""
+        return next((one for one in self.tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
+
+    @property
     def anew(self) -> tuple[str, ...]:
         """The tables that are read whole, whatever was read before."""
         full = (table.name for table in self.tables if self.treatment(table.name).mode is WriteMode.FULL)
@@ -86,15 +89,15 @@ class RunPlanner:
     def plan(self) -> RunPlan:
         """The plan. Changes nothing in the destination; drops from the journal what is worth nothing any more."""
         plan = RunPlan()
-        identity = self._destination.look()
+        state = self._destination.open()
+        identity = state.identity if state is not None else None
         require_same_names(self._destination, self._order.tables)
         require_same_rules(self._destination, self._order.others if self._order.erase else ())
-        positions = self._destination.positions() if identity else {}
-        log = next((one for one in self._order.tables if one.name == LOG), table_named(LOG))
-        past = History(self._destination if identity else None, positions, log=log)
+        positions = state.checkpoints if state is not None else {}
+        past = History(self._destination if identity else None, positions, log=self._order.log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
-            past = replace(past, last=last_complete(self._last_reports()))
+            past = replace(past, reports=last_complete(self._last_reports()))
         names = tuple(table.name for table in self._order.tables)
         starting = starting_positions(positions, names, self._order.anew)
         plan.notices += _forget_other_rules(self._order.tables, starting)
@@ -114,9 +117,11 @@ class RunPlanner:
             work = self._work(table, *at, plan.notices, known=identity is not None)
             if work.replaces and work.keeps_earlier:
                 work.report.notes.append("The copy goes back further than the start date, so no row is removed.")
-            work.live = self._destination.count(table, [NOT_DELETED]) if identity is not None else 0
-            if not work.recorded and self._order.backfill is None:
-                estimate = predicted(table, self._order.start, self._began, past, self._order.rules)
+            work.live = count_rows(self._destination, table) if identity is not None else 0
+            if not work.read.recorded and self._order.backfill is None:
+                base = past.positions.get(table.name)
+                scope = ReadScope(self._order.start, self._began, base, self._order.rules)
+                estimate = predicted(strategy_of(table, scope), past)
                 work.report.predicted = estimate.least if estimate is not None else None
             plan.works.append(work)
             plan.reports.append(work.report)
@@ -165,7 +170,7 @@ class RunPlanner:
     def _work(
         self, table: Table, position: Checkpoint | None, base: Checkpoint | None, notices: list[str], *, known: bool
     ) -> TableRun:
-        discovered = list(self._destination.discovered(table)) if known else []
+        discovered = list(self._destination.state.discovered(table)) if known else []
         found_before = frozenset(column.name for column in discovered)
         read: TableRead | None = None
         if self._folder.has_journal:
@@ -181,28 +186,29 @@ class RunPlanner:
                 read = None
         resumed = read is not None
         if read is None:
-            parts = self._parts(table, position)
-            tally = ReadStats(rules=table.rules, stretch=self._order.backfill)
+            strategy = self._strategy(table, self._order.start, self._began, position)
+            backfill = self._order.backfill
+            parts = strategy.partitions() if backfill is None else strategy.between(*backfill)
+            tally = ReadStats(rules=table.rules, stretch=backfill)
             read = TableRead(
                 uuid.uuid4().hex, table.name, self._order.start, self._began, self._began, position, parts, tally
             )
         else:
-            more = more_parts(table, read.parts, self._began) if self._order.backfill is None else []
+            strategy = self._strategy(table, read.start, read.began, read.base)
+            more = strategy.added(read.parts, self._began) if self._order.backfill is None else []
             self._folder.journal.extend(read, more)
             read.parts += more
         return TableRun(
-            table=table,
+            strategy=strategy,
             read=read,
             fields=KnownColumns(table, discovered),
             base=base,
             report=TableReport(name=table.name, continued=resumed),
             started=self._clock.monotonic(),
-            recorded=resumed,
             treatment=self._order.treatment(table.name),
             found_before=found_before,
             marks=self._order.erase and table.person == KEY.name,
             backfills=self._order.backfill is not None,
-            until=log_until(table, read.base, read.began, self._order.rules),
         )
 
     def _goes_on(self, read: TableRead, table: Table, position: Checkpoint | None, base: Checkpoint | None) -> bool:
@@ -211,23 +217,21 @@ class RunPlanner:
         loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
         return (
             goes_on(read, position, order.start, self._began)
-            and as_wanted(read, order.rules)
+            and self._strategy(table, read.start, read.began, read.base).continues(read.parts)
             and read.tally.rules == table.rules
             and read.tally.stretch == order.backfill
             and not (order.forget and base is None)  # of a first read, rows are in the copy that somebody has changed
             and not (loaded_and_gone and order.treatment(table.name).mode is WriteMode.FULL)
         )
 
-    def _parts(self, table: Table, position: Checkpoint | None) -> list[Partition]:
-        if self._order.backfill is not None:
-            return [span(*self._order.backfill)]
-        return parts_of(table, self._order.start, self._began, position, self._order.rules)
+    def _strategy(self, table: Table, start: int, began: int, base: Checkpoint | None) -> Strategy:
+        return strategy_of(table, ReadScope(start, began, base, self._order.rules))
 
     def _drop(self, read: TableRead, *, closed: bool = False) -> None:
         journal = self._folder.journal
         pages = journal.pages(read)
         if closed:
-            journal.closed(read, self._destination.identity().commits, read.touched)
+            journal.closed(read, self._destination.state.identity.commits, read.touched)
         else:
             journal.forget(read)
         kept = journal.kept_files()

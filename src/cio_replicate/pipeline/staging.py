@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -20,11 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
-from cio_replicate.base.runtime import PRIVATE
-from cio_replicate.pipeline.journal import Journal, TableRead
-from cio_replicate.source.decode import Chunk, add_stats
+from cio_replicate.base.runtime import PRIVATE, Clock, OnThread
+from cio_replicate.pipeline.journal import Journal, StagedGroup, TableRead
 from cio_replicate.source.pages import Cursor
-from cio_replicate.source.strategies.base import Partition, ReadStats
+from cio_replicate.source.strategies.base import ReadStats
+from cio_replicate.source.stream import Chunk
+
+GROUP, GROUP_ROWS, GROUP_SECONDS = 32, 5_000, 1.0
+#: Marks a row that proves that its record still exists and that is not to be written: it lies before the start date, or
+#: its content could not be read.
+SEEN_ONLY = pa.field("_cio_seen_only", pa.bool_())
 
 
 def task_folder(root: Path, destination: str, dataset: str) -> Path:
@@ -133,6 +139,38 @@ class Staging:
                 "Make room or choose another --state-dir, then run again; what is landed is kept.",
             ) from None
 
+    def append(self, chunks: Sequence[tuple[TableRead, Chunk]], at: int) -> None:
+        """Stage chunks `at` (unix seconds): one file per read, then cursors, stats and columns of all at once.
+
+        When this returns, their pages are never requested again. Raises StagingFailed when the disk fails; then the
+        reads are as before, and after a crash it is as if the pages had not been requested.
+        """
+        groups = []
+        for read in {id(read): read for read, _ in chunks}.values():
+            own = [chunk for of, chunk in chunks if of is read]
+            stats = copy_stats(read.tally)
+            cursors: dict[str, Cursor] = {}
+            places = {part.name: part.cursor for part in read.parts}
+            for chunk in own:
+                stats.add(chunk.stats)
+                places |= {part.name: part.cursor for part in chunk.partitions}
+                place = places[chunk.partition]
+                cursors[chunk.partition] = replace(place, done=True) if chunk.cursor is None else chunk.cursor
+            page = page_of(own)
+            name = f"{uuid.uuid4().hex}.parquet" if len(page) else ""
+            if name:
+                self.write(name, page)
+            added = [part for chunk in own for part in chunk.partitions]
+            columns = [column for chunk in own for column in chunk.columns]
+            groups.append(StagedGroup(read, cursors, stats, added, columns, name, len(page)))
+        self.journal.stage(groups, at)
+        for one in groups:
+            known = {part.name for part in one.read.parts}
+            one.read.parts += [replace(part) for part in one.added if part.name not in known]
+            for part in one.read.parts:
+                part.cursor = one.cursors.get(part.name, part.cursor)
+            one.read.tally, one.read.recorded = one.stats, True
+
     def sound(self, names: Iterable[str], *, whole: bool = False) -> bool:
         """Whether these files are there and can be read; with `whole` to their last byte, else at their ends only."""
         try:
@@ -150,53 +188,77 @@ class Staging:
             (self._pages / name).unlink(missing_ok=True)
 
 
-class StagedRead:
-    """Makes the chunks of one read durable in its folder. Its methods block on the disk and belong on one thread."""
+class ChunkStager:
+    """Stages chunks in groups: one file per table, and one transaction of the journal for all of them.
 
-    def __init__(self, read: TableRead, folder: Staging) -> None:
-        self._read = read
+    A group is staged when it has `GROUP` chunks or `GROUP_ROWS` rows, or when its oldest chunk is a second old; so at
+    most a second's pages are requested again after a crash. `staged` is called with each group afterwards. `run` keeps
+    the time; it belongs into the task group of whoever adds chunks.
+    """
+
+    def __init__(
+        self,
+        folder: Staging,
+        clock: Clock,
+        on_thread: OnThread,
+        staged: Callable[[Sequence[tuple[TableRead, Chunk]]], None],
+    ) -> None:
         self._folder = folder
+        self._clock = clock
+        self._on_thread = on_thread
+        self._staged = staged
+        self._waiting: list[tuple[TableRead, Chunk]] = []
+        self._rows = 0
+        self._arrived = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._failed = False
 
-    @property
-    def parts(self) -> list[Partition]:
-        """The partitions of the read, those that pages have added included."""
-        return self._read.parts
+    async def run(self) -> None:
+        """Stage what waits for a second."""
+        while True:
+            await self._arrived.wait()
+            await self._clock.sleep(GROUP_SECONDS)
+            await self.flush()
 
-    def append(self, chunk: Chunk, at: int) -> None:
-        """Make a chunk durable and move its partition to the chunk's cursor.
+    async def add(self, read: TableRead, chunk: Chunk) -> None:
+        """Add a chunk of a read."""
+        self._waiting.append((read, chunk))
+        self._rows += len(chunk.rows) if chunk.rows is not None else 0
+        self._arrived.set()
+        if len(self._waiting) >= GROUP or self._rows >= GROUP_ROWS:
+            await self.flush()
 
-        When this returns, the page is never asked for again; when the process dies before, it is as if it had not been
-        asked for.
-        """
-        read, part = self._read, chunk.partition
-        before = (part.place, _copy(read.tally))
-        add_stats(read.tally, chunk.stats)
-        part.place = chunk.cursor
+    async def flush(self) -> None:
+        """Stage what waits; also what waits when the caller is cancelled meanwhile. Raises StagingFailed."""
+        staging = asyncio.ensure_future(self._flush())
         try:
-            if not len(chunk.rows):
-                self._folder.journal.settle(read, part, at, chunk.partitions)
-            else:
-                name = f"{uuid.uuid4().hex}.parquet"
-                self._folder.write(name, chunk.rows)
-                self._folder.journal.land(read, part, name, len(chunk.rows), list(chunk.columns), at, chunk.partitions)
-            read.parts += chunk.partitions
-        except BaseException:
-            part.place, read.tally = before
+            await asyncio.shield(staging)
+        except asyncio.CancelledError:
+            await asyncio.wait([staging])
             raise
 
-    def skip(self, part: Partition, reason: str, at: int) -> None:
-        """Record that a partition does not exist."""
-        self._read.tally.skipped.append(reason)
-        self.move(part, replace(part.place, done=True), at)
+    async def close(self) -> None:
+        """Stage what was added before the run was stopped or failed, unless it failed here."""
+        if not self._failed:
+            await self.flush()
 
-    def move(self, part: Partition, cursor: Cursor, at: int) -> None:
-        """Move a partition without a page."""
-        part.place = cursor
-        self._folder.journal.settle(self._read, part, at)
+    async def _flush(self) -> None:
+        async with self._one_at_a_time:
+            group, self._waiting, self._rows = self._waiting, [], 0
+            self._arrived.clear()
+            if not group:
+                return
+            try:
+                await self._on_thread(lambda: self._folder.append(group, int(self._clock.now())))
+            except BaseException:
+                self._failed = True
+                raise
+            self._staged(group)
 
 
-def _copy(tally: ReadStats) -> ReadStats:
-    return msgspec.structs.replace(tally, skipped=list(tally.skipped), ignored=dict(tally.ignored))
+def copy_stats(stats: ReadStats) -> ReadStats:
+    """A copy that can be added to."""
+    return msgspec.structs.replace(stats, skipped=list(stats.skipped), ignored=dict(stats.ignored))
 
 
 def _page(table: pa.Table) -> memoryview:
@@ -204,6 +266,22 @@ def _page(table: pa.Table) -> memoryview:
     made = pa.BufferOutputStream()
     pq.write_table(table, made, compression="snappy", use_dictionary=False, write_statistics=False, store_schema=False)
     return memoryview(made.getvalue())
+
+
+def page_of(chunks: Sequence[Chunk]) -> pa.Table:
+    """The rows of chunks of one table as one page. Of records that are only seen it has the key alone."""
+    tables = []
+    for chunk in chunks:
+        for keys, rows in ((None, chunk.rows), (chunk.seen, None)):
+            if rows is not None:
+                table = pa.Table.from_batches([rows])
+            elif keys is not None and len(keys):
+                table = pa.table({"_cio_key": keys})
+            else:
+                continue
+            seen = pa.repeat(pa.scalar(rows is None), len(table))
+            tables.append(table.append_column(SEEN_ONLY, seen))
+    return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
 # What landed pages tell by themselves.

@@ -12,10 +12,10 @@ from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import TableReport
 from cio_replicate.schema.system_tables import Checkpoint
-from cio_replicate.schema.table import KnownColumns, Reading, Table
+from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.source.pages import RequestCounter
-from cio_replicate.source.strategies.base import LISTED, NAMED, Partition, bounds_of
-from cio_replicate.source.strategies.windows import merged
+from cio_replicate.source.strategies.base import Strategy
+from cio_replicate.source.stream import PlannedRead
 
 
 @dataclass(slots=True)
@@ -25,19 +25,17 @@ class TableRun:
     `base` is the position that the destination has, also when the table is read anew.
     """
 
-    table: Table
+    strategy: Strategy
     read: TableRead
     fields: KnownColumns
     base: Checkpoint | None
     report: TableReport
     started: float
-    recorded: bool  # whether the journal knows the read already
     treatment: WriteOptions = USUAL
     found_before: frozenset[str] = frozenset()  # the columns that the copy has of fields that were not declared
     marks: bool = False  # rows that are gone are only marked until the end of the run, so that it knows whose they are
     live: int = 0  # rows in the copy before the run
     backfills: bool = False  # reads a stretch of time once more, and leaves the position where it was
-    until: int | None = None  # how far back a log is read (unix seconds); None: to its end
     meter: RequestCounter = field(default_factory=RequestCounter)
     reached: dict[str, int] = field(default_factory=dict)  # per window the oldest moment read, newest come first
     rows: int = 0
@@ -50,7 +48,12 @@ class TableRun:
     closed: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # set when no more becomes of it
     lost: tuple[int, int] | None = None  # the time (unix seconds) that a log had forgotten before it was read
-    known: CopyReadState | None = None  # for people of whom only some are asked for
+    state: CopyReadState | None = None  # for people of whom only some are asked for
+
+    @property
+    def table(self) -> Table:
+        """What is read."""
+        return self.strategy.table
 
     @property
     def written(self) -> WriteOptions:
@@ -72,14 +75,21 @@ class TableRun:
     @property
     def keeps_earlier(self) -> bool:
         """Whether the copy has deliveries from before the start date, of which a read says nothing."""
-        by_time = self.table.reading is Reading.WINDOWS
-        return by_time and self.base is not None and self.base.start < self.read.start
+        return self.strategy.by_time and self.base is not None and self.base.start < self.read.start
 
     @property
-    def all_gone(self) -> bool:
-        """Whether a list that had rows is empty now: true perhaps, or one odd answer, that would delete everything."""
-        came = self.read.tally.rows + self.read.tally.seen
-        return bool(self.live and self.deletes and self.read.whole and not came)
+    def planned(self) -> PlannedRead:
+        """What is left to read; a list that had rows and is empty now is read twice before they count as deleted."""
+        tally = self.read.tally
+        return PlannedRead(
+            strategy=self.strategy,
+            partitions=self.read.parts,
+            columns=self.fields,
+            counter=self.meter,
+            received=tally.rows + tally.seen,
+            had_rows=bool(self.live and self.deletes and not tally.skipped),
+            state=self.state,
+        )
 
 
 def new_columns(work: TableRun) -> list[str]:
@@ -108,25 +118,12 @@ def new_position(work: TableRun) -> Checkpoint:
 
 def read_whole(work: TableRun) -> bool:
     """Whether the read of a table leaves out nothing that the source lists since the start date."""
-    if work.table.reading is Reading.WINDOWS:
-        return work.read.base is None
-    if work.table.reading is Reading.PEOPLE:
-        return any(part.name not in (LISTED, NAMED) for part in work.read.parts)
-    return work.until is None
+    return work.strategy.has_read_all(work.read.parts)
 
 
-def share_read(work: TableRun, part: Partition) -> float | None:
-    """How much of the table is read, from 0 to 1, as far as it can be told: by time, or by requests."""
-    parts = tuple(work.read.parts)  # the landing thread may add some
-    if work.table.reading is Reading.WINDOWS:
-        spans = {one.name: bounds_of(one) for one in parts}
-        whole = sum(last - first + 1 for first, last in merged(spans.values()))
-        left = 0
-        for one in parts:
-            first, last = spans[one.name]
-            if not one.place.done:
-                left += min(work.reached.get(one.name, last), last) - first
-        return 1 - max(0, left) / max(1, whole)
-    if part.place.done and len(parts) == 1:
-        return 1.0
+def share_read(work: TableRun) -> float | None:
+    """How much of the table is read, from 0 to 1, as far as it can be told: by partitions, or by requests."""
+    share = work.strategy.progress(tuple(work.read.parts), work.reached)
+    if share is not None:
+        return share
     return min(1.0, work.meter.requests / work.report.predicted) if work.report.predicted else None

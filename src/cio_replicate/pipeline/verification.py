@@ -19,18 +19,18 @@ from cio_replicate.pipeline.report import (
     judge,
 )
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
-from cio_replicate.schema.table import Reading, Table
+from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, StoredTable, at_least, one_of
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.port import Digests, Sink
+from cio_replicate.sinks.port import RunRows, Sink, count_rows
+from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG
+from cio_replicate.source.strategies import strategy_class
 from cio_replicate.source.strategies.people import DELETED, MERGED
 
 #: More keys than this are counted, not read back, after a run: that could take minutes. `verify` reads all.
 MOST_READ_BACK = 2_000_000
 #: The list of workspaces says how many people there are, as it was up to so many seconds ago (live).
 CACHED = 2 * 3_600
-#: The table that says how many people there are, and the one that says who went.
-WORKSPACES, LOG = "workspaces", "activities"
 ORDER = (
     VerificationStatus.SHORT,
     VerificationStatus.UNPROVED,
@@ -82,13 +82,13 @@ class Verifier:
 
     def _proof(self, copy: Sink, report: TableReport, read: Collection[str]) -> Verification:
         table = self.tables[report.name]
-        expected = copy.expected(table)
+        expected = copy.state.expected.get(table.name)
         many = not self.deep and expected is not None and expected.rows > self.most_read_back
         return judge(
             VerificationInput(
                 closed=report.status is Status.COMPLETE,
                 expected=expected,
-                held=Digests(copy.count(table, [NOT_DELETED])) if many else copy.held(table),
+                held=copy.digests(table, keys=not many),
                 source=self._source(copy, report, read),
                 left_out=report.left_out,
                 counted_only=many,
@@ -98,7 +98,7 @@ class Verifier:
     def _source(self, copy: Sink, report: TableReport, read: Collection[str]) -> SourceCount | None:
         """What the source says of a table by itself; of people, by the list of workspaces if this run has read it."""
         table = self.tables[report.name]
-        if table.reading is Reading.PEOPLE:
+        if strategy_class(table).counted_by_account:
             people = self.people if self.people is not None else self._people(copy, read)
             if len(people) == 1 and isinstance(people[0], int):
                 gone = self._lately_gone(copy, report)
@@ -108,20 +108,20 @@ class Verifier:
         )
 
     def _people(self, copy: Sink, read: Collection[str]) -> Sequence[object]:
-        workspaces = self.tables.get(WORKSPACES)
-        if workspaces is None or WORKSPACES not in read:
+        workspaces = self.tables.get(ACCOUNT.name)
+        if workspaces is None or ACCOUNT.name not in read:
             return []
         return [row[0] for row in copy.read(workspaces, [workspaces.name_of("people")], [NOT_DELETED])]
 
     def _lately_gone(self, copy: Sink, report: TableReport) -> int:
         """How many people have gone since the source may have counted them, as far as the copy can tell."""
-        people, log = self.tables[report.name], self.tables.get(LOG)
-        counted = copy.positions().get(WORKSPACES) if self.people is None else None
+        people, log = self.tables[report.name], self.tables.get(ACTIVITY_LOG.name)
+        counted = copy.state.checkpoints.get(ACCOUNT.name) if self.people is None else None
         since = (counted.through if counted is not None else self.now) - CACHED
-        deleted, logged = copy.count(people, [at_least("_cio_deleted_at", since)]), 0
+        deleted, logged = count_rows(copy, people, [at_least("_cio_deleted_at", since)]), 0
         if log is not None:
             kinds = one_of(log.name_of("type"), (DELETED, MERGED))
-            logged = copy.count(log, [NOT_DELETED, at_least(log.name_of("timestamp"), since), kinds])
+            logged = count_rows(copy, log, [NOT_DELETED, at_least(log.name_of("timestamp"), since), kinds])
         return max(deleted, report.deleted, logged)
 
     def _record(self, copy: Sink, reports: Iterable[TableReport], found: Mapping[str, Verification]) -> None:
@@ -148,7 +148,7 @@ class Verifier:
 
 def record(destination: Sink, table: Record, rows: Sequence[Mapping[str, object]]) -> None:
     """Put rows about a run into a table of the copy."""
-    destination.record(_SHAPES[table.name], rows)
+    destination.write(RunRows(_SHAPES[table.name], rows))
 
 
 def record_run(destination: Sink, report: Report, modes: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -32,21 +32,6 @@ class ColumnType(StrEnum):
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"  # unix seconds in the API, UTC with microseconds in the copy
     JSON = "json"  # any JSON value, its text as received
-
-
-class Paging(StrEnum):
-    """How a list tells where its next page is."""
-
-    CURSOR = "cursor"  # `start` takes the last answer's `next`; a list without pages is one that never sends `next`
-    OFFSET = "offset"  # `offset` counts rows; ends on a page shorter than another one is, or on an empty or null one
-
-
-class Reading(StrEnum):
-    """How the parts of a table are found."""
-
-    LIST = "list"  # the parts declared in `slices`
-    WINDOWS = "windows"  # the spans of time that are due, in windows, cut while they are read
-    PEOPLE = "people"  # identifiers first, then attributes by the hundred
 
 
 class Method(StrEnum):
@@ -78,7 +63,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredPartition:
-    """A part of a table that is read page by page on its own: its name, and what it adds to the request."""
+    """A partition that a table always has: its name, and what it adds to the request."""
 
     name: str = "all"
     query: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +85,9 @@ class Redaction:
     salt: Secret | None = None
 
 
+#: The ways to read a table; each is a module of `source.strategies`.
+StrategyName = Literal["list", "offset", "windows", "log", "people", "children"]
+
 #: Turns one item of the list into the record that becomes a row; pure. Gets the item and the part it came from.
 Shape = Callable[[msgspec.Raw, DeclaredPartition], bytes]
 
@@ -118,14 +106,15 @@ class Table:
     columns: tuple[Column, ...]
     http_method: str = "GET"
     body: Mapping[str, Any] | None = None
-    reading: Reading = Reading.LIST
-    paging: Paging = Paging.CURSOR
+    strategy: StrategyName = "list"
+    parent: Table | None = None  # the table with a record for each place in `path`, for children
     page_size: int | None = None  # None: the list has no `limit` parameter
     slices: tuple[DeclaredPartition, ...] = (DeclaredPartition(),)
     replication_key: str | None = None  # a column; its highest value is the position
     start_date_column: str | None = None  # rows before the start date in this column are not replicated
     absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
     retention_days: int | None = None  # how long the source is sure to keep a row
+    partitioned_by: str | None = None  # the column by which stores split a table that grows with time
     shape: Shape | None = None
     key_holds: tuple[str, ...] = ()  # the columns from whose values the key is joined, where it is
     person: str | None = None  # the column with the `cio_id` of the person a row is about; None: no row is about one
@@ -267,7 +256,7 @@ class KnownColumns:
         self._names.add(column.name.casefold())
 
 
-# Columns as Arrow fields: the shape of a landed page.
+# Columns as Arrow fields.
 
 
 TIMESTAMP = pa.timestamp("us", "UTC")
@@ -281,13 +270,11 @@ _TYPES = {
     ColumnType.JSON: pa.string(),
 }
 
-#: What a landed row carries besides the table's columns. `_cio_seen_only` marks a row that proves that the record
-#: still exists, and is not to be written: it lies before the start date, or its content could not be read.
-LANDED = (
+#: What a row carries besides the table's columns.
+ROW_FIELDS = (
     pa.field("_cio_key", pa.string()),
     pa.field("_cio_extra", pa.string()),
     pa.field("_cio_synced_at", TIMESTAMP),
-    pa.field("_cio_seen_only", pa.bool_()),
 )
 
 
@@ -297,8 +284,8 @@ def arrow_type(kind: ColumnType) -> pa.DataType:
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:
-    """The schema of a landed page with these columns."""
-    return pa.schema([*(pa.field(column.name, _TYPES[column.type]) for column in columns), *LANDED])
+    """The schema of rows with these columns, as they are decoded."""
+    return pa.schema([*(pa.field(column.name, _TYPES[column.type]) for column in columns), *ROW_FIELDS])
 
 
 def schema_for(columns: Iterable[Column]) -> pa.Schema:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -116,6 +117,7 @@ class TableBackend(Protocol):
 
     rows_at_once: int  # how many rows an edit should have at most, so that memory stays flat
     whole_edits: bool  # whether an edit is one commit
+    transactional: bool  # whether several edits can be one commit
 
     def accepts_name(self, name: str) -> bool:
         """Whether a column can have this name, to the letter."""
@@ -157,9 +159,28 @@ class TableBackend(Protocol):
         """Remove a table; no error when it is not there."""
         ...
 
+    def transaction(self, table: str) -> AbstractContextManager[None]:
+        """All that is written inside becomes one commit where the backend is transactional, else nothing happens.
+
+        `table` is what errors name. Reads inside do not see what was written there. A change set that makes a table or
+        adds columns may commit what was written before it.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of it. No error when it was never open."""
         ...
+
+
+class SeparateCommits:
+    """What a table backend without transactions has of them."""
+
+    transactional = False
+
+    def transaction(self, table: str) -> AbstractContextManager[None]:
+        """Do nothing: each edit is a commit of its own."""
+        _ = table
+        return nullcontext()
 
 
 # A trial of a place: a small table of its own that is made, written, read back and dropped.

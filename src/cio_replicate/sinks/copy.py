@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,13 @@ from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
 from cio_replicate.schema.table import Column, Table, schema_for
 from cio_replicate.sinks import port as expected
 from cio_replicate.sinks.backend import (
+    NOT_DELETED,
     ChangeSet,
     Condition,
     Operator,
     StoredTable,
     TableBackend,
     moment,
-    not_deleted,
     resolved,
     try_out,
 )
@@ -49,7 +50,6 @@ from cio_replicate.sinks.merge.change_sets import (
     ChangeComputation,
     StoredTables,
     changes_shape,
-    found_columns,
     key_shape,
     left_in,
     main_shape,
@@ -57,7 +57,21 @@ from cio_replicate.sinks.merge.change_sets import (
 )
 from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
 from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
-from cio_replicate.sinks.port import Batch, Changes, CopyFacts, CopyIdentity, Digests, ErasureHits, PendingCommit
+from cio_replicate.sinks.port import (
+    NO_COPY,
+    Batch,
+    Changes,
+    CopyFacts,
+    CopyIdentity,
+    Digests,
+    ErasureHits,
+    Owner,
+    PendingCommit,
+    RunRows,
+    SinkState,
+    found_columns,
+    run_rows,
+)
 
 # Brings a store's table into the layout that a mode needs: with a row per key, or a row per version.
 
@@ -181,8 +195,9 @@ def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
 class CopySink:
     """A dataset in a store. `ledger` is the file, in a folder of this task, that remembers what the store holds.
 
-    A commit is written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's
-    own row first says what is about to change, then come the noted changes, the rows, the position, and the row again.
+    Noted changes, rows, the checkpoint and the copy's own row are one commit. Where the store has no transactions, they
+    are written in an order in which a kill at any moment is noticed by the next run, on any machine: the copy's own row
+    first says what is about to change, then come the noted changes, the rows, the checkpoint, and the row again.
     """
 
     def __init__(
@@ -194,77 +209,79 @@ class CopySink:
         self._shown = shown
         self._nul_allowed = nul_allowed
         self.batch_rows = store.rows_at_once
+        self._opened = False
         self._ledger: DigestIndex | None = None
         self._row: dict[str, Any] = {}
         self._facts = CopyFacts()
+        self._checkpoints: dict[str, Checkpoint] = {}
         self._erased: list[dict[str, Any]] | None = None  # people, as far as it was asked
 
-    def look(self) -> CopyIdentity | None:
-        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
-        self._store.open()
-        return self.identity() if self._read_row() else None
+    @property
+    def state(self) -> SinkState:
+        """The state of the copy, as far as this sink has opened and written it."""
+        if not self._row:
+            return NO_COPY
+        facts = self._facts
+        return SinkState(self._identity, dict(self._checkpoints), dict(facts.expected), dict(facts.found))
 
-    def prepare(self, now: int) -> CopyIdentity:
-        """Make the copy if there is none; settle a commit that was broken off."""
+    def open(self, owner: Owner | None = None) -> SinkState | None:
+        """Return the state of the copy. With an owner, make the copy if there is none, and settle a broken commit."""
+        if owner is None or not self._opened:
+            self._store.open()
+            self._opened = True
         if not self._read_row():
-            self._row = {"copy_id": uuid.uuid4().hex, "created_at": moment(now), "commits": 0, "facts": None}
-            self._write_row(self._row["commits"])
-        if self._facts.pending is not None:
+            if owner is None:
+                return None
+            row = {"copy_id": uuid.uuid4().hex, "created_at": moment(owner.now), "commits": 0, "facts": None}
+            with self._store.transaction(COPY):
+                if self._store.transactional:  # before a first commit, which then makes no table of the copy's own
+                    self._store.write(edit_of(POSITION_SHAPE, []))
+                self._write_row(0, row)
+        self._checkpoints = self._read_checkpoints()
+        if owner is not None and self._facts.pending is not None:
             self._settle(self._facts.pending)
-        return self.identity()
+        for table in owner.recount if owner is not None else ():
+            self._recount(table)
+        return self.state
 
-    def identity(self) -> CopyIdentity:
-        """As `look`, of a copy that is there."""
-        return CopyIdentity(self._row["copy_id"], self._row["commits"])
-
-    def positions(self) -> Mapping[str, Checkpoint]:
-        """How far each table has been read."""
-        rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
-        try:
-            return {row["table_name"]: from_text(row["position"]) for row in rows}
-        except ValueError:
-            raise DestinationUnavailableError(
-                f"The positions of the copy in {self._shown} cannot be read.", "Choose another --dataset."
-            ) from None
-
-    def discovered(self, table: Table) -> Sequence[Column]:
-        """The columns of a table that its declaration does not have, but the API once sent."""
-        return found_columns(table, self._facts)
-
-    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+    def read(
+        self, table: Table | StoredTable, columns: Sequence[str], where: Sequence[Condition] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return the named columns of the rows that meet all conditions."""
-        shape = self._shape(table)
+        shape = self._shape(table) if isinstance(table, Table) else table
         conditions = self._resolved(shape, where)
         if conditions is None:
             return []
         known = {column.name for column in shape.columns}
-        asked = [name for name in dict.fromkeys(columns) if name in known] or [sql.KEY]
-        rows = self._store.read(shape, asked, conditions).read_all().to_pylist()
-        return [tuple(self._given(name, row.get(name)) for name in columns) for row in rows]
+        asked = [name for name in dict.fromkeys(columns) if name in known] or [shape.key]
+        rows = self._store.read(shape, asked, conditions).read_all()
+        given = {name: self._given(name, rows[name].to_pylist()) for name in asked}
+        nothing = [None] * len(rows)
+        return list(zip(*(given.get(name, nothing) for name in columns), strict=True))
 
-    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        """Return how many rows `read` would give."""
-        shape = self._shape(table)
-        conditions = self._resolved(shape, where)
-        return 0 if conditions is None else self._store.count(shape, conditions)
+    def digests(self, table: Table, where: Sequence[Condition] = (NOT_DELETED,), *, keys: bool = True) -> Digests:
+        """Return the number of rows that meet all conditions and the sum of their keys, read back from the table.
 
-    def held(self, table: Table) -> Digests:
-        """The keys of the live rows of a table, read back from it.
-
-        Where they are not those that were loaded, the ledger of the table is read anew before the next write.
+        Where the keys of all live rows are not those that were loaded, the ledger is read anew before the next write.
         """
         shape = self._shape(table)
-        held = keys_in(self._store.read(shape, [sql.KEY], [not_deleted([column.name for column in shape.columns])]))
-        if held != self._facts.expected.get(table.name, held):
+        conditions = self._resolved(shape, where)
+        if conditions is None:
+            return Digests()
+        if not keys:
+            return Digests(self._store.count(shape, conditions))
+        held = keys_in(self._store.read(shape, [sql.KEY], conditions))
+        if list(where) == [NOT_DELETED] and held != self._facts.expected.get(table.name, held):
             self._held_ledger().forget(table.name)
         return held
 
-    def expected(self, table: Table) -> Digests | None:
-        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
-        return self._facts.expected.get(table.name)
-
-    def write(self, batch: Batch) -> Changes:
-        """Merge the rows, apply deletions, move the position: all or nothing."""
+    def write(self, batch: Batch | RunRows) -> Changes:
+        """Merge the rows, apply deletions, move the checkpoint: all or nothing."""
+        if isinstance(batch, RunRows):
+            if batch.shape.name == ERASURES.name:
+                self._erased = None
+            self._store.write(edit_of(batch.shape, batch.rows))
+            return Changes()
         self._require_own()
         if batch.as_it_is:
             if batch.table.name not in self._facts.expected:
@@ -278,72 +295,54 @@ class CopySink:
                 "They stay landed; mend the cause and run again.",
             ) from None
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
         try:
             try_out(self._store, self._shown)
         except LoadError as error:
             raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
 
-    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
-        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
-        if shape.name == ERASURES.name:
-            self._erased = None
-        self._store.write(edit_of(shape, rows))
-
-    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
-        """All rows of a table that `record` has written; none when it is not there."""
-        rows: list[dict[str, Any]] = self._store.read(shape, [one.name for one in shape.columns]).read_all().to_pylist()
-        return rows
-
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         self._require_own()
         ledger, before = self._held_ledger(), self._row["commits"]
         if self._facts.pending is not None:
             self._settle(self._facts.pending)
             before = self._row["commits"]
-        with ledger.transaction():
+        with ledger.transaction(), self._commit(table.target):
             self._write_row(before + 1)  # first: what this machine remembers of the rows holds for no other commit
             keys = ledger.keys_of(table.name, self._row["copy_id"], before)
             counts = TableErasure(self._store, ledger, table, self._facts, self.batch_rows).blank(people, keys)
             ledger.advance(self._row["copy_id"], before, before + 1)
         return counts
 
-    def recount(self, table: Table) -> None:
-        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
-        ledger, before = self._held_ledger(), self._row["commits"]
-        ledger.forget(table.name)
-        if table.name in self._facts.expected:
-            self._facts.expected[table.name] = ledger.live(self._keys(table))
-            self._write_row(before + 1)
-            ledger.advance(self._row["copy_id"], before, before + 1)
+    def drop(self, table: Table | None) -> None:
+        """Remove a table with its changes, and forget its checkpoint; with None, the tables about the copy.
 
-    def end(self) -> None:
-        """Remove the tables about the copy and its runs: it is no copy any more."""
-        for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
-            self._store.drop(name)
-
-    def drop(self, table: Table) -> None:
-        """Remove a table with its changes, and forget how far it was read.
-
-        The position goes first, and with the next commit every ledger: after a kill the table, there or not, is read
+        The checkpoint goes first, and with the next commit every ledger: after a kill the table, there or not, is read
         whole. What is known of its layout goes last.
         """
+        if table is None:
+            for one in (*(record.name for record in RECORDS), POSITIONS, COPY):
+                self._store.drop(one)
+            self._row, self._facts, self._checkpoints = {}, CopyFacts(), {}
+            return
         name = table.name
+        self._checkpoints.pop(name, None)
         nothing = schema_for(POSITION_SHAPE.columns).empty_table().to_reader()
-        self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
-        self._held_ledger().forget(name)
-        self._facts.expected.pop(name, None)
         before = self._row["commits"]
-        self._write_row(before + 1)
+        self._held_ledger().forget(name)
+        with self._commit(name):
+            self._store.write(ChangeSet(POSITION_SHAPE, nothing, 0, pa.array([name], pa.string())))
+            self._facts.expected.pop(name, None)
+            self._write_row(before + 1)
+            for one in (table.target + CHANGES_SUFFIX, table.target):
+                self._store.drop(one)
+            self._facts.found.pop(name, None)
+            self._facts.versions = [one for one in self._facts.versions if one != name]
+            self._facts.turning = [one for one in self._facts.turning if one != name]
+            self._write_row(before + 1)
         self._held_ledger().advance(self._row["copy_id"], before, before + 1)
-        for one in (table.target + CHANGES_SUFFIX, table.target):
-            self._store.drop(one)
-        self._facts.found.pop(name, None)
-        self._facts.versions = [one for one in self._facts.versions if one != name]
-        self._facts.turning = [one for one in self._facts.turning if one != name]
-        self._write_row(before + 1)
 
     def close(self) -> None:
         """Let go of it."""
@@ -351,6 +350,29 @@ class CopySink:
             self._ledger.close()
             self._ledger = None
         self._store.close()
+        self._opened = False
+
+    @property
+    def _identity(self) -> CopyIdentity:
+        return CopyIdentity(self._row["copy_id"], self._row["commits"])
+
+    def _read_checkpoints(self) -> dict[str, Checkpoint]:
+        rows = self._store.read(POSITION_SHAPE, ["table_name", "position"]).read_all().to_pylist()
+        try:
+            return {row["table_name"]: from_text(row["position"]) for row in rows}
+        except ValueError:
+            raise DestinationUnavailableError(
+                f"The positions of the copy in {self._shown} cannot be read.", "Choose another --dataset."
+            ) from None
+
+    def _recount(self, table: Table) -> None:
+        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        ledger, before = self._held_ledger(), self._row["commits"]
+        ledger.forget(table.name)
+        if table.name in self._facts.expected:
+            self._facts.expected[table.name] = ledger.live(self._keys(table))
+            self._write_row(before + 1)
+            ledger.advance(self._row["copy_id"], before, before + 1)
 
     def _write(self, batch: Batch) -> Changes:
         ledger, name = self._held_ledger(), batch.table.name
@@ -377,27 +399,52 @@ class CopySink:
             found.find()
             after = found.after(before)
             self._facts.note_found(name, self._found(batch))
-            if found.writes or name not in self._facts.expected:  # a table without rows is there too
+            writes = found.writes or name not in self._facts.expected  # a table without rows is there too
+            if not writes and batch.close is None:
+                return Changes()
+            if writes and not self._store.transactional:
                 self._facts.pending = PendingCommit(name, batch.table.target, after)
                 self._write_row(commit - 1)
+            if writes:
                 found.work_out(self._store, commit)
-                if found.notes:
-                    self._store.write(found.noted())
-                self._store.write(found.merged())
-                found.enter()
-            elif batch.close is None:
-                return Changes()
-            if batch.close is not None:
-                self._move(batch)
-            self._facts.expected[name], self._facts.pending = after, None
-            self._write_row(commit)
+            with self._commit(name):
+                if writes:
+                    self._write_rows(found, shapes)
+                if batch.close is not None:
+                    self._move(batch)
+                self._facts.expected[name], self._facts.pending = after, None
+                self._write_row(commit)
             ledger.advance(self._row["copy_id"], commit - 1, commit)
+        if batch.close is not None:
+            self._checkpoints[name] = batch.close.position
         return found.changes
+
+    def _write_rows(self, found: ChangeComputation, shapes: StoredTables) -> None:
+        """Write what was worked out, the noted changes first: of a commit broken off they tell what has come true."""
+        notes = found.notes
+        if notes and self._store.transactional:  # tables are changed before rows are written, which that may commit
+            for shape in (shapes.changes, shapes.main):
+                self._store.write(edit_of(shape, []))
+        if notes:
+            self._store.write(found.noted())
+        self._store.write(found.merged())
+        found.enter()
+
+    @contextmanager
+    def _commit(self, table: str) -> Iterator[None]:
+        """One commit, where the store has transactions; after an error the copy's own row is what it was."""
+        row = self._row
+        try:
+            with self._store.transaction(table):
+                yield
+        except BaseException:
+            self._row = row
+            raise
 
     def _blanks(self, batch: Batch, left: Sequence[Column]) -> ErasedColumns | None:
         """What is left out of the rows of a batch, since it is about people who were erased."""
         if self._erased is None:
-            self._erased = [one for one in self.recorded(record_shape(ERASURES)) if one["returned_at"] is None]
+            self._erased = [one for one in run_rows(self, record_shape(ERASURES)) if one["returned_at"] is None]
         return stays_blank(self._held_ledger(), self._erased, batch.table, (*batch.columns, *left))
 
     def _move(self, batch: Batch) -> None:
@@ -452,10 +499,10 @@ class CopySink:
 
     def _require_own(self) -> None:
         """Refuse to write what somebody else has written since: two runs must not write the same copy."""
-        mine = self.identity()
+        mine = self._identity
         row = dict(self._row)
         self._read_row()
-        if self.identity() != mine:
+        if self._identity != mine:
             self._row = row
             raise DestinationUnavailableError(
                 f"Another run has written the dataset {self._dataset} of {self._shown} meanwhile.",
@@ -475,13 +522,13 @@ class CopySink:
         self._row, self._facts = rows[0], expected.from_text(rows[0]["facts"])
         return True
 
-    def _write_row(self, commits: int) -> None:
-        row = {**self._row, "commits": commits, "facts": expected.to_text(self._facts)}
+    def _write_row(self, commits: int, row: Mapping[str, Any] | None = None) -> None:
+        row = {**(self._row if row is None else row), "commits": commits, "facts": expected.to_text(self._facts)}
         self._store.write(edit_of(COPY_SHAPE, [row]))
         self._row = row
 
     def _shape(self, table: Table) -> StoredTable:
-        columns = (*table.columns, *found_columns(table, self._facts))
+        columns = (*table.columns, *found_columns(table, self._facts.found))
         return main_shape(table, columns, versions=table.name in self._facts.versions)
 
     def _resolved(self, shape: StoredTable, where: Sequence[Condition]) -> list[Condition] | None:
@@ -501,10 +548,10 @@ class CopySink:
         declared = {column.name for column in batch.table.columns}
         return [column for column in batch.columns if column.name not in declared]
 
-    def _given(self, name: str, value: object) -> object:
-        if name == sql.KEY and isinstance(value, str) and not self._nul_allowed:
-            return sql.given_key(value)
-        return value
+    def _given(self, name: str, values: list[Any]) -> list[Any]:  # Any: values of a column
+        if name == sql.KEY and not self._nul_allowed:
+            return [None if key is None else sql.given_key(key) for key in values]
+        return values
 
     def _held_ledger(self) -> DigestIndex:
         if self._ledger is None:

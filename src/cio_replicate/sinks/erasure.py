@@ -14,10 +14,10 @@ from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks import erase
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
 from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge.change_sets import changes_shape, found_columns, left_in, main_shape
+from cio_replicate.sinks.merge.change_sets import changes_shape, left_in, main_shape
 from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
-from cio_replicate.sinks.port import CopyFacts, ErasureHits
+from cio_replicate.sinks.port import CopyFacts, ErasureHits, found_columns
 
 FOUND = "about_them"  # a temporary table, as `blanked_now` and those of `erase`
 PEOPLE_AT_ONCE = 1_000
@@ -33,7 +33,7 @@ class TableErasure:
         self._ledger = ledger
         self._table = table
         self._rows_at_once = rows_at_once
-        columns = (*table.columns, *found_columns(table, facts))
+        columns = (*table.columns, *found_columns(table, facts.found))
         columns = (*columns, *left_in(store, table, columns, facts))
         main = main_shape(table, columns, versions=table.name in facts.versions)
         self._shapes = (changes_shape(table, columns), main)  # the rows themselves last: they tell what is to be done

@@ -13,9 +13,21 @@ import msgspec
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
 from cio_replicate.schema.system_tables import KEY, Checkpoint
-from cio_replicate.schema.table import Column, Reading, Table
+from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
-from cio_replicate.sinks.port import Batch, Changes, CopyIdentity, Digests, ErasureHits, Sink
+from cio_replicate.sinks.port import (
+    NO_COPY,
+    Batch,
+    Changes,
+    CopyIdentity,
+    Digests,
+    DiscoveredColumn,
+    ErasureHits,
+    Owner,
+    RunRows,
+    Sink,
+    SinkState,
+)
 
 T = TypeVar("T")
 
@@ -23,7 +35,7 @@ T = TypeVar("T")
 class FanOutSink:
     """What a run sees of them is the one that is furthest behind; to load what another has already changes nothing.
 
-    `there` are the members that have a copy: after `prepare` all of them.
+    `there` are the members that have a copy: once they were opened for an owner, all of them.
     """
 
     def __init__(self, members: Mapping[str, Sink]) -> None:
@@ -32,63 +44,63 @@ class FanOutSink:
         self.batch_rows = min(one.batch_rows for one in members.values())
         self._behind: dict[str, dict[str, str]] = {}  # by table, what members said who refused a batch
 
-    def look(self) -> CopyIdentity | None:
-        """Look at each; None if none of them has a copy."""
-        found = {name: one.look() for name, one in self.members.items()}
+    @property
+    def state(self) -> SinkState:
+        """All of them as one: what all have read, what the first is expected to hold, and columns that any has."""
+        every = [one.state for one in self.members.values()]
+        there = [one.state for one in self.there.values()]
+        if not there:
+            return NO_COPY
+        names = set.intersection(*(set(one.checkpoints) for one in every)) if len(there) == len(every) else set()
+        found: dict[str, dict[str, DiscoveredColumn]] = {}
+        for name, columns in ((name, columns) for one in there for name, columns in one.found.items()):
+            found[name] = {column.name: column for column in columns} | found.get(name, {})
+        return SinkState(
+            _together([one.identity for one in every]),
+            {name: _least([one.checkpoints[name] for one in every]) for name in names},
+            there[0].expected,
+            {name: list(columns.values()) for name, columns in found.items()},
+        )
+
+    def open(self, owner: Owner | None = None) -> SinkState | None:
+        """Open each; None if none of them has a copy. With an owner, make those that are missing."""
+        found = {name: one.open(owner) for name, one in self.members.items()}
         self.there = {name: one for name, one in self.members.items() if found[name] is not None}
-        return _together(list(found.values())) if self.there else None
+        return self.state if self.there else None
 
-    def prepare(self, now: int) -> CopyIdentity:
-        """Make those that are missing."""
-        made = [one.prepare(now) for one in self.members.values()]
-        self.there = self.members
-        return _together(made)
+    def read(
+        self, table: Table | StoredTable, columns: Sequence[str], where: Sequence[Condition] = ()
+    ) -> list[tuple[Any, ...]]:
+        """With a condition on keys, the rows that all members have, so that others are read; else those of any.
 
-    def identity(self) -> CopyIdentity:
-        """All of them as one."""
-        return _together([one.identity() for one in self.there.values()])
-
-    def positions(self) -> Mapping[str, Checkpoint]:
-        """Of each table that all of them have read, how far at least; of none while one of them has no copy."""
-        if len(self.there) < len(self.members):
-            return {}
-        every = [one.positions() for one in self.members.values()]
-        names = set.intersection(*(set(one) for one in every))
-        return {name: _least([one[name] for one in every]) for name in names}
-
-    def discovered(self, table: Table) -> Sequence[Column]:
-        """The columns that any of them has besides the declared ones."""
-        found: dict[str, Column] = {}
-        for one in self.there.values():
-            for column in one.discovered(table):
-                found.setdefault(column.name, column)
-        return list(found.values())
-
-    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
-        """With a condition on keys, the rows that all members have, so that others are read; else those of any."""
+        Of a table about runs, the rows of the first.
+        """
+        if isinstance(table, StoredTable):
+            return next(iter(self.members.values())).read(table, columns, where)
         found = [Counter(one.read(table, columns, where)) for one in self.there.values()]
         by_key = any(one.column == KEY.name for one in where)
         return list(reduce(and_ if by_key else or_, found, Counter(found[0])).elements()) if found else []
 
-    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        """The most rows that a member has, so that no loss stays unnoticed; with further conditions, the fewest."""
+    def digests(self, table: Table, where: Sequence[Condition] = (NOT_DELETED,), *, keys: bool = True) -> Digests:
+        """Return those of the first; a proof looks at each by itself.
+
+        Without `keys`, the most rows that a member has, so that no loss stays unnoticed; with further conditions, the
+        fewest.
+        """
+        if keys:
+            return next(iter(self.there.values())).digests(table, where)
         choose = max if all(one == NOT_DELETED for one in where) else min
-        return choose(one.count(table, where) for one in self.there.values())
+        return Digests(choose(one.digests(table, where, keys=False).rows for one in self.there.values()))
 
-    def held(self, table: Table) -> Digests:
-        """Of the first; a proof looks at each by itself."""
-        return next(iter(self.there.values())).held(table)
-
-    def expected(self, table: Table) -> Digests | None:
-        """Of the first; a proof looks at each by itself."""
-        return next(iter(self.there.values())).expected(table)
-
-    def write(self, batch: Batch) -> Changes:
+    def write(self, batch: Batch | RunRows) -> Changes:
         """Write to each; the counts are those of the one that changed most.
 
         One that refuses a batch of a table gets no other of it, since each stands on those before. Raises LoadError
         when none takes it, PartlyLoadedError when only some do: to write it to all again is what is left to do.
         """
+        if isinstance(batch, RunRows):
+            self._each(lambda one: one.write(batch))
+            return Changes()
         behind = self._behind.setdefault(batch.table.name, {})
         done: list[Changes] = []
         for name, one in self.members.items():
@@ -106,32 +118,16 @@ class FanOutSink:
             raise PartlyLoadedError(" ".join(behind.values()), "The other destinations are written.", changed=counts)
         return most
 
-    def try_out(self) -> None:
-        """Try each."""
-        self._each(lambda one: one.try_out(), self.members)
+    def probe(self) -> None:
+        """Probe each."""
+        self._each(lambda one: one.probe(), self.members)
 
-    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
-        """Put rows about runs into each."""
-        self._each(lambda one: one.record(shape, rows))
+    def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
+        """Erase in each; the counts are those of the last."""
+        return self._each(lambda one: one.erase(table, people))[-1]
 
-    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
-        """Of the first; what is recorded of people is asked of each by itself."""
-        return next(iter(self.members.values())).recorded(shape)
-
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
-        """Blank in each; the counts are those of the last."""
-        return self._each(lambda one: one.blank(table, people))[-1]
-
-    def recount(self, table: Table) -> None:
-        """Recount in each."""
-        self._each(lambda one: one.recount(table))
-
-    def end(self) -> None:
-        """End each."""
-        self._each(lambda one: one.end())
-
-    def drop(self, table: Table) -> None:
-        """Remove a table from each."""
+    def drop(self, table: Table | None) -> None:
+        """Remove a table, or the tables about the copy, from each."""
         self._each(lambda one: one.drop(table))
 
     def close(self) -> None:
@@ -154,20 +150,17 @@ class FanOutSink:
 def _own(batch: Batch, one: Sink) -> Batch:
     """The batch as it is for a member that goes back further than the others: it keeps what it has of that time."""
     close = batch.close
-    position = None if close is None else one.positions().get(batch.table.name)
+    position = one.state.checkpoints.get(batch.table.name)
     if close is None or position is None or position.start >= close.position.start:
         return batch
-    seen = None if batch.table.reading is Reading.WINDOWS else close.seen
+    seen = None if batch.table.partitioned_by else close.seen
     further = msgspec.structs.replace(close.position, start=position.start)
     return replace(batch, close=replace(close, position=further, seen=seen))
 
 
-def _together(found: Sequence[CopyIdentity | None]) -> CopyIdentity:
+def _together(found: Sequence[CopyIdentity]) -> CopyIdentity:
     """All as one, in whatever order they are named; it is another one as long as some are missing."""
-    return CopyIdentity(
-        "+".join(sorted("" if one is None else one.copy_id for one in found)),
-        sum(one.commits for one in found if one is not None),
-    )
+    return CopyIdentity("+".join(sorted(one.copy_id for one in found)), sum(one.commits for one in found))
 
 
 def _least(positions: Sequence[Checkpoint]) -> Checkpoint:
@@ -187,7 +180,7 @@ def _least(positions: Sequence[Checkpoint]) -> Checkpoint:
 
 def missing_in(destination: Sink) -> list[str]:
     """Look at a destination; the names of those of which it consists that have no copy, or "" for one by itself."""
-    found = destination.look()
+    found = destination.open()
     if isinstance(destination, FanOutSink):
         return [name for name in destination.members if name not in destination.there]
     return [] if found is not None else [""]

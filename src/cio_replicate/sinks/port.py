@@ -12,7 +12,7 @@ import msgspec
 from cio_replicate.config.table_options import USUAL, WriteOptions
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Column, ColumnType, Table
-from cio_replicate.sinks.backend import Condition, StoredTable
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
 
 # What a copy must hold by what was loaded into it: per table how many live rows, and a sum over their keys.
 #
@@ -47,6 +47,16 @@ class DiscoveredColumn(msgspec.Struct, frozen=True):
     name: str
     type: ColumnType
     path: tuple[str, ...]
+
+
+def found_columns(table: Table, found: Mapping[str, Sequence[DiscoveredColumn]]) -> list[Column]:
+    """Return the columns of a table that its declaration does not have, of those that were found by table."""
+    known = {column.name for column in table.columns}
+    return [
+        Column(one.name, one.type, "Sent by the API though not in its documentation.", one.path)
+        for one in found.get(table.name, [])
+        if one.name not in known
+    ]
 
 
 class PendingCommit(msgspec.Struct, frozen=True):
@@ -141,73 +151,94 @@ class CopyIdentity:
     commits: int
 
 
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """What a copy knows of itself: its identity and, by table, checkpoints, expected digests and discovered columns.
+
+    A table is in `expected` when its rows were counted from the start.
+    """
+
+    identity: CopyIdentity
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+    expected: Mapping[str, Digests] = field(default_factory=dict)
+    found: Mapping[str, Sequence[DiscoveredColumn]] = field(default_factory=dict)
+
+    def discovered(self, table: Table) -> list[Column]:
+        """Return the columns of a table that its declaration does not have, but the API once sent."""
+        return found_columns(table, self.found)
+
+
+#: The state of a sink in which there is no copy.
+NO_COPY = SinkState(CopyIdentity("", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who is to write the copy, from `now` (unix seconds).
+
+    Of the tables in `recount`, what they hold now is taken for what was loaded, whoever has changed it meanwhile.
+    """
+
+    now: int
+    recount: Sequence[Table] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRows:
+    """Rows about runs, for a table beside the copy. They replace those with the same key."""
+
+    shape: StoredTable
+    rows: Sequence[Mapping[str, object]]
+
+
 class Sink(Protocol):
     """One dataset in one place. One thread at a time. Raises DestinationUnavailableError and LoadError.
 
-    `write` is one commit: after a kill at any moment either all of a batch is there, its position included, or none.
+    `write` is one commit: after a kill at any moment either all of a batch is there, its checkpoint included, or none.
     Writing a batch a second time changes nothing. `batch_rows` is how many rows a batch should have at most, so that
     memory stays flat.
     """
 
     batch_rows: int
 
-    def look(self) -> CopyIdentity | None:
-        """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+    @property
+    def state(self) -> SinkState:
+        """The state of the copy, as far as this sink has opened and written it; `NO_COPY` when there is none."""
         ...
 
-    def prepare(self, now: int) -> CopyIdentity:
-        """Make the copy if there is none. `look` came first."""
-        ...
+    def open(self, owner: Owner | None = None) -> SinkState | None:
+        """Return the state of the copy. With an owner, make the copy if there is none, and settle a broken commit.
 
-    def positions(self) -> Mapping[str, Checkpoint]:
-        """How far each table has been read."""
-        ...
-
-    def discovered(self, table: Table) -> Sequence[Column]:
-        """The columns of a table that its declaration does not have."""
-        ...
-
-    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
-        """Return the named columns of the rows that meet all conditions, system columns among them, in any order.
-
-        A column that the table lacks holds None, and a condition on such a column holds for no row. A table that does
-        not exist has no rows.
+        Without one nothing is changed, and None says that there is no copy yet. Fails when one cannot be made.
         """
         ...
 
-    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        """Return how many rows `read` would give."""
+    def read(
+        self, table: Table | StoredTable, columns: Sequence[str], where: Sequence[Condition] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Return the named columns of the rows that meet all conditions, system columns among them, in any order.
+
+        A column that the table lacks holds None, and a condition on such a column holds for no row. A table that does
+        not exist has no rows. A `StoredTable` is one about runs.
+        """
         ...
 
-    def held(self, table: Table) -> Digests:
-        """The keys of the live rows of a table, read back from it."""
+    def digests(self, table: Table, where: Sequence[Condition] = (NOT_DELETED,), *, keys: bool = True) -> Digests:
+        """Return the number of rows that meet all conditions and the sum of their keys, read back from the table.
+
+        Without `keys` the sum is 0, and the rows are only counted.
+        """
         ...
 
-    def expected(self, table: Table) -> Digests | None:
-        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
+    def write(self, batch: Batch | RunRows) -> Changes:
+        """Merge the rows, apply deletions, move the checkpoint: all or nothing. Rows about runs count no commit."""
         ...
 
-    def write(self, batch: Batch) -> Changes:
-        """Merge the rows, apply deletions, move the position: all or nothing."""
-        ...
-
-    def identity(self) -> CopyIdentity:
-        """As `look`, of a copy that is there."""
-        ...
-
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that fails."""
         ...
 
-    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
-        """Put rows about runs into a table beside the copy, in the place of those with the same key."""
-        ...
-
-    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
-        """All rows of a table that `record` has written; none when it is not there."""
-        ...
-
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them.
 
         `people` leads from each `cio_id` to the ids and addresses by which rows name the person that lack it, or that
@@ -218,18 +249,24 @@ class Sink(Protocol):
         """
         ...
 
-    def recount(self, table: Table) -> None:
-        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
-        ...
+    def drop(self, table: Table | None) -> None:
+        """Remove a table with its changes, and forget its checkpoint.
 
-    def end(self) -> None:
-        """Remove the tables about the copy and its runs: it is no copy any more."""
-        ...
-
-    def drop(self, table: Table) -> None:
-        """Remove a table with its changes, and forget how far it was read."""
+        With None, remove the tables about the copy and its runs: it is no copy any more.
+        """
         ...
 
     def close(self) -> None:
         """Let go of it."""
         ...
+
+
+def count_rows(sink: Sink, table: Table, where: Sequence[Condition] = (NOT_DELETED,)) -> int:
+    """Return how many rows of a table meet all conditions."""
+    return sink.digests(table, where, keys=False).rows
+
+
+def run_rows(sink: Sink, shape: StoredTable) -> list[dict[str, Any]]:
+    """Return all rows of a table about runs; none when it is not there."""
+    names = [column.name for column in shape.columns]
+    return [dict(zip(names, row, strict=True)) for row in sink.read(shape, names)]

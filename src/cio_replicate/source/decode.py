@@ -1,17 +1,13 @@
-"""Decode records to Arrow rows: an exact decoder, a careful one that loses nothing, and chunks of pages."""
+"""Decode records to Arrow rows: an exact decoder, a careful one that loses nothing, and whole pages."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import chain
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -25,131 +21,15 @@ from cio_replicate.schema.table import (
     TIMESTAMP,
     Column,
     ColumnType,
+    DeclaredPartition,
     KnownColumns,
     Table,
     arrow_type,
     schema_of,
 )
-from cio_replicate.source.pages import Cursor, Page
 from cio_replicate.source.redact import Redactor
-from cio_replicate.source.strategies.base import PageContent, Partition, ReadStats, slice_of
-
-# One raw JSON value against one column type: what the column holds, and whether that is the whole value.
-
-
-INT64 = range(-(2**63), 2**63)
-# the years 1 to 9999, which every destination and every client language can show
-SECONDS = range(-62_135_596_800, 253_402_300_800)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-LONGEST_INTEGER = 20
-
-
-class ConvertedValue(NamedTuple):
-    """What a column holds of a value. When not `whole`, the value as received belongs into `_cio_extra` as well.
-
-    Timestamps are microseconds since 1970.
-    """
-
-    value: Any
-    whole: bool
-
-
-NOTHING = ConvertedValue(None, whole=True)
-MISFIT = ConvertedValue(None, whole=False)
-
-
-def fit(raw: msgspec.Raw | bytes, kind: ColumnType) -> ConvertedValue:
-    """`raw` as a value of a column of this type.
-
-    A value of another JSON type that means the same ("7" or 7.0 for 7, 7 for "7", an ISO 8601 time with its offset)
-    fills the column and is kept as received besides; anything else is only kept as received. `null` is nothing.
-    """
-    text = str(raw, "utf-8").strip()
-    if text == "null":
-        return NOTHING
-    if kind is ColumnType.JSON:
-        return ConvertedValue(str(raw, "utf-8"), whole=True)
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, ValueError):
-        return MISFIT
-    match kind:
-        case ColumnType.STRING:
-            return _string(value, text)
-        case ColumnType.INTEGER:
-            return _integer(value)
-        case ColumnType.NUMBER:
-            return _number(value, text)
-        case ColumnType.BOOLEAN:
-            return ConvertedValue(value, whole=True) if isinstance(value, bool) else MISFIT
-        case ColumnType.TIMESTAMP:
-            return _timestamp(value)
-
-
-def kind_of(raw: msgspec.Raw | bytes) -> ColumnType:
-    """The column type that holds this value whole."""
-    for kind in (ColumnType.BOOLEAN, ColumnType.STRING, ColumnType.INTEGER, ColumnType.NUMBER):
-        if fit(raw, kind).whole:
-            return kind
-    return ColumnType.JSON
-
-
-def _string(value: object, text: str) -> ConvertedValue:
-    if isinstance(value, str):
-        return ConvertedValue(value, whole=True)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return ConvertedValue(text, whole=False)
-    return MISFIT
-
-
-def _integer(value: object) -> ConvertedValue:
-    if isinstance(value, bool):
-        return MISFIT
-    if isinstance(value, int):
-        return ConvertedValue(value, whole=True) if value in INT64 else MISFIT
-    same = _same_integer(value)
-    return MISFIT if same is None else ConvertedValue(same, whole=False)
-
-
-def _same_integer(value: object) -> int | None:
-    """The 64-bit integer that a float or a text is, written the only way; None for all else."""
-    number: int | None = None
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        number = int(value)
-    if isinstance(value, str) and len(value) <= LONGEST_INTEGER and value.isascii() and value.lstrip("-").isdigit():
-        number = int(value) if str(int(value)) == value else None
-    return number if number is not None and number in INT64 else None
-
-
-def _number(value: object, text: str) -> ConvertedValue:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return MISFIT
-    try:
-        number = float(value)
-    except OverflowError:
-        return MISFIT
-    try:
-        return ConvertedValue(number, whole=Decimal(text) == Decimal(repr(number)))
-    except ArithmeticError:  # an exponent beyond even what a decimal can hold
-        return MISFIT
-
-
-def _timestamp(value: object) -> ConvertedValue:
-    fitted = _integer(value)
-    if fitted.value is not None:
-        return ConvertedValue(fitted.value * 1_000_000, fitted.whole) if fitted.value in SECONDS else MISFIT
-    if isinstance(value, float) and SECONDS.start <= value < SECONDS.stop:
-        return ConvertedValue(round(value * 1_000_000), whole=False)
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return MISFIT
-        if moment.tzinfo is not None and (since := (moment - EPOCH) // MICROSECOND) // 1_000_000 in SECONDS:
-            return ConvertedValue(since, whole=False)
-    return MISFIT
-
+from cio_replicate.source.strategies.base import PageContent, ReadStats
+from cio_replicate.source.values import SECONDS, fit, key_text, kind_of
 
 # The fast lane: records that fit the table exactly are decoded by a compiled decoder, column by column.
 
@@ -246,7 +126,6 @@ class ExactDecoder:
             ignored[column.path] += sum(bytes(value) != b"null" for value in values[column.name])
         found["_cio_key"] = _joined([found[name] for name in self._key])
         found["_cio_synced_at"] = pa.repeat(pa.scalar(read_at * 1_000_000, pa.int64()), count).cast(TIMESTAMP)
-        found["_cio_seen_only"] = pa.repeat(pa.scalar(value=False), count)
         return pa.table(
             [found[field.name] if field.name in found else pa.nulls(count, field.type) for field in self._schema],
             schema=self._schema,
@@ -297,7 +176,6 @@ def _joined(keys: Sequence[pa.Array]) -> pa.Array:
 
 
 LONGEST_SHOWN = 60
-_FRACTION = re.compile(r"\.0+$")
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -420,71 +298,29 @@ def _changed(table: str, path: tuple[str, ...], what: str) -> SchemaChangedError
     )
 
 
-def key_text(record: Mapping[str, msgspec.Raw], key: Iterable[str]) -> str:
-    """The key of a record as text, or "" when it has none; 7, "7" and 7.0 are one key, since lists differ (live)."""
-    parts = []
-    for name in key:
-        fitted = fit(record[name], ColumnType.STRING) if name in record else None
-        if fitted is None or fitted.value is None or fitted.value == "":
-            return ""
-        parts.append(_FRACTION.sub("", fitted.value) if not fitted.whole else fitted.value)
-    return "|".join(parts)
-
-
 def _assemble(rows: list[dict[str, Any]], columns: Sequence[Column], read_at: int) -> pa.Table:
     schema = schema_of(columns)
-    system = {"_cio_synced_at": [read_at * 1_000_000] * len(rows), "_cio_seen_only": [False] * len(rows)}
+    moments = [read_at * 1_000_000] * len(rows)
     arrays = []
     for one in schema:
-        values = system.get(one.name) or [row.get(one.name) for row in rows]
+        values = moments if one.name == "_cio_synced_at" else [row.get(one.name) for row in rows]
         storage = pa.int64() if pa.types.is_timestamp(one.type) else one.type
         array = pa.array(values, storage)
         arrays.append(array if storage == one.type else array.cast(one.type))
     return pa.table(arrays, schema=schema)
 
 
-# Reads from a page when its records happened, without a look at anything else in them.
-
-
-def times_reader(table: Table) -> Callable[[Page], list[int]]:
-    """A function that gives the unix seconds of all records of a page in the table's start date column, in order.
-
-    It gives nothing when a record has no such integer, or the table no such column.
-    """
-    name = table.column(table.start_date_column).path[-1] if table.start_date_column else None
-    if name is None:
-        return lambda _page: []
-    at = attrgetter("at")
-    decode = msgspec.json.Decoder(msgspec.defstruct("Dated", [("at", int)], rename={"at": name}, gc=False)).decode
-
-    def times(page: Page) -> list[int]:
-        try:
-            return [at(decode(item)) for item in page.items]
-        except msgspec.DecodeError:
-            return []
-
-    return times
-
-
-MOST_NAMED, OTHERS = 50, "…"  # new fields that are counted one by one, and all that come after them
-
-
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """The rows of one API response, with the cursor that its partition has once they are durable.
+class DecodedPage:
+    """The rows of one page in the table's columns and the system columns, and the keys of records that are only seen.
 
-    `rows` are in the table's columns and the system columns. `stats` is what this response adds to the counters of its
-    read. `columns` were found in it. `oldest` is the earliest moment among the rows, in unix seconds, if the table has
-    one.
+    `stats` is what the page adds to the counters of its read. `columns` were found in it.
     """
 
-    partition: Partition
-    rows: pa.Table
-    cursor: Cursor
-    partitions: Sequence[Partition]
+    rows: pa.RecordBatch
+    seen: pa.Array
     stats: ReadStats
     columns: Sequence[Column]
-    oldest: int | None
 
 
 class RowDecoder:
@@ -501,52 +337,50 @@ class RowDecoder:
         self._redactor = Redactor(table)
         self._column = table.replication_key or table.start_date_column
 
-    def decode(self, part: Partition, page: PageContent, cursor: Cursor, at: int) -> Chunk:
-        """Return the rows of a page that was read `at` (unix seconds) and is followed by the page at `cursor`."""
+    def decode(self, content: PageContent, declared: DeclaredPartition, at: int) -> DecodedPage:
+        """Return the rows of a page that was read `at` (unix seconds) in a partition that is declared so."""
         known = len(self._fields.discovered)
-        records = self._redactor.apply(self._shaped(part, page.records))
-        only_seen = self._redactor.apply(page.seen)
+        records = self._redactor.apply(self._shaped(content.records, declared))
+        only_seen = self._redactor.apply(content.seen)
         encoded = self._encoder.encode(records.records, at)
-        rows = self._before_start(encoded.table)
-        if page.seen:
-            others = self._encoder.encode(only_seen.records, at).table
-            index = others.schema.get_field_index("_cio_seen_only")
-            others = others.set_column(index, "_cio_seen_only", pa.repeat(pa.scalar(value=True), len(others)))
-            rows = pa.concat_tables([rows, others], promote_options="default")
+        rows, early = self._since_start(encoded.table)
+        seen = [early] if len(early) else []
+        if content.seen:
+            seen.append(self._encoder.encode(only_seen.records, at).table["_cio_key"].combine_chunks())
         earliest, latest = self._bounds(encoded.table)
         stats = ReadStats(
-            rows=len(page.records),
-            seen=len(page.seen),
+            rows=len(content.records),
+            seen=len(content.seen),
             misfits=encoded.misfits,
-            left_out=page.left_out,
+            left_out=content.left_out,
             withheld=records.withheld,
             ignored=_by_name(encoded.ignored),
             latest=latest,
             earliest=earliest,
         )
-        return Chunk(part, rows, cursor, page.more, stats, self._fields.discovered[known:], earliest)
+        keys = pa.concat_arrays(seen) if seen else _NO_KEYS
+        return DecodedPage(_one_batch(rows), keys, stats, tuple(self._fields.discovered[known:]))
 
-    def _shaped(self, part: Partition, records: Sequence[bytes | msgspec.Raw]) -> Sequence[bytes | msgspec.Raw]:
+    def _shaped(
+        self, records: Sequence[bytes | msgspec.Raw], declared: DeclaredPartition
+    ) -> Sequence[bytes | msgspec.Raw]:
         shape = self._table.shape
-        if shape is None:
-            return records
-        declared = slice_of(self._table, part)
-        return [shape(msgspec.Raw(record), declared) for record in records]
+        return records if shape is None else [shape(msgspec.Raw(record), declared) for record in records]
 
-    def _before_start(self, table: pa.Table) -> pa.Table:
-        """Mark the rows before the start date as only seen; a row without that date is kept.
+    def _since_start(self, table: pa.Table) -> tuple[pa.Table, pa.Array]:
+        """The rows since the start date, and the keys of those before it; a row without that date is kept.
 
         A date of 1970 or before is none either: 0 stands for "never" in more than one list.
         """
         name = self._table.start_date_column
         if name is None:
-            return table
+            return table, _NO_KEYS
         start = pa.scalar(self._start * 1_000_000, pa.int64()).cast(table.schema.field(name).type)
         never = pa.scalar(0, pa.int64()).cast(start.type)
-        early = pc.and_(pc.less(table[name], start), pc.greater(table[name], never))
-        early = pc.fill_null(early, fill_value=False)
-        index = table.schema.get_field_index("_cio_seen_only")
-        return table.set_column(index, "_cio_seen_only", early)
+        early = pc.fill_null(pc.and_(pc.less(table[name], start), pc.greater(table[name], never)), fill_value=False)
+        if not pc.any(early).as_py():
+            return table, _NO_KEYS
+        return table.filter(pc.invert(early)), table["_cio_key"].filter(early).combine_chunks()
 
     def _bounds(self, table: pa.Table) -> tuple[int | None, int | None]:
         """The earliest and the latest moment of the rows, in unix seconds."""
@@ -567,17 +401,9 @@ def _by_name(ignored: Mapping[tuple[str, ...], int]) -> dict[str, int]:
     return counts
 
 
-def add_stats(total: ReadStats, more: ReadStats) -> None:
-    """Add what a chunk counted to the counters of its read; new fields beyond the first fifty are counted as one."""
-    total.rows += more.rows
-    total.seen += more.seen
-    total.misfits += more.misfits
-    total.left_out += more.left_out
-    total.withheld += more.withheld
-    for path, count in more.ignored.items():
-        name = path if path in total.ignored or len(total.ignored) < MOST_NAMED else OTHERS
-        total.ignored[name] = total.ignored.get(name, 0) + count
-    if more.latest is not None:
-        total.latest = more.latest if total.latest is None else max(total.latest, more.latest)
-    if more.earliest is not None:
-        total.earliest = more.earliest if total.earliest is None else min(total.earliest, more.earliest)
+_NO_KEYS = pa.array([], pa.string())
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

@@ -188,9 +188,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a part of a table is to be read on: the token and row count to send, and whether its end was reached.
+    """Where the next page of a partition starts: the token or row count to send, and whether its end was reached.
 
-    A part of a list by offset ends before the row number `last`, if it has one.
+    A range of a list by offset ends before the row number `last`.
     """
 
     token: str = ""
@@ -266,26 +266,19 @@ def fingerprint(page: Page) -> bytes:
     return hash(b",".join(page.items)).to_bytes(8, "big", signed=True) if page.items else b""
 
 
-def after(place: Cursor, page: Page, *, by_offset: bool, seen: set[str], longest: int = 0) -> Cursor:
-    """The place after `page` was read at `place`. `seen` holds the tokens used so far and gains the new one.
+def next_cursor(cursor: Cursor, page: Page, seen: set[str]) -> Cursor:
+    """The cursor that follows `page`, read at `cursor`. `seen` holds the tokens used so far and gains the new one.
 
-    A cursor list ends only on an empty token: an empty page with a token is not the end (live), and the token after
-    the last sender leads to an empty page (live). A list by offset ends on a page that is shorter than `longest`, the
-    rows of the longest page that the server is known to give, or on an empty page: the last page is shorter than asked
-    for (live), but so is every page of a server with a smaller page size of its own.
-    Raises EndlessListError when a token comes again or empty pages do not stop.
+    A list ends only on an empty token: an empty page with a token is not the end (live), and the token after the last
+    sender leads to an empty page (live). Raises EndlessListError when a token comes again or empty pages do not stop.
     """
-    if by_offset:
-        offset = place.offset + len(page.items)
-        over = place.last is not None and offset >= place.last
-        return replace(place, offset=offset, done=over or not page.items or len(page.items) < longest)
     if not page.next:
-        return replace(place, done=True)
+        return replace(cursor, done=True)
     if page.next in seen:
         raise EndlessListError(
             "A list does not end: the same page token came twice.", "Run again; if it stays, report it to Customer.io."
         )
-    empty = 0 if page.items else place.empty_pages + 1
+    empty = 0 if page.items else cursor.empty_pages + 1
     if empty > MOST_EMPTY_PAGES:
         raise EndlessListError(f"A list does not end: {empty} empty pages in a row, each naming a next one.")
     seen.add(page.next)

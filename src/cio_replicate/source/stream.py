@@ -1,408 +1,513 @@
-"""Reads one table: its parts side by side, each page by page, every page landed before the next is counted."""
+"""Read tables as one stream of chunks: partitions side by side, each page by page, every table to its own end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TypeVar
 
-import msgspec
+import pyarrow as pa
 
 from cio_replicate.base.errors import (
+    AccessError,
     ChildGoneError,
+    CioReplicateError,
     CursorRejectedError,
     EndlessListError,
     GaveUpError,
-    PageShapeError,
     ReadError,
+    defect,
 )
-from cio_replicate.base.runtime import Clock, OnThread, tasks, together
-from cio_replicate.schema.table import Paging, Reading, Table
+from cio_replicate.base.runtime import Clock, tasks
+from cio_replicate.schema.table import Column, KnownColumns
 from cio_replicate.source.client import Client
-from cio_replicate.source.conveyor import Conveyor
-from cio_replicate.source.decode import Chunk, RowDecoder, key_text, times_reader
-from cio_replicate.source.pages import Cursor, Page, RequestCounter, after, fingerprint, read_page
+from cio_replicate.source.decode import DecodedPage, RowDecoder
+from cio_replicate.source.pages import Cursor, Page, Request, RequestCounter, fingerprint, read_page
 from cio_replicate.source.strategies.base import (
-    LISTED,
-    NAMED,
+    START,
+    Estimate,
     PageContent,
     Partition,
-    bounds_of,
-    request_for,
-    slice_of,
-    span,
-    urgency_of,
-    window_of,
+    Pieces,
+    ReadState,
+    ReadStats,
+    Strategy,
 )
-from cio_replicate.source.strategies.people import ChangedPeople, KnownPeople, PeopleStrategy
-from cio_replicate.source.strategies.windows import Density, PageSpan, divided, in_order, left_over, lies_before, ranges
 
-PARTS_AT_ONCE = 12  # at 800 ms an answer and 10 requests a second, eight are under way at any time
-ROWS_AHEAD = 1000  # of a part, that may wait in memory until they land
-PEOPLE_AHEAD = 4  # list pages whose attributes are asked for at once: ten requests each
-NAMED_AT_ONCE = 1000
-MOST_RESTARTS = 3  # of one part, when the API no longer knows a page token
+T = TypeVar("T")
+
+PARTITIONS_AT_ONCE = 12  # at 800 ms a response and 10 requests a second, eight are under way at any time
+PATIENCE = 15.0  # seconds that tables with a response wait for those without one, before anything is handed out
+MOST_ROWS = 20_000  # in chunks that nobody has taken yet
+MOST_RESTARTS = 3  # of one partition, when the API no longer knows a page token
 MOST_UNCHANGED = 2  # pages in a row that hold just what the one before held
-
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+DONE = Cursor(done=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a reader works with.
+class Chunk:
+    """What one API response brings, with the cursor that its partition has once the rows are durable.
 
-    `first_answer` is called when the API has let the table in. `ready` returns when pages may be landed. `on_thread`
-    runs a call on the landing thread. `landed` is called after each page with its part, row count and oldest moment.
-    `first_page` is called with each part's first page that comes. `until`, in unix seconds, is how far back a log is
-    read. `known` tells of people what is known, if not all of them are to be asked for.
+    `rows` are in the table's columns, `_cio_key`, `_cio_extra` and `_cio_synced_at`; None for a partition that moves
+    without a page. `seen` are keys of records that exist and are not rows: listed without their content, or from before
+    the start date. `cursor` is None when the partition is complete; `partitions` are those that the page has added.
+    `stats` is what the page adds to the counters of the read, `columns` were found in it. `expected` is how many
+    requests the table needs, with the chunk from which on that can be told.
     """
 
-    client: Client
-    clock: Clock
-    meter: RequestCounter
-    first_answer: Callable[[], None]
-    ready: Callable[[], Awaitable[None]]
-    on_thread: OnThread
-    landed: Callable[[Partition, int, int | None], None]
-    first_page: Callable[[Partition, Page], None] = lambda _part, _page: None
-    until: int | None = None
-    known: KnownPeople | None = None
+    table: str
+    partition: str
+    rows: pa.RecordBatch | None = None
+    seen: pa.Array | None = None
+    cursor: Cursor | None = None
+    partitions: tuple[Partition, ...] = ()
+    stats: ReadStats = field(default_factory=ReadStats)
+    columns: Sequence[Column] = ()
+    expected: int | None = None
 
 
-class ChunkWriter(Protocol):
-    """What makes the chunks of one read durable; its methods run on the thread of `Surroundings.on_thread`."""
+@dataclass(frozen=True, slots=True)
+class TableEnd:
+    """A table is read to its end, or failed; the others go on."""
+
+    table: str
+    error: CioReplicateError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRead:
+    """What is to be read of one table: the strategy, the partitions with their cursors, and the columns known so far.
+
+    `received` counts records that came before the read was resumed. With `had_rows` a list of which nothing comes is
+    read once more: all its rows would count as deleted. `state` tells what the copy has of people.
+    """
+
+    strategy: Strategy
+    partitions: Sequence[Partition]
+    columns: KnownColumns
+    counter: RequestCounter = field(default_factory=RequestCounter)
+    received: int = 0
+    had_rows: bool = False
+    state: ReadState | None = None
 
     @property
-    def parts(self) -> list[Partition]:
-        """The partitions of the read, those that chunks have added included."""
-        ...
+    def name(self) -> str:
+        """The table's name."""
+        return self.strategy.table.name
 
-    def append(self, chunk: Chunk, at: int) -> None:
-        """Make a chunk durable together with the cursor of its partition."""
-        ...
 
-    def skip(self, part: Partition, reason: str, at: int) -> None:
-        """Record that a partition does not exist."""
-        ...
+class Source:
+    """Reads tables of one workspace. Knows no disk and no destination."""
 
-    def move(self, part: Partition, cursor: Cursor, at: int) -> None:
-        """Move a partition without a page."""
-        ...
+    def __init__(self, client: Client, clock: Clock, *, patience: float = PATIENCE) -> None:
+        self._client = client
+        self._clock = clock
+        self._patience = patience
+
+    async def read(self, reads: Sequence[PlannedRead]) -> AsyncGenerator[Chunk | TableEnd]:
+        """Yield the chunks of all tables as they come, those of one partition in its order, and each table's end.
+
+        Nothing is yielded before the API has let every table in, or patience has ended; until then an AccessError is
+        raised. Later it ends its table. Raises what concerns all tables. Close the iterator to stop.
+        """
+        gate = AccessGate(
+            (one.name for one in reads), self._patience + len(reads) / max(1.0, self._client.requests_per_second)
+        )
+        queue = ChunkQueue()
+        decoding = ThreadPoolExecutor(1, "decoding")
+        shared = SharedPages(one.strategy.table.parent.path for one in reads if one.strategy.table.parent is not None)
+        streams = [TableStream(one, self._client, self._clock, gate, queue, decoding, shared) for one in reads]
+        readers = [asyncio.create_task(stream.run()) for stream in streams]
+        opened = asyncio.create_task(gate.opened())
+        try:
+            await asyncio.wait({opened, queue.failure}, return_when=asyncio.FIRST_COMPLETED)
+            left = len(readers)
+            while left:
+                item = await queue.get()
+                yield item
+                left -= isinstance(item, TableEnd)
+        finally:
+            for task in (opened, *readers):
+                task.cancel()
+            await asyncio.gather(opened, *readers, return_exceptions=True)
+            queue.close()
+            decoding.shutdown()
+
+
+class AccessGate:
+    """Opens when each table has had its first response, or after `patience` seconds: one slow table must not hold all.
+
+    Until then an access error means that settings are wrong and the run leaves no trace; afterwards it fails a table.
+    """
+
+    def __init__(self, tables: Iterable[str], patience: float) -> None:
+        self._waiting = set(tables)
+        self._patience = patience
+        self._open = asyncio.Event()
+        if not self._waiting:
+            self._open.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether chunks may be handed out."""
+        return self._open.is_set()
+
+    def passed(self, table: str) -> None:
+        """The API has answered for this table, well or badly, but not with a refusal of the key."""
+        self._waiting.discard(table)
+        if not self._waiting:
+            self._open.set()
+
+    async def opened(self) -> None:
+        """Return when the gate is open."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._open.wait()
+        except TimeoutError:
+            self._open.set()
+
+
+class ChunkQueue:
+    """Chunks on their way out, as many as hold `MOST_ROWS` rows; a failure goes before all of them."""
+
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._most = most_rows
+        self._rows = 0
+        self._items: deque[Chunk | TableEnd] = deque()
+        self._changed = asyncio.Event()
+        self._free = asyncio.Event()
+
+    def fail(self, error: CioReplicateError) -> None:
+        """Raise an error from `get`."""
+        if not self.failure.done():
+            self.failure.set_exception(error)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Forget a failure that nobody asked for."""
+        if self.failure.done():
+            self.failure.exception()
+
+    async def put(self, item: Chunk | TableEnd) -> None:
+        """Add an item, when there is room for its rows."""
+        rows = _rows_of(item)
+        while self._rows and self._rows + rows > self._most:
+            self._free.clear()
+            await self._free.wait()
+        self._rows += rows
+        self._items.append(item)
+        self._changed.set()
+
+    async def get(self) -> Chunk | TableEnd:
+        """Return the next item."""
+        while True:
+            if self.failure.done():
+                self.failure.result()
+            if self._items:
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        item = self._items.popleft()
+        self._rows -= _rows_of(item)
+        self._free.set()
+        return item
+
+
+def _rows_of(item: Chunk | TableEnd) -> int:
+    return len(item.rows) if isinstance(item, Chunk) and item.rows is not None else 0
+
+
+class SharedPages:
+    """Pages of parents that several tables of a run need: each is requested once.
+
+    `paths` are the lists that are parents of a table in this run.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(paths)
+        self._pages: dict[str, asyncio.Future[Page]] = {}
+
+    async def get(self, request: Request, send: Callable[[], Awaitable[Page]], *, anew: bool = False) -> Page:
+        """The page that the request brings; `send` requests it, unless another table has done so.
+
+        Of a page that cannot be read each table finds out by itself. With `anew` it is requested in any case.
+        """
+        if request.path not in self._paths:
+            return await send()
+        known = None if anew else self._pages.get(request.target)
+        if known is not None:
+            await asyncio.wait([known])
+            if not known.cancelled() and known.exception() is None:
+                return known.result()
+        mine: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self._pages[request.target] = mine
+        try:
+            page = await send()
+        except BaseException:
+            mine.cancel()
+            self._pages.pop(request.target, None)
+            raise
+        mine.set_result(page)
+        return page
 
 
 class TableStream:
-    """Reads what is left of one read, from wherever its parts stand to their ends.
+    """Reads what is left of one table, from wherever its partitions stand to their ends."""
 
-    Pages of a part land in the order of the list, the next being asked for while one lands; the parts of a table are
-    read side by side. A page's position moves only with its rows. Raises ReadError when the table cannot be read to its
-    end, AccessError when the key is refused; what was read before that has landed.
-    """
+    def __init__(
+        self,
+        read: PlannedRead,
+        client: Client,
+        clock: Clock,
+        gate: AccessGate,
+        queue: ChunkQueue,
+        decoding: ThreadPoolExecutor,
+        shared: SharedPages,
+    ) -> None:
+        self._read = read
+        self._strategy = read.strategy
+        self._client = client
+        self._clock = clock
+        self._gate = gate
+        self._queue = queue
+        self._decoding = decoding
+        self._shared = shared
+        self._decoder = RowDecoder(read.strategy.table, read.columns, read.strategy.scope.start)
+        self._partitions = list(read.partitions)
+        self._cursors = {one.name: one.cursor for one in read.partitions}
+        self._slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+        self._open = 0  # partitions that wait for a slot or have one
+        self._received = read.received
+        self._skipped = False
+        self._again = False
+        self._first: list[tuple[Partition, Page]] | None = []  # first pages, until they tell what the table needs
+        self._expected: int | None = None
 
-    def __init__(self, table: Table, decoder: RowDecoder, writer: ChunkWriter, around: Surroundings) -> None:
-        self._table = table
-        self._decoder = decoder
-        self._writer = writer
-        self._around = around
-        self._people = PeopleStrategy(around.client, around.meter)
-        self._times = times_reader(table)
-        self._density = Density()
-        self._longest = 0  # rows of the longest page so far
-        self._handed_over: set[bytes] = set()  # pages by offset after which new parts read on
-        self._slots = asyncio.Semaphore(PARTS_AT_ONCE)
-        self._open = 0  # parts that wait for a slot or have one
+    async def run(self) -> None:
+        """Put the chunks of the table into the queue, and its end."""
+        name = self._read.name
+        try:
+            await self._read_to_end()
+            await self._queue.put(TableEnd(name))
+        except (AccessError, ReadError) as error:
+            if isinstance(error, AccessError) and not self._gate.is_open:
+                self._queue.fail(error)
+                return
+            await self._fail(error)
+        except CioReplicateError as error:
+            self._queue.fail(error)
+        except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
+            await self._fail(ReadError(defect(error)))
 
-    async def read(self) -> None:
-        """Read every part to its end."""
-        await self._list_people_anew()
-        parts = [part for part in self._writer.parts if not part.place.done]
-        first = await self._first_pages(parts)
+    async def _fail(self, error: CioReplicateError) -> None:
+        self._gate.passed(self._read.name)
+        await self._queue.put(TableEnd(self._read.name, error))
+
+    async def _read_to_end(self) -> None:
+        if all(cursor.done for cursor in self._cursors.values()):
+            self._gate.passed(self._read.name)
+        for partition in self._strategy.to_restart(self._read.partitions):
+            await self._move(partition, START)
+        await self._read_partitions()
+        if self._read.had_rows and not self._received and not self._skipped:
+            self._again = True
+            for partition in self._partitions:
+                await self._move(partition, START)
+            await self._read_partitions()
+        self._gate.passed(self._read.name)
+
+    async def _read_partitions(self) -> None:
+        """Read every partition to its end."""
+        left = [one for one in self._partitions if not self._cursors[one.name].done]
+        lists = [one for one in left if not self._strategy.waits(one)]
+        opening = await self._strategy.opening(
+            [one for one in lists if self._cursors[one.name] == START], self._first_page
+        )
         async with tasks() as group:
-            for part in first.covered:
-                group.create_task(self._left_out(part))
-            for part in parts:
-                if part.name != NAMED and part not in first.covered:
-                    self._start(group, part, first.pages.get(part.name))
+            for partition in lists:
+                if partition in opening.covered:
+                    group.create_task(self._move(partition, None))
+                else:
+                    self._begin(group, partition, opening.pages.get(partition.name))
         async with tasks() as group:
-            for part in parts:
-                if part.name == NAMED:
-                    self._start(group, part)
+            for partition in left:
+                if self._strategy.waits(partition):
+                    self._begin(group, partition)
 
-    async def _list_people_anew(self) -> None:
-        """Of people who are to be asked for after they were listed, a process that died has left no note."""
-        waiting = any(part.name == NAMED and not part.place.done for part in self._writer.parts)
-        for part in self._writer.parts:
-            if waiting and part.name == LISTED and part.place != Cursor():
-                await self._around.ready()
-                await self._around.on_thread(partial(self._writer.move, part, Cursor(), self._now()))
+    async def _first_page(self, partition: Partition, cursor: Cursor) -> Page | None:
+        try:
+            return await self._fetch(partition, cursor)
+        except ChildGoneError:
+            return None
 
-    async def read_again(self) -> None:
-        """Read every part once more from its beginning, for a list of which nothing came."""
-        for part in self._writer.parts:
-            await self._around.on_thread(partial(self._writer.move, part, Cursor(), self._now()))
-        await self.read()
-
-    def _start(self, group: asyncio.TaskGroup, part: Partition, page: Page | None = None) -> None:
+    def _begin(self, group: asyncio.TaskGroup, partition: Partition, page: Page | None = None) -> None:
         self._open += 1
 
         async def read() -> None:
             async with self._slots:
-                more = await (self._read_named(part) if part.name == NAMED else self._read_part(part, page))
+                added = await self._read_partition(partition, page, partial(self._begin, group))
             self._open -= 1
-            for one in more:
-                self._start(group, one)
+            for one in added:
+                self._begin(group, one)
 
         group.create_task(read())
 
-    async def _first_pages(self, parts: Sequence[Partition]) -> FirstPages:
-        """The first pages of parts that can only be read well when those of others are known too."""
-        new = {part.name: part for part in parts if part.place == Cursor()}
-        first = FirstPages()
-        if self._table.paging is Paging.OFFSET:
-            pages = await together([partial(self._first_page, part) for part in new.values()])
-            first.pages = {name: page for name, page in zip(new, pages, strict=True) if page is not None}
-            await self._find_page_size(new, first.pages)
-            return first
-        for part in new.values():
-            whole = new.get(slice_of(self._table, part).covered_by or "")
-            if whole is None:
-                continue
-            theirs, mine = await together([partial(self._first_page, whole), partial(self._first_page, part)])
-            first.pages |= {one.name: page for one, page in ((part, mine), (whole, theirs)) if page is not None}
-            if mine is not None and theirs is not None and self._keys(mine) & self._keys(theirs):
-                first.covered.append(part)
-        return first
-
-    async def _first_page(self, part: Partition) -> Page | None:
-        try:
-            return await self._fetch(part, part.place)
-        except ChildGoneError:
-            return None
-
-    async def _find_page_size(self, parts: Mapping[str, Partition], pages: Mapping[str, Page]) -> None:
-        """Find out by one request whether lists by offset may end with a page shorter than asked for.
-
-        The longest first page is either the whole list, and then the shorter ones are too, or as long as this server
-        makes a page.
-        """
-        name = max(pages, key=lambda one: len(pages[one].items), default=None)
-        if name is None or not 0 < len(pages[name].items) < (self._table.page_size or 0):
-            return
-        with suppress(ChildGoneError):
-            behind = await self._fetch(parts[name], Cursor(offset=len(pages[name].items)))
-            self._longest += not behind.items
-
-    async def _left_out(self, part: Partition) -> None:
-        """Record that a part is read with another one."""
-        await self._around.ready()
-        await self._around.on_thread(partial(self._writer.move, part, Cursor(done=True), self._now()))
-
-    def _keys(self, page: Page) -> set[str]:
-        try:
-            keys = {key_text(_record.decode(item), self._table.key) for item in page.items}
-        except msgspec.ValidationError:
-            raise PageShapeError("A list holds something that is not a record.") from None
-        return keys - {""}
-
-    async def _read_part(self, part: Partition, page: Page | None) -> list[Partition]:
-        """Read a part to its end, or until it hands over to other parts, which are returned."""
-        if part.place.done:
-            return []
+    async def _read_partition(
+        self, partition: Partition, page: Page | None, begin: Callable[[Partition], None]
+    ) -> Sequence[Partition]:
+        """Read a partition to its end, or until it hands over to others, which are returned."""
         async with tasks() as group:
-            belt = Conveyor(group, self._ahead())
+            belt = Conveyor(group, self._strategy.ahead)
             try:
-                more = await self._read_pages(part, page, belt)
+                pieces = await self._strategy.pieces(partition, self._send, self._read.state)
+                if pieces is not None:
+                    return await self._read_pieces(partition, pieces, belt)
+                return await self._read_pages(partition, page, belt, begin)
             except ReadError:
                 await belt.emptied()  # what came before the failure counts
                 raise
-        return more
 
-    def _ahead(self) -> int:
-        if self._table.reading is Reading.PEOPLE:
-            return PEOPLE_AHEAD
-        return max(1, ROWS_AHEAD // (self._table.page_size or ROWS_AHEAD))
+    async def _read_pieces(self, partition: Partition, pieces: Pieces, belt: Conveyor) -> Sequence[Partition]:
+        for content in pieces.contents:
+            await belt.put(content, partial(self._hand_out, partition, self._cursors[partition.name], ()))
+        await belt.emptied()
+        await self._move(partition, None, pieces.partitions)
+        return pieces.partitions
 
-    async def _read_pages(self, part: Partition, page: Page | None, belt: Conveyor) -> list[Partition]:
-        place = part.place
-        course = LoopGuard({place.token} - {""})
-        while not place.done:
+    async def _read_pages(
+        self, partition: Partition, page: Page | None, belt: Conveyor, begin: Callable[[Partition], None]
+    ) -> Sequence[Partition]:
+        cursor = self._cursors[partition.name]
+        guard = LoopGuard()
+        while not cursor.done:
             try:
-                page = page or await self._fetch(part, place)
-                beyond = self._after(place, page, course)
+                if cursor != START:  # of a run that may be refused, only first pages are requested
+                    await self._gate.opened()
+                page = page or await self._fetch(partition, cursor)
+                step = self._strategy.advance(partition, cursor, page, self._room)
             except EndlessListError:
-                course.repeats += 1
-                if course.repeats > 1:  # the same page said it twice, so it was no passing fault
+                guard.repeats += 1
+                if guard.repeats > 1:  # the same page said it twice, so it was no passing fault
                     raise
                 page = None
                 continue
             except CursorRejectedError as error:
-                course.restarted(error)
+                guard.restarted(error)
+                self._strategy.restarted(partition)
                 await belt.emptied()
-                place = Cursor()
-                await self._around.on_thread(partial(self._writer.move, part, place, self._now()))
+                cursor = START
+                await self._move(partition, cursor)
                 continue
             except ChildGoneError as gone:
                 await belt.emptied()
-                await self._around.ready()
-                await self._around.on_thread(partial(self._writer.skip, part, gone.message, self._now()))
-                return []
-            course.passed(page)
-            if self._table.paging is Paging.OFFSET:
-                more = self._further(part, page, beyond)
-            else:
-                more = self._onward(part, page, ended=beyond.done)
-                if more and not beyond.done:
-                    page = self._without(page, bounds_of(more[0])[1])
-            place = replace(beyond, done=beyond.done or bool(more))
-            await belt.put(partial(self._made_ready, part, page, more), partial(self._land, part, place))
+                stats = self._strategy.gone(partition, gone)
+                self._skipped = self._skipped or bool(stats.skipped)
+                await self._move(partition, None, stats=stats)
+                return ()
+            guard.passed(page)
+            cursor = step.cursor
+            added = tuple(one for one in step.partitions if one.name not in self._cursors)
+            complete = partial(self._strategy.complete, partition, step.items, self._send, self._read.state)
+            await belt.put(complete, partial(self._hand_out, partition, cursor, added))
             page = None
-            if more:
-                return more
-        return []
-
-    def _after(self, place: Cursor, page: Page, course: LoopGuard) -> Cursor:
-        beyond = after(
-            place,
-            page,
-            by_offset=self._table.paging is Paging.OFFSET,
-            seen=course.tokens,
-            longest=self._longest,
-        )
-        until = self._around.until
-        if until is not None and not beyond.done:
-            times = self._times(page)
-            course.first_times = course.first_times or times
-            if lies_before(until, times, course.first_times):
-                return replace(beyond, done=True)
-        return beyond
-
-    def _onward(self, part: Partition, page: Page, *, ended: bool) -> list[Partition]:
-        """The parts that read on in the place of a span: what its window leaves, or several that are read at once."""
-        if self._table.reading is not Reading.WINDOWS:
-            return []
-        first, window_first = bounds_of(part)[0], window_of(part)[0]
-        ends = self._times(replace(page, items=[page.items[0], page.items[-1]])) if page.items else []
-        if ends:
-            self._density.add(len(page.items), ends[0], ends[-1])
-        room = self._room()
-        spans: list[tuple[int, int]] = []
-        if ended:
-            spans = left_over(first, window_first, self._density, room)
-        elif ends:
-            seen = PageSpan(len(page.items), ends[0], ends[-1], lambda: in_order(self._times(page)))
-            spans = divided(bounds_of(part), window_first, seen, self._density, room)
-        return [span(*bounds) for bounds in spans]
-
-    def _further(self, part: Partition, page: Page, beyond: Cursor) -> list[Partition]:
-        """The parts that read on in the place of a long list by offset: what follows at once, and what follows that."""
-        full = len(page.items) == self._table.page_size
-        mark = fingerprint(page)
-        if not full or beyond.done or beyond.last is not None or self._room() < 1 or mark in self._handed_over:
-            return []  # the same page again: the offset is ignored, which shows soonest by reading on
-        self._handed_over.add(mark)
-        name = part.name.partition(" from ")[0]
-        return [
-            Partition(f"{name} from {first}", part.query, part.path, Cursor(offset=first, last=last))
-            for first, last in ranges(beyond.offset, len(page.items))
-        ]
+            if cursor.done:
+                return added
+            if added:  # they are read beside this one, which goes on, once its page is handed out
+                await belt.emptied()
+                for one in added:
+                    begin(one)
+        return ()
 
     def _room(self) -> int:
-        """How many more parts may be open."""
-        client = self._around.client
-        # unless turns are to spare, only as many chains as would use up the budget by themselves
-        return (PARTS_AT_ONCE if client.spare else min(PARTS_AT_ONCE, client.chains)) - self._open
+        """How many more partitions may be open."""
+        # unless permits are to spare, only as many chains as would use up the rate limit by themselves
+        most = PARTITIONS_AT_ONCE if self._client.spare else min(PARTITIONS_AT_ONCE, self._client.chains)
+        return most - self._open
 
-    def _without(self, page: Page, oldest: int) -> Page:
-        """The page but for the rows of its oldest second, which come again where it is read on."""
-        rows = zip(page.items, self._times(page), strict=True)
-        return replace(page, items=[item for item, at in rows if at != oldest])
-
-    async def _fetch(self, part: Partition, place: Cursor) -> Page:
-        request = request_for(self._table, part, place)
+    async def _fetch(self, partition: Partition, cursor: Cursor) -> Page:
+        request = self._strategy.request(partition, cursor)
+        read = partial(read_page, key=self._strategy.records(partition))
+        priority = self._strategy.priority(partition, cursor)
         try:
-            page = await self._around.client.send(
-                request,
-                lambda body: read_page(body, self._table.records),
-                self._around.meter,
-                urgency_of(self._table, place),
-            )
+            page = await self._shared.get(request, partial(self._send, request, read, priority), anew=self._again)
         except ReadError:
-            self._around.first_answer()
+            self._gate.passed(self._read.name)
             raise
-        self._around.first_answer()
-        self._longest = max(self._longest, len(page.items))
-        if place == Cursor():
-            self._around.first_page(part, page)
+        self._gate.passed(self._read.name)
+        if cursor == START and self._first is not None:
+            self._first.append((partition, page))
+            if len(self._first) == len(self._read.partitions):
+                self._expected = _certain(self._strategy.estimate_of_pages(self._first))
+                self._first = None
         return page
 
-    async def _made_ready(self, part: Partition, page: Page, more: Sequence[Partition]) -> PageContent:
-        if self._table.reading is not Reading.PEOPLE:
-            return PageContent(page.items, more=more)
-        if part.name == LISTED and self._around.known is not None:
-            await self._around.ready()
-            return await self._people.changed(page, self._around.known)
-        return await self._people.everybody(page, self._around.known)
+    async def _send(self, request: Request, read: Callable[[bytes], T], priority: int) -> T:
+        return await self._client.send(request, read, self._read.counter, priority)
 
-    async def _land(self, part: Partition, place: Cursor, landed: PageContent) -> None:
-        await self._around.ready()
-        oldest = await self._around.on_thread(lambda: self._append(part, landed, place))
-        self._around.landed(part, len(landed.records), oldest)
+    async def _hand_out(
+        self, partition: Partition, cursor: Cursor, added: tuple[Partition, ...], content: PageContent
+    ) -> None:
+        """Put the chunk of a page into the queue."""
+        decode = partial(self._decoder.decode, content, self._strategy.declared(partition), int(self._clock.now()))
+        loop = asyncio.get_running_loop()
+        page: DecodedPage = await loop.run_in_executor(self._decoding, decode)
+        self._received += page.stats.rows + page.stats.seen
+        await self._put(
+            partition,
+            cursor,
+            Chunk(
+                self._read.name,
+                partition.name,
+                rows=page.rows,
+                seen=page.seen,
+                partitions=added,
+                stats=page.stats,
+                columns=page.columns,
+            ),
+        )
 
-    def _append(self, part: Partition, content: PageContent, cursor: Cursor) -> int | None:
-        """Decode a page and make it durable; return its oldest moment."""
-        at = self._now()
-        chunk = self._decoder.decode(part, content, cursor, at)
-        self._writer.append(chunk, at)
-        return chunk.oldest
+    async def _move(
+        self,
+        partition: Partition,
+        cursor: Cursor | None,
+        added: tuple[Partition, ...] = (),
+        stats: ReadStats | None = None,
+    ) -> None:
+        """Move a partition without a page; to its end when `cursor` is None."""
+        chunk = Chunk(self._read.name, partition.name, partitions=added, stats=stats or ReadStats())
+        await self._put(partition, DONE if cursor is None else cursor, chunk)
 
-    async def _read_named(self, part: Partition) -> list[Partition]:
-        """Ask for the people whom the log names, or return the part that reads everybody when it cannot be told."""
-        known = self._around.known
-        named = await known.named() if known is not None else None
-        await self._around.ready()
-        if known is None or named is None:
-            more = [Partition(one.name, one.query, one.path) for one in self._table.slices]
-            await self._around.on_thread(lambda: self._append(part, PageContent([], more=more), Cursor(done=True)))
-            return more
-        async with tasks() as group:
-            belt = Conveyor(group, PEOPLE_AHEAD)
-            for some in _by(NAMED_AT_ONCE, self._people.not_asked(named)):
-                await belt.put(partial(self._people.named, some, known), partial(self._land, part, Cursor()))
-            await belt.emptied()
-        await self._around.on_thread(partial(self._writer.move, part, Cursor(done=True), self._now()))
-        return []
-
-    def _now(self) -> int:
-        return int(self._around.clock.now())
+    async def _put(self, partition: Partition, cursor: Cursor, chunk: Chunk) -> None:
+        self._cursors[partition.name] = cursor
+        self._partitions += chunk.partitions
+        self._cursors |= {one.name: one.cursor for one in chunk.partitions}
+        expected, self._expected = self._expected, None
+        await self._queue.put(replace(chunk, cursor=None if cursor.done else cursor, expected=expected))
 
 
-@dataclass(slots=True)
-class FirstPages:
-    """First pages by the names of their parts, and the parts of which another one holds all."""
-
-    pages: dict[str, Page] = field(default_factory=dict)
-    covered: list[Partition] = field(default_factory=list)
+def _certain(estimate: Estimate | None) -> int | None:
+    return estimate.least if estimate is not None and estimate.least == estimate.most else None
 
 
 class LoopGuard:
-    """What is remembered of a part while it is read, to tell when it turns in circles."""
+    """What is remembered of a partition while it is read, to tell when it turns in circles."""
 
-    def __init__(self, tokens: set[str]) -> None:
-        self.tokens = tokens
-        self.first_times: Sequence[int] = ()
+    def __init__(self) -> None:
         self.repeats = 0
         self._restarts = 0
         self._unchanged = 0
         self._before = b""
 
     def restarted(self, error: CursorRejectedError) -> None:
-        """The API no longer knows a token, so the part begins anew; an error when that happens too often."""
+        """The API no longer knows a token, so the partition begins again; an error when that happens too often."""
         self._restarts += 1
         if self._restarts > MOST_RESTARTS:
             raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
-        self.tokens.clear()
 
     def passed(self, page: Page) -> None:
         """A page was read; an error when it is the same again and again."""
@@ -417,9 +522,36 @@ class LoopGuard:
         self._before = mark
 
 
-def _by(most: int, named: ChangedPeople) -> list[ChangedPeople]:
-    """The same people, some at a time; at least once."""
-    count = max(len(named.cio_ids), len(named.ids))
-    return [
-        ChangedPeople(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, max(1, count), most)
-    ]
+class Conveyor:
+    """Each page is completed while earlier ones still are, and is handed out once all earlier ones are.
+
+    At most `ahead` pages are under way. The tasks belong to `group`, so that a page that fails ends all.
+    """
+
+    def __init__(self, group: asyncio.TaskGroup, ahead: int) -> None:
+        self._group = group
+        self._room = asyncio.Semaphore(ahead)
+        self._last: asyncio.Task[None] | None = None
+
+    async def put(self, complete: Callable[[], Awaitable[T]], hand_out: Callable[[T], Awaitable[None]]) -> None:
+        """Begin with a page, as soon as there is room for it."""
+        await self._room.acquire()
+        before = self._last
+
+        async def page() -> None:
+            try:
+                result = await complete()
+                if before is not None:
+                    await asyncio.wait([before])
+                    if before.cancelled() or before.exception() is not None:
+                        return  # the group is about to end all
+                await hand_out(result)
+            finally:
+                self._room.release()
+
+        self._last = self._group.create_task(page())
+
+    async def emptied(self) -> None:
+        """Return when all pages are handed out."""
+        if self._last is not None:
+            await asyncio.wait([self._last])

@@ -27,12 +27,12 @@ from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.notifications import note
 from cio_replicate.console.web.authorization import GATEWAY, AnyRequest
-from cio_replicate.database.connection import Database
+from cio_replicate.database.connection import Database, keep_latest
 from cio_replicate.database.tables import gateway_members, gateway_nonces
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, LIFETIME, MOST_BYTES, ROOT, SCHEME, claims_of
-from cio_replicate.jobs.local_engine import LEASE, LocalEngine, give_back
-from cio_replicate.jobs.ports import PROTOCOL, HeartbeatReply, JobQueue
+from cio_replicate.jobs.local_engine import LEASE, LocalEngine
+from cio_replicate.jobs.ports import PROTOCOL, JobQueue
 
 MOST_TOKEN = 4_000  # characters
 AHEAD = LIFETIME  # seconds that a clock may be ahead of ours without a word
@@ -74,16 +74,15 @@ def verified(database: Database, request: SignedRequest, hosts: Collection[str],
         )
     claims = _claims(token, json.loads(row.public_key))
     require_same(claims, request, issuer, hosts, now)
-    with database.writing() as connection:
-        revoked = connection.scalar(select(gateway_members.c.revoked_at).where(gateway_members.c.id == issuer))
-        if revoked is not None:
+    with database.updating() as connection:
+        member = gateway_members.c.id == issuer, gateway_members.c.revoked_at.is_(None)
+        if not connection.execute(gateway_members.update().where(*member).values(seen_at=now)).rowcount:
             raise GatewayRefusedError(
                 f"The console has shut out this machine of the gateway {row.gateway}.",
                 "If it is to serve again, enrol it with a new code.",
                 code="revoked",
             )
         _take_once(connection, issuer, claims, now)
-        connection.execute(gateway_members.update().where(gateway_members.c.id == issuer).values(seen_at=now))
     return VerifiedMember(issuer, row.gateway, row.machine, row.version)
 
 
@@ -100,7 +99,7 @@ def proven_key(
     claims = _claims(token, public_key)
     thumbprint = str(OKPKey.import_key(dict(public_key)).thumbprint())
     require_same(claims, request, thumbprint, hosts, now)
-    with database.writing() as connection:
+    with database.updating() as connection:
         _take_once(connection, thumbprint, claims, now)
     return json.dumps({name: public_key[name] for name in ("crv", "kty", "x")}, sort_keys=True)
 
@@ -129,7 +128,7 @@ def require_same(
 
 
 def _take_once(connection: Connection, issuer: str, claims: Mapping[str, Any], now: int) -> None:  # Any: see above
-    connection.execute(gateway_nonces.delete().where(gateway_nonces.c.expires_at < now))  # nobody can send them again
+    keep_latest(connection, gateway_nonces.c.nonce, gateway_nonces.c.expires_at, now)
     nonce = sha256(f"{issuer} {claims['jti']}".encode()).hexdigest()
     try:
         connection.execute(gateway_nonces.insert().values(nonce=nonce, expires_at=claims["exp"] + AHEAD))
@@ -190,16 +189,16 @@ _INQUIRY = re.compile(r"inquiries/([0-9a-f]{32})")
 
 
 class GatewayEndpoint:
-    """Answers requests of gateways. `board_of` gives the board that hands out the runs of one gateway, and no others.
+    """Answers requests of gateways. `queue_of` gives the queue that hands out the runs of one gateway, and no others.
 
     `hosts` are the names that the console answers to: a token for another host is not for it.
     """
 
     def __init__(
-        self, database: Database, board_of: Callable[[str], JobQueue], hosts: Collection[str], clock: Clock
+        self, database: Database, queue_of: Callable[[str], JobQueue], hosts: Collection[str], clock: Clock
     ) -> None:
         self._database = database
-        self._board_of = board_of
+        self._queue_of = queue_of
         self._hosts = hosts
         self._clock = clock
 
@@ -228,11 +227,11 @@ class GatewayEndpoint:
             return self._inquiry(sender, wire.decoded(request.body, wire.ProbeRequestBody), now)
         if (asked := _INQUIRY.fullmatch(request.path)) is not None:
             told = wire.decoded(request.body, wire.ProbeResultBody)
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 inquiries.answer(connection, asked[1], _worker(sender, told.worker), told.found, now)
             return wire.Acknowledged()
         if (run := _RUN.fullmatch(request.path)) is not None:
-            return self._told(sender, run[1], run[2], request.body, now)
+            return self._told(sender, run[1], run[2], request.body)
         raise GatewayRefusedError(
             "The console has no such address.", "Bring the gateway and the console to the same version.", code="request"
         )
@@ -251,29 +250,27 @@ class GatewayEndpoint:
     def _claim(self, sender: VerifiedMember, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
         version = _plain(wish.version, LONGEST_VERSION)
         if version != sender.version:
-            with self._database.writing() as connection:
+            with self._database.updating() as connection:
                 mine = gateway_members.c.id == sender.member
                 connection.execute(gateway_members.update().where(mine).values(version=version))
         _require_protocol(wish.protocol, wish.version)
-        claim = self._board_of(sender.gateway).claim(_worker(sender, wish.worker))
+        claim = self._queue_of(sender.gateway).claim(_worker(sender, wish.worker))
         if claim is None:
             return wire.ClaimAnswer()
         job = msgspec.structs.replace(claim.job, stored={})
         return wire.ClaimAnswer(job.run_id, msgspec.Raw(msgspec.json.encode(job)), claim.lease)
 
-    def _told(self, sender: VerifiedMember, run_id: str, what: str, body: bytes, now: int) -> wire.HeartbeatResponse:
-        board = self._board_of(sender.gateway)
+    def _told(self, sender: VerifiedMember, run_id: str, what: str, body: bytes) -> wire.HeartbeatResponse:
+        queue = self._queue_of(sender.gateway)
         if what == "beat":
             beat = wire.decoded(body, wire.HeartbeatRequest)
-            return wire.HeartbeatResponse(board.beat(_worker(sender, beat.worker), run_id, beat.progress, beat.lines))
+            worker = _worker(sender, beat.worker)
+            return wire.HeartbeatResponse(queue.heartbeat(worker, run_id, beat.progress, beat.lines))
         ended = wire.decoded(body, wire.EndRequest)
-        worker = _worker(sender, ended.worker)
-        if ended.given_back and give_back(self._database, sender.gateway, worker, run_id, ended.end.lines, now):
-            return wire.HeartbeatResponse(HeartbeatReply.GO_ON)
-        return wire.HeartbeatResponse(board.end(worker, run_id, ended.end))
+        return wire.HeartbeatResponse(queue.end(_worker(sender, ended.worker), run_id, ended.end))
 
     def _inquiry(self, sender: VerifiedMember, wish: wire.ProbeRequestBody, now: int) -> wire.ProbeAnswer:
-        with self._database.writing() as connection:
+        with self._database.updating() as connection:
             taken = inquiries.take(connection, sender.gateway, _worker(sender, wish.worker), now)
         if taken is None:
             return wire.ProbeAnswer()
@@ -281,12 +278,12 @@ class GatewayEndpoint:
 
 
 def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayEndpoint:
-    """The desk of a console that answers to these hosts. No board of a gateway is given a secret to reveal."""
+    """The desk of a console that answers to these hosts. No queue of a gateway is given a secret to reveal."""
 
-    def board_of(gateway: str) -> LocalEngine:
+    def queue_of(gateway: str) -> LocalEngine:
         return LocalEngine(database, clock, note, gateway=gateway, lease=lease)
 
-    return GatewayEndpoint(database, board_of, hosts, clock)
+    return GatewayEndpoint(database, queue_of, hosts, clock)
 
 
 def _worker(sender: VerifiedMember, name: str) -> str:

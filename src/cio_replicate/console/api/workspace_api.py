@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from litestar import delete, get, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
+from cio_replicate.app.plan import PlanReport
+from cio_replicate.app.verify import MOST_REQUESTS, VerificationReport
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
@@ -146,7 +148,7 @@ def preview_rows(
 ) -> list[dict[str, str | None]]:
     """Show the first rows of a table, as the source has them: one or two requests; nothing is kept."""
     kept = there(services.connections.named, name)
-    found = services.previews.rows(kept, None, table, limit, actor_of(request))
+    found = services.probes.rows(kept, None, table, limit, actor_of(request))
     return [{column: None if value is None else str(value) for column, value in row.items()} for row in found.rows]
 
 
@@ -210,6 +212,29 @@ def ask_for_run(request: AnyRequest, services: With, name: Name, data: JSONBody[
     """Let a task run now: without a body all that is due, else a resync of tables or a backfill of one."""
     there(services.tasks.named, name)
     return QueuedRun(run=services.runs.ask(name, actor_of(request), data or RunAction()))
+
+
+@post("/api/v1/tasks/{name:str}/verify", tags=TASK_TAGS, status_code=200, **OPERATOR)
+def verify_task(
+    request: AnyRequest,
+    services: With,
+    name: Name,
+    requests: Annotated[int, QueryParameter(ge=0, le=10_000, description="At most, to count lists at the source.")] = (
+        MOST_REQUESTS
+    ),
+) -> VerificationReport:
+    """Verify the copy of a task: its keys are read back, and lists are counted at the source; not behind a gateway."""
+    task = there(services.tasks.named, name)
+    connection = services.connections.named(task.settings.connection)
+    return services.probes.verify(connection, task, actor_of(request), requests)
+
+
+@post("/api/v1/tasks/{name:str}/plan", tags=TASK_TAGS, status_code=200, **OPERATOR)
+def plan_task(request: AnyRequest, services: With, name: Name) -> PlanReport:
+    """Estimate the requests and seconds of a task's next run, with very few requests; not behind a gateway."""
+    task = there(services.tasks.named, name)
+    connection = services.connections.named(task.settings.connection)
+    return services.probes.plan(connection, task, actor_of(request))
 
 
 @get("/api/v1/tasks/{name:str}/missed", tags=TASK_TAGS, **VIEWER)
@@ -294,6 +319,8 @@ HANDLERS = [
     pause_task,
     resume_task,
     ask_for_run,
+    verify_task,
+    plan_task,
     list_missed,
     list_runs,
     show_run,

@@ -268,7 +268,7 @@ def serve(
     """
     engine = BackgroundServices(database, keys, clock, ProcessStarter(state_dir), environment=environment)
     provider = oidc_of(environment, clock)
-    services = services_over(database, keys, clock, site, provider, environment, engine.health)
+    services = services_over(database, keys, clock, site, provider, environment, engine.health, state_dir)
     desk = desk_over(database, site.hosts, clock)
     config = uvicorn.Config(
         application(services, [gateway_router(desk)]),

@@ -265,7 +265,7 @@ def preview(
     if not table:
         return page(request, "rows.html", found=None, **shown)
     try:
-        found = services.previews.rows(kept, task, table, ROWS, actor_of(request))
+        found = services.probes.rows(kept, task, table, ROWS, actor_of(request))
     except CioReplicateError as error:
         return page(request, "rows.html", status_of(error), found=None, error=said(error), **shown)
     names = [one.name for one in found.table.columns if any(row.get(one.name) is not None for row in found.rows)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from sqlalchemy import case, delete, select, update
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock
+from cio_replicate.database.connection import Database, keep_latest, upsert
+from cio_replicate.database.tables import login_attempts
 
 _NAME = re.compile(r"[a-z0-9._:-]{1,253}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -167,39 +169,55 @@ MOST_KEPT = 10_000
 
 
 class LoginThrottle:
-    """Lets a few tries of a key through at once, and then one per `pause` seconds.
+    """Lets a few tries of a key through at once, and then one per `pause` seconds, at whichever console it tries.
 
-    Of `MOST_KEPT` keys it is known how often they tried; a further one takes the place of the one seen longest ago.
+    How often `most` keys tried is kept, in the control database; of more, those that may soonest try again are
+    forgotten.
     """
 
-    def __init__(self, clock: Clock, at_once: int, pause: float) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, about: str, at_once: int, pause: float, most: int = MOST_KEPT
+    ) -> None:
+        self._database = database
         self._clock = clock
-        self._at_once = at_once
-        self._pause = pause
-        self._free_at: OrderedDict[str, float] = OrderedDict()  # when all tries of a key will be there again
-        self._lock = threading.Lock()
+        self._about = about
+        self._most = most
+        self._pause = round(pause * 1_000)
+        self._credit = at_once * self._pause
 
     def wait(self, key: str) -> float:
         """Seconds until this key may try again; zero means that it may now, and that this counts as a try."""
-        now = self._clock.monotonic()
-        with self._lock:
-            free_at = max(self._free_at.get(key, now), now) + self._pause
-            late = free_at - now - self._at_once * self._pause
-            if late > 0:
-                return late
-            self._free_at[key] = free_at
-            self._free_at.move_to_end(key)
-            while len(self._free_at) > MOST_KEPT:
-                self._free_at.popitem(last=False)
-        return 0.0
+        now, digest, free_at = round(self._clock.now() * 1_000), self._digest(key), login_attempts.c.free_at
+        later = case((free_at < now, now), else_=free_at) + self._pause
+        with self._database.updating() as transaction:
+            counted = (
+                upsert(transaction, login_attempts)
+                .values(key=digest, free_at=now + self._pause)
+                .on_conflict_do_update(
+                    index_elements=[login_attempts.c.key],
+                    set_={"free_at": later},
+                    where=later <= now + self._credit,
+                )
+                .returning(free_at)
+            )
+            if transaction.scalar(counted) is not None:
+                keep_latest(transaction, login_attempts.c.key, free_at, now, self._most)
+                return 0.0
+            late = transaction.scalar(select(later - now - self._credit).where(login_attempts.c.key == digest))
+        return (late or 0) / 1_000
 
     def give_back(self, key: str) -> None:
         """The last try of this key does not count: it was the right one, of however many others."""
-        with self._lock:
-            if key in self._free_at:
-                self._free_at[key] -= self._pause
+        this = login_attempts.c.key == self._digest(key)
+        with self._database.updating() as transaction:
+            transaction.execute(
+                update(login_attempts).where(this).values(free_at=login_attempts.c.free_at - self._pause)
+            )
 
     def forget(self, key: str) -> None:
         """No try of this key counts any more: it was the right one."""
-        with self._lock:
-            self._free_at.pop(key, None)
+        with self._database.updating() as transaction:
+            transaction.execute(delete(login_attempts).where(login_attempts.c.key == self._digest(key)))
+
+    def _digest(self, key: str) -> str:
+        return sha256(f"{self._about} {key}".encode("utf-8", "replace")).hexdigest()

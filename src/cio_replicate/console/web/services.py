@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from litestar.di import NamedDependency
 
@@ -11,13 +12,14 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
 from cio_replicate.console.notifications import note
 from cio_replicate.console.oidc import Oidc
-from cio_replicate.console.probes import DestinationProbes, Previews
+from cio_replicate.console.probes import Probes
 from cio_replicate.console.secrets import EncryptionKeys, Secrets
 from cio_replicate.console.sessions import Sessions, Tokens
 from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.console.users import Users
 from cio_replicate.console.web.http_security import LoginThrottle, Site
 from cio_replicate.database.connection import Database
+from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.runs import Runs
 
 TRIES_OF_A_NAME, PAUSE_OF_A_NAME = 10, 30.0  # at once, and then one per so many seconds
@@ -41,8 +43,7 @@ class WebServices:
     runs: Runs
     channels: Channels
     secrets: Secrets
-    previews: Previews
-    places: DestinationProbes
+    probes: Probes
     by_name: LoginThrottle
     by_address: LoginThrottle
     health: Callable[[], ServiceHealth] | None  # of what runs tasks, where that is done beside the pages
@@ -61,8 +62,10 @@ def services_over(
     oidc: Oidc | None = None,
     environment: Mapping[str, str] | None = None,
     health: Callable[[], ServiceHealth] | None = None,
+    state_dir: Path | None = None,
 ) -> WebServices:
     """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
+    engine = LocalEngine(database, clock, note)
     return WebServices(
         site=site,
         clock=clock,
@@ -72,15 +75,14 @@ def services_over(
         people=Users(database, clock),
         sessions=Sessions(database, clock),
         tokens=Tokens(database, clock),
-        connections=Connections(database, keys, clock, environment),
-        tasks=Tasks(database, keys, clock, environment),
-        runs=Runs(database, clock, note),
-        channels=Channels(database, keys, clock, environment),
+        connections=Connections(database, keys, clock, engine, environment),
+        tasks=Tasks(database, keys, clock, engine, environment),
+        runs=Runs(database, clock, engine),
+        channels=Channels(database, keys, clock, engine, environment),
         secrets=Secrets(database, keys, clock),
-        previews=Previews(database, keys, clock, environment),
-        places=DestinationProbes(database, keys, clock, environment),
-        by_name=LoginThrottle(clock, TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
-        by_address=LoginThrottle(clock, TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
+        probes=Probes(database, keys, clock, environment, state_dir),
+        by_name=LoginThrottle(database, clock, "name", TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
+        by_address=LoginThrottle(database, clock, "address", TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
         health=health,
     )
 

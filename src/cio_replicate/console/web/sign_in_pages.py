@@ -96,13 +96,13 @@ def begin_oidc(request: AnyRequest, services: With) -> Response[Any]:
     if services.oidc is None:
         return go("/login")
     try:
-        url, holder = services.oidc.begin(services.site.url)
+        url, holder = services.oidc.begin(services.database, services.site.url)
     except CioReplicateError as error:
         return _login_page(request, services, HTTP_422_UNPROCESSABLE_ENTITY, error=said(error))
     response = Redirect(url, status_code=HTTP_302_FOUND)
     secure = services.site.secure
     response.set_cookie(
-        key=HELD, value=holder, max_age=int(PATIENCE), path="/login", httponly=True, secure=secure, samesite="lax"
+        key=HELD, value=holder, max_age=PATIENCE, path="/login", httponly=True, secure=secure, samesite="lax"
     )
     return response
 
@@ -114,7 +114,8 @@ def end_oidc(request: AnyRequest, services: With) -> Response[Any]:
         return go("/login")
     try:
         asked, held = request.query_params, request.cookies.get(HELD, "")
-        known = services.oidc.end(services.site.url, asked.get("state", ""), held, asked.get("code", ""))
+        state, code = asked.get("state", ""), asked.get("code", "")
+        known = services.oidc.end(services.database, services.site.url, state, held, code)
         user_id = services.people.log_in_as(known.subject, known.name, services.oidc.newcomers, verified=known.verified)
     except CioReplicateError as error:
         return _login_page(request, services, HTTP_401_UNAUTHORIZED, error=said(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,14 +27,15 @@ from cio_replicate.console.web.forms import Sent, SubmittedForm, said_by, shown_
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import WebServices, With
-from cio_replicate.database.rows import StoredTask
+from cio_replicate.database.actor import Actor
+from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.jobs.scheduler import schedule
-from cio_replicate.schema.table import Reading
 from cio_replicate.sinks.kinds import KINDS
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.strategies import strategy_class
 
 TIMES = 5  # of a schedule that are shown
 
@@ -112,7 +114,7 @@ def upcoming(settings: ScheduleSettings, now: int) -> list[int]:
 
 def _checked(request: AnyRequest, services: WebServices, kept: StoredTask | None, form: SubmittedForm) -> Response[Any]:
     """What came of trying the destinations of a form out."""
-    tried = services.places.try_out(form.lines("to"), form.text("dataset"), actor_of(request))
+    tried = services.probes.try_out(form.lines("to"), form.text("dataset"), actor_of(request))
     if request.headers.get("hx-request"):
         return page(request, "tried.html", tried=tried)
     return _form(request, services, kept, form, tried=tried)
@@ -184,6 +186,48 @@ def history(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     kept = there(services.tasks.named, name)
     found = services.runs.history(name, RUNS_DRAWN)
     return page(request, "history.html", kept=kept, runs=found, missed=services.runs.missed(name))
+
+
+@get("/tasks/{name:str}/verify", **OPERATOR)
+def verify_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """The page that verifies the copy of a task."""
+    return _probed(request, services, name, "verify.html")
+
+
+@post("/tasks/{name:str}/verify", **OPERATOR)
+def verify(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """Verify the copy of a task."""
+    return _probed(request, services, name, "verify.html", services.probes.verify)
+
+
+@get("/tasks/{name:str}/plan", **OPERATOR)
+def plan_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """The page that estimates the next run of a task."""
+    return _probed(request, services, name, "plan.html")
+
+
+@post("/tasks/{name:str}/plan", **OPERATOR)
+def plan(request: AnyRequest, services: With, name: Name) -> Response[Any]:
+    """Estimate the next run of a task."""
+    return _probed(request, services, name, "plan.html", services.probes.plan)
+
+
+def _probed(
+    request: AnyRequest,
+    services: WebServices,
+    name: Name,
+    template: str,
+    probe: Callable[[StoredConnection, StoredTask, Actor], object] | None = None,
+) -> Response[Any]:
+    """A page about a task, with what the probe found if there is one."""
+    kept = there(services.tasks.named, name)
+    connection = services.connections.named(kept.settings.connection)
+    shown: dict[str, Any] = {"kept": kept, "gateway": connection.settings.gateway, "found": None}
+    try:
+        shown["found"] = probe(connection, kept, actor_of(request)) if probe is not None else None
+    except CioReplicateError as error:
+        return page(request, template, status_of(error), error=said(error), **shown)
+    return page(request, template, **shown)
 
 
 @post("/tasks/{name:str}/run", **OPERATOR)
@@ -259,7 +303,7 @@ def _shown(
         runs=services.runs.listed(task=name, limit=RUNS_SHOWN),
         times=upcoming(planned, services.now) if planned is not None and not kept.paused else [],
         chosen=chosen,
-        by_time=[one.name for one in TABLES if one.reading is Reading.WINDOWS and one.name in chosen],
+        by_time=[one.name for one in TABLES if strategy_class(one).by_time and one.name in chosen],
         followers=[one.name for one in services.tasks.all() if one.settings.after == name],
         error=error,
     )
@@ -269,6 +313,10 @@ HANDLERS = [
     tasks,
     task,
     history,
+    verify_form,
+    verify,
+    plan_form,
+    plan,
     run,
     resync,
     backfill,

@@ -25,7 +25,6 @@ from cio_replicate.schema.system_tables import (
     POSITIONS,
     RECORDS,
     SYSTEM_COLUMNS,
-    Checkpoint,
     from_text,
     to_text,
 )
@@ -33,13 +32,24 @@ from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
 from cio_replicate.sinks import backend as trial
 from cio_replicate.sinks import erase
 from cio_replicate.sinks import port as expected
-from cio_replicate.sinks.backend import Condition, StoredTable, resolved
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable, resolved
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge import statements as sql_modes
 from cio_replicate.sinks.merge.change_sets import Merge, MergeTarget, keys_seen, left_columns
 from cio_replicate.sinks.merge.digest_index import remove_left
 from cio_replicate.sinks.merge.statements import AS_IT_IS, StagedColumns
-from cio_replicate.sinks.port import Batch, Changes, CopyFacts, CopyIdentity, Digests, ErasureHits
+from cio_replicate.sinks.port import (
+    NO_COPY,
+    Batch,
+    Changes,
+    CopyFacts,
+    CopyIdentity,
+    Digests,
+    ErasureHits,
+    Owner,
+    RunRows,
+    SinkState,
+)
 
 # A dataset in a DuckDB file: opened, and asked what it holds.
 
@@ -77,18 +87,28 @@ class DuckDBFile:
         self._schema = sql.quoted(dataset)
         self._found: tuple[int, int] | None = None
         self._seen_columns: dict[str, dict[str, str]] = {}
+        self.state = NO_COPY
 
-    def look(self) -> CopyIdentity | None:
+    def look(self) -> SinkState | None:
         """Open what is there without changing it; None when there is no copy yet. Fails when one cannot be made."""
+        self.state = NO_COPY
         if not os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where one may not look
             if not self._read_only:
                 self._require_room()
             return None
         self._open()
-        return self.identity() if self._exists(COPY) else None
+        return self._refresh() if self._exists(COPY) else None
 
-    def identity(self) -> CopyIdentity:
-        """Which copy this is and how many commits it has seen."""
+    def _refresh(self) -> SinkState:
+        """Read the state of the copy from the file."""
+        with self._usable():
+            facts = self._facts() if "facts" in self._columns(COPY) else CopyFacts()
+            rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
+            checkpoints = {name: from_text(text) for name, text in rows}
+        self.state = SinkState(self._identity(), checkpoints, facts.expected, facts.found)
+        return self.state
+
+    def _identity(self) -> CopyIdentity:
         with self._usable():
             row = self._run(f"SELECT copy_id, commits FROM {self._name(COPY)}").fetchone()
         if row is None:
@@ -98,39 +118,24 @@ class DuckDBFile:
             )
         return CopyIdentity(str(row[0]), int(row[1]))
 
-    def positions(self) -> Mapping[str, Checkpoint]:
-        """How far each table has been read."""
-        with self._usable():
-            rows = self._run(f"SELECT table_name, position FROM {self._name(POSITIONS)}").fetchall()
-            return {name: from_text(text) for name, text in rows}
+    def _facts(self) -> CopyFacts:
+        row = self._run(f"SELECT facts FROM {self._name(COPY)}").fetchone()
+        return expected.from_text(row[0] if row else None)
 
-    def read(self, table: Table, columns: Sequence[str], where: Sequence[Condition] = ()) -> list[tuple[Any, ...]]:
+    def read(
+        self, table: Table | StoredTable, columns: Sequence[str], where: Sequence[Condition] = ()
+    ) -> list[tuple[Any, ...]]:
         """Return the named columns of the rows that meet all conditions."""
-        there = self._columns(table.target)
-        return self._selected(table, ", ".join(sql.quoted(one) if one in there else "NULL" for one in columns), where)
+        name, key = (table.target, sql.KEY) if isinstance(table, Table) else (table.name, table.key)
+        there = self._columns(name)
+        chosen = ", ".join(sql.quoted(one) if one in there else "NULL" for one in columns)
+        return self._selected(name, key, chosen, where)
 
-    def count(self, table: Table, where: Sequence[Condition] = ()) -> int:
-        """Return how many rows `read` would give."""
-        return sum(rows for (rows,) in self._selected(table, "count(*)", where))
-
-    def recorded(self, shape: StoredTable) -> list[dict[str, Any]]:
-        """All rows of a table that `record` has written; none when it is not there."""
-        names = [column.name for column in shape.columns]
-        if not self._exists(shape.name):
-            return []
-        with self._usable():
-            rows = self._run(f"SELECT {', '.join(map(sql.quoted, names))} FROM {self._name(shape.name)}").fetchall()
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    def held(self, table: Table) -> Digests:
-        """The keys of the live rows of a table, read back from it."""
-        there = self._columns(table.target)
-        if sql.KEY not in there:
-            return Digests()
-        statement = f"SELECT count(*), {sql.key_sum()} FROM {self._name(table.target)} WHERE {sql.live_rows(there)}"
-        with self._usable():
-            ((rows, total),) = self._run(statement).fetchall()
-        return Digests() + Digests(int(rows), int(total))
+    def digests(self, table: Table, where: Sequence[Condition] = (NOT_DELETED,), *, keys: bool = True) -> Digests:
+        """Return the number of rows that meet all conditions and the sum of their keys, read back from the table."""
+        chosen = f"count(*), {sql.key_sum() if keys else 0}"
+        found = self._selected(table.target, sql.KEY, chosen, where)
+        return sum((Digests(int(rows), int(total)) for rows, total in found), Digests())
 
     def ask(self, query: str) -> QueryResult:
         """The answer to a query of one's own."""
@@ -144,14 +149,14 @@ class DuckDBFile:
             self._connection.close()
             self._connection = None
 
-    def _selected(self, table: Table, chosen: str, where: Sequence[Condition]) -> list[tuple[Any, ...]]:
-        there = self._columns(table.target)
+    def _selected(self, name: str, key: str, chosen: str, where: Sequence[Condition]) -> list[tuple[Any, ...]]:
+        there = self._columns(name)
         conditions = resolved(where, there)
-        if sql.KEY not in there or conditions is None:
+        if key not in there or conditions is None:
             return []
         values = [one.value for one in conditions if one.value is not None]
         with self._usable():
-            return self._run(sql.select(self._name(table.target), chosen, conditions), values).fetchall()
+            return self._run(sql.select(self._name(name), chosen, conditions), values).fetchall()
 
     def _columns(self, table: str) -> dict[str, str]:
         """The columns of a table with their types; none if it is not there.
@@ -177,7 +182,7 @@ class DuckDBFile:
         return f"{self._schema}.{sql.quoted(table)}"
 
     def _run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
-        assert self._connection is not None, "look() or prepare() opens the file"  # noqa: S101 - a programmer's error
+        assert self._connection is not None, "`open` opens the file"  # noqa: S101 - a programmer's error
         return self._connection.execute(statement, list(values))
 
     def _reshape(self, statement: str) -> None:
@@ -294,7 +299,16 @@ class DuckDBBackend(DuckDBFile):
 
     batch_rows = BATCH_ROWS
 
-    def prepare(self, now: int) -> CopyIdentity:
+    def open(self, owner: Owner | None = None) -> SinkState | None:
+        """Return the state of the copy. With an owner, make the copy if there is none."""
+        if owner is None:
+            return self.look()
+        self._prepare(owner.now)
+        for table in owner.recount:
+            self._recount(table)
+        return self._refresh()
+
+    def _prepare(self, now: int) -> None:
         """Make the file, the schema and the tables of our own if they are missing."""
         if self._connection is None:
             self._open()
@@ -316,26 +330,12 @@ class DuckDBBackend(DuckDBFile):
                 self._run(
                     f"INSERT INTO {self._name(COPY)} VALUES (?, to_timestamp(?), 0, NULL)", [uuid.uuid4().hex, now]
                 )
-        return self.identity()
 
-    def discovered(self, table: Table) -> Sequence[Column]:
-        """The columns of a table that its declaration does not have, but the API once sent."""
-        known = {column.name for column in (*table.columns, *SYSTEM_COLUMNS, *HISTORY_COLUMNS)}
-        return [
-            Column(name, sql.KINDS[kind], "Sent by the API though not in its documentation.", table.path_of(name))
-            for name, kind in self._columns(table.target).items()
-            if name not in known and kind in sql.KINDS
-        ]
-
-    def expected(self, table: Table) -> Digests | None:
-        """The keys that the live rows must have by what was loaded; None when that was not counted from the start."""
-        if "facts" not in self._columns(COPY):  # a copy of an earlier version, before `prepare`
-            return None
-        with self._usable():
-            return self._facts().expected.get(table.name)
-
-    def write(self, batch: Batch) -> Changes:
-        """Merge the rows, apply deletions, move the position: all or nothing."""
+    def write(self, batch: Batch | RunRows) -> Changes:
+        """Merge the rows, apply deletions, move the checkpoint: all or nothing."""
+        if isinstance(batch, RunRows):
+            self._record(batch.shape, batch.rows)
+            return Changes()
         if batch.as_it_is:
             there = self._columns(batch.table.target)
             if sql.KEY not in there:
@@ -354,9 +354,10 @@ class DuckDBBackend(DuckDBFile):
                 f"The DuckDB file {self.file} was removed or replaced while it was written.",
                 "Leave it alone while a sync runs, and run again: the next run finds out what is there.",
             )
+        self._refresh()
         return changes
 
-    def try_out(self) -> None:
+    def probe(self) -> None:
         """Make, write, read back and drop a small table; neither file nor schema stays if it was not there."""
         found = self.look() is not None or self._connection is not None
         if not found:
@@ -380,7 +381,7 @@ class DuckDBBackend(DuckDBFile):
         trial.require_same([dict(zip(names, row, strict=True)) for row in rows], str(self.file))
         self._run("ROLLBACK")
 
-    def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
+    def _record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""
         names = [column.name for column in shape.columns]
         target, listed = self._name(shape.name), ", ".join(map(sql.quoted, names))
@@ -392,41 +393,45 @@ class DuckDBBackend(DuckDBFile):
                 self._run(f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given)")
                 self._run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
-    def blank(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         with self._usable():
-            return self._with_room(lambda result: self._blanked(table, people, result))
+            hits: dict[str, ErasureHits] = self._with_room(lambda result: self._blanked(table, people, result))
+        self._refresh()
+        return hits
 
-    def recount(self, table: Table) -> None:
+    def _recount(self, table: Table) -> None:
         """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
         with self._usable(), self._transaction():
             facts = self._facts()
             if table.name in facts.expected:
-                facts.expected[table.name] = self.held(table)
+                facts.expected[table.name] = self.digests(table)
                 self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1, facts = ?", [expected.to_text(facts)])
 
-    def end(self) -> None:
-        """Remove the tables about the copy and its runs: it is no copy any more."""
-        with self._usable(), self._transaction():
-            for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
-                self._reshape(f"DROP TABLE IF EXISTS {self._name(name)}")
-
-    def drop(self, table: Table) -> None:
-        """Remove a table with its changes, and forget how far it was read."""
+    def drop(self, table: Table | None) -> None:
+        """Remove a table with its changes, and forget its checkpoint; with None, the tables about the copy."""
+        if table is None:
+            with self._usable(), self._transaction():
+                for name in (*(record.name for record in RECORDS), POSITIONS, COPY):
+                    self._reshape(f"DROP TABLE IF EXISTS {self._name(name)}")
+            self.state = NO_COPY
+            return
         with self._usable(), self._transaction():
             for name in (table.target, table.target + CHANGES_SUFFIX):
                 self._reshape(f"DROP TABLE IF EXISTS {self._name(name)}")
             self._run(f"DELETE FROM {self._name(POSITIONS)} WHERE table_name = ?", [table.name])
             facts = self._facts()
             facts.expected.pop(table.name, None)
+            facts.found.pop(table.name, None)
             self._run(f"UPDATE {self._name(COPY)} SET commits = commits + 1, facts = ?", [expected.to_text(facts)])
+        self._refresh()
 
     def _with_room(self, step: Callable[[list[T]], None]) -> T:
         """Do a step that is one commit; where it needs more memory, open the file anew with more and do it again.
 
         It leaves its result in a list before it commits.
         """
-        before, result = self.identity().commits, list[T]()
+        before, result = self._identity().commits, list[T]()
         try:
             step(result)
         except duckdb.Error as error:
@@ -437,7 +442,7 @@ class DuckDBBackend(DuckDBFile):
         self.close()
         self._memory = MORE_MEMORY if self._memory == MEMORY else None
         self._open()
-        if result and self.identity().commits > before:  # it was only too much to tidy up after the commit
+        if result and self._identity().commits > before:  # it was only too much to tidy up after the commit
             return result[0]
         return self._with_room(step)
 
@@ -468,7 +473,7 @@ class DuckDBBackend(DuckDBFile):
 
     def _write(self, batch: Batch, left: Sequence[Column]) -> Changes:
         name, facts = batch.table.name, self._facts()
-        commit = self.identity().commits + 1
+        commit = self._identity().commits + 1
         goal = MergeTarget(
             self._name(batch.table.target),
             self._name(batch.table.target + CHANGES_SUFFIX),
@@ -479,7 +484,9 @@ class DuckDBBackend(DuckDBFile):
             commit,
         )
         merge = Merge(self._run, goal, self._blanks(batch, left))
-        before = facts.expected.get(name) or self.held(batch.table)
+        before = facts.expected.get(name) or self.digests(batch.table)
+        declared = {column.name for column in batch.table.columns}
+        facts.note_found(name, [column for column in batch.columns if column.name not in declared])
         if batch.files:
             merge.add([str(path) for path in batch.files])
         keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {sql.live_rows(self._columns(batch.table.target))}"
@@ -501,10 +508,6 @@ class DuckDBBackend(DuckDBFile):
         facts.expected[name] = before + merge.came - merge.went if after is None else after
         self._run(f"UPDATE {self._name(COPY)} SET commits = ?, facts = ?", [commit, expected.to_text(facts)])
         return merge.changes
-
-    def _facts(self) -> CopyFacts:
-        row = self._run(f"SELECT facts FROM {self._name(COPY)}").fetchone()
-        return expected.from_text(row[0] if row else None)
 
     def _fit(self, batch: Batch) -> Sequence[Column]:
         """Make the tables of a batch, or bring them into the shape of its mode; the columns that are copied no more."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
-from cio_replicate.sinks.backend import JSON, MARK, ChangeSet, Condition, StoredTable, kind_of
+from cio_replicate.sinks.backend import JSON, MARK, ChangeSet, Condition, SeparateCommits, StoredTable, kind_of
 from cio_replicate.sinks.lake import rewrite as scan
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, StoredFile, named, trouble
 from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
@@ -42,7 +42,7 @@ _TYPES = {
 }
 
 
-class DeltaBackend:
+class DeltaBackend(SeparateCommits):
     """Tables as folders with a Delta log. `options` tell the Delta library how to reach the bucket.
 
     An edit is one commit, which fails when another program has written to the table meanwhile. A column that the table

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
-from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable
+from cio_replicate.sinks.backend import ChangeSet, Condition, SeparateCommits, StoredTable
 from cio_replicate.sinks.lake import rewrite as scan
 from cio_replicate.sinks.lake.iceberg_folder import PROPERTIES
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, S3Files, StoredFile, named, trouble
@@ -78,7 +78,7 @@ class OpenRewrite:
     changed: bool
 
 
-class IcebergBackend:
+class IcebergBackend(SeparateCommits):
     """Iceberg tables. An edit is one commit with its new columns, which fails when another program wrote meanwhile.
 
     Small files are written again together with new rows, so that there are never many.

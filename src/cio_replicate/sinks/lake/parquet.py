@@ -14,6 +14,7 @@ from cio_replicate.schema.table import ColumnType, schema_for
 from cio_replicate.sinks.backend import (
     ChangeSet,
     Condition,
+    SeparateCommits,
     StoredTable,
     TableBackend,
     field_for,
@@ -46,7 +47,7 @@ class _Rewrite:
     enter: list[pa.Array] = field(default_factory=list)
 
 
-class ParquetBackend:
+class ParquetBackend(SeparateCommits):
     """Tables as folders of Parquet files; `*.parquet` in such a folder has exactly the rows of the table.
 
     A key is in one file, and stays there. An edit replaces each file that it concerns by a new one in one step: who

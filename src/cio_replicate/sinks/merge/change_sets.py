@@ -22,13 +22,13 @@ from cio_replicate.schema.system_tables import (
     SYSTEM_COLUMNS,
     Record,
 )
-from cio_replicate.schema.table import Column, ColumnType, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge import statements as sql_modes
 from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.statements import AS_IT_IS, KEY, ErasedColumns, Run, StagedColumns
-from cio_replicate.sinks.port import Batch, Changes, CopyFacts, Digests
+from cio_replicate.sinks.port import Batch, Changes, CopyFacts, Digests, found_columns
 
 # A merge in DuckDB: landed rows go into a table, in any change mode, within a transaction of the caller's.
 
@@ -357,16 +357,6 @@ COPY_SHAPE = StoredTable(COPY, COPY_COLUMNS, "copy_id")
 POSITION_SHAPE = StoredTable(POSITIONS, POSITION_COLUMNS, "table_name")
 
 
-def found_columns(table: Table, facts: CopyFacts) -> list[Column]:
-    """The columns of a table that its declaration does not have, but the API once sent."""
-    known = {column.name for column in table.columns}
-    return [
-        Column(one.name, one.type, "Sent by the API though not in its documentation.", one.path)
-        for one in facts.found.get(table.name, [])
-        if one.name not in known
-    ]
-
-
 def left_columns(columns: Sequence[Column], there: Mapping[str, ColumnType]) -> list[Column]:
     """Of the columns that a table has, those of the workspace that are not among `columns`: ones no longer copied."""
     known = {column.name.casefold() for column in columns}
@@ -379,7 +369,7 @@ def left_columns(columns: Sequence[Column], there: Mapping[str, ColumnType]) -> 
 
 def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts: CopyFacts) -> list[Column]:
     """As `left_columns`, of a table in a store, as far as they are known to be ours: somebody may have added more."""
-    ours = {column.name: column.type for column in found_columns(table, facts)}
+    ours = {column.name: column.type for column in found_columns(table, facts.found)}
     if table.hidden:
         there = store.columns(table.target)
         hidden = {table.naming.column(one.name): one.type for one in table.hidden}
@@ -390,7 +380,7 @@ def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts:
 def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> StoredTable:
     """The table itself; with `versions` a row per version."""
     every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
-    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", _split_by(table))
+    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", table.partitioned_by)
 
 
 def record_shape(record: Record) -> StoredTable:
@@ -407,9 +397,3 @@ def changes_shape(table: Table, columns: Sequence[Column]) -> StoredTable:
     """The table of its changes."""
     every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
     return StoredTable(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
-
-
-def _split_by(table: Table) -> str | None:
-    """Lists are small; deliveries and the log grow with time."""
-    grows = table.reading is Reading.WINDOWS or table.retention_days is not None
-    return table.start_date_column if grows else None

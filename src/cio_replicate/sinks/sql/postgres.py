@@ -1,36 +1,21 @@
-"""PostgreSQL as a place: Arrow through ADBC, one transaction per write."""
+"""PostgreSQL: Arrow through ADBC."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.backend import ChangeSet, StoredTable
-from cio_replicate.sinks.sql.sql_backend import (
-    Columns,
-    Dialect,
-    Statement,
-    add,
-    create,
-    delete,
-    double_quoted,
-    gathered,
-    keys_in_parts,
-)
-
-if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Connection, Cursor
+from cio_replicate.sinks.backend import StoredTable
+from cio_replicate.sinks.sql.dbapi import Connection, Cursor, DbapiBackend
+from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, Statement, create, double_quoted
 
 NEEDS = "PostgreSQL needs the extra: pip install 'cio-replicate[postgres]'."
-#: Rows whose keys are looked for and which are then written together, and bytes of an answer that come together.
-TOGETHER = 20_000
+#: Bytes of an answer that come together.
 ANSWERED_AT_ONCE = 4_000_000
 
 _KINDS = {
@@ -78,29 +63,22 @@ DIALECT = Dialect(
     true="{} IS TRUE",
     any_of="{} IN (SELECT unnest({}))",  # not `= ANY`, which older servers look through one by one
     written=literal,
-    at_once=10_000,
+    at_once=20_000,
     longest_name=63,
     name_bytes=True,
     name_refused=SYSTEM.__contains__,
 )
 
 
-class PostgresBackend:
-    """A schema of a PostgreSQL database.
-
-    Reads have connections of their own, so that an answer that is still coming does not stand in the way of a write.
-    """
+class PostgresBackend(DbapiBackend):
+    """A schema of a PostgreSQL database."""
 
     dialect = DIALECT
     rows_at_once = 100_000
-    whole_edits = True
 
     def __init__(self, uri: Secret, dataset: str, described: str) -> None:
-        self.dataset = dataset
-        self.described = described
+        super().__init__(dataset, described)
         self._uri = uri
-        self._writing: Connection | None = None
-        self._idle: list[Connection] = []
 
     def connect(self) -> None:
         """Find out that the dataset can be looked at. Changes nothing."""
@@ -128,106 +106,46 @@ class PostgresBackend:
         """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
         with self._reading() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(ANSWERED_AT_ONCE)})
-            cursor.execute(query.text, parameters=_parameters(query) if query.values else None)
+            self._run(cursor, query)
             for batch in cursor.fetch_record_batch():
                 columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    def write(self, edit: ChangeSet, there: Columns) -> None:
-        """Put rows in the place of others and remove what is gone, the table's new columns included: one commit."""
-        shape, target = edit.shape, self.target(edit.shape.name)
-        with self._transaction(shape.name) as cursor:
-            self._fit(cursor, shape, there)
-            if there:
-                for rows in gathered(edit.rows, TOGETHER):
-                    self._delete(cursor, target, shape.key, rows.column(shape.key))
-                    self._add(cursor, shape.name, rows)
-            else:
-                self._add(cursor, shape.name, edit.rows)
-            self._delete(cursor, target, shape.key, edit.gone)
-
-    def drop(self, table: str) -> None:
-        """Remove a table; no error when it is not there."""
-        with self._transaction(table) as cursor:
-            cursor.execute(f"DROP TABLE IF EXISTS {self.target(table)}")
-
-    def close(self) -> None:
-        """Let go of all connections."""
-        for connection in (self._writing, *self._idle):
-            _let_go(connection)
-        self._writing = None
-        self._idle.clear()
-
-    def _fit(self, cursor: Cursor, shape: StoredTable, there: Columns) -> None:
-        """Make the table, or add the columns that it lacks."""
+    def _made(self, cursor: Cursor, shape: StoredTable) -> Iterator[str]:
         target = self.target(shape.name)
-        for column in shape.columns if there else ():
-            if column.name not in there:
-                cursor.execute(add(self.dialect, target, column))
-        if there:
-            return
         cursor.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = {literal(self.dataset)}")
         if cursor.fetchone() is None:  # `IF NOT EXISTS` asks for the right to make it even where it exists
-            cursor.execute(f"CREATE SCHEMA {double_quoted(self.dataset)}")
-        cursor.execute(create(self.dialect, target, shape.columns))
+            yield f"CREATE SCHEMA {double_quoted(self.dataset)}"
+        yield create(self.dialect, target, shape.columns)
         # a hash, since a key can be longer than what a tree takes, and nothing asks for their order
-        cursor.execute(f"CREATE INDEX ON {target} USING hash ({double_quoted(shape.key)})")
+        yield f"CREATE INDEX ON {target} USING hash ({double_quoted(shape.key)})"
 
-    def _add(self, cursor: Cursor, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
-        cursor.adbc_ingest(table, rows, mode="append", db_schema_name=self.dataset)
+    def _begin(self, cursor: Cursor) -> None:
+        cursor.execute("SET LOCAL lock_timeout = '5min'")  # somebody's open transaction is not for ever
 
-    def _delete(self, cursor: Cursor, target: str, key: str, keys: pa.Array | pa.ChunkedArray) -> None:
-        for part in keys_in_parts(keys, TOGETHER):
-            query = delete(self.dialect, target, key, part)
-            cursor.execute(query.text, parameters=_parameters(query))
+    def _run(self, cursor: Cursor, query: Statement) -> None:
+        cursor.execute(query.text, parameters=_parameters(query) if query.values else None)
 
-    @contextmanager
-    def _transaction(self, table: str) -> Iterator[Cursor]:
-        """All that is executed inside becomes one commit, or nothing; after an error the connection is made anew."""
-        with self._translated(table):
-            if self._writing is None:
-                self._writing = self._connected(autocommit=False)
-            connection = self._writing
-            try:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL lock_timeout = '5min'")  # somebody's open transaction is not for ever
-                    yield cursor
-                connection.commit()
-            except BaseException:
-                self._writing = None
-                _let_go(connection)  # which rolls back
-                raise
+    def _put(self, cursor: Cursor, shape: StoredTable, rows: pa.RecordBatchReader, *, fresh: bool) -> None:
+        if fresh:
+            self._add(cursor, shape, rows)
+        else:
+            super()._put(cursor, shape, rows, fresh=fresh)
 
-    @contextmanager
-    def _reading(self) -> Iterator[Cursor]:
-        with self._translated():
-            connection = self._idle.pop() if self._idle else self._connected(autocommit=True)
-            try:
-                with connection.cursor() as cursor:
-                    yield cursor
-            except BaseException:
-                _let_go(connection)
-                raise
-            self._idle.append(connection)
+    def _add(self, cursor: Cursor, shape: StoredTable, rows: pa.Table | pa.RecordBatchReader) -> None:
+        cursor.adbc_ingest(shape.name, rows, mode="append", db_schema_name=self.dataset)
 
-    def _connected(self, *, autocommit: bool) -> Connection:
+    def _connected(self, *, writing: bool) -> Connection:
         try:
             from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - an extra
         except ImportError:
             raise DestinationUnavailableError(NEEDS) from None
-        connection: Connection = dbapi.connect(self._uri.reveal(), autocommit=autocommit)
-        return connection
+        return dbapi.connect(self._uri.reveal(), autocommit=not writing)
 
-    @contextmanager
-    def _translated(self, table: str | None = None) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            from adbc_driver_manager import Error  # noqa: PLC0415 - an extra
+    def _ours(self, error: Exception, table: str | None) -> CioReplicateError | None:
+        from adbc_driver_manager import Error  # noqa: PLC0415 - an extra
 
-            if not isinstance(error, Error):
-                raise
-            raise _ours(str(error), error.sqlstate, self.described, table) from None
+        return _ours(str(error), error.sqlstate, self.described, table) if isinstance(error, Error) else None
 
 
 def _parameters(query: Statement) -> pa.RecordBatch:
@@ -237,12 +155,6 @@ def _parameters(query: Statement) -> pa.RecordBatch:
         kind = pa.string() if isinstance(values, Sequence) and isinstance(values[0], str) else pa.int64()
         arrays.append(pa.array([values], pa.list_(kind)))
     return pa.record_batch(arrays, names=[str(number) for number in range(len(arrays))])
-
-
-def _let_go(connection: Connection | None) -> None:
-    if connection is not None:
-        with suppress(Exception):  # it may be broken, which is why it is let go
-            connection.close()
 
 
 #: What a server says when it cannot be used, and how we say it. Its own words can quote values and are not passed on.

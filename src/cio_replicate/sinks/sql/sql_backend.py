@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -178,7 +179,8 @@ class SqlBackend(Protocol):
 
     dialect: Dialect
     rows_at_once: int
-    whole_edits: bool  # as the store's
+    whole_edits: bool  # as the store's, and `transactional`
+    transactional: bool
     described: str  # what messages call it, without any secret
 
     def connect(self) -> None:
@@ -203,6 +205,10 @@ class SqlBackend(Protocol):
 
     def drop(self, table: str) -> None:
         """Remove a table; no error when it is not there."""
+        ...
+
+    def transaction(self, table: str) -> AbstractContextManager[None]:
+        """As the store's."""
         ...
 
     def close(self) -> None:
@@ -244,6 +250,7 @@ class WarehouseBackend:
         self.place = place
         self.rows_at_once = place.rows_at_once
         self.whole_edits = place.whole_edits
+        self.transactional = place.transactional
         self.nul_allowed = place.dialect.nul_allowed
         self._known: dict[str, Columns] = {}
 
@@ -298,6 +305,16 @@ class WarehouseBackend:
         """Remove a table; no error when it is not there."""
         self._known.pop(table, None)
         self.place.drop(table)
+
+    @contextmanager
+    def transaction(self, table: str) -> Iterator[None]:
+        """All that is written inside becomes one commit, where the database has transactions."""
+        try:
+            with self.place.transaction(table):
+                yield
+        except BaseException:
+            self._known.clear()
+            raise
 
     def close(self) -> None:
         """Let go of it. No error when it was never open."""

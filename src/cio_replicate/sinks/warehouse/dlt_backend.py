@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, arrow_type
-from cio_replicate.sinks.backend import ChangeSet, StoredTable
+from cio_replicate.sinks.backend import ChangeSet, SeparateCommits, StoredTable
 from cio_replicate.sinks.sql.dbapi import as_batches
 from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, Statement, gathered
 
@@ -179,7 +179,7 @@ class Warehouse:
     whole_edits: bool = True  # whether dlt merges in one transaction there
 
 
-class PackageBackend:
+class PackageBackend(SeparateCommits):
     """A dataset of a destination of dlt.
 
     No package outlives its write: a run begins and ends with an empty folder, so that none is ever loaded late. What a

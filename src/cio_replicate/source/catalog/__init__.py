@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cio_replicate.schema.table import Reading, Table
+from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog.account_tables import (
     COLLECTIONS,
     EPS_SUPPRESSION,
@@ -19,7 +19,15 @@ from cio_replicate.source.catalog.account_tables import (
 )
 from cio_replicate.source.catalog.delivery_tables import ACTIVITIES, MESSAGES
 from cio_replicate.source.catalog.people_tables import CUSTOMERS, SEGMENTS
-from cio_replicate.source.catalog.sending_tables import BROADCASTS, CAMPAIGNS, NEWSLETTERS, TRANSACTIONAL_MESSAGES
+from cio_replicate.source.catalog.sending_tables import (
+    BROADCAST_ACTIONS,
+    BROADCASTS,
+    CAMPAIGN_ACTIONS,
+    CAMPAIGNS,
+    NEWSLETTERS,
+    TRANSACTIONAL_MESSAGES,
+)
+from cio_replicate.source.strategies import strategy_class
 
 TABLES: tuple[Table, ...] = (
     BROADCASTS,
@@ -40,7 +48,12 @@ TABLES: tuple[Table, ...] = (
     WORKSPACES,
     TYPES,
     EPS_SUPPRESSION,
+    CAMPAIGN_ACTIONS,
+    BROADCAST_ACTIONS,
 )
+
+#: The tables that play a part in how others are read, verified and erased.
+ACTIVITY_LOG, PEOPLE, ACCOUNT = ACTIVITIES, CUSTOMERS, WORKSPACES
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -57,10 +70,12 @@ def names() -> tuple[str, ...]:
 
 def facts_of(table: Table) -> Iterator[str]:
     """What sets the table apart from the rest in how it is read and kept, in sentences."""
-    if table.reading is Reading.WINDOWS:
+    if strategy_class(table).by_time:
         yield "Asked for in windows of time."
     if table.page_size:
         yield f"Comes in pages of up to {table.page_size:,} rows."
+    if table.parent is not None:
+        yield f"Requested for each row of `{table.parent.name}`, several of them at once."
     if len(table.slices) > 1:
         names = ", ".join(f"`{part.name}`" for part in table.slices)
         yield f"Read in parts: {names}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Paging, Table
+from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Table
 from cio_replicate.source.catalog import shared_columns as shapes
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID
 
@@ -221,7 +221,7 @@ EPS_SUPPRESSION = Table(
     key=("id",),
     key_holds=("suppression_type", "domain", "email"),
     method=Method.FULL,
-    paging=Paging.OFFSET,
+    strategy="offset",
     page_size=1000,
     slices=tuple(
         DeclaredPartition(kind, path={"suppression_type": kind})

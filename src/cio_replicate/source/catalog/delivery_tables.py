@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Table
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, person_identifiers
 
 #: The moments of a delivery: the API's name, and what happened then.
@@ -37,7 +37,8 @@ MESSAGES = Table(
     records="messages",
     key=("id",),
     method=Method.FULL,
-    reading=Reading.WINDOWS,
+    strategy="windows",
+    partitioned_by="created",
     page_size=1000,
     start_date_column="created",
     absence_deletes=False,
@@ -168,6 +169,8 @@ ACTIVITIES = Table(
     start_date_column="timestamp",
     absence_deletes=False,
     person="customer_identifiers__cio_id",
+    strategy="log",
+    partitioned_by="timestamp",
     retention_days=30,
     columns=(
         Column("id", ColumnType.STRING, "The activity's id."),

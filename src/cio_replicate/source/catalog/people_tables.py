@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, Method, Reading, Table
+from cio_replicate.schema.table import Column, ColumnType, Method, Table
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, TAGS, person_identifiers
 
 CUSTOMERS = Table(
@@ -16,7 +16,7 @@ CUSTOMERS = Table(
     http_method="POST",
     # everybody has a cio_id: `id exists` would miss the people who are known by email only
     body={"filter": {"and": [{"attribute": {"field": "cio_id", "operator": "exists"}}]}},
-    reading=Reading.PEOPLE,
+    strategy="people",
     page_size=1000,
     person="_cio_key",  # the `cio_id`, whatever it is called in the copy
     columns=(

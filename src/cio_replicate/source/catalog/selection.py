@@ -12,8 +12,9 @@ from cio_replicate.config import connection_options
 from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind
 from cio_replicate.config.table_options import AS_IS, RESERVED, Naming, SchemaChanges
 from cio_replicate.schema.system_tables import KEY
-from cio_replicate.schema.table import LONGEST_NAME, TAKEN, Column, ColumnType, Reading, Redaction, Table
+from cio_replicate.schema.table import LONGEST_NAME, TAKEN, Column, ColumnType, Redaction, Table
 from cio_replicate.source.catalog import TABLES
+from cio_replicate.source.strategies import strategy_class
 
 NO_RULES = ColumnRules()
 _DONE = {RedactionKind.EXCLUDE: "excluded", RedactionKind.HASH: "hashed", RedactionKind.MASK: "masked"}
@@ -65,6 +66,7 @@ def chosen(
         hidden=tuple(hidden),
         replication_key=names[table.replication_key] if table.replication_key else None,
         start_date_column=names[table.start_date_column] if table.start_date_column else None,
+        partitioned_by=names[table.partitioned_by] if table.partitioned_by else None,
         person=names.get(table.person, table.person if table.person == KEY.name else None) if table.person else None,
         redaction=_redaction(table, rules, kept if wanted is not None else None),
         naming=naming,
@@ -232,7 +234,7 @@ class BackfillRange:
 
 def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
     """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
-    windowed = [one.name for one in TABLES if one.reading is Reading.WINDOWS]
+    windowed = [one.name for one in TABLES if strategy_class(one).by_time]
     if table not in windowed:
         raise SettingsError(
             f"{table!r} cannot be read by time.",

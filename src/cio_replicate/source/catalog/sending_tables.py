@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, Method, Table
-from cio_replicate.source.catalog.shared_columns import CREATED_BY, DEDUPLICATE_ID, SCHEDULED, TAGS
+from cio_replicate.source.catalog.shared_columns import ACTION_COLUMNS, CREATED_BY, DEDUPLICATE_ID, SCHEDULED, TAGS
 
 BROADCASTS = Table(
     name="broadcasts",
@@ -245,4 +245,51 @@ NEWSLETTERS = Table(
             "The subscription topic it belongs to, a `topics.id`; null when it belongs to none.",
         ),
     ),
+)
+
+CAMPAIGN_ACTIONS = Table(
+    name="campaign_actions",
+    about="The actions of campaigns that have content, one row each: emails, SMS, push notifications, webhooks.",
+    operation="listCampaignActions",
+    path="/v1/campaigns/{campaign_id}/actions",
+    records="actions",
+    key=("campaign_id", "id"),
+    method=Method.FULL,
+    strategy="children",
+    parent=CAMPAIGNS,
+    columns=(
+        Column("id", ColumnType.INTEGER, "The action's id; `messages.action_id` joins to it."),
+        Column("campaign_id", ColumnType.INTEGER, "The campaign it belongs to, a `campaigns.id`."),
+        Column("broadcast_id", ColumnType.INTEGER, "Documented, but null in actions of campaigns."),
+        *ACTION_COLUMNS,
+        Column("parent_action_id", ColumnType.INTEGER, "The action that it is a variant of; null in most actions."),
+    ),
+    notes=(
+        "Delays, branches and other steps without content are not listed; `campaigns.actions` has their ids.",
+        "Ids often come as text; they are numbers here, and the text as received is in `_cio_extra`.",
+        "A campaign's `updated` does not move with its actions, so those of all campaigns are read in every run.",
+    ),
+)
+
+BROADCAST_ACTIONS = Table(
+    name="broadcast_actions",
+    about="The actions of broadcasts, one row for each language of each.",
+    operation="broadcastActions",
+    path="/v1/broadcasts/{broadcast_id}/actions",
+    records="actions",
+    key=("broadcast_id", "id"),
+    method=Method.FULL,
+    strategy="children",
+    parent=BROADCASTS,
+    columns=(
+        Column("id", ColumnType.INTEGER, "The action's id; `messages.action_id` joins to it."),
+        Column("broadcast_id", ColumnType.INTEGER, "The broadcast it belongs to, a `broadcasts.id`."),
+        *ACTION_COLUMNS,
+        Column(
+            "multi_language_branch_action_id",
+            ColumnType.INTEGER,
+            "What the actions of one message in several languages have in common; undocumented.",
+        ),
+    ),
+    notes=("Ids often come as text; they are numbers here, and the text as received is in `_cio_extra`.",),
 )

@@ -44,6 +44,44 @@ SCHEDULED = (
 )
 
 
+#: What an action or another content of a message holds, whatever it belongs to.
+ACTION_COLUMNS = (
+    DEDUPLICATE_ID,
+    Column("name", ColumnType.STRING, "The action's name."),
+    Column(
+        "type",
+        ColumnType.STRING,
+        "The channel: `email`, `in_app`, `push`, `twilio` (SMS), `slack`, `webhook`, or another step such as "
+        "`split_randomized`.",
+    ),
+    Column("created", ColumnType.TIMESTAMP, "When the action was created."),
+    Column("updated", ColumnType.TIMESTAMP, "When the action was last changed."),
+    Column("sending_state", ColumnType.STRING, "How it sends: `automatic`, `draft` or `off`."),
+    Column("subject", ColumnType.STRING, "The subject line; null in other channels than email."),
+    Column("body", ColumnType.STRING, "The content as HTML or text, with Liquid."),
+    Column("body_amp", ColumnType.STRING, "The content as AMP, for emails that have one."),
+    Column("preheader_text", ColumnType.STRING, "The text that mail programs show beside the subject."),
+    Column("layout", ColumnType.STRING, "The layout around the body, as HTML."),
+    Column("language", ColumnType.STRING, "The language of a variant; empty for the default."),
+    Column("from", ColumnType.STRING, "The sender's address."),
+    Column("from_id", ColumnType.INTEGER, "The sender, a `sender_identities.id`."),
+    Column("reply_to", ColumnType.STRING, "The address that answers go to."),
+    Column("reply_to_id", ColumnType.INTEGER, "The identity that answers go to, a `sender_identities.id`."),
+    Column("recipient", ColumnType.STRING, "The address it goes to, usually Liquid such as `{{customer.email}}`."),
+    Column("bcc", ColumnType.STRING, "The addresses that get a blind copy."),
+    Column("cc", ColumnType.STRING, "The addresses that get a copy."),
+    Column("fake_bcc", ColumnType.BOOLEAN, "Whether blind copies are sent as messages of their own."),
+    Column("preprocessor", ColumnType.STRING, "What turns the CSS of an email into inline styles: `premailer`."),
+    Column("headers", ColumnType.STRING, "Headers of an email or a webhook, as text that holds a JSON array."),
+    Column("image_url", ColumnType.STRING, "The image of an MMS or a push notification."),
+    Column("url", ColumnType.STRING, "The address that a webhook calls."),
+    Column("method", ColumnType.STRING, "The HTTP method of a webhook: `get`, `post`, `put`, `delete` or `patch`."),
+    Column("request_method", ColumnType.STRING, "The same under the name that some workspaces get it by."),
+    Column("editor", ColumnType.STRING, "The editor that the content was made with; undocumented."),
+    Column("recipient_environment_id", ColumnType.INTEGER, "Undocumented; null in most actions."),
+)
+
+
 def person_identifiers(field: str) -> tuple[Column, ...]:
     """The columns of the object `field` that names a person by each of its identifiers."""
     return (

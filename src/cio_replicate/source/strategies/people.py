@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from math import ceil
 
 import msgspec
 
 from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.runtime import together
-from cio_replicate.source.client import Client
-from cio_replicate.source.decode import key_text
-from cio_replicate.source.pages import Page, Request, RequestCounter, read_page
-from cio_replicate.source.strategies.base import PageContent, Priority
+from cio_replicate.config.table_options import PeopleRefresh
+from cio_replicate.schema.table import Table
+from cio_replicate.source.pages import Page, Request, read_page
+from cio_replicate.source.strategies.base import (
+    COUNTED,
+    IN_COPY,
+    START,
+    ChangedPeople,
+    Estimate,
+    FetchPage,
+    PageContent,
+    Partition,
+    PastReads,
+    Pieces,
+    Priority,
+    ReadScope,
+    ReadState,
+    Send,
+    Strategy,
+)
+from cio_replicate.source.strategies.log import is_due_whole
+from cio_replicate.source.values import key_text
 
 BATCH = 100  # ids that one request may name
+PAGES_AHEAD = 4  # list pages whose attributes are asked for at once: ten requests each
+NAMED_AT_ONCE = 1000
+#: The partitions of a read that asks for the attributes of some people only: who is listed, and whom the log names.
+LISTED, NAMED = "listed", "named"
 PREFIX = "cio_"  # goes with a cio_id everywhere else, but not here (live)
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -164,14 +186,6 @@ class LogEntry:
     id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedPeople:
-    """People whom the log names: by `cio_id`, and by their own `id` where an entry lacks the other."""
-
-    cio_ids: tuple[str, ...]
-    ids: tuple[str, ...]
-
-
 def changed_people(entries: Iterable[LogEntry]) -> ChangedPeople:
     """The people who were created or changed, or into whom another was merged, but for those deleted later.
 
@@ -254,108 +268,202 @@ def _in(data: str | None, role: str) -> str:
 NO_CHANCE = 10  # people of one page who do not all happen to be deleted since they were listed
 
 
-class KnownPeople(Protocol):
-    """What the copy knows of people, and what its activity log says of them."""
+class PeopleStrategy(Strategy):
+    """List everybody, and ask for attributes a hundred people a request, as many at once as the rate limit allows.
 
-    async def unknown(self, listed: Mapping[str, msgspec.Raw]) -> set[str]:
-        """The `cio_id`s of a list page whom the copy does not have as they are listed: new, back, or renamed."""
-        ...
-
-    async def identifiers(self, cio_ids: Sequence[str]) -> Mapping[str, msgspec.Raw]:
-        """The identifiers of people as the copy has them, each as one JSON object."""
-        ...
-
-    async def named(self) -> ChangedPeople | None:
-        """Whom the log names since people were last read; waits for the log. None when it cannot be relied on."""
-        ...
-
-
-class PeopleStrategy:
-    """Asks for the attributes of people, a hundred a request, as many requests at once as the budget lets through.
-
-    Ids that the API does not know it leaves out of a 200 in silence (live), so listed people who are left out are
-    asked for once more before they count as left out. Raises ReadError and AccessError as the client does.
+    Either of everybody, or of those whom the copy does not have as they are listed (`LISTED`), and then of those whom
+    the activity log names (`NAMED`). Ids that the API does not know it leaves out of a 200 in silence (live), so listed
+    people who are left out are asked for once more before they count as left out.
     """
 
-    def __init__(self, client: Client, meter: RequestCounter) -> None:
-        self._client = client
-        self._meter = meter
+    countable = False
+    counts_seen = True
+    counted_by_account = True
+
+    def __init__(self, table: Table, scope: ReadScope) -> None:
+        super().__init__(table, scope)
         self._wanted: dict[str, msgspec.Raw] = {}  # listed people whose turn has not come
         self._asked: set[str] = set()
 
-    async def everybody(self, page: Page, known: KnownPeople | None) -> PageContent:
-        """The people of a list page, each with all attributes; `known` hears of them."""
-        listed = listed_people(page.items)
-        if known is not None:
-            await known.unknown(listed.by_id)
-        landed = await self._whole(listed)
-        if len(landed.seen) == len(listed.by_id) >= NO_CHANCE:
+    def partitions(self) -> list[Partition]:
+        """Everybody, or who is listed and whom the log names."""
+        return super().partitions() if self.reads_all else [Partition(LISTED), Partition(NAMED)]
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether everybody's attributes are asked for."""
+        return self.scope.rules.people is PeopleRefresh.FULL or is_due_whole(self.scope)
+
+    def has_read_all(self, partitions: Sequence[Partition]) -> bool:
+        """Whether one of the partitions is that of everybody: it is added when the log cannot be relied on."""
+        return any(one.name not in (LISTED, NAMED) for one in partitions)
+
+    def continues(self, partitions: Sequence[Partition]) -> bool:
+        """Not when everybody is wanted and the earlier read asks for some only."""
+        return self.scope.rules.people is PeopleRefresh.CHANGES or not any(one.name == LISTED for one in partitions)
+
+    def to_restart(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """The list, if some of whom it named are not asked for yet: who they were ended with the process."""
+        waiting = any(one.name == NAMED and not one.cursor.done for one in partitions)
+        return [one for one in partitions if waiting and one.name == LISTED and one.cursor != START]
+
+    def waits(self, partition: Partition) -> bool:
+        """The log is asked when everybody is listed."""
+        return partition.name == NAMED
+
+    @property
+    def ahead(self) -> int:
+        """Pages of the list are cheap beside the attributes that they ask for."""
+        return PAGES_AHEAD
+
+    @property
+    def is_chain(self) -> bool:
+        """The list is short beside what it brings."""
+        return False
+
+    async def complete(
+        self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None
+    ) -> PageContent:
+        """The people of a list page, with the attributes of all or of some."""
+        if partition.name == LISTED and state is not None:
+            return await self._changed(items, send, state)
+        return await self._everybody(items, send, state)
+
+    async def pieces(self, partition: Partition, send: Send, state: ReadState | None) -> Pieces | None:
+        """The people whom the log names, a thousand at a time; everybody where it cannot be relied on."""
+        if partition.name != NAMED:
+            return None
+        named = await state.named() if state is not None else None
+        if state is None or named is None:
+            return Pieces(partitions=tuple(super().partitions()))
+        done = self._asked | self._wanted.keys()
+        left = ChangedPeople(tuple(cio_id for cio_id in named.cio_ids if cio_id not in done), named.ids)
+        return Pieces([partial(self._named, some, send, state) for some in _by(NAMED_AT_ONCE, left)])
+
+    async def _everybody(self, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None) -> PageContent:
+        """The people of a list page, each with all attributes; `state` hears of them."""
+        listed = listed_people(items)
+        if state is not None:
+            await state.unknown(listed.by_id)
+        content = await self._whole(listed, send)
+        if len(content.seen) == len(listed.by_id) >= NO_CHANCE:
             raise PageShapeError(
                 f"The API lists {len(listed.by_id)} people and hands over the attributes of none of them."
             )
-        return landed
+        return content
 
-    async def changed(self, page: Page, known: KnownPeople) -> PageContent:
+    async def _changed(self, items: Sequence[msgspec.Raw], send: Send, state: ReadState) -> PageContent:
         """The people of a list page as seen only, but for those whom the copy does not have so.
 
         They come with attributes, with this page or a later one: full requests are what counts. Who is left comes
         with those whom the log names.
         """
-        listed = listed_people(page.items)
-        unknown = await known.unknown(listed.by_id)
+        listed = listed_people(items)
+        unknown = await state.unknown(listed.by_id)
         seen = [only_listed(entry) for cio_id, entry in listed.by_id.items() if cio_id not in unknown]
         self._wanted |= {cio_id: listed.by_id[cio_id] for cio_id in unknown}
         full = len(self._wanted) // BATCH * BATCH
         now = ListedPeople({cio_id: self._wanted.pop(cio_id) for cio_id in list(self._wanted)[:full]}, listed.nameless)
         self._asked |= now.by_id.keys()
-        landed = await self._whole(now)
-        return PageContent(landed.records, [*landed.seen, *seen], landed.left_out)
+        content = await self._whole(now, send)
+        return PageContent(content.records, [*content.seen, *seen], content.left_out)
 
-    def not_asked(self, named: ChangedPeople) -> ChangedPeople:
-        """Those of the people named who were not asked for yet and are not left over from the list."""
-        done = self._asked | self._wanted.keys()
-        return ChangedPeople(tuple(cio_id for cio_id in named.cio_ids if cio_id not in done), named.ids)
-
-    async def named(self, named: ChangedPeople, known: KnownPeople) -> PageContent:
+    async def _named(self, named: ChangedPeople, send: Send, state: ReadState) -> PageContent:
         """The people whom the log names, and those who were left over from the list.
 
         Of the former, those left out of the answers are gone since, which the list tells.
         """
         left, self._wanted = ListedPeople(self._wanted, []), {}
         cio_ids = [*left.by_id, *named.cio_ids]
-        items = await self._send([*attribute_requests(cio_ids), *requests_by_id(named.ids)])
+        items = await _sent([*attribute_requests(cio_ids), *requests_by_id(named.ids)], send)
         found = {cio_id for item in items if (cio_id := cio_id_of(item))}
-        identifiers = {**await known.identifiers(sorted(found)), **left.by_id}
+        identifiers = {**await state.identifiers(sorted(found)), **left.by_id}
         records = [person(item, identifiers)[1] for item in items]
-        again = await self._once_more({one: entry for one, entry in left.by_id.items() if one not in found}, left)
+        missing = {one: entry for one, entry in left.by_id.items() if one not in found}
+        again = await self._once_more(missing, left, send)
         return PageContent([*records, *again.records], again.seen, again.left_out)
 
-    async def _whole(self, listed: ListedPeople) -> PageContent:
-        found, unnamed = await self._people(attribute_requests(list(listed.by_id)), listed)
-        again = await self._once_more({one: entry for one, entry in listed.by_id.items() if one not in found}, listed)
+    async def _whole(self, listed: ListedPeople, send: Send) -> PageContent:
+        found, unnamed = await _people(attribute_requests(list(listed.by_id)), listed, send)
+        missing = {one: entry for one, entry in listed.by_id.items() if one not in found}
+        again = await self._once_more(missing, listed, send)
         alone = [only_listed(entry) for entry in listed.nameless]
         records = [*found.values(), *unnamed, *again.records, *alone]
         return PageContent(records, again.seen, again.left_out + len(alone))
 
-    async def _once_more(self, missing: Mapping[str, msgspec.Raw], listed: ListedPeople) -> PageContent:
+    async def _once_more(self, missing: Mapping[str, msgspec.Raw], listed: ListedPeople, send: Send) -> PageContent:
         """Those of the missing whom a second request brings; the others as seen, and counted."""
-        found, unnamed = await self._people(requests_once_more(missing), listed)
+        found, unnamed = await _people(requests_once_more(missing), listed, send)
         seen = [only_listed(entry) for cio_id, entry in missing.items() if cio_id not in found]
         return PageContent([*found.values(), *unnamed], seen, len(seen))
 
-    async def _people(self, requests: Iterable[Request], listed: ListedPeople) -> tuple[dict[str, bytes], list[bytes]]:
-        """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""
-        found: dict[str, bytes] = {}
-        unnamed: list[bytes] = []
-        for item in await self._send(requests):
-            cio_id, record = person(item, listed.by_id)
-            if cio_id:
-                found[cio_id] = record
-            else:
-                unnamed.append(record)
-        return found, unnamed
+    def estimate(self, past: PastReads) -> Estimate | None:
+        """By the people in the copy, and by how many the log named in as much time."""
+        if self.scope.base is None:
+            return None
+        people = past.rows(self.table)
+        if self.reads_all:
+            requests = people_requests(self.table, people)
+            return Estimate(self.table.name, requests, requests, people, IN_COPY)
+        changed = past.changed_people(self.scope.base.through, self.scope.now)
+        requests = changes_requests(self.table, people, changed)
+        return Estimate(self.table.name, requests, requests, changed, IN_COPY)
 
-    async def _send(self, requests: Iterable[Request]) -> list[msgspec.Raw]:
-        read: Callable[[bytes], Page] = partial(read_page, key="customers")
-        calls = [partial(self._client.send, one, read, self._meter, Priority.FAN) for one in requests]
-        return [item for answer in await together(calls) for item in answer.items]
+    async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
+        """By the list of workspaces."""
+        _ = fetch
+        return estimate_of_people(self.table, await people())
+
+    def estimate_of_pages(self, first: Sequence[tuple[Partition, Page]]) -> Estimate | None:
+        """A first page does not tell how many people there are."""
+        _ = first
+        return None
+
+
+def people_requests(table: Table, people: int) -> int:
+    """The requests that reading so many people costs: the list, and their attributes."""
+    return max(1, ceil(people / (table.page_size or 1))) + ceil(people / BATCH)
+
+
+def changes_requests(table: Table, people: int, changed: int) -> int:
+    """The requests that it costs to list so many people, and to read the attributes of those who have changed."""
+    return ceil(people / (table.page_size or 1)) + ceil(changed / BATCH)
+
+
+def estimate_of_people(table: Table, people: Sequence[int]) -> Estimate:
+    """The cost of reading everybody. `people` are the counts of all workspaces, and only one of them is the key's."""
+    costs = [people_requests(table, count) for count in people]
+    if len(people) == 1:
+        return Estimate(table.name, costs[0], costs[0], people[0], COUNTED)
+    if not people:
+        return Estimate(table.name, 1, None, None, "no workspace is listed")
+    return Estimate(table.name, min(costs), max(costs), None, f"one of {len(people)} workspaces")
+
+
+async def _people(
+    requests: Iterable[Request], listed: ListedPeople, send: Send
+) -> tuple[dict[str, bytes], list[bytes]]:
+    """The people in the answers to these requests: by `cio_id`, and those whom an answer does not name."""
+    found: dict[str, bytes] = {}
+    unnamed: list[bytes] = []
+    for item in await _sent(requests, send):
+        cio_id, record = person(item, listed.by_id)
+        if cio_id:
+            found[cio_id] = record
+        else:
+            unnamed.append(record)
+    return found, unnamed
+
+
+async def _sent(requests: Iterable[Request], send: Send) -> list[msgspec.Raw]:
+    read: Callable[[bytes], Page] = partial(read_page, key="customers")
+    answers = await together([partial(send, one, read, Priority.FAN) for one in requests])
+    return [item for answer in answers for item in answer.items]
+
+
+def _by(most: int, named: ChangedPeople) -> list[ChangedPeople]:
+    """The same people, some at a time; at least once."""
+    count = max(len(named.cio_ids), len(named.ids))
+    return [
+        ChangedPeople(named.cio_ids[at : at + most], named.ids[at : at + most]) for at in range(0, max(1, count), most)
+    ]

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 
-from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy
 from cio_replicate.schema.system_tables import Checkpoint
-from cio_replicate.schema.table import Reading, Table
+from cio_replicate.schema.table import Table
+from cio_replicate.source.pages import Cursor, Page, Request
+from cio_replicate.source.strategies.base import (
+    DAY,
+    IN_COPY,
+    START,
+    Estimate,
+    PageCount,
+    Partition,
+    PastReads,
+    Priority,
+    ReadScope,
+    Step,
+    Strategy,
+    extrapolated,
+)
+from cio_replicate.source.strategies.log import anchor, in_order, new_rows
+from cio_replicate.source.values import times_reader
 
-# What of a table is due to be read in a run: pure decisions from its position and the rules of reading again.
-
-
-DAY = 86_400
 #: A delivery is opened and clicked for six months and converts within 90 days (live), most of it soon. So one is read
 #: again when it gets this old, in days, besides being read on every run while it is recent.
 MILESTONES = (30, 60, 90, 180)
-#: How long before the last run something may have happened that the list did not show then, in seconds.
-LOOKBACK = DAY
-
-
-def reads_whole(table: Table, base: Checkpoint | None, began: int, rules: RereadPolicy) -> bool:
-    """Whether a read that begins now takes in all that the source lists since the start date.
-
-    Lists are always read whole. The log and people are, if their mode allows for less, when nothing was read before
-    or the last whole read began `full_every_days` ago.
-    """
-    if base is None:
-        return True
-    if table.reading is Reading.WINDOWS:
-        return False
-    if table.retention_days is None and (table.reading is Reading.LIST or rules.people is PeopleRefresh.FULL):
-        return True
-    return began - base.last_whole >= rules.full_every_days * DAY
-
-
-def log_until(table: Table, base: Checkpoint | None, began: int, rules: RereadPolicy) -> int | None:
-    """The moment (unix seconds) back to which a log is read; None when it is read to its end."""
-    if table.retention_days is None or base is None or reads_whole(table, base, began, rules):
-        return None
-    return anchor(base) - LOOKBACK
-
-
-def anchor(base: Checkpoint) -> int:
-    """The moment of the last read on the source's clock, as far as its rows tell: ours may be ahead of it."""
-    return base.through if base.latest is None else min(base.through, base.latest)
 
 
 def due_spans(start: int, now: int, base: Checkpoint | None, recent_days: int) -> list[tuple[int, int]]:
@@ -81,8 +64,6 @@ WINDOW = 180 * DAY
 #: only cut as far as it takes to use up the budget.
 LEAST_PAGES = 4
 MOST_PAGES = 40
-#: A long list by offset is read in ranges of so many pages: each costs its first answer's time until the next begins.
-STRIDE = 5
 #: How much denser than on average the rest of a span may be taken to be because its last page was.
 DENSER = 4.0
 ALIKE = 1.25
@@ -182,26 +163,128 @@ def slices(first: int, last: int, seconds: int, newer: int) -> list[tuple[int, i
     return [*spans, (first, last)] if spans else []
 
 
-def ranges(offset: int, page_rows: int) -> list[tuple[int, int | None]]:
-    """A list by offset from its row `offset` on: a range of some pages, and what follows it, whose end nobody knows.
+def bounds_of(partition: Partition) -> tuple[int, int]:
+    """The first and the last second of a span."""
+    return int(partition.query["start_ts"]), int(partition.query["end_ts"])
 
-    If the list ends within the range, the request for what follows was one too many.
+
+def window_of(partition: Partition) -> tuple[int, int]:
+    """The first and the last second that a request for a span reaches: its newest, no more than `WINDOW` of them."""
+    first, last = bounds_of(partition)
+    return max(first, last - WINDOW + 1), last
+
+
+def span(first: int, last: int) -> Partition:
+    """The partition that reads what was created from second `first` to `last`, both included, newest first.
+
+    It may be longer than a request reaches; then it ends with its newest window, and hands over what is left.
     """
-    middle = offset + STRIDE * page_rows
-    return [(offset, middle), (middle, None)]
+    return Partition(f"{first}-{last}", {"start_ts": str(first), "end_ts": str(last)})
 
 
-def in_order(times: Sequence[int]) -> bool:
-    """Whether these come newest first."""
-    return bool(times) and all(later <= earlier for earlier, later in pairwise(times))
+class WindowsStrategy(Strategy):
+    """Read the spans of creation time that are due, cut while they are read as the density of their rows shows."""
 
+    by_time = True
+    countable = False
 
-def lies_before(moment: int, page: Sequence[int], first_page: Sequence[int]) -> bool:
-    """Whether a page of a log, and so all that follows, lies before `moment`.
+    def __init__(self, table: Table, scope: ReadScope) -> None:
+        super().__init__(table, scope)
+        self._times_of = times_reader(table)
+        self._density = Density()
 
-    That holds only for a list that comes newest first, so the page must be in that order and lie wholly after the
-    list's first page, which must be newer; a first page alone shows no order.
-    """
-    if not first_page or not in_order(page):
+    def partitions(self) -> list[Partition]:
+        """The spans that are due."""
+        scope = self.scope
+        return [span(*one) for one in due_spans(scope.start, scope.now, scope.base, scope.rules.recent_days)]
+
+    def between(self, first: int, last: int) -> list[Partition]:
+        """One span."""
+        return [span(first, last)]
+
+    def added(self, partitions: Sequence[Partition], now: int) -> list[Partition]:
+        """The time since the last span ended."""
+        ended = max((bounds_of(one)[1] for one in partitions), default=now)
+        return [span(ended + 1, now)] if ended < now else []
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether nothing was read before."""
+        return self.scope.base is None
+
+    @property
+    def is_chain(self) -> bool:
+        """A span can be cut."""
         return False
-    return page[0] < moment and page[0] <= first_page[-1] and page[-1] < first_page[0]
+
+    def priority(self, partition: Partition, cursor: Cursor) -> Priority:
+        """First pages show how dense a span is."""
+        _ = partition
+        return Priority.FIRST if cursor == START else Priority.WINDOW
+
+    def request(self, partition: Partition, cursor: Cursor) -> Request:
+        """The request for a page of the newest window of a span."""
+        query = {**partition.query, "start_ts": str(window_of(partition)[0]), **self.place(cursor)}
+        return self.request_with(partition, query, cursor)
+
+    def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
+        """Go on by token, or hand over to what the window leaves of the span, or to several spans read at once."""
+        following = self.following(partition, cursor, page)
+        spans = self._onward(partition, page, room(), ended=following.done)
+        items = page.items
+        if spans and not following.done:  # the rows of the page's oldest second come again where it is read on
+            rows = zip(page.items, self._times_of(page), strict=True)
+            items = [item for item, at in rows if at != spans[0][1]]
+        done = following.done or bool(spans)
+        return Step(items, replace(following, done=done), tuple(span(*bounds) for bounds in spans))
+
+    def _onward(self, partition: Partition, page: Page, room: int, *, ended: bool) -> list[tuple[int, int]]:
+        first, window_first = bounds_of(partition)[0], window_of(partition)[0]
+        ends = self._times_of(Page([page.items[0], page.items[-1]], "")) if page.items else []
+        if ends:
+            self._density.add(len(page.items), ends[0], ends[-1])
+        if ended:
+            return left_over(first, window_first, self._density, room)
+        if not ends:
+            return []
+        seen = PageSpan(len(page.items), ends[0], ends[-1], lambda: in_order(self._times_of(page)))
+        return divided(bounds_of(partition), window_first, seen, self._density, room)
+
+    def progress(self, partitions: Sequence[Partition], reached: Mapping[str, int]) -> float | None:
+        """How much of the time is read: rows come newest first."""
+        spans = {one.name: bounds_of(one) for one in partitions}
+        whole = sum(last - first + 1 for first, last in merged(spans.values()))
+        left = 0
+        for one in partitions:
+            first, last = spans[one.name]
+            if not one.cursor.done:
+                left += min(reached.get(one.name, last), last) - first
+        return 1 - max(0, left) / max(1, whole)
+
+    def estimate(self, past: PastReads) -> Estimate | None:
+        """By the rows that the copy has of the spans that are due."""
+        scope, table = self.scope, self.table
+        if scope.base is None:
+            return None
+        rows, requests = 0, 0
+        for first, last in due_spans(scope.start, scope.now, scope.base, scope.rules.recent_days):
+            there = past.rows_between(table, first, last) + (new_rows(table, scope, past) if last == scope.now else 0)
+            rows += there
+            requests += max(_windows(first, last), ceil(there / (table.page_size or 1)))
+        return Estimate(table.name, requests, requests, rows, IN_COPY)
+
+    def pages_of(self, partition: Partition, page: Page) -> PageCount:
+        """One request a window at least; as many rows as on the first page, all over the span."""
+        count, windows = len(page.items), _windows(*bounds_of(partition))
+        if not page.next:
+            return PageCount(windows, windows, count, estimated=windows > 1)
+        guess = extrapolated(self.times(page), bounds_of(partition)[0])
+        if guess is None:
+            return PageCount(windows + 1, None, count, estimated=True)
+        requests = max(windows, ceil(guess / max(1, count)))
+        return PageCount(requests, requests, guess, estimated=True)
+
+
+def _windows(first: int, last: int) -> int:
+    """How many requests it takes at least to reach all of a span."""
+    return ceil((last - first + 1) / WINDOW)

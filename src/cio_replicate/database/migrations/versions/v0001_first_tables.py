@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0001b"
 down_revision = None
 
 
@@ -71,6 +71,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inquiries")),
     )
     op.create_index("ix_inquiries_gateway", "inquiries", ["gateway", "answered_at"], unique=False)
+    op.create_table(
+        "login_attempts",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("free_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_login_attempts")),
+    )
+    op.create_index("ix_login_attempts_free_at", "login_attempts", ["free_at"], unique=False)
+    op.create_table(
+        "logins",
+        sa.Column("state", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("state", name=op.f("pk_logins")),
+    )
+    op.create_index("ix_logins_expires_at", "logins", ["expires_at"], unique=False)
     op.create_table(
         "secrets",
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -230,7 +247,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'running'"),
         postgresql_where=sa.text("status = 'running'"),
     )
-    op.create_index("ix_runs_status", "runs", ["status", "not_before"], unique=False)
+    op.create_index("ix_runs_status", "runs", ["status", "not_before", "due_at", "id"], unique=False)
     op.create_index("ix_runs_task_due", "runs", ["task_id", "due_at"], unique=False)
     op.create_index("ix_runs_task_ended", "runs", ["task_id", "status", "ended_at"], unique=False)
     op.create_table(

@@ -1,4 +1,4 @@
-"""The implementations of a board that hands out what a control database knows of: all pass the same tests."""
+"""The implementations of the ports of an engine: all of a port pass the same tests."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.jobs.ports import JobQueue
+from cio_replicate.jobs.ports import Dispatch, JobQueue
 from tests.control.stage import STORES, Stage, stage
 from tests.gateway.in_process import machine_of
 
 
 @dataclass(frozen=True)
-class Hall:
-    """A board over a control database, in which connections are for those that the board is for."""
+class QueueUnderTest:
+    """A queue over a control database, in which connections are for those that the queue is for."""
 
     stage: Stage
-    board: JobQueue
+    queue: JobQueue
     gateway: str | None = None
 
     def tasks(self, *names: str, workspace: str | None = None, **settings: Any) -> None:
@@ -37,19 +37,40 @@ class Hall:
 
 
 @contextmanager
-def _of_database(kind: str, folder: Path) -> Iterator[Hall]:
+def _of_database(kind: str, folder: Path) -> Iterator[QueueUnderTest]:
     with stage(kind, folder) as made:
-        yield Hall(made, made.board())
+        yield QueueUnderTest(made, made.queue())
 
 
 @contextmanager
-def _of_gateway(folder: Path) -> Iterator[Hall]:
+def _of_gateway(folder: Path) -> Iterator[QueueUnderTest]:
     with machine_of(folder, "vienna") as machine:
-        yield Hall(machine.stage, machine.board, "vienna")
+        yield QueueUnderTest(machine.stage, machine.queue, "vienna")
 
 
 #: Each makes a hall in an empty folder.
-BOARDS: dict[str, Callable[[Path], AbstractContextManager[Hall]]] = {
+QUEUES: dict[str, Callable[[Path], AbstractContextManager[QueueUnderTest]]] = {
     **{kind: partial(_of_database, kind) for kind in STORES},
     "gateway": _of_gateway,
+}
+
+
+@dataclass(frozen=True)
+class DispatchUnderTest:
+    """A dispatch over a control database, and the queue that hands out what it was asked for."""
+
+    stage: Stage
+    dispatch: Dispatch
+    queue: JobQueue
+
+
+@contextmanager
+def _local(kind: str, folder: Path) -> Iterator[DispatchUnderTest]:
+    with stage(kind, folder) as made:
+        yield DispatchUnderTest(made, made.dispatch, made.queue())
+
+
+#: Each makes a dispatch in an empty folder.
+DISPATCHES: dict[str, Callable[[Path], AbstractContextManager[DispatchUnderTest]]] = {
+    f"local engine, {kind}": partial(_local, kind) for kind in STORES
 }

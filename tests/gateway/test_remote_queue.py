@@ -1,4 +1,4 @@
-"""A gateway's board: only its own gateway's runs, nothing kept of the console; and what happens while that is away."""
+"""A gateway's queue: only its own gateway's runs, nothing kept of the console; and what happens while that is away."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_a_gateway_gets_its_own_runs_and_no_others(machine: Machine, tmp_path: P
     machine.stage.task("here", "local")
     for name in ("nightly", "here"):
         machine.stage.ask(name)
-    assert other.board.claim("w") is None
-    claim = machine.board.claim("w")
+    assert other.queue.claim("w") is None
+    claim = machine.queue.claim("w")
     assert claim is not None
     assert claim.job.task_name == "nightly"
-    assert machine.board.claim("w") is None
+    assert machine.queue.claim("w") is None
 
 
 def test_a_gateway_cannot_speak_of_runs_that_are_not_its_own(machine: Machine, tmp_path: Path) -> None:
@@ -76,14 +76,14 @@ def test_a_gateway_cannot_speak_of_runs_that_are_not_its_own(machine: Machine, t
     machine.stage.task("here", "local")
     for name in ("nightly", "here"):
         machine.stage.ask(name)
-    mine = run_of(machine.board.claim("w"))
-    here = run_of(machine.stage.board().claim("w"))
+    mine = run_of(machine.queue.claim("w"))
+    here = run_of(machine.stage.queue().claim("w"))
     for one in (twin, other):
         for run in (mine, here):
-            assert one.board.beat("w", run, Progress(requests=9), _lines("not mine")) is HeartbeatReply.LOST
-            assert one.board.end("w", run, ended("failed", error="not mine")) is HeartbeatReply.LOST
-    assert machine.board.beat("w", here, None, _lines("not mine")) is HeartbeatReply.LOST
-    assert machine.board.beat("w", mine, None, ()) is HeartbeatReply.GO_ON
+            assert one.queue.heartbeat("w", run, Progress(requests=9), _lines("not mine")) is HeartbeatReply.LOST
+            assert one.queue.end("w", run, ended("failed", error="not mine")) is HeartbeatReply.LOST
+    assert machine.queue.heartbeat("w", here, None, _lines("not mine")) is HeartbeatReply.LOST
+    assert machine.queue.heartbeat("w", mine, None, ()) is HeartbeatReply.GO_ON
     assert {status for _, status in machine.stage.states()} == {"running"}
     assert _texts(machine, mine) == _texts(machine, here) == []
 
@@ -92,7 +92,7 @@ def test_a_job_holds_no_secret(machine: Machine) -> None:
     """It says where secrets are kept on the gateway's side; the console resolves none of them."""
     machine.stage.variables["TOKEN_MAIN"] = "marked-token"
     machine.stage.ask("nightly")
-    claim = machine.board.claim("w")
+    claim = machine.queue.claim("w")
     assert claim is not None
     assert (claim.job.stored, claim.job.connection.access_token_from) == ({}, "env:TOKEN_MAIN")
     assert "marked-token" not in b"".join(machine.transport.answered).decode()
@@ -111,7 +111,7 @@ def test_a_setting_that_this_version_does_not_know_is_not_passed_over(machine: M
             return status, body.replace(b'"dataset":', b'"encrypt_columns":["email"],"dataset":')
 
     machine.transport._desk = Newer()  # type: ignore[assignment] # a console of another version
-    assert machine.board.claim("w") is None
+    assert machine.queue.claim("w") is None
     (shown,) = machine.stage.listed()
     assert (shown.id, shown.status) == (run, "refused")
     assert "does not understand what the console asks for" in (shown.error or "")
@@ -120,11 +120,11 @@ def test_a_setting_that_this_version_does_not_know_is_not_passed_over(machine: M
 
 def test_rows_go_only_where_the_gateway_s_owner_lets_them(machine: Machine) -> None:
     """Whatever a console asks for: another destination, or another address for the token, is refused in here."""
-    machine.board = RemoteQueue(
+    machine.queue = RemoteQueue(
         machine.link, machine.outbox, machine.clock, 60.0, allowed=allowed([], ["duckdb:////data"])
     )
     run = machine.stage.ask("nightly")  # into /tmp/copy.duckdb
-    assert machine.board.claim("w") is None
+    assert machine.queue.claim("w") is None
     (shown,) = machine.stage.listed()
     assert (shown.id, shown.status) == (run, "refused")
     assert "This gateway does not write to duckdb:////tmp/copy.duckdb." in (shown.error or "")
@@ -139,15 +139,17 @@ def test_rows_go_only_where_the_gateway_s_owner_lets_them(machine: Machine) -> N
 def test_a_run_goes_on_while_the_console_is_away(machine: Machine) -> None:
     """What it tells is kept, in its order, and told when the console is back."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
-    machine.board.beat("w", run, None, _lines("one"))
+    machine.queue.claim("w")
+    machine.queue.heartbeat("w", run, None, _lines("one"))
     machine.transport.away = True
     for text in ("two", "three"):
-        assert machine.board.beat("w", run, Progress(requests=5), [LogLine(9, "info", text)]) is HeartbeatReply.GO_ON
+        assert (
+            machine.queue.heartbeat("w", run, Progress(requests=5), [LogLine(9, "info", text)]) is HeartbeatReply.GO_ON
+        )
         machine.stage.clock.time += 20
     assert _texts(machine, run) == ["one"]
     _back(machine)
-    assert machine.board.beat("w", run, Progress(requests=6), _lines("four")) is HeartbeatReply.GO_ON
+    assert machine.queue.heartbeat("w", run, Progress(requests=6), _lines("four")) is HeartbeatReply.GO_ON
     assert _texts(machine, run) == ["one", "two", "three", "four"]
 
 
@@ -155,40 +157,40 @@ def test_lines_that_a_worker_tells_again_are_told_once(machine: Machine, tmp_pat
     """Where a run does not go on alone, the worker keeps what it could not tell."""
     strict = another_machine(machine.stage, tmp_path, "vienna", alone=0.0)
     run = machine.stage.ask("nightly")
-    strict.board.claim("w")
+    strict.queue.claim("w")
     strict.transport.away = True
     for _ in range(2):
         machine.stage.clock.time += 10
         with pytest.raises(BoardAwayError):
-            strict.board.beat("w", run, None, _lines("one", "two"))
+            strict.queue.heartbeat("w", run, None, _lines("one", "two"))
     _back(strict)
-    assert strict.board.beat("w", run, None, _lines("one", "two", "three")) is HeartbeatReply.GO_ON
+    assert strict.queue.heartbeat("w", run, None, _lines("one", "two", "three")) is HeartbeatReply.GO_ON
     assert _texts(machine, run) == ["one", "two", "three"]
 
 
 def test_it_does_not_go_on_for_ever(machine: Machine, tmp_path: Path) -> None:
-    """After the time that was allowed the worker hears that the board is away, and stops the run."""
+    """After the time that was allowed the worker hears that the queue is away, and stops the run."""
     lone = another_machine(machine.stage, tmp_path, "vienna", alone=300.0)
     run = machine.stage.ask("nightly")
-    lone.board.claim("w")
+    lone.queue.claim("w")
     lone.transport.away = True
     for _ in range(29):
         machine.stage.clock.time += 10
-        assert lone.board.beat("w", run, None, ()) is HeartbeatReply.GO_ON
+        assert lone.queue.heartbeat("w", run, None, ()) is HeartbeatReply.GO_ON
     machine.stage.clock.time += 10
     with pytest.raises(BoardAwayError):
-        lone.board.beat("w", run, None, ())
+        lone.queue.heartbeat("w", run, None, ())
 
 
 def test_lines_that_wait_are_bounded(machine: Machine) -> None:
     """Of too many the oldest go, and the log says how many."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     machine.transport.away = True
     for number in range(30):
-        machine.board.beat("w", run, None, [LogLine(1, "info", f"{number}-{one}") for one in range(100)])
+        machine.queue.heartbeat("w", run, None, [LogLine(1, "info", f"{number}-{one}") for one in range(100)])
     _back(machine)
-    machine.board.beat("w", run, None, ())
+    machine.queue.heartbeat("w", run, None, ())
     texts = _texts(machine, run)
     assert texts[0] == f"The console was away for long: {3_000 - MOST_LINES:,} lines of the log were left out here."
     assert (len(texts), texts[1], texts[-1]) == (MOST_LINES + 1, "10-0", "29-99")
@@ -197,16 +199,16 @@ def test_lines_that_wait_are_bounded(machine: Machine) -> None:
 def test_the_end_of_a_run_is_told_when_the_console_is_back(machine: Machine) -> None:
     """Also by the next process, if this one ends meanwhile; before that nothing is claimed."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     machine.transport.away = True
-    machine.board.beat("w", run, None, _lines("one"))
-    assert machine.board.end("w", run, ended("complete", LogLine(3, "info", "two"))) is HeartbeatReply.GO_ON
+    machine.queue.heartbeat("w", run, None, _lines("one"))
+    assert machine.queue.end("w", run, ended("complete", LogLine(3, "info", "two"))) is HeartbeatReply.GO_ON
     machine.stage.ask("nightly")
     _back(machine)
-    machine.board = machine.new_board()
-    assert machine.board.claim("w2") is None  # the end is told now, and a workspace rests after it
+    machine.queue = machine.new_queue()
+    assert machine.queue.claim("w2") is None  # the end is told now, and a workspace rests after it
     machine.stage.later(REST)
-    second = run_of(machine.board.claim("w2"))
+    second = run_of(machine.queue.claim("w2"))
     assert sorted(status for _, status in machine.stage.states()) == ["complete", "running"]
     assert second != run
     assert _texts(machine, run) == ["one", "two"]
@@ -217,14 +219,14 @@ def test_a_run_that_another_has_taken_meanwhile_is_lost(machine: Machine, tmp_pa
     """The machine that was cut off hears it with its first word, and what it says is not heard."""
     twin = another_machine(machine.stage, tmp_path, "vienna")
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     machine.transport.away = True
-    machine.board.beat("w", run, None, _lines("unheard"))
+    machine.queue.heartbeat("w", run, None, _lines("unheard"))
     machine.stage.later(LEASE + 20)
-    assert run_of(twin.board.claim("w")) == run
+    assert run_of(twin.queue.claim("w")) == run
     _back(machine)
-    assert machine.board.beat("w", run, Progress(requests=9), ()) is HeartbeatReply.LOST
-    assert machine.board.holding == 0
+    assert machine.queue.heartbeat("w", run, Progress(requests=9), ()) is HeartbeatReply.LOST
+    assert machine.queue.holding == 0
     assert "unheard" not in _texts(machine, run)
 
 
@@ -232,13 +234,13 @@ def test_an_end_that_comes_too_late_changes_nothing(machine: Machine, tmp_path: 
     """It is thrown away once the console has heard it, and the machine goes on to claim."""
     twin = another_machine(machine.stage, tmp_path, "vienna")
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     machine.transport.away = True
-    machine.board.end("w", run, ended("failed", error="too late"))
+    machine.queue.end("w", run, ended("failed", error="too late"))
     machine.stage.later(LEASE + 20)
-    assert run_of(twin.board.claim("w")) == run
+    assert run_of(twin.queue.claim("w")) == run
     _back(machine)
-    assert machine.board.claim("w") is None
+    assert machine.queue.claim("w") is None
     assert (machine.stage.states(), list(machine.outbox.waiting())) == ([("nightly", "running")], [])
 
 
@@ -246,17 +248,17 @@ def test_an_end_that_cannot_be_told_does_not_stand_in_the_way(machine: Machine) 
     """What the console refuses to read, as another version has written it, is given up; runs are claimed."""
     run = machine.stage.ask("nightly")
     machine.outbox.put("x" * 32, EndRequest("w", ended("complete")))
-    assert run_of(machine.board.claim("w")) == run
+    assert run_of(machine.queue.claim("w")) == run
     assert list(machine.outbox.waiting()) == []
 
 
 def test_a_log_of_notes_is_bounded(machine: Machine) -> None:
     """A report with thousands of notes is told with the first of them."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     notes = [f"GET /v1/things/{number} does not exist (404: “{'x' * 90}”)." for number in range(9_000)]
     tables = [TableReport(name="segments", notes=notes)]
-    assert machine.board.end("w", run, ended("complete", tables=tables)) is HeartbeatReply.GO_ON
+    assert machine.queue.end("w", run, ended("complete", tables=tables)) is HeartbeatReply.GO_ON
     (told,) = machine.stage.runs.show(run).report.tables  # type: ignore[union-attr] # it was just told
     assert (len(told.notes), told.notes[0], told.notes[-1]) == (
         MOST_NOTES + 1,
@@ -273,7 +275,7 @@ def test_a_console_that_is_away_is_asked_less_and_less(machine: Machine) -> None
         machine.stage.clock.time += 1
         before = machine.link._failures
         with suppress(BoardAwayError):
-            machine.board.claim("w")
+            machine.queue.claim("w")
         if machine.link._failures > before:
             tried.append(machine.clock.now())
     pauses = [later - sooner for sooner, later in pairwise(tried)]
@@ -286,16 +288,16 @@ def test_a_machine_that_is_shut_out_loses_its_runs(machine: Machine, tmp_path: P
     """It hears so with its next word and claims nothing more; another machine goes on once the lease is over."""
     twin = another_machine(machine.stage, tmp_path, "vienna")
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     gateways.revoke(machine.stage.database, machine.member, int(machine.clock.now()), LOCAL)
-    assert machine.board.beat("w", run, None, _lines("shut out")) is HeartbeatReply.LOST
-    assert machine.board.refusal is not None
-    assert machine.board.refusal.code == "revoked"
+    assert machine.queue.heartbeat("w", run, None, _lines("shut out")) is HeartbeatReply.LOST
+    assert machine.queue.refusal is not None
+    assert machine.queue.refusal.code == "revoked"
     sent = len(machine.transport.sent)
-    assert (machine.board.end("w", run, ended("complete")), machine.board.claim("w")) == (HeartbeatReply.LOST, None)
+    assert (machine.queue.end("w", run, ended("complete")), machine.queue.claim("w")) == (HeartbeatReply.LOST, None)
     assert len(machine.transport.sent) == sent
     machine.stage.later(LEASE + 20)
-    assert run_of(twin.board.claim("w")) == run
+    assert run_of(twin.queue.claim("w")) == run
 
 
 def test_a_machine_that_is_stopped_gives_its_run_back(machine: Machine, tmp_path: Path) -> None:
@@ -303,12 +305,11 @@ def test_a_machine_that_is_stopped_gives_its_run_back(machine: Machine, tmp_path
     twin = another_machine(machine.stage, tmp_path, "vienna")
     run = machine.stage.ask("nightly")
     for number in range(8):
-        machine.board.claim(f"w{number}")
-        machine.board.draining = True
-        interrupted = ended("interrupted", LogLine(3, "info", f"stopping {number}"))
-        assert machine.board.end(f"w{number}", run, interrupted) is HeartbeatReply.GO_ON
-        machine.board = machine.new_board()
-    assert run_of(twin.board.claim("w")) == run
+        machine.queue.claim(f"w{number}")
+        interrupted = ended("interrupted", LogLine(3, "info", f"stopping {number}"), given_back=True)
+        assert machine.queue.end(f"w{number}", run, interrupted) is HeartbeatReply.GO_ON
+        machine.queue = machine.new_queue()
+    assert run_of(twin.queue.claim("w")) == run
     (shown,) = machine.stage.listed()
     assert (shown.status, shown.attempt, shown.claims) == ("running", 1, 2)
     assert "The run waits for another" in _texts(machine, run)[-1]
@@ -317,17 +318,16 @@ def test_a_machine_that_is_stopped_gives_its_run_back(machine: Machine, tmp_path
 def test_a_run_that_a_user_has_cancelled_is_not_given_back(machine: Machine) -> None:
     """It has been cancelled, whatever else its machine was told."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     machine.stage.runs.cancel(run, LOCAL)
-    machine.board.draining = True
-    machine.board.end("w", run, ended("interrupted"))
+    machine.queue.end("w", run, ended("interrupted", given_back=True))
     assert machine.stage.states() == [("nightly", "cancelled")]
 
 
 def test_what_others_said_does_not_leave(machine: Machine) -> None:
     """Progress, log, errors and report are told without what APIs, databases and libraries said."""
     run = machine.stage.ask("nightly")
-    machine.board.claim("w")
+    machine.queue.claim("w")
     said = "It failed (“Key (email)=(eva@example.com) already exists”). Run again."
     report = Report(
         run_id="r",
@@ -338,8 +338,8 @@ def test_what_others_said_does_not_leave(machine: Machine) -> None:
         tables=[TableReport(name="segments", error=said, notes=[said])],
     )
     progress = Progress(tables=[TableProgressEvent(name="segments", rows=3, error=said)])
-    machine.board.beat("w", run, progress, [LogLine(1, "error", said)])
-    machine.board.end("w", run, Outcome(status="failed", report=report, error=said, lines=[LogLine(2, "error", said)]))
+    machine.queue.heartbeat("w", run, progress, [LogLine(1, "error", said)])
+    machine.queue.end("w", run, Outcome(status="failed", report=report, error=said, lines=[LogLine(2, "error", said)]))
     sent = b"".join(one.body for one in machine.transport.sent).decode()
     assert "eva@example.com" not in sent
     shown = machine.stage.runs.show(run)
@@ -374,8 +374,8 @@ def test_a_gateway_reads_nothing_of_the_console_but_its_jobs(machine: Machine) -
     machine.stage.task("hidden-task", "hidden-connection")
     machine.stage.ask("hidden-task")
     machine.stage.ask("nightly")
-    machine.board.claim("w")
-    machine.board.claim("w")
+    machine.queue.claim("w")
+    machine.queue.claim("w")
     with machine.stage.database.reading() as connection:
         ids = {row.id for table in (connections, tasks) for row in connection.execute(table.select())}
     told = b"".join(machine.transport.answered).decode()

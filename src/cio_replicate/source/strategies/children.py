@@ -1,0 +1,131 @@
+"""Read children: one partition for each record of a parent table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
+
+from cio_replicate.base.errors import ChildGoneError, PageShapeError
+from cio_replicate.schema.table import ColumnType, Table
+from cio_replicate.source.pages import Cursor, Page, Request
+from cio_replicate.source.strategies.base import (
+    COUNTED,
+    START,
+    Estimate,
+    FetchPage,
+    PageContent,
+    Partition,
+    Priority,
+    ReadScope,
+    ReadState,
+    ReadStats,
+    Send,
+    Step,
+    Strategy,
+)
+from cio_replicate.source.values import key_text
+
+#: The partition that lists the parents and adds one partition for each of them.
+PARENTS = "parents"
+
+#: No list of children has shorter pages than this (live).
+LEAST_PAGE = 10
+
+_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class ChildrenStrategy(Strategy):
+    """Read the list of parents, then the children of each parent, many parents side by side.
+
+    `Table.parent` declares the parents; the one place in `Table.path` takes a parent's key, and so does the column of
+    the same name where a child lacks it.
+    """
+
+    def __init__(self, table: Table, scope: ReadScope) -> None:
+        super().__init__(table, scope)
+        if table.parent is None:
+            raise AssertionError(f"{table.name} has no parent")
+        self._parents = Strategy(table.parent, scope)
+        self._field = table.path.partition("{")[2].partition("}")[0]
+        columns = {column.path: column for column in (*table.columns, *table.hidden)}
+        self._as_number = columns[self._field,].type is ColumnType.INTEGER
+
+    @classmethod
+    def requests_to_count(cls, table: Table, rows: Mapping[str, int]) -> int:
+        """The list of parents, and for each of them a request and one for every ten children."""
+        children = rows.get(table.name, 0)
+        parents = rows.get(table.parent.name, children) if table.parent is not None else children
+        return 2 + parents + children // LEAST_PAGE
+
+    def partitions(self) -> list[Partition]:
+        """The list of parents; theirs follow."""
+        return [Partition(PARENTS)]
+
+    @property
+    def is_chain(self) -> bool:
+        """Parents are read side by side."""
+        return False
+
+    def request(self, partition: Partition, cursor: Cursor) -> Request:
+        """The request for a page of parents, or of the children of one of them."""
+        if partition.name == PARENTS:
+            return self._parents.request(Partition(PARENTS), cursor)
+        return self.request_with(partition, {**partition.query, **self.place(cursor)}, cursor, part=True)
+
+    def records(self, partition: Partition) -> str:
+        """The key of an answer that holds parents, or children."""
+        return self._parents.table.records if partition.name == PARENTS else self.table.records
+
+    def priority(self, partition: Partition, cursor: Cursor) -> Priority:
+        """All wait for the parents; nobody waits for the children."""
+        return self._parents.priority(partition, cursor) if partition.name == PARENTS else Priority.FAN
+
+    def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
+        """Of a page of parents only their keys count."""
+        _ = room
+        following = self.following(partition, cursor, page)
+        if partition.name != PARENTS:
+            return Step(page.items, following)
+        keys = dict.fromkeys(key for key in map(self._key_of, page.items) if key)
+        return Step((), following, tuple(Partition(key, path={self._field: key}) for key in keys))
+
+    def _key_of(self, item: msgspec.Raw) -> str:
+        return key_text(_decoded(item), self._parents.table.key)
+
+    async def complete(
+        self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None
+    ) -> PageContent:
+        """The children, each with the key of its parent."""
+        _ = send, state
+        key = partition.path.get(self._field, "")
+        raw = msgspec.Raw(key.encode() if self._as_number and key.isdecimal() else msgspec.json.encode(key))
+        return PageContent([_with_parent(item, self._field, raw) for item in items])
+
+    def gone(self, partition: Partition, error: ChildGoneError) -> ReadStats:
+        """A parent that was deleted meanwhile has no children any more."""
+        return ReadStats(parents_gone=1) if partition.path else super().gone(partition, error)
+
+    async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
+        """At least the list of parents, and a request for each parent on its first page."""
+        _ = people
+        page = await fetch(Partition(PARENTS), START)
+        least = 1 + len(page.items if page is not None else ())
+        return Estimate(self.table.name, least, least if least == 1 else None, None, COUNTED)
+
+    def estimate_of_pages(self, first: Sequence[tuple[Partition, Page]]) -> Estimate | None:
+        """How many pages the children of each parent have shows only when they are read."""
+        _ = first
+        return None
+
+
+def _with_parent(item: msgspec.Raw, field: str, key: msgspec.Raw) -> bytes | msgspec.Raw:
+    record = _decoded(item)
+    return item if key_text(record, (field,)) else msgspec.json.encode({**record, field: key})
+
+
+def _decoded(item: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    try:
+        return _record.decode(item)
+    except msgspec.ValidationError:
+        raise PageShapeError("A list holds something that is not a record.") from None

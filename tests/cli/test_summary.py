@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.cli.summary import remarks, sentence
+from cio_replicate.cli.run_display import remarks, sentence
 from cio_replicate.pipeline.report import BudgetReport, Report, Status, TableReport, Verification, VerificationStatus
 
 

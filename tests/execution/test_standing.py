@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.base.text import counted, duration
-from cio_replicate.cli.show import brief_changes, picture, totals, visible
+from cio_replicate.cli.run_display import brief_changes, picture, totals, visible
 from cio_replicate.cli.terminal import ProductConsole
 from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (

@@ -13,11 +13,10 @@ from rich.text import Text
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
-from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.editing import acting, edited, print_changes, print_settings
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, say
+from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say, secret_from_input
 from cio_replicate.config.documents import ConnectionSettings, plain
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.installation import ControlServices, opened

@@ -22,12 +22,10 @@ from cio_replicate.app.verify import VerificationReport
 from cio_replicate.app.verify import verify as verified
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, duration, number
-from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
 from cio_replicate.cli.options import AsJson, command
-from cio_replicate.cli.show import STYLES
-from cio_replicate.cli.summary import PROOF_STYLES, outcome
-from cio_replicate.cli.terminal import as_json, product, say
+from cio_replicate.cli.run_display import PROOF_STYLES, STYLES, outcome
+from cio_replicate.cli.terminal import as_json, product, require_meant, say
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AccessOptions,

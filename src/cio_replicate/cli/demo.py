@@ -22,8 +22,7 @@ from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
 from cio_replicate.cli.options import command
-from cio_replicate.cli.show import LiveShow, QuietShow
-from cio_replicate.cli.summary import sentence
+from cio_replicate.cli.run_display import QuietRenderer, TableRenderer, sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.table_options import RECENT_DAYS
@@ -133,7 +132,7 @@ def make_room(task: ResolvedTask) -> None:
 def _run(console: Console, task: ResolvedTask, clock: Clock) -> Report:
     stderr = messages()
     names = [table.name for table in task.spec.tables]
-    report = sync(task, clock, LiveShow(stderr, clock, names) if stderr.is_terminal else QuietShow(stderr))
+    report = sync(task, clock, TableRenderer(stderr, clock, names) if stderr.is_terminal else QuietRenderer(stderr))
     _paragraph(console, sentence(report))
     if report.error is not None:
         say(stderr, f"Error: {report.error}", "red")

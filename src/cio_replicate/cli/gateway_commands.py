@@ -9,11 +9,10 @@ import typer
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
-from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import StoreOutputOptions, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, say, say_as_is
+from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say, say_as_is
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.installation import opened

@@ -23,7 +23,7 @@ from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, command
-from cio_replicate.cli.show import STYLES
+from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
 from cio_replicate.cli.terminal import as_json, grid_of, log_to_stderr, messages, product, say
 from cio_replicate.console.background import BackgroundServices

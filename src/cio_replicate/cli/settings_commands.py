@@ -13,11 +13,19 @@ import typer
 
 from cio_replicate.base.errors import SettingsError
 from cio_replicate.base.text import counted
-from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, Yes, command
-from cio_replicate.cli.terminal import as_json, grid_of, messages, product, say, write_json
+from cio_replicate.cli.terminal import (
+    as_json,
+    grid_of,
+    messages,
+    product,
+    require_meant,
+    say,
+    secret_from_input,
+    write_json,
+)
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ChannelUrl, Events, json_schema, plain
 from cio_replicate.config.secret_references import caution
 from cio_replicate.console import settings_files as files

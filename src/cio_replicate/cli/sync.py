@@ -11,8 +11,7 @@ from cio_replicate.app.sync import sync as executed
 from cio_replicate.app.sync import sync_from_staged
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.cli.options import Output, command
-from cio_replicate.cli.show import LineShow, LiveShow, QuietShow
-from cio_replicate.cli.summary import print_summary, sentence
+from cio_replicate.cli.run_display import LogRenderer, QuietRenderer, TableRenderer, print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
@@ -187,10 +186,10 @@ def show_for(task: ResolvedTask, clock: Clock, output: Output) -> Renderer:
     console = messages()
     names = [table.name for table in task.spec.tables]
     if output.quiet:
-        return QuietShow(console)
+        return QuietRenderer(console)
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveShow(console, clock, names)
-    return LineShow(console, clock, names)
+        return TableRenderer(console, clock, names)
+    return LogRenderer(console, clock, names)
 
 
 def tell_end(report: Report, output: Output) -> None:

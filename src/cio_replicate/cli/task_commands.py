@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cio_replicate.cli.asking import require_meant
 from cio_replicate.cli.editing import acting, edited_task, print_changes, print_settings
 from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, say
+from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.rows import StoredTask

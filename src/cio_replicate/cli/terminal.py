@@ -1,8 +1,9 @@
-"""Write to standard output and standard error: sentences, lists, JSON documents, a log."""
+"""Speak with the user: sentences, lists, JSON documents and a log go out; a yes and secrets come in."""
 
 from __future__ import annotations
 
 import contextlib
+import getpass
 import logging
 import os
 import sys
@@ -10,9 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import typer
 from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 from rich.text import Text
+
+from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.text import Secret
 
 IN_A_FILE = 160  # columns
 
@@ -95,3 +100,30 @@ def abandon_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def require_meant(question: str, otherwise: str) -> None:
+    """Ask on the terminal. Raises SettingsError when nobody can answer, Abort when it is not meant."""
+    try:
+        meant = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise SettingsError("Nobody can answer here whether that is meant.", "Say --yes.") from None
+    if not meant:
+        say(messages(), otherwise)
+        raise typer.Abort
+
+
+def secret_from_input(what: str) -> Secret:
+    """A secret that is typed on the terminal, unseen, or comes in by standard input, without its last line break."""
+    if sys.stdin.isatty():
+        try:
+            return Secret(getpass.getpass(f"{what}: ", stream=sys.stderr))
+        except EOFError:
+            raise typer.Abort from None
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise SettingsError("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
+    return Secret(text.removesuffix("\n").removesuffix("\r"))

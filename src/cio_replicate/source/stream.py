@@ -235,22 +235,27 @@ class SharedPages:
     async def get(self, request: Request, send: Callable[[], Awaitable[Page]], *, anew: bool = False) -> Page:
         """The page that the request brings; `send` requests it, unless another table has done so.
 
-        Of a page that cannot be read each table finds out by itself. With `anew` it is requested in any case.
+        A page that cannot be read is an error for all who wait for it. With `anew` it is requested in any case.
         """
         if request.path not in self._paths:
             return await send()
         known = None if anew else self._pages.get(request.target)
         if known is not None:
             await asyncio.wait([known])
-            if not known.cancelled() and known.exception() is None:
+            if not known.cancelled():
                 return known.result()
         mine: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self._pages[request.target] = mine
         try:
             page = await send()
-        except BaseException:
-            mine.cancel()
+        except CioReplicateError as error:
             self._pages.pop(request.target, None)
+            mine.set_exception(error)
+            mine.exception()  # asked for here, in case nobody waits
+            raise
+        except BaseException:
+            self._pages.pop(request.target, None)
+            mine.cancel()
             raise
         mine.set_result(page)
         return page
@@ -439,7 +444,8 @@ class TableStream:
         except ReadError:
             self._gate.passed(self._read.name)
             raise
-        self._gate.passed(self._read.name)
+        if self._strategy.shows_access(partition):
+            self._gate.passed(self._read.name)
         if cursor == START and self._first is not None:
             self._first.append((partition, page))
             if len(self._first) == len(self._read.partitions):

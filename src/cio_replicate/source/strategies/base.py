@@ -372,6 +372,11 @@ class Strategy:
         _ = new, fetch
         return Opening()
 
+    def shows_access(self, partition: Partition) -> bool:
+        """Whether a page of a partition shows that the key may read the table."""
+        _ = partition
+        return True
+
     def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
         """What of the page at `cursor` counts, and where its partition continues.
 

@@ -83,6 +83,10 @@ class ChildrenStrategy(Strategy):
         """All wait for the parents; nobody waits for the children."""
         return self._parents.priority(partition, cursor) if partition.name == PARENTS else Priority.FAN
 
+    def shows_access(self, partition: Partition) -> bool:
+        """That the parents may be read says nothing of their children."""
+        return partition.name != PARENTS
+
     def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
         """Of a page of parents only their keys count."""
         _ = room

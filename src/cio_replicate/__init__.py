@@ -12,7 +12,7 @@ from cio_replicate.base.version import __version__
 
 if TYPE_CHECKING:
     from cio_replicate.app.python_api import Workspace, replicate
-    from cio_replicate.base.errors import AccessError, CioReplicateError, ReadError, SettingsError
+    from cio_replicate.base.errors import AccessError, CioReplicateError, InvalidSettings, ReadError
     from cio_replicate.pipeline.report import Report, Status, TableReport
     from cio_replicate.source.stream import Chunk
 
@@ -20,9 +20,9 @@ __all__ = [
     "AccessError",
     "Chunk",
     "CioReplicateError",
+    "InvalidSettings",
     "ReadError",
     "Report",
-    "SettingsError",
     "Status",
     "TableReport",
     "Workspace",

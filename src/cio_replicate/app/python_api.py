@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from cio_replicate.app.settings import ResolvedTask, connected, connection_of, names_among, opened, resolve, tables_of
-from cio_replicate.base.errors import CioReplicateError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.connection_options import TOKEN_VARIABLE, start_date
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
@@ -53,7 +53,7 @@ def replicate(  # noqa: PLR0913 - each is an option of the command
     the options of `cio-replicate sync` of the same names mean; one with a list takes what the option takes several
     times. `on_event` is called with each event of the run, on the thread of the run.
 
-    A table that fails is in the report, and the others go on: look at `report.status`. Raises SettingsError for
+    A table that fails is in the report, and the others go on: look at `report.status`. Raises Refused for
     arguments that cannot be used, AccessError for a key that is refused and LoadError or another CioReplicateError for
     what stops the whole run. Call it from a thread without a running event loop.
     """
@@ -89,7 +89,7 @@ async def _replicate(task: ResolvedTask, on_event: Callable[[Event], None]) -> R
 class Workspace:
     """A Customer.io workspace whose tables can be read, without a destination. Use as an async context manager.
 
-    `token` is an App API key; without it, `CIO_ACCESS_TOKEN` of the environment counts. Raises SettingsError for
+    `token` is an App API key; without it, `CIO_ACCESS_TOKEN` of the environment counts. Raises Refused for
     arguments that cannot be used, AccessError for a key that no region knows.
     """
 
@@ -125,7 +125,7 @@ class Workspace:
         others; its error is raised at the end. Close the iterator to stop earlier.
         """
         if self._client is None:
-            raise SettingsError("The workspace is not open.", "Use `async with Workspace(...) as workspace:`.")
+            raise InvalidSettings("The workspace is not open.", "Use `async with Workspace(...) as workspace:`.")
         now = self._clock.now()
         scope = ReadScope(start_date(_text(since), now), int(now))
         reads = [

@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound, Unavailable
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.editing import acting, edited, print_changes, print_settings
@@ -151,7 +151,7 @@ def open_metadata(
             found = store.connections.keep_metadata(kept.id, _found(store, kept, ProbeRequest.TABLES))
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
-        raise SettingsError(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
+        raise NotFound(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
     if shown.json:
         as_json(msgspec.to_builtins(one if one is not None else found))
     elif one is not None:
@@ -228,7 +228,7 @@ async def _answered(
         if reply.found is not None:
             return reply.found
         if not reply.waiting:
-            raise SettingsError(
+            raise Unavailable(
                 f"No machine of the gateway {settings.gateway} has answered.",
                 "See whether one is running: cio-replicate gateway list.",
             )

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from cio_replicate.base.errors import GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import Conflict, GatewayRefusedError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.version import __version__
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
@@ -199,7 +199,7 @@ def start(*, wanted: GatewayStartOptions) -> int:
             if error.code != "unknown":
                 raise
             fix = f"If that console is the right one, remove {folder.path / IDENTITY_FILE} and start with a new code."
-            raise GatewayRefusedError(error.message, fix, code=error.code) from None
+            raise GatewayRefusedError(error.cause, fix, code=error.code) from None
     return COMPLETE
 
 
@@ -209,7 +209,7 @@ def status(*, state_dir: StateDir = None, output: AsJson) -> int:
     folder = folder_at(state_dir)
     identity = folder.identity()
     if identity is None:
-        raise SettingsError("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
+        raise Conflict("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
     health = noted(folder.path)
     trouble = trouble_of(health, SystemClock().now(), running=folder.is_held)
     if output.json:
@@ -252,7 +252,7 @@ def _identity(folder: GatewayFolder, console: str | None, wanted: GatewayStartOp
     identity = folder.identity()
     if identity is None:
         if console is None or not wanted.code:
-            raise SettingsError(
+            raise Conflict(
                 "This machine is not enrolled as a gateway.",
                 "Make a code where the console runs (`cio-replicate gateway create NAME`), and give --console and "
                 "--code.",

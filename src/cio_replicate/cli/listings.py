@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound
 from cio_replicate.cli.options import AsJson, command
 from cio_replicate.cli.terminal import as_json, product, say, say_as_is
 from cio_replicate.config.destination_kind import DestinationKind
@@ -33,7 +33,7 @@ def tables(
 ) -> int:
     """List the tables that can be copied, or the columns of one of them."""
     if name is not None and name not in names():
-        raise SettingsError(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")
+        raise NotFound(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")
     if output.json:
         described = _described(table(name)) if name is not None else {"tables": [_listed_table(one) for one in TABLES]}
         as_json(described)
@@ -139,7 +139,7 @@ def destinations(
 ) -> int:
     """List the kinds of places a copy can be in, or show one of them."""
     if name is not None and name not in schemes():
-        raise SettingsError(f"There is no kind of destination {name!r}.", f"Choose from: {', '.join(schemes())}.")
+        raise NotFound(f"There is no kind of destination {name!r}.", f"Choose from: {', '.join(schemes())}.")
     kinds = KINDS if name is None else (schemes()[name],)
     if output.json:
         as_json([_listed_kind(one) for one in kinds])

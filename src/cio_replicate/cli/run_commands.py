@@ -17,7 +17,7 @@ import typer
 from rich.text import Text
 
 from cio_replicate.app.settings import state_root
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.editing import acting
@@ -225,11 +225,11 @@ def scheduler(
 
 
 def _action_of(resync: str | None, backfill: str | None, first: str | None, until: str | None) -> RunAction:
-    """What the options ask for. Raises SettingsError where they contradict each other."""
+    """What the options ask for. Raises Refused where they contradict each other."""
     if resync is not None and backfill is not None:
-        raise SettingsError("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
+        raise InvalidSettings("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
     if backfill is None and (first is not None or until is not None):
-        raise SettingsError("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
+        raise InvalidSettings("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
     if resync is not None:
         return RunAction(kind=ActionKind.RESYNC, tables=tuple(one.strip() for one in resync.split(",") if one.strip()))
     if backfill is not None:

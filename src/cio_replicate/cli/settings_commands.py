@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import counted
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE, REFUSED
@@ -65,7 +65,7 @@ def create_channel(
 ) -> int:
     """Keep a channel under a name, so that tasks can notify it. Its address is written as Apprise does."""
     if (url is None) != url_given:
-        raise SettingsError(
+        raise InvalidSettings(
             "It is not clear where the channel leads to.",
             "Give --url with where its address is kept, or --url-stdin and the address by standard input.",
         )

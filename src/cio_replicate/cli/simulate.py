@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli.options import command
 from cio_replicate.cli.terminal import messages as message_console
 from cio_replicate.cli.terminal import say_as_is
@@ -108,7 +108,7 @@ def simulate(
             on_listening=listening,
         )
     except OSError as error:
-        raise SettingsError(
+        raise InvalidSettings(
             f"Port {port} cannot be used ({error.strerror or error}).", "Choose another --port, or 0 for a free one."
         ) from None
     return 0
@@ -130,12 +130,12 @@ def spec_of(size: WorkspaceSizeOptions, seed: int, now: float) -> WorkspaceSpec:
 
 
 def faults_of(name: str, seed: int) -> Faults:
-    """The misbehaviour of that name. Raises SettingsError when there is none."""
+    """The misbehaviour of that name. Raises Refused when there is none."""
     if name == "none":
         return Faults()
     if name == "everything":
         return Faults.everything(seed)
-    raise SettingsError(f"There are no faults {name!r}.", "Choose none or everything.")
+    raise InvalidSettings(f"There are no faults {name!r}.", "Choose none or everything.")
 
 
 def hints(url: str, token: str, start: int) -> list[str]:

@@ -165,7 +165,7 @@ def _run_tables(
     *,
     keep_landed: bool,
 ) -> int:
-    """Do something with these tables alone; the exit code. Raises SettingsError."""
+    """Do something with these tables alone; the exit code. Raises Refused."""
     connection = gathered(ConnectionSettings, since, access)
     task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(names), keep_landed=keep_landed)
     clock = SystemClock()

@@ -16,7 +16,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 
 IN_A_FILE = 160  # columns
@@ -103,13 +103,13 @@ def abandon_output() -> None:
 
 
 def require_meant(question: str, otherwise: str) -> None:
-    """Ask on the terminal. Raises SettingsError when nobody can answer, Abort when it is not meant."""
+    """Ask on the terminal. Raises Refused when nobody can answer, Abort when it is not meant."""
     try:
         meant = typer.confirm(question, err=True)
     except typer.Abort:
         if sys.stdin.isatty():
             raise
-        raise SettingsError("Nobody can answer here whether that is meant.", "Say --yes.") from None
+        raise InvalidSettings("Nobody can answer here whether that is meant.", "Say --yes.") from None
     if not meant:
         say(messages(), otherwise)
         raise typer.Abort
@@ -125,5 +125,5 @@ def secret_from_input(what: str) -> Secret:
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise SettingsError("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
+        raise InvalidSettings("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
     return Secret(text.removesuffix("\n").removesuffix("\r"))

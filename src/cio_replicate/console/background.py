@@ -14,7 +14,7 @@ from functools import partial
 
 from sqlalchemy import Connection, delete, select
 
-from cio_replicate.base.errors import CioReplicateError, SettingsError, defect
+from cio_replicate.base.errors import CioReplicateError, Refused, defect
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
@@ -145,7 +145,7 @@ class BackgroundServices:
     def _recognise(self) -> None:
         """Which connections share a workspace: tokens may be found here that who made a connection could not find."""
         means = ChangeContext(LOCAL, int(self._clock.now()), self._keys, self._environment, self._engine)
-        with suppress(SettingsError), self._database.writing() as connection:
+        with suppress(Refused), self._database.writing() as connection:
             recognise(connection, means)
 
     def _notify(self) -> None:

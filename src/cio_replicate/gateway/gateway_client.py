@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 import msgspec
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, InvalidSettings, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted, quoted
 from cio_replicate.base.version import __version__
@@ -174,11 +174,11 @@ def _client(url: str, ca_file: Path | None, transport: httpx2.BaseTransport | No
         )
     except (ImportError, OSError, ValueError) as error:
         if ca_file is not None:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The file {ca_file} holds no certificates that can be used ({type(error).__name__}).",
                 "Name a file in PEM format with --ca-file.",
             ) from None
-        raise SettingsError(
+        raise InvalidSettings(
             f"The network settings in the environment cannot be used ({type(error).__name__}: {quoted(error)}).",
             "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from None
@@ -227,7 +227,7 @@ class Outbox:
 
 
 def job_of(document: msgspec.Raw) -> Job:
-    """The job. Raises SettingsError for what this version does not know, and for what it must not be given."""
+    """The job. Raises InvalidSettings for what this version does not know, and for what it must not be given."""
     fields = _fields(document)
     try:
         connection = decoded(fields.get("connection"), ConnectionSettings, "connection")
@@ -241,18 +241,18 @@ def job_of(document: msgspec.Raw) -> Job:
             task=task,
             action=action,
         )
-    except SettingsError as error:
-        raise _newer(error.message) from None
+    except Refused as error:
+        raise _newer(error.cause) from None
     except (KeyError, msgspec.ValidationError):
         raise _newer("It lacks what a job must have.") from None
 
 
 def connection_settings_of(document: msgspec.Raw) -> ConnectionSettings:
-    """The settings of a connection that a question is about. Raises SettingsError as `job_of`."""
+    """The settings of a connection that a question is about. Raises InvalidSettings as `job_of`."""
     try:
         return decoded(_fields(document), ConnectionSettings, "connection")
-    except SettingsError as error:
-        raise _newer(error.message) from None
+    except Refused as error:
+        raise _newer(error.cause) from None
 
 
 def _fields(document: msgspec.Raw) -> dict[str, Any]:  # Any: looked at by who calls this
@@ -262,8 +262,8 @@ def _fields(document: msgspec.Raw) -> dict[str, Any]:  # Any: looked at by who c
         raise _newer("It is no document.") from None
 
 
-def _newer(cause: str) -> SettingsError:
-    return SettingsError(
+def _newer(cause: str) -> InvalidSettings:
+    return InvalidSettings(
         f"This gateway (version {__version__}) does not understand what the console asks for. {cause}",
         "Bring both to the same version.",
     )
@@ -366,7 +366,7 @@ class RemoteQueue:
             job = job_of(answer.job)
             require_allowed(job.connection, job.task.to, self._allowed)
             return Lease(job, answer.lease)
-        except SettingsError as error:
+        except Refused as error:
             self.end(worker, answer.run_id, Outcome(status=Status.REFUSED, error=str(error)))
             return None
 
@@ -440,7 +440,7 @@ class RemoteQueue:
         if error.code in FINAL:
             self.refusal = error
             log.error("%s", error)
-        return BoardAwayError(error.message, error.fix)
+        return BoardAwayError(error.cause, error.fix)
 
     def _deliver(self) -> None:
         for run_id, end in self._outbox.waiting():

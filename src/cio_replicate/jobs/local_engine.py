@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cio_replicate.base.errors import BoardAwayError, DatabaseError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, DatabaseError, InvalidSettings, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, stored_names
 from cio_replicate.database.connection import Database, upsert
@@ -83,7 +83,7 @@ class LocalEngine:
             .with_for_update(of=tasks, read=True, key_share=True)
         ).one_or_none()
         if place is None:
-            raise SettingsError("The task was deleted.", "`cio-replicate task list` shows those that there are.")
+            raise InvalidSettings("The task was deleted.", "`cio-replicate task list` shows those that there are.")
         by_user = {"cause": request.cause, "asked_by": request.asked_by} if request.cause is Trigger.USER else {}
         statement = upsert(transaction, runs).values(
             id=uuid.uuid4().hex,
@@ -154,7 +154,7 @@ class LocalEngine:
                     return None
                 try:
                     return Lease(self._job(row), self._lease)
-                except SettingsError as error:
+                except Refused as error:
                     self.end(worker, row.id, Outcome(status=Status.REFUSED, error=str(error)))
         return None
 
@@ -396,7 +396,7 @@ def _settings(text: str) -> TaskSettings | None:
     """The settings of a task; None when another version of this program has kept what this one cannot read."""
     try:
         return settings_from(text, TaskSettings)
-    except SettingsError:
+    except InvalidSettings:
         return None
 
 
@@ -416,7 +416,7 @@ def _away() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise BoardAwayError(error.message, error.fix) from None
+        raise BoardAwayError(error.cause, error.fix) from None
 
 
 # The log of a run: lines are added, none twice although they may be told twice, and bounded in number.

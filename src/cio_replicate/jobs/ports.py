@@ -77,7 +77,7 @@ class Dispatch(Protocol):
         """Enqueue a run and return its id.
 
         If a new run of the task for the same action waits already, it is that one: it counts the further times, begins
-        when the earlier of the two may, and is a user's if one of them is. Raises SettingsError if the task is gone.
+        when the earlier of the two may, and is a user's if one of them is. Raises InvalidSettings if the task is gone.
         """
         ...
 
@@ -199,4 +199,4 @@ class ProbeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def refused(error: CioReplicateError) -> ProbeResult:
     """What is answered when nothing could be asked."""
-    return ProbeResult(cause=error.message, fix=error.fix)
+    return ProbeResult(cause=error.cause, fix=error.fix)

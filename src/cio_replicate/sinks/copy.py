@@ -164,7 +164,7 @@ class CopySink:
         try:
             try_out(self._store, self._shown)
         except LoadError as error:
-            raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
+            raise DestinationUnavailableError(error.cause, "Check what the user may do there.") from None
         finally:
             self.close()
 

@@ -19,11 +19,11 @@ import tenacity
 from cio_replicate.base.errors import (
     AccessError,
     CioReplicateError,
-    ForbiddenError,
     GaveUpError,
+    InvalidSettings,
+    NoReadAccessError,
     PageShapeError,
     ReadError,
-    SettingsError,
     TransientError,
     UnauthorizedError,
 )
@@ -160,7 +160,7 @@ class Client:
                 trust_env=not url.lower().startswith("http:"),
             )
         except (ImportError, OSError, ValueError) as error:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The network settings in the environment cannot be used ({_cause(error)}).",
                 "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
@@ -224,7 +224,7 @@ class Client:
                     queued += turn.queued
                     return read(await self._attempt(request, meter, turn))
         except PageShapeError as error:
-            raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
+            raise PageShapeError(self._said(error.cause, 2 * LONGEST_SAID), error.fix) from None
         except TransientError as error:
             raise self._gave_up(request, error, attempts, elapsed()) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
@@ -305,12 +305,12 @@ class Client:
             return daily_quota(request)
         if error.status is None and not self.totals.answered:
             return UnreachableError(
-                f"Nobody answers at {self.url} ({error.message}).", "Check the network, --region and --api-url."
+                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, --region and --api-url."
             )
         times = "once" if attempts == 1 else f"{attempts} times"
         wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""
         return GaveUpError(
-            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.message}{wish}.",
+            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.cause}{wish}.",
             "Run again later: what is landed is not requested again.",
         )
 
@@ -346,7 +346,7 @@ async def find_region(connect: Callable[[str], Client], hosts: dict[str, str] = 
                 await client.send(PROBE, read_envelope, RequestCounter())
             except UnauthorizedError:
                 continue
-            except (ForbiddenError, ReadError):
+            except (NoReadAccessError, ReadError):
                 return name
             return name
     raise UnauthorizedError(

@@ -514,7 +514,7 @@ class LoopGuard:
         """The API no longer knows a token, so the partition begins again; an error when that happens too often."""
         self._restarts += 1
         if self._restarts > MOST_RESTARTS:
-            raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
+            raise GaveUpError(error.cause, "Run again; if it stays, report it.") from None
 
     def passed(self, page: Page) -> None:
         """A page was read; an error when it is the same again and again."""

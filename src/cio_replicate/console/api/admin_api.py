@@ -8,7 +8,7 @@ import msgspec
 from litestar import delete, get, post, put
 from litestar.params import JSONBody, QueryParameter
 
-from cio_replicate.base.errors import NotThereError
+from cio_replicate.base.errors import NotFound
 from cio_replicate.base.text import Secret
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ChannelSettings
@@ -203,7 +203,7 @@ def list_tokens(services: With) -> list[Token]:
 def revoke_token(request: AnyRequest, services: With, token_id: Id) -> None:
     """End a token at once."""
     if not services.tokens.revoke(token_id, actor_of(request)):
-        raise NotThereError("There is no such token.", "It may have ended already.")
+        raise NotFound("There is no such token.", "It may have ended already.")
 
 
 def _link(services: WebServices, value: str) -> PasswordLink:

@@ -9,7 +9,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from cio_replicate.app.plan import PlanReport
 from cio_replicate.app.verify import MOST_REQUESTS, VerificationReport
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console import gateways as inquiries
@@ -53,7 +53,7 @@ from cio_replicate.jobs.ports import ProbeResult, RunAction
 from cio_replicate.jobs.runs import SkippedTimes, StoredLogLine
 
 CONNECTION_TAGS = ["Connections"]
-ON_GATEWAY = SettingsError(
+ON_GATEWAY = Conflict(
     "The connection is reached from its data gateway alone.",
     "Ask it: POST …/inquiries, then GET …/inquiries/NUMBER.",
 )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from cio_replicate.base.errors import CioReplicateError, NotThereError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings, NotFound
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import EVENTS, PREFIX, ChannelSettings
 from cio_replicate.console import gateways
@@ -140,7 +140,7 @@ def shut_out(request: AnyRequest, services: With, user_id: Id, what: FromPath[st
     """Shut a user out, let them in again, or remove them."""
     actor = actor_of(request)
     if what not in ("remove", "shut-out", "let-in"):
-        raise NotThereError("Nothing of that name can be done with a user.", "Go back to the list of users.")
+        raise NotFound("Nothing of that name can be done with a user.", "Go back to the list of users.")
     try:
         if what == "remove":
             services.people.remove(user_id, actor)
@@ -211,7 +211,7 @@ def keep_channel(request: AnyRequest, services: With, form: Sent) -> Response[An
     try:
         url = form.text("url") or (there(services.channels.named, editing).settings.url if editing else "")
         if secret is None and not url:
-            raise SettingsError("The channel has no address.", "Write it, or where it is kept.")
+            raise InvalidSettings("The channel has no address.", "Write it, or where it is kept.")
         kept = ChannelSettings(url=url or f"{PREFIX}{name}", events=form.texts("events"))
         actor = actor_of(request)
         if editing:
@@ -232,7 +232,7 @@ def test_channel(request: AnyRequest, services: With, name: Name) -> Response[An
         failed = send_by_apprise(address, "cio-replicate: a test", f"The channel {name} works.")
         if failed is not None:
             cause = f"The test was not taken: {scrubbed(failed, address)}."
-            raise SettingsError(cause, "Check the address, and that this machine may reach it.")
+            raise InvalidSettings(cause, "Check the address, and that this machine may reach it.")
     except CioReplicateError as error:
         return _listed(request, services, status=status_of(error), error=said(error))
     return go("/channels", "sent")

@@ -20,7 +20,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
-from cio_replicate.base.errors import NotAllowedError, NotThereError, SettingsError
+from cio_replicate.base.errors import InvalidSettings, NotAllowedError, NotFound
 from cio_replicate.console.sessions import SessionUser, is_theirs
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import Actor, Role
@@ -191,13 +191,13 @@ T = TypeVar("T")
 
 
 def there(look: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
-    """What `look` finds. Raises NotThereError where it says that there is nothing."""
+    """What `look` finds. Raises NotFound where it says that there is nothing."""
     try:
         return look(*given, **options)
     except NotAllowedError:
         raise
-    except SettingsError as error:
-        raise NotThereError(error.message, error.fix) from None
+    except InvalidSettings as error:
+        raise NotFound(error.cause, error.fix) from None
 
 
 # What names and numbers in an address look like; anything else is not found.

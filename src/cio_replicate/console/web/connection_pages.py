@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from litestar import Response, get, post
 from litestar.params import FromQuery, QueryParameter
 
-from cio_replicate.base.errors import CioReplicateError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
@@ -105,13 +105,13 @@ def delete_connection(request: AnyRequest, services: With, name: Name) -> Respon
 
 
 def _said(form: SubmittedForm, kept: StoredConnection | None) -> tuple[ConnectionSettings, Secret | None]:
-    """The settings that a form brings, and the token that was typed into it. Raises SettingsError."""
+    """The settings that a form brings, and the token that was typed into it. Raises Refused."""
     typed = form.text("access_from") == TYPED
     token = Secret(form.text("token")) if typed and form.text("token") else None
     if typed and token is None and kept is None:
-        raise SettingsError("The access token is missing.", "Paste the App API key, or say where it is kept.")
+        raise InvalidSettings("The access token is missing.", "Paste the App API key, or say where it is kept.")
     if not typed and not form.text("access_token_from"):
-        raise SettingsError("It is not said where the access token is kept.", "Write env:NAME or file:/path.")
+        raise InvalidSettings("It is not said where the access token is kept.", "Write env:NAME or file:/path.")
     without = {"access_token_from"} if typed else set()
     more = {"access_token_from": kept.settings.access_token_from} if typed and kept is not None else {}
     return settings_of(form, ConnectionSettings, more, without), token
@@ -162,7 +162,7 @@ def _tested(
         settings, token = _said(form, kept)
         found = services.connections.inquire(settings, ProbeRequest.ACCESS, actor_of(request), token)
     except CioReplicateError as error:
-        found = ProbeResult(cause=error.message, fix=error.fix)
+        found = ProbeResult(cause=error.cause, fix=error.fix)
     if request.headers.get("hx-request"):
         return page(request, "tested.html", found=found)
     return _form(request, services, kept, _written(form), tested=found)

@@ -20,7 +20,7 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from cio_replicate.base.errors import CioReplicateError, DatabaseError, NotAllowedError, NotThereError, defect
+from cio_replicate.base.errors import CioReplicateError, DatabaseError, NotAllowedError, NotFound, defect
 from cio_replicate.console.web.authorization import API, SAFE, AnyRequest, Problem, services_of
 from cio_replicate.console.web.rendering import page, path_within
 
@@ -68,7 +68,7 @@ def status_of(error: CioReplicateError) -> int:
         return HTTP_503_SERVICE_UNAVAILABLE
     if isinstance(error, NotAllowedError):
         return HTTP_403_FORBIDDEN
-    if isinstance(error, NotThereError):
+    if isinstance(error, NotFound):
         return HTTP_404_NOT_FOUND
     return HTTP_422_UNPROCESSABLE_ENTITY
 
@@ -81,7 +81,7 @@ def _explained(error: Exception) -> Failure:
             "Try again in a while; the console's log has the cause, by this number.",
         )
     if isinstance(error, CioReplicateError):
-        return status_of(error), error.message, error.fix
+        return status_of(error), error.cause, error.fix
     if isinstance(error, ValidationException):
         return error.status_code, _validation(error), "Correct it and try again."
     if isinstance(error, HTTPException) and error.status_code < HTTP_500_INTERNAL_SERVER_ERROR:

@@ -100,7 +100,7 @@ def next_times(request: AnyRequest, services: With, form: Sent) -> Response[Any]
 
 
 def upcoming(settings: ScheduleSettings, now: int) -> list[int]:
-    """The next times of a schedule. Raises SettingsError."""
+    """The next times of a schedule. Raises Refused."""
     times: list[int] = []
     moment, planned = now, schedule(settings)
     while len(times) < TIMES:

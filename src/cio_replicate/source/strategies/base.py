@@ -409,7 +409,7 @@ class Strategy:
     def gone(self, partition: Partition, error: ChildGoneError) -> ReadStats:
         """What it counts that the API does not know a partition."""
         _ = partition
-        return ReadStats(skipped=[error.message])
+        return ReadStats(skipped=[error.cause])
 
     def finished(self) -> None:
         """Raise ReadError if a read whose partitions came to their ends is none all the same."""

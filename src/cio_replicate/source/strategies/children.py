@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from cio_replicate.base.errors import ChildGoneError, NotFoundError, PageShapeError
+from cio_replicate.base.errors import ChildGoneError, EndpointNotFoundError, PageShapeError
 from cio_replicate.schema.table import ColumnType, Table
 from cio_replicate.source.pages import Cursor, Page, Request
 from cio_replicate.source.strategies.base import (
@@ -120,7 +120,7 @@ class ChildrenStrategy(Strategy):
         """Fail if no parent is known: they are hardly all deleted, so the API does not know these children."""
         if self._gone > 1 and not self._found:
             parents = self._parents.table.name
-            raise NotFoundError(
+            raise EndpointNotFoundError(
                 f"The API answers 404 for {self.table.name} of all {self._gone} {parents}.",
                 f"Leave the table out with --exclude {self.table.name}.",
             )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cio_replicate.app.settings import copy_of, names_among, opened, tables_of
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings, NotFound
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
@@ -56,9 +56,9 @@ def removal(
     state_dir: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Removal]:
-    """Open the task's copy to remove these tables, or everything. Raises SettingsError when they are not there."""
+    """Open the task's copy to remove these tables, or everything. Raises Refused when they are not there."""
     if bool(names) == everything:
-        raise SettingsError("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
+        raise InvalidSettings("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
     tables = tables_of(names_among(names), task, environment)
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     with opened(copy) as (staging, sink):
@@ -71,18 +71,18 @@ def removal(
 
 
 def _require_there(copies: Collection[Sink], wanted: Removal) -> None:
-    """Raise SettingsError when what is to be dropped is not there, or is called otherwise."""
+    """Raise Refused when what is to be dropped is not there, or is called otherwise."""
     where, tables = wanted.where, wanted.tables
     if not copies:
-        raise SettingsError(f"There is no copy in {where}.", "Check --to and --dataset.")
+        raise NotFound(f"There is no copy in {where}.", "Check --to and --dataset.")
     there = {table.name for table in tables for one in copies if one.held(table).rows}
     read = {name for one in copies for name in one.positions()}
     missing = [table.name for table in tables if table.name not in there | read]
     if missing and not wanted.everything:
-        raise SettingsError(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
+        raise NotFound(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
     lost = [table.target for table in tables for one in copies if _has_lost(one, table)]
     if lost and not there:
-        raise SettingsError(f"No table {lost[0]} with rows can be found in {where}.", OTHER_NAMES)
+        raise NotFound(f"No table {lost[0]} with rows can be found in {where}.", OTHER_NAMES)
 
 
 def _has_lost(copy: Sink, table: Table) -> bool:

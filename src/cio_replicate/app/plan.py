@@ -25,7 +25,7 @@ from cio_replicate.app.settings import (
     treatments_of,
 )
 from cio_replicate.app.status import past_runs
-from cio_replicate.base.errors import AccessError, ChildGoneError, ForbiddenError, ReadError
+from cio_replicate.base.errors import AccessError, ChildGoneError, NoReadAccessError, ReadError
 from cio_replicate.base.runtime import Clock, together
 from cio_replicate.base.text import duration, number
 from cio_replicate.config.connection_options import Connection
@@ -142,7 +142,7 @@ def plan(
     state_dir: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> PlanReport:
-    """Estimate a run of the task; without destinations, a first run. Raises SettingsError and AccessError."""
+    """Estimate a run of the task; without destinations, a first run. Raises Refused and AccessError."""
     reached = connection_of(connection, clock, connection.start_date, environment)
     tables = tables_of(names_of(task), task, environment)
     treatments = treatments_of(task, [table.name for table in tables])
@@ -221,7 +221,7 @@ async def _one(client: Client, table: Table, start: int, now: int, past: History
             return Estimate(table.name, len(table.slices), len(table.slices), last.read if last else None, ONE_ANSWER)
         parts = parts_of(table, start, now)
         pages = await together([partial(_first_page, client, table, part) for part in parts])
-    except (ForbiddenError, ReadError) as error:
+    except (NoReadAccessError, ReadError) as error:
         return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
     return of_first_pages(table, list(zip(parts, pages, strict=True)))
 

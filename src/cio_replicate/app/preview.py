@@ -40,7 +40,7 @@ def preview(
     clock: Clock,
     environment: Mapping[str, str] = os.environ,
 ) -> Preview:
-    """At most so many of the first rows of a table. Raises SettingsError, AccessError and ReadError."""
+    """At most so many of the first rows of a table. Raises Refused, AccessError and ReadError."""
     table = tables_of(names_among([name]), looks, environment)[0]
     return asyncio.run(_preview(connection_of(access, clock, environment=environment), table, rows, clock))
 

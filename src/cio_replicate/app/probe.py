@@ -14,7 +14,7 @@ import msgspec
 
 from cio_replicate.app.plan import estimate
 from cio_replicate.app.settings import IMPATIENT, addresses_of, connected, connection_of, names_of, tables_of
-from cio_replicate.base.errors import AccessError, ForbiddenError, LoadError, ReadError, SettingsError
+from cio_replicate.base.errors import AccessError, LoadError, NoReadAccessError, ReadError, Refused, Unavailable
 from cio_replicate.base.runtime import Clock, together
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.connection_options import dataset as dataset_named
@@ -73,7 +73,7 @@ def check(
     clock: Clock,
     environment: Mapping[str, str] = os.environ,
 ) -> AccessReport:
-    """Check that each table can be read, and each destination written. Raises SettingsError and AccessError."""
+    """Check that each table can be read, and each destination written. Raises Refused and AccessError."""
     connection, tables = connection_of(source, clock, environment=environment), tables_of(names_of(source))
     addresses, name = addresses_of(to, environment), dataset_named(dataset)
     found = asyncio.run(_check(connection, tables, clock))
@@ -101,7 +101,7 @@ def _region(client: Client) -> str | None:
 def _problem(address: Address, dataset: str) -> str | None:
     try:
         try_destination(address, dataset)
-    except (SettingsError, LoadError) as error:
+    except (Refused, Unavailable, LoadError) as error:
         return str(error)
     return None
 
@@ -114,8 +114,8 @@ async def check_tables(client: Client, tables: Sequence[Table], now: int) -> lis
 async def _finding(client: Client, table: Table, now: int) -> AccessCheck:
     try:
         await client.send(probe(table, now), lambda body: read_page(body, table.records), RequestCounter())
-    except (ForbiddenError, ReadError) as error:
-        return AccessCheck(table.name, readable=False, cause=error.message, fix=error.fix)
+    except (NoReadAccessError, ReadError) as error:
+        return AccessCheck(table.name, readable=False, cause=error.cause, fix=error.fix)
     return AccessCheck(table.name, readable=True)
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock, default_root
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config import table_options as settings_again
@@ -54,7 +54,7 @@ IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 def connection_of(
     source: AccessOptions, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> settings.Connection:
-    """The connection that the options and the environment name. Raises SettingsError."""
+    """The connection that the options and the environment name. Raises Refused."""
     return settings.Connection(
         start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
         region=settings.region(source.region),
@@ -65,12 +65,12 @@ def connection_of(
 
 
 def names_of(source: TableOptions) -> tuple[str, ...]:
-    """The names of the tables that the options select. Raises SettingsError."""
+    """The names of the tables that the options select. Raises Refused."""
     return settings.selected(catalogue.names(), source.tables, source.exclude)
 
 
 def names_among(given: Iterable[str]) -> tuple[str, ...]:
-    """The names of tables that were given one by one, each once; all of them if none was. Raises SettingsError.
+    """The names of tables that were given one by one, each once; all of them if none was. Raises Refused.
 
     An empty name, such as that of a variable which is not set, is refused: it does not mean all tables.
     """
@@ -79,14 +79,14 @@ def names_among(given: Iterable[str]) -> tuple[str, ...]:
         if name not in every:
             near = difflib.get_close_matches(name, every, 1)
             fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(every)}."
-            raise SettingsError(f"There is no table {name!r}.", fix)
+            raise NotFound(f"There is no table {name!r}.", fix)
     return tuple(name for name in every if name in names) or every
 
 
 def tables_of(
     names: Iterable[str], looks: ColumnOptions | None = None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Table, ...]:
-    """These tables, as the copy is to have them. Raises SettingsError."""
+    """These tables, as the copy is to have them. Raises Refused."""
     if looks is None:
         return tuple(catalogue.table(name) for name in names)
     rules = column_rules_of(looks, environment)
@@ -99,14 +99,14 @@ def tables_of(
 
 
 def column_rules_of(looks: ColumnOptions, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
-    """The rules for columns, by table. Raises SettingsError."""
+    """The rules for columns, by table. Raises Refused."""
     columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
     salt = resolved(looks.salt, environment, "--salt") if looks.salt is not None else None
     return column_rules(looks.columns or [], salt, columns)
 
 
 def erases(shaping: WriteModeOptions, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether people who are gone are to be erased. Raises SettingsError when they could not be."""
+    """Whether people who are gone are to be erased. Raises Refused when they could not be."""
     wanted = isinstance(shaping, CopyOptions) and shaping.erase
     if wanted:
         require_erasable(catalogue.TABLES, column_rules_of(shaping, environment))
@@ -114,7 +114,7 @@ def erases(shaping: WriteModeOptions, environment: Mapping[str, str] = os.enviro
 
 
 def treatments_of(shaping: WriteModeOptions, names: Collection[str]) -> dict[str, WriteOptions]:
-    """How changes reach each table. Raises SettingsError."""
+    """How changes reach each table. Raises Refused."""
     forgetting = {table.name for table in catalogue.TABLES if table.retention_days is not None}
     return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
 
@@ -125,7 +125,7 @@ def rules_of(
     shaping: WriteModeOptions,
     environment: Mapping[str, str] = os.environ,
 ) -> RereadPolicy:
-    """The rules of reading again that the options name. Raises SettingsError."""
+    """The rules of reading again that the options name. Raises Refused."""
     names = [table.name for table in tables]
     rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
     if rules.people is PeopleRefresh.CHANGES and "customers" in names:
@@ -134,7 +134,7 @@ def rules_of(
 
 
 def addresses_of(urls: Sequence[str], environment: Mapping[str, str] = os.environ) -> tuple[Address, ...]:
-    """The destinations that `--to` names, each once. Raises SettingsError."""
+    """The destinations that `--to` names, each once. Raises Refused."""
     return tuple({str(one): one for one in (destination(url, environment) for url in urls)}.values())
 
 
@@ -162,7 +162,7 @@ class Copy:
 
 
 def copy_of(to: Sequence[str], dataset: str, state_dir: Path | None, environment: Mapping[str, str]) -> Copy:
-    """The copy in these destinations. Raises SettingsError."""
+    """The copy in these destinations. Raises Refused."""
     return copy_at(addresses_of(to, environment), settings.dataset(dataset), state_root(state_dir))
 
 
@@ -212,7 +212,7 @@ def resolve(
     state_dir: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> ResolvedTask:
-    """What these settings ask for; `refresh` names tables to read whole. Raises SettingsError."""
+    """What these settings ask for; `refresh` names tables to read whole. Raises Refused."""
     backfill = None
     if action.kind is ActionKind.BACKFILL:
         backfill = stretch(action.tables[0] if action.tables else "", action.first or "", action.until, clock.now())
@@ -243,7 +243,7 @@ def resolve(
         others=tables_of((name for name in catalogue.names() if name not in names), task, environment),
     )
     if backfill is not None and spec.treatment(backfill.table).mode is WriteMode.FULL:
-        raise SettingsError(
+        raise InvalidSettings(
             "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
         )
     return ResolvedTask(reached, copy, spec, tuple(dict.fromkeys(one for one in cautions if one)))

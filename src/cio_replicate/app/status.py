@@ -67,7 +67,7 @@ class CopyStatus(msgspec.Struct, kw_only=True):
 def status(
     task: TaskSettings, *, state_dir: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> CopyStatus:
-    """Look at the task's copy and at this machine's journal of it; asks no API. Raises SettingsError."""
+    """Look at the task's copy and at this machine's journal of it; asks no API. Raises Refused."""
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     found = CopyStatus(destination=copy.shown, dataset=copy.dataset)
     runs = past_runs(copy.folder, LOOKED_AT)

@@ -11,13 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from cio_replicate.app.settings import ResolvedTask, connected, copy_of, names_of, opened, tables_of, treatments_of
-from cio_replicate.base.errors import (
-    AccessError,
-    CioReplicateError,
-    DestinationUnavailableError,
-    SettingsError,
-    TaskBusyError,
-)
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings, Refused, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.events import Renderer
@@ -75,21 +69,19 @@ def sync_from_staged(
     state_dir: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Report:
-    """Fill the task's copy from the pages that were kept of the copy in `staged`. Raises SettingsError."""
+    """Fill the task's copy from the pages that were kept of the copy in `staged`. Raises Refused."""
     tables = tables_of(names_of(task), task, environment)
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     kept = copy_of(staged, task.dataset, state_dir, environment)
     if kept.folder == copy.folder:
-        raise SettingsError("--from-landing and --to name the same copy.", "Name another destination in --to.")
+        raise InvalidSettings("--from-landing and --to name the same copy.", "Name another destination in --to.")
     with Staging(kept.folder) as pages, opened(copy) as (_, destination):
         return reload(destination, pages, tables, treatments_of(task, [one.name for one in tables]), clock)
 
 
 def _passes(error: CioReplicateError) -> bool:
     """Whether what was refused may be granted in a while, although nobody changes anything."""
-    if isinstance(error, TaskBusyError | DestinationUnavailableError):
-        return True
-    return not isinstance(error, AccessError | SettingsError)
+    return isinstance(error, Unavailable) or not isinstance(error, Refused)
 
 
 def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> Report:

@@ -14,7 +14,7 @@ import msgspec
 
 from cio_replicate.app.plan import people_by_workspace
 from cio_replicate.app.settings import IMPATIENT, connected, connection_of, copy_of, names_of, opened, tables_of
-from cio_replicate.base.errors import ForbiddenError, ReadError, SettingsError
+from cio_replicate.base.errors import Conflict, NoReadAccessError, ReadError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.config.connection_options import Connection
@@ -82,13 +82,13 @@ def verify(
     state_dir: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> VerificationReport:
-    """Verify the task's copy and record the result in it. Raises SettingsError and AccessError."""
+    """Verify the task's copy and record the result in it. Raises Refused and AccessError."""
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     tables = tables_of(names_of(task), task, environment)
     with opened(copy) as (_, sink):
         missing = [name or copy.destinations[0].shown for name in missing_in(sink)]
         if missing:
-            raise SettingsError(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
+            raise Conflict(f"There is no copy in {' and '.join(missing)}.", "Run `sync` first.")
         require_same_names(sink, tables)
         positions = sink.positions()
         copied = [one for one in tables if one.name in positions]
@@ -156,7 +156,7 @@ async def _count(
         if people is not None:
             try:
                 people += await people_by_workspace(client)
-            except (ForbiddenError, ReadError) as error:
+            except (NoReadAccessError, ReadError) as error:
                 _note_uncounted(by_name["customers"], str(error))
         requests = client.totals.requests
     for one in found:

@@ -1,113 +1,142 @@
-"""The error tree: what went wrong, what to do about it, and what the program does next."""
+"""The error tree: what went wrong, what to do about it; the class says what the program does next."""
 
 from __future__ import annotations
 
 import traceback
-from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
-
-
-class Next(StrEnum):
-    """What the program does after an error of this class."""
-
-    ABORT = "abort"  # the whole run stops
-    FAIL_TABLE = "fail table"  # this table stops, the others go on
-    RETRY = "retry"  # the request is sent again, within bounds
-    SKIP = "skip"  # this part is left out, counted and reported
-    FIX = "fix settings"  # nothing is read until the user changes something
 
 
 class CioReplicateError(Exception):
     """Base of every error that this project raises on purpose.
 
-    `message` is one sentence with the cause, `fix` one with what to do next. Neither ever holds a secret: text that
-    comes from outside is scrubbed before it gets here.
+    `cause` is one sentence, `fix` one with what to do next; neither ever holds a secret: text that comes from outside
+    is scrubbed before it gets here. `field` names the setting that is wrong, `code` is for programs.
     """
 
-    next: ClassVar[Next] = Next.ABORT
+    code: str = "error"
 
-    def __init__(self, message: str, fix: str = "") -> None:
-        super().__init__(message, fix)
-        self.message = message
+    def __init__(self, cause: str, fix: str = "", *, field: str | None = None) -> None:
+        super().__init__(cause, fix)
+        self.cause = cause
         self.fix = fix
+        self.field = field
 
     def __str__(self) -> str:
-        return f"{self.message} {self.fix}".strip()
+        return f"{self.cause} {self.fix}".strip()
 
 
-def defect(error: BaseException) -> str:
-    """A defect of this program in one line: its kind and its place, but not its words, which may quote data."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in last)
-    return f"Internal error: {type(error).__name__}{place}. Please report it with this line; what has landed is kept."
+# --- the seven kinds that a face tells apart ------------------------------------------------------------------------
 
 
-# --- the user's settings, found before anything is read -------------------------------------------------------------
+class Refused(CioReplicateError):
+    """Nothing was done, and nothing will be until somebody changes something."""
+
+    code = "refused"
 
 
-class SettingsError(CioReplicateError):
+class InvalidSettings(Refused):
     """A setting is missing or wrong."""
 
-    next = Next.FIX
+    code = "invalid_settings"
 
 
-class StateFolderError(SettingsError):
+class NotFound(Refused):
+    """What was named is not there."""
+
+    code = "not_found"
+
+
+class Conflict(Refused):
+    """What is there does not allow it: a name that is taken, something in use, a copy that is missing."""
+
+    code = "conflict"
+
+
+class Forbidden(Refused):
+    """Who asked may not do that, or a key may not read that."""
+
+    code = "forbidden"
+
+
+class Unavailable(CioReplicateError):
+    """A machine, a database or a network does not answer as it should; this may pass by itself."""
+
+    code = "unavailable"
+
+
+class TableFailed(CioReplicateError):
+    """One table cannot be read or written; the others go on."""
+
+    code = "table_failed"
+
+
+class Defect(CioReplicateError):
+    """A defect of this program in one line: its kind and its place, but not its words, which may quote data."""
+
+    code = "defect"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Defect:
+        """The defect that an exception which nobody expected shows."""
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        place = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in last)
+        return cls(
+            f"Internal error: {type(error).__name__}{place}.",
+            "Please report it with this line; what has landed is kept.",
+        )
+
+
+# --- this machine, the destination and the control database ---------------------------------------------------------
+
+
+class StateFolderError(InvalidSettings):
     """The state folder cannot be used."""
 
 
-class TaskBusyError(SettingsError):
-    """Another process runs the same task."""
+class TaskBusyError(Conflict, Unavailable):
+    """Another process runs the same task; this passes when that ends."""
 
 
-class DestinationUnavailableError(SettingsError):
+class DestinationUnavailableError(Unavailable):
     """The destination cannot be opened: locked, unwritable or not what it should be."""
 
 
-class NotAllowedError(SettingsError):
+class NotAllowedError(Forbidden):
     """Who asked may not do that: another role may."""
 
 
-class NotThereError(SettingsError):
-    """What is named in the control database is not there."""
-
-
-class BoardAwayError(CioReplicateError):
+class BoardAwayError(Unavailable):
     """What hands out runs, the control database or a console, cannot be reached just now."""
 
-    next = Next.RETRY
 
-
-class DatabaseError(CioReplicateError):
+class DatabaseError(Unavailable):
     """The control database is away, locked, full, or of a version that this program does not know."""
-
-    next = Next.FIX
 
 
 # --- access ---------------------------------------------------------------------------------------------------------
 
 
-class AccessError(CioReplicateError):
-    """The API refuses this key."""
-
-    next = Next.FIX
+class AccessError(Refused):
+    """The API cannot be read with this key at this address."""
 
 
-class UnauthorizedError(AccessError):
+class UnauthorizedError(AccessError, Forbidden):
     """401: the key is unknown here."""
 
 
-class ForbiddenError(AccessError):
+class NoReadAccessError(AccessError, Forbidden):
     """403: the key is known but may not read this."""
+
+
+class UnreachableError(AccessError, Unavailable):
+    """Nobody answers at this address, and nobody has before: the address or the network is wrong."""
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-class ReadError(CioReplicateError):
+class ReadError(TableFailed):
     """A table cannot be read to its end; the others go on."""
-
-    next = Next.FAIL_TABLE
 
 
 class RequestRejectedError(ReadError):
@@ -117,17 +146,13 @@ class RequestRejectedError(ReadError):
 class CursorRejectedError(ReadError):
     """The API no longer accepts a page token; the part is read again from its first page, a bounded number of times."""
 
-    next = Next.RETRY
 
-
-class NotFoundError(ReadError):
+class EndpointNotFoundError(ReadError):
     """404 on a list: the address or the feature does not exist for this workspace."""
 
 
 class ChildGoneError(ReadError):
     """404 on a part of a table: that part is skipped and reported."""
-
-    next = Next.SKIP
 
 
 class QuotaExhaustedError(ReadError):
@@ -153,27 +178,23 @@ class EndlessListError(ReadError):
 class TransientError(CioReplicateError):
     """One attempt failed in a way that another may mend. `retry_after` is the server's wish in seconds."""
 
-    next = Next.RETRY
-
-    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, cause: str, *, retry_after: float | None = None, status: int | None = None) -> None:
+        super().__init__(cause)
         self.retry_after = retry_after
         self.status = status
 
 
-# --- keeping --------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------------------------
 
 
 class LandingError(CioReplicateError):
     """A page could not be made durable (disk full, folder gone)."""
 
-    next = Next.ABORT
+    code = "staging_failed"
 
 
-class LoadError(CioReplicateError):
+class LoadError(TableFailed):
     """The destination refused a batch; it stays landed and is loaded by the next run."""
-
-    next = Next.FAIL_TABLE
 
 
 class PartlyLoadedError(LoadError):
@@ -182,19 +203,17 @@ class PartlyLoadedError(LoadError):
     `changed` counts what it changed in the others: inserted, updated and deleted rows.
     """
 
-    def __init__(self, message: str, fix: str = "", *, changed: tuple[int, int, int] = (0, 0, 0)) -> None:
-        super().__init__(message, fix)
+    def __init__(self, cause: str, fix: str = "", *, changed: tuple[int, int, int] = (0, 0, 0)) -> None:
+        super().__init__(cause, fix)
         self.changed = changed
 
 
 # --- gateways -------------------------------------------------------------------------------------------------------
 
 
-class GatewayRefusedError(CioReplicateError):
+class GatewayRefusedError(Forbidden):
     """The console does not take a request of a gateway. `code` says why, in a word that the gateway can act on."""
 
-    next = Next.FIX
-
-    def __init__(self, message: str, fix: str = "", *, code: str = "") -> None:
-        super().__init__(message, fix)
+    def __init__(self, cause: str, fix: str = "", *, code: str = "") -> None:
+        super().__init__(cause, fix)
         self.code = code

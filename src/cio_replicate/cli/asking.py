@@ -7,19 +7,19 @@ import sys
 
 import typer
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.cli.terminal import messages, say
 
 
 def require_meant(question: str, otherwise: str) -> None:
-    """Ask on the terminal. Raises SettingsError when nobody can answer, Abort when it is not meant."""
+    """Ask on the terminal. Raises Refused when nobody can answer, Abort when it is not meant."""
     try:
         meant = typer.confirm(question, err=True)
     except typer.Abort:
         if sys.stdin.isatty():
             raise
-        raise SettingsError("Nobody can answer here whether that is meant.", "Say --yes.") from None
+        raise InvalidSettings("Nobody can answer here whether that is meant.", "Say --yes.") from None
     if not meant:
         say(messages(), otherwise)
         raise typer.Abort
@@ -35,5 +35,5 @@ def secret_from_input(what: str) -> Secret:
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise SettingsError("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
+        raise InvalidSettings("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
     return Secret(text.removesuffix("\n").removesuffix("\r"))

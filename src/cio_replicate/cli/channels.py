@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli.asking import require_meant, secret_from_input
 from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.listing import as_json, grid_of
@@ -20,9 +20,9 @@ BODY = "This was sent to try it out: notifications of tasks will come here."
 
 
 def create(name: str, url: str | None, events: list[str], shown: Shown, *, url_given: bool) -> int:
-    """Keep a channel; the exit code. Raises SettingsError."""
+    """Keep a channel; the exit code. Raises Refused."""
     if (url is None) != url_given:
-        raise SettingsError(
+        raise InvalidSettings(
             "It is not clear where the channel leads to.",
             "Give --url with where its address is kept, or --url-stdin and the address by standard input.",
         )
@@ -61,7 +61,7 @@ def list_all(shown: Shown) -> int:
 
 
 def test(name: str, shown: Shown) -> int:
-    """Send something to a channel; the exit code. Raises SettingsError."""
+    """Send something to a channel; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         address = store.channels.address(name)
     said = send_by_apprise(address, TITLE, BODY)
@@ -76,7 +76,7 @@ def test(name: str, shown: Shown) -> int:
 
 
 def delete(name: str, shown: Shown, *, yes: bool) -> int:
-    """Delete a channel, once it is clear that it is meant. Raises SettingsError."""
+    """Delete a channel, once it is clear that it is meant. Raises Refused."""
     with opened(shown.store) as store:
         store.channels.named(name)
         if not yes:

@@ -16,7 +16,7 @@ from cio_replicate.config.options import OptionalDestinationOptions, SourceOptio
 
 
 def check_access(source: SourceOptions, copy: OptionalDestinationOptions, output: AsJson) -> int:
-    """Check and print; the exit code. Raises SettingsError and AccessError."""
+    """Check and print; the exit code. Raises Refused and AccessError."""
     found = check(source, copy.to or [], copy.dataset, SystemClock())
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

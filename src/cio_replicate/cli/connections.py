@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound, Unavailable
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.asking import require_meant, secret_from_input
@@ -30,7 +30,7 @@ TOKEN = "The access token"  # noqa: S105 - what is asked for
 
 
 def create(name: str, settings: ConnectionSettings, shown: Shown, *, token_given: bool) -> int:
-    """Keep a connection; the exit code. Raises SettingsError."""
+    """Keep a connection; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         token = secret_from_input(TOKEN) if token_given else None
         kept = store.connections.create(name, settings, acting(), token)
@@ -61,7 +61,7 @@ def list_all(shown: Shown) -> int:
 
 
 def show(name: str, shown: Shown) -> int:
-    """Show one connection. Raises SettingsError when there is none of that name."""
+    """Show one connection. Raises NotFound when there is none of that name."""
     with opened(shown.store) as store:
         kept = store.connections.named(name)
         tasks = [one.name for one in store.tasks.all() if one.connection_id == kept.id]
@@ -77,7 +77,7 @@ def show(name: str, shown: Shown) -> int:
 
 
 def edit(name: str, given: Mapping[str, Any], shown: Shown, *, token_given: bool) -> int:
-    """Change what was given; the exit code. Raises SettingsError."""
+    """Change what was given; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         token = secret_from_input(TOKEN) if token_given else None
         settings = edited(store.connections.named(name).settings, given)
@@ -91,7 +91,7 @@ def edit(name: str, given: Mapping[str, Any], shown: Shown, *, token_given: bool
 
 
 def delete(name: str, shown: Shown, *, yes: bool) -> int:
-    """Delete a connection, once it is clear that it is meant. Raises SettingsError."""
+    """Delete a connection, once it is clear that it is meant. Raises Refused."""
     with opened(shown.store) as store:
         store.connections.named(name)
         if not yes:
@@ -105,7 +105,7 @@ def delete(name: str, shown: Shown, *, yes: bool) -> int:
 
 
 def test(name: str, shown: Shown) -> int:
-    """Ask the API with a connection; the exit code, as that of `check`. Raises SettingsError."""
+    """Ask the API with a connection; the exit code, as that of `check`. Raises Refused."""
     with opened(shown.store) as store:
         found = _found(store, store.connections.named(name), ProbeRequest.ACCESS)
     refused = [one for one in found.tables if not one.readable]
@@ -127,7 +127,7 @@ def test(name: str, shown: Shown) -> int:
 
 
 def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
-    """Show what the tables of a connection hold and cost. Raises SettingsError."""
+    """Show what the tables of a connection hold and cost. Raises Refused."""
     with opened(shown.store) as store:
         kept = store.connections.named(name)
         if last:
@@ -138,7 +138,7 @@ def metadata(name: str, table: str | None, shown: Shown, *, last: bool) -> int:
             found = store.connections.keep_metadata(kept.id, _found(store, kept, ProbeRequest.TABLES))
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
-        raise SettingsError(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
+        raise NotFound(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
     if shown.json:
         as_json(msgspec.to_builtins(one if one is not None else found))
     elif one is not None:
@@ -175,7 +175,7 @@ async def _answered(
         if reply.found is not None:
             return reply.found
         if not reply.waiting:
-            raise SettingsError(
+            raise Unavailable(
                 f"No machine of the gateway {settings.gateway} has answered.",
                 "See whether one is running: cio-replicate gateway list.",
             )

@@ -31,7 +31,7 @@ class Reached:
 
 
 def console(reached: Reached, store: str | None, state_dir: Path | None) -> int:
-    """Serve until a signal; the exit code. Raises SettingsError and DatabaseError."""
+    """Serve until a signal; the exit code. Raises Refused and DatabaseError."""
     clock, environment = SystemClock(), dict(os.environ)
     _log_to_stderr()
     tls = reached.certificate is not None

@@ -14,7 +14,7 @@ from rich.text import Text
 from cio_replicate.app.settings import ResolvedTask, copy_at
 from cio_replicate.app.status import JOURNAL
 from cio_replicate.app.sync import sync
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
 from cio_replicate.cli.funnel import QUERY, campaigns, chart
@@ -41,7 +41,7 @@ EDITS = 5
 
 
 def demo(to: Path) -> int:
-    """Show everything; the exit code. Raises SettingsError."""
+    """Show everything; the exit code. Raises Refused."""
     console, clock = product(), SystemClock()
     address = duckdb_file(to.expanduser().absolute())
     spec = workspace_spec(clock.now())
@@ -89,10 +89,10 @@ def workspace_spec(now: float) -> WorkspaceSpec:
 
 
 def make_room(task: ResolvedTask) -> None:
-    """Remove the copy and the state of an earlier demo. Raises SettingsError for a file that no demo made."""
+    """Remove the copy and the state of an earlier demo. Raises Refused for a file that no demo made."""
     file = task.copy.destinations[0].file
     if file.exists() and not (task.copy.folder / JOURNAL).exists():
-        raise SettingsError(f"{file} exists and was not made by a demo.", "Name another file with --to.")
+        raise Conflict(f"{file} exists and was not made by a demo.", "Name another file with --to.")
     for one in (file, file.with_name(f"{file.name}.wal")):
         one.unlink(missing_ok=True)
     shutil.rmtree(task.copy.folder, ignore_errors=True)

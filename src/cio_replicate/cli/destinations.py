@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, say_as_is, write_json
 from cio_replicate.config.destination_kind import DestinationKind
@@ -25,9 +25,9 @@ class Listed(msgspec.Struct, kw_only=True):
 
 
 def destinations(name: str | None, output: AsJson) -> int:
-    """List all kinds, or show one. Raises SettingsError when there is none of that name."""
+    """List all kinds, or show one. Raises NotFound when there is none of that name."""
     if name is not None and name not in schemes():
-        raise SettingsError(f"There is no kind of destination {name!r}.", f"Choose from: {', '.join(schemes())}.")
+        raise NotFound(f"There is no kind of destination {name!r}.", f"Choose from: {', '.join(schemes())}.")
     kinds = KINDS if name is None else (schemes()[name],)
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode([_listed(one) for one in kinds]), indent=2).decode())

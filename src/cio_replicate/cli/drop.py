@@ -11,7 +11,7 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions, gath
 
 
 def drop(names: list[str], copy: DestinationOptions, looks: ColumnOptions, *, everything: bool, yes: bool) -> int:
-    """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises SettingsError."""
+    """Ask whether that is meant, unless `yes`, and remove; the exit code. Raises Refused."""
     task = gathered(TaskSettings, copy, looks, connection="")
     with removal(names, task, everything=everything, state_dir=copy.state_dir) as wanted:
         if not yes:

@@ -24,7 +24,7 @@ _COLORS = {ChangeKind.CREATE: "green", ChangeKind.EDIT: "yellow", ChangeKind.DEL
 
 
 def apply(place: Path, output: Shown, *, yes: bool, prune: bool) -> int:
-    """Show what the files change, ask, and bring it about; the exit code. Raises SettingsError."""
+    """Show what the files change, ask, and bring it about; the exit code. Raises Refused."""
     now = int(time.time())
     wanted = files.read(place, now)
     with opened(output.store) as store:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from cio_replicate.base.errors import GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import Conflict, GatewayRefusedError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
 from cio_replicate.cli.gateway_files import container_file, systemd_unit
@@ -43,7 +43,7 @@ class Start:
 def start(wanted: Start) -> int:
     """Enrol this machine if it is not, and serve until a signal; the exit code.
 
-    Raises SettingsError, GatewayRefusedError, and BoardAwayError when the console cannot be reached to enrol.
+    Raises Refused, GatewayRefusedError, and BoardAwayError when the console cannot be reached to enrol.
     """
     console = console_url(wanted.console) if wanted.console is not None else None
     limits = AgentLimits(wanted.slots, wanted.away_minutes * 60, allowed(wanted.allow_api, wanted.allow_to))
@@ -61,7 +61,7 @@ def start(wanted: Start) -> int:
             if error.code != "unknown":
                 raise
             fix = f"If that console is the right one, remove {folder.path / IDENTITY_FILE} and start with a new code."
-            raise GatewayRefusedError(error.message, fix, code=error.code) from None
+            raise GatewayRefusedError(error.cause, fix, code=error.code) from None
     return COMPLETE
 
 
@@ -70,7 +70,7 @@ def _identity(folder: GatewayFolder, console: str | None, wanted: Start) -> Enro
     identity = folder.identity()
     if identity is None:
         if console is None or not wanted.code:
-            raise SettingsError(
+            raise Conflict(
                 "This machine is not enrolled as a gateway.",
                 "Make a code where the console runs (`cio-replicate gateway create NAME`), and give --console and "
                 "--code.",
@@ -91,7 +91,7 @@ def status(state_dir: Path | None, output: AsJson) -> int:
     folder = folder_at(state_dir)
     identity = folder.identity()
     if identity is None:
-        raise SettingsError("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
+        raise Conflict("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
     health = noted(folder.path)
     trouble = trouble_of(health, SystemClock().now(), running=folder.is_held)
     if output.json:
@@ -112,7 +112,7 @@ def status(state_dir: Path | None, output: AsJson) -> int:
 
 
 def unit(kind: str, console: str) -> int:
-    """Print the file that starts a gateway; the exit code. Raises SettingsError."""
+    """Print the file that starts a gateway; the exit code. Raises Refused."""
     address = console_url(console)
     sys.stdout.write(systemd_unit(address) if kind == "systemd" else container_file(address))
     return COMPLETE

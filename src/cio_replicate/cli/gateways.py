@@ -18,7 +18,7 @@ from cio_replicate.pipeline.report import iso
 
 
 def create(name: str, shown: Shown) -> int:
-    """Make a gateway and show the code for its first machine; the exit code. Raises SettingsError."""
+    """Make a gateway and show the code for its first machine; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         code = gateways.create(store.database, name, _now(), acting())
     _show(code, shown, "created")
@@ -26,7 +26,7 @@ def create(name: str, shown: Shown) -> int:
 
 
 def new_code(name: str, shown: Shown) -> int:
-    """Show a code for one more machine; the exit code. Raises SettingsError."""
+    """Show a code for one more machine; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         code = gateways.new_code(store.database, name, _now(), acting())
     _show(code, shown, "waiting")
@@ -57,7 +57,7 @@ def list_all(shown: Shown) -> int:
 
 
 def revoke(target: str, shown: Shown, *, yes: bool) -> int:
-    """Shut out a machine, or all machines of a gateway; the exit code. Raises SettingsError."""
+    """Shut out a machine, or all machines of a gateway; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         if not yes:
             require_meant(f"Shut out {target} at once?", "Nobody was shut out.")
@@ -70,7 +70,7 @@ def revoke(target: str, shown: Shown, *, yes: bool) -> int:
 
 
 def remove(name: str, shown: Shown, *, yes: bool) -> int:
-    """Forget a gateway that no connection names; the exit code. Raises SettingsError."""
+    """Forget a gateway that no connection names; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         if not yes:
             require_meant(f"Remove the gateway {name} with its machines?", "Nothing was removed.")

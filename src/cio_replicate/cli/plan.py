@@ -32,7 +32,7 @@ def plan(
     again: RereadOptions,
     output: AsJson,
 ) -> int:
-    """Estimate and print; the exit code. Raises SettingsError and AccessError."""
+    """Estimate and print; the exit code. Raises Refused and AccessError."""
     connection = gathered(ConnectionSettings, since, source)
     task = gathered(TaskSettings, copy, source, shaping, again, connection="", to=copy.to or [])
     made = planned(connection, task, SystemClock(), state_dir=copy.state_dir)

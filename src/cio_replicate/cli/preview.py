@@ -22,7 +22,7 @@ LONGEST = 60  # characters of a value
 
 
 def preview(name: str, rows: int, access: AccessOptions, looks: ColumnOptions, output: AsJson) -> int:
-    """Ask and print; the exit code. Raises SettingsError, AccessError and ReadError."""
+    """Ask and print; the exit code. Raises Refused, AccessError and ReadError."""
     found = first_rows(access, name, rows, looks, SystemClock())
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found.rows), indent=2).decode())

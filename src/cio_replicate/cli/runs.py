@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
@@ -30,11 +30,11 @@ EXIT_CODES = {"complete": COMPLETE, "refused": REFUSED, "cancelled": INTERRUPTED
 
 
 def action_of(resync: str | None, backfill: str | None, first: str | None, until: str | None) -> RunAction:
-    """What the options ask for. Raises SettingsError where they contradict each other."""
+    """What the options ask for. Raises Refused where they contradict each other."""
     if resync is not None and backfill is not None:
-        raise SettingsError("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
+        raise InvalidSettings("A run is either a resync or a backfill.", "Give one of --resync and --backfill.")
     if backfill is None and (first is not None or until is not None):
-        raise SettingsError("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
+        raise InvalidSettings("--from and --until are those of a backfill.", "Give --backfill TABLE as well.")
     if resync is not None:
         return RunAction(kind=ActionKind.RESYNC, tables=tuple(one.strip() for one in resync.split(",") if one.strip()))
     if backfill is not None:
@@ -43,7 +43,7 @@ def action_of(resync: str | None, backfill: str | None, first: str | None, until
 
 
 def ask(task: str, action: RunAction, shown: Shown, *, wait: bool) -> int:
-    """Ask for a run, and wait for its end if that is wanted; the exit code. Raises SettingsError."""
+    """Ask for a run, and wait for its end if that is wanted; the exit code. Raises Refused."""
     with _runs(shown) as runs:
         run_id = runs.ask(task, acting(), action)
         if wait:
@@ -60,7 +60,7 @@ def ask(task: str, action: RunAction, shown: Shown, *, wait: bool) -> int:
 
 
 def list_all(task: str | None, status: str | None, count: int, shown: Shown) -> int:
-    """Show runs; the exit code. Raises SettingsError."""
+    """Show runs; the exit code. Raises Refused."""
     with _runs(shown) as runs:
         found = runs.listed(task=task, status=status, limit=count)
     if shown.json:
@@ -88,7 +88,7 @@ def list_all(task: str | None, status: str | None, count: int, shown: Shown) -> 
 
 
 def show(run_id: str, shown: Shown) -> int:
-    """Show one run; the exit code. Raises SettingsError."""
+    """Show one run; the exit code. Raises Refused."""
     with _runs(shown) as runs:
         found = runs.show(run_id)
         lines = [one.line for one in runs.last_lines(run_id, LINES)]
@@ -101,7 +101,7 @@ def show(run_id: str, shown: Shown) -> int:
 
 
 def cancel(run_id: str, shown: Shown) -> int:
-    """Cancel a run; the exit code. Raises SettingsError."""
+    """Cancel a run; the exit code. Raises Refused."""
     with _runs(shown) as runs:
         run = runs.cancel(run_id, acting())
     if shown.json:
@@ -114,7 +114,7 @@ def cancel(run_id: str, shown: Shown) -> int:
 
 
 def retry(run_id: str, shown: Shown) -> int:
-    """Try a run again; the exit code. Raises SettingsError."""
+    """Try a run again; the exit code. Raises Refused."""
     with _runs(shown) as runs:
         found = runs.show(runs.retry(run_id, acting()))
     if shown.json:

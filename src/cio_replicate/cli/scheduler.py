@@ -20,7 +20,7 @@ from cio_replicate.jobs.worker import ProcessStarter
 
 
 def scheduler(store: str | None, slots: int, state_dir: Path | None) -> int:
-    """Work until a signal; the exit code. Raises SettingsError and DatabaseError."""
+    """Work until a signal; the exit code. Raises Refused and DatabaseError."""
     clock, environment = SystemClock(), dict(os.environ)
     with opened(store, environment, clock) as kept:
         _log_to_stderr()

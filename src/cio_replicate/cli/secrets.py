@@ -17,7 +17,7 @@ from cio_replicate.pipeline.report import iso
 
 
 def put(name: str, shown: Shown) -> int:
-    """Store the secret that is typed or comes in by standard input; the exit code. Raises SettingsError."""
+    """Store the secret that is typed or comes in by standard input; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         replaced = store.secrets.put(name, secret_from_input(f"The secret {name}"), acting())
         where = store.keys.shown
@@ -50,7 +50,7 @@ def list_all(shown: Shown) -> int:
 
 
 def remove(name: str, shown: Shown, *, yes: bool) -> int:
-    """Forget a secret, once it is clear that it is meant. Raises SettingsError."""
+    """Forget a secret, once it is clear that it is meant. Raises Refused."""
     with opened(shown.store) as store:
         if not yes:
             require_meant(f"Remove the secret {name}?", "Nothing was removed.")
@@ -63,7 +63,7 @@ def remove(name: str, shown: Shown, *, yes: bool) -> int:
 
 
 def rotate(shown: Shown, *, key_lost: bool, yes: bool) -> int:
-    """Encrypt everything with a new key; the exit code. Raises SettingsError."""
+    """Encrypt everything with a new key; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         if key_lost and not yes:
             require_meant("Remove the stored secrets that the present key does not open?", "Nothing was removed.")

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli.terminal import messages as message_console
 from cio_replicate.cli.terminal import say_as_is
 from cio_replicate.config.connection_options import TOKEN_VARIABLE
@@ -37,7 +37,7 @@ class Treatment:
 
 
 def simulate(size: Size, seed: int, port: int, token: str, treatment: Treatment, *, faults: str) -> int:
-    """Serve until a signal; the exit code. Raises SettingsError."""
+    """Serve until a signal; the exit code. Raises Refused."""
     spec = spec_of(size, seed, time.time())
     misbehaviour = faults_of(faults, seed)
 
@@ -60,7 +60,7 @@ def simulate(size: Size, seed: int, port: int, token: str, treatment: Treatment,
             on_listening=listening,
         )
     except OSError as error:
-        raise SettingsError(
+        raise InvalidSettings(
             f"Port {port} cannot be used ({error.strerror or error}).", "Choose another --port, or 0 for a free one."
         ) from None
     return 0
@@ -82,12 +82,12 @@ def spec_of(size: Size, seed: int, now: float) -> WorkspaceSpec:
 
 
 def faults_of(name: str, seed: int) -> Faults:
-    """The misbehaviour of that name. Raises SettingsError when there is none."""
+    """The misbehaviour of that name. Raises Refused when there is none."""
     if name == "none":
         return Faults()
     if name == "everything":
         return Faults.everything(seed)
-    raise SettingsError(f"There are no faults {name!r}.", "Choose none or everything.")
+    raise InvalidSettings(f"There are no faults {name!r}.", "Choose none or everything.")
 
 
 def hints(url: str, token: str, start: int) -> list[str]:

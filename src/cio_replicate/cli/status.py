@@ -26,7 +26,7 @@ ROOMY = 100  # columns of a terminal that leave room for everything
 
 
 def status(copy: DestinationOptions, looks: ColumnOptions, output: AsJson) -> int:
-    """Look and print; the exit code. Raises SettingsError."""
+    """Look and print; the exit code. Raises Refused."""
     found = looked(gathered(TaskSettings, copy, looks, connection=""), state_dir=copy.state_dir)
     if output.json:
         write_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())

@@ -40,7 +40,7 @@ def sync(
     full_refresh: str | None,
     keep_landed: bool,
 ) -> int:
-    """Run once; the exit code. Raises SettingsError."""
+    """Run once; the exit code. Raises Refused."""
     refresh = settings.refreshed(catalogue.names(), full_refresh)
     connection = gathered(ConnectionSettings, since, source)
     task = gathered(TaskSettings, copy, source, shaping, again, connection="", keep_landed=keep_landed)
@@ -58,7 +58,7 @@ def resync(
     *,
     keep_landed: bool,
 ) -> int:
-    """Forget tables and read them anew; the exit code. Raises SettingsError."""
+    """Forget tables and read them anew; the exit code. Raises Refused."""
     names = list(names_among(names))
     action = RunAction(kind=ActionKind.RESYNC, tables=tuple(names))
     return _run_tables(names, action, since, copy, access, shaping, output, keep_landed=keep_landed)
@@ -75,7 +75,7 @@ def backfill(
     *,
     keep_landed: bool,
 ) -> int:
-    """Read a stretch of time of a table once more; the exit code. Raises SettingsError."""
+    """Read a stretch of time of a table once more; the exit code. Raises Refused."""
     action = RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=first, until=until)
     since = StartDateOptions(start_date=first)
     return _run_tables([table], action, since, copy, access, shaping, output, keep_landed=keep_landed)
@@ -84,7 +84,7 @@ def backfill(
 def load(
     staged: list[str], copy: DestinationOptions, tables: TableOptions, shaping: WriteModeOptions, output: Output
 ) -> int:
-    """Fill a copy from staged pages; the exit code. Raises SettingsError."""
+    """Fill a copy from staged pages; the exit code. Raises Refused."""
     task = gathered(TaskSettings, copy, tables, shaping, connection="")
     report = sync_from_staged(staged, task, SystemClock(), state_dir=copy.state_dir)
     tell_end(report, output)
@@ -102,7 +102,7 @@ def _run_tables(
     *,
     keep_landed: bool,
 ) -> int:
-    """Do something with these tables alone; the exit code. Raises SettingsError."""
+    """Do something with these tables alone; the exit code. Raises Refused."""
     connection = gathered(ConnectionSettings, since, access)
     task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(names), keep_landed=keep_landed)
     clock = SystemClock()

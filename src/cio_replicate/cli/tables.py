@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound
 from cio_replicate.cli.options import AsJson
 from cio_replicate.cli.terminal import product, say, write_json
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
@@ -20,9 +20,9 @@ ROOMY = 100  # columns of a terminal that leave room for a sentence beside every
 
 
 def tables(name: str | None, output: AsJson) -> int:
-    """List all tables, or show one. Raises SettingsError when there is none of that name."""
+    """List all tables, or show one. Raises NotFound when there is none of that name."""
     if name is not None and name not in names():
-        raise SettingsError(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")
+        raise NotFound(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")
     if output.json:
         described = _described(table(name)) if name is not None else {"tables": [_listed(one) for one in TABLES]}
         write_json(msgspec.json.format(msgspec.json.encode(described), indent=2).decode())

@@ -24,7 +24,7 @@ TIMES = 3  # that are shown of a schedule
 
 
 def create(name: str, settings: TaskSettings, shown: Shown) -> int:
-    """Keep a task; the exit code. Raises SettingsError."""
+    """Keep a task; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         kept = store.tasks.create(name, _here(store, settings), acting())
     if shown.json:
@@ -59,7 +59,7 @@ def list_all(shown: Shown) -> int:
 
 
 def show(name: str, shown: Shown) -> int:
-    """Show one task. Raises SettingsError when there is none of that name."""
+    """Show one task. Raises NotFound when there is none of that name."""
     with opened(shown.store) as store:
         kept = store.tasks.named(name)
     if shown.json:
@@ -74,7 +74,7 @@ def show(name: str, shown: Shown) -> int:
 
 
 def edit(name: str, given: Mapping[str, Any], shown: Shown) -> int:
-    """Change what was given; the exit code. Raises SettingsError."""
+    """Change what was given; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         settings = edited_task(store.tasks.named(name).settings, given)
         changes = store.tasks.edit(name, _here(store, settings), acting())
@@ -87,7 +87,7 @@ def edit(name: str, given: Mapping[str, Any], shown: Shown) -> int:
 
 
 def pause(name: str, shown: Shown, *, paused: bool) -> int:
-    """Let a task rest or go on; the exit code. Raises SettingsError."""
+    """Let a task rest or go on; the exit code. Raises Refused."""
     with opened(shown.store) as store:
         changed = store.tasks.pause(name, acting(), paused=paused)
         kept = store.tasks.named(name)
@@ -104,7 +104,7 @@ def pause(name: str, shown: Shown, *, paused: bool) -> int:
 
 
 def delete(name: str, shown: Shown, *, yes: bool) -> int:
-    """Delete a task, once it is clear that it is meant. Raises SettingsError."""
+    """Delete a task, once it is clear that it is meant. Raises Refused."""
     with opened(shown.store) as store:
         store.tasks.named(name)
         if not yes:

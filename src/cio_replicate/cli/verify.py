@@ -20,7 +20,7 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions, Sour
 def verify(
     copy: DestinationOptions, source: SourceOptions, looks: ColumnOptions, most_requests: int, output: AsJson
 ) -> int:
-    """Verify and print; the exit code: 1 when a table is short. Raises SettingsError and AccessError."""
+    """Verify and print; the exit code: 1 when a table is short. Raises Refused and AccessError."""
     task = gathered(TaskSettings, copy, source, looks, connection="")
     found = verified(source, task, SystemClock(), most_requests=most_requests, state_dir=copy.state_dir)
     if output.json:

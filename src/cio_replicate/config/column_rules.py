@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.table_options import RESERVED
 
@@ -84,16 +84,16 @@ def column_rules(
 ) -> dict[str, ColumnRules]:
     """The rules by table, of the tables that have any; `columns` are the names of all columns by table.
 
-    Raises SettingsError for what cannot be read, for names that are not there, for rules that contradict one another,
+    Raises InvalidSettings for what cannot be read, for names that are not there, for rules that contradict one another,
     and for hashing without a salt, or with one that is short enough to be guessed.
     """
     rules: dict[str, ColumnRules] = {}
     for text in texts:
         table, action, names = _read(text)
         if table != EVERY and table not in columns:
-            raise SettingsError(f"There is no table {table!r} (--columns).", _instead(table, columns, "table"))
+            raise InvalidSettings(f"There is no table {table!r} (--columns).", _instead(table, columns, "table"))
         if table == EVERY and action == INCLUDE:
-            raise SettingsError("--columns *:include would empty most tables.", "Name the table before the colon.")
+            raise InvalidSettings("--columns *:include would empty most tables.", "Name the table before the colon.")
         for name in names:
             for one, spot, other in _meant(table, action, name, columns):
                 _add(rules.setdefault(one, ColumnRules()), one, action, spot, other)
@@ -108,12 +108,12 @@ def _read(text: str) -> tuple[str, str, list[str]]:
     head, equals, listed = text.partition("=")
     table, colon, action = (part.strip() for part in head.partition(":"))
     if not (equals and colon and table):
-        raise SettingsError(f"--columns {text!r} is no rule.", FORM)
+        raise InvalidSettings(f"--columns {text!r} is no rule.", FORM)
     if action not in ACTIONS:
-        raise SettingsError(f"--columns {text!r} names no action.", f"Choose from: {', '.join(ACTIONS)}.")
+        raise InvalidSettings(f"--columns {text!r} names no action.", f"Choose from: {', '.join(ACTIONS)}.")
     names = [name for name in _NAME.findall(listed) if name.strip()]
     if not names:
-        raise SettingsError(f"--columns {text!r} names no column.", FORM)
+        raise InvalidSettings(f"--columns {text!r} names no column.", FORM)
     return table, action, names
 
 
@@ -125,21 +125,23 @@ def _meant(
     if action == RENAME:
         both = _COLON.fullmatch(written)
         if both is None or not both[2].strip():
-            raise SettingsError(f"--columns {f'{table}:rename={written}'!r} names no new name.", "Write it as old:new.")
+            raise InvalidSettings(
+                f"--columns {f'{table}:rename={written}'!r} names no new name.", "Write it as old:new."
+            )
         written, new = both[1], _plain(both[2])
     spot = _spot(written)
     if spot.column.casefold().startswith(RESERVED):
-        raise SettingsError(
+        raise InvalidSettings(
             f"The column {spot.column!r} is one of the program's own (--columns).", "Leave it out of the rules."
         )
     if (spot.key is not None or not spot.known) and action in (INCLUDE, RENAME):
-        raise SettingsError(f"--columns cannot {action} {str(spot)!r}.", f"Name a column as it stands in {table}.")
+        raise InvalidSettings(f"--columns cannot {action} {str(spot)!r}.", f"Name a column as it stands in {table}.")
     found = [one for one in (columns if table == EVERY else [table]) if not spot.known or spot.column in columns[one]]
     if not found:
         every = {name for names in columns.values() for name in names}
         where = "any table" if table == EVERY else table
         known = every if table == EVERY else columns[table]
-        raise SettingsError(
+        raise InvalidSettings(
             f"There is no column {spot.column!r} in {where} (--columns).", _instead(str(spot), known, "column")
         )
     for one in found:
@@ -172,7 +174,7 @@ def _add(rules: ColumnRules, table: str, action: str, spot: ColumnPath, new: str
 
 
 def _agree(table: str, rules: ColumnRules) -> None:
-    """Raise SettingsError when two rules of a table contradict one another."""
+    """Raise InvalidSettings when two rules of a table contradict one another."""
     for spot, action in rules.actions.items():
         whole = ColumnPath(spot.column, known=spot.known)
         if spot.key is not None and whole in rules.actions:
@@ -183,20 +185,20 @@ def _agree(table: str, rules: ColumnRules) -> None:
             raise _contradiction(table, spot, "excluded", "included")
 
 
-def _contradiction(table: str, spot: ColumnPath, one: str, other: str) -> SettingsError:
-    return SettingsError(
+def _contradiction(table: str, spot: ColumnPath, one: str, other: str) -> InvalidSettings:
+    return InvalidSettings(
         f"The column {str(spot)!r} of {table} is both {one} and {other} (--columns).", "Keep one of the two rules."
     )
 
 
 def _usable(salt: Secret | None) -> Secret:
     if salt is None:
-        raise SettingsError(
+        raise InvalidSettings(
             "--columns hashes values, and there is no salt: without one, hashes of known values can be guessed.",
             "Give a secret text by --salt env:NAME, and keep it: another salt gives other hashes.",
         )
     if len(salt.reveal()) < SHORTEST_SALT:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The salt is shorter than {SHORTEST_SALT} characters, so it can be guessed.",
             "Use a long random text, such as the output of openssl rand -hex 32.",
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlsplit
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import resolved
 
@@ -32,15 +32,15 @@ class Connection:
 
 
 def access_token(value: str | None) -> Secret:
-    """The access token. Raises SettingsError when there is none, or when it cannot be one."""
+    """The access token. Raises InvalidSettings when there is none, or when it cannot be one."""
     text = (value or "").strip()
     if not text:
-        raise SettingsError(
+        raise InvalidSettings(
             f"There is no access token: the environment variable {TOKEN_VARIABLE} is not set.",
             f"Make an App API key in Customer.io (Account settings, API credentials) and export {TOKEN_VARIABLE}=….",
         )
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The access token in {TOKEN_VARIABLE} has characters that no App API key has.", "Copy it again, whole."
         )
     return Secret(text)
@@ -53,13 +53,13 @@ def start_date(text: str, now: float, called: str = "The start date") -> int:
     """
     moment = _parsed(text.strip())
     if moment is None:
-        raise SettingsError(
+        raise InvalidSettings(
             f"{called} {text!r} is not a date.", "Write it as 2024-01-31, 2024-01-31T00:00:00Z or 01/31/2024."
         )
     if moment.timestamp() > now:
-        raise SettingsError(f"{called} {text!r} lies in the future.", "Choose a day that has come.")
+        raise InvalidSettings(f"{called} {text!r} lies in the future.", "Choose a day that has come.")
     if moment < EARLIEST:
-        raise SettingsError(
+        raise InvalidSettings(
             f"{called} {text!r} lies before {EARLIEST.date()}, when Customer.io began.",
             "Each half year since the start date costs a request, so choose a later one.",
         )
@@ -81,7 +81,7 @@ def _parsed(text: str) -> datetime | None:
 def region(text: str) -> str:
     """A region's name in lower case."""
     if text.lower() not in REGIONS:
-        raise SettingsError(f"The region {text!r} does not exist.", f"Choose {', '.join(REGIONS[:-1])} or auto.")
+        raise InvalidSettings(f"The region {text!r} does not exist.", f"Choose {', '.join(REGIONS[:-1])} or auto.")
     return text.lower()
 
 
@@ -91,14 +91,14 @@ def api_url(text: str) -> str:
     parts = _address(text)
     host = parts.hostname if parts else None
     if "@" in text:
-        raise SettingsError("The API address holds credentials.", f"Put the access token into {TOKEN_VARIABLE}.")
+        raise InvalidSettings("The API address holds credentials.", f"Put the access token into {TOKEN_VARIABLE}.")
     if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
         shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a key
-        raise SettingsError(
+        raise InvalidSettings(
             f"The API address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
         )
     if parts.scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
-        raise SettingsError(
+        raise InvalidSettings(
             f"The API address {text!r} would send the access token unprotected.", "Use https:// for another machine."
         )
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
@@ -116,7 +116,9 @@ def _address(text: str) -> SplitResult | None:
 def requests_per_second(value: float) -> float:
     """The request budget; more than the API's 10 only makes it answer 429."""
     if not 0.01 <= value <= 1_000:
-        raise SettingsError(f"The request budget {value} is out of range.", "Choose from 0.01 to 10 requests a second.")
+        raise InvalidSettings(
+            f"The request budget {value} is out of range.", "Choose from 0.01 to 10 requests a second."
+        )
     return value
 
 
@@ -127,26 +129,26 @@ def budget_share(text: str) -> float:
     except ValueError:
         percent = 0.0
     if not 1 <= percent <= 100:
-        raise SettingsError(f"The budget share {text!r} is no share.", "Choose from 1% to 100%.")
+        raise InvalidSettings(f"The budget share {text!r} is no share.", "Choose from 1% to 100%.")
     return percent / 100
 
 
 def dataset(text: str) -> str:
     """The name of the schema that holds the tables."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", text):
-        raise SettingsError(f"The dataset {text!r} cannot name a schema.", "Use letters, digits and underscores.")
+        raise InvalidSettings(f"The dataset {text!r} cannot name a schema.", "Use letters, digits and underscores.")
     return text
 
 
 def selected(names: tuple[str, ...], only: str | None, without: str | None) -> tuple[str, ...]:
     """The tables to replicate, in their order: all, only those named, or all but those named."""
     if only is not None and without is not None:
-        raise SettingsError("--tables and --exclude were both given.", "Use one of them.")
+        raise InvalidSettings("--tables and --exclude were both given.", "Use one of them.")
     chosen = _names(names, only, "--tables") if only is not None else names
     left_out = _names(names, without, "--exclude") if without is not None else ()
     result = tuple(name for name in names if name in chosen and name not in left_out)
     if not result:
-        raise SettingsError("No table is left to replicate.", "Name at least one with --tables.")
+        raise InvalidSettings("No table is left to replicate.", "Name at least one with --tables.")
     return result
 
 
@@ -160,10 +162,10 @@ def refreshed(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:
 def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
     given = tuple(name.strip() for name in text.split(",") if name.strip())
     if not given:
-        raise SettingsError(f"{option} names no table.", f"Choose from: {', '.join(names)}.")
+        raise InvalidSettings(f"{option} names no table.", f"Choose from: {', '.join(names)}.")
     for name in given:
         if name not in names:
-            raise SettingsError(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
+            raise InvalidSettings(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
     return given
 
 
@@ -174,14 +176,14 @@ USUAL = f"env:{TOKEN_VARIABLE}"
 
 
 def access_token_from(reference: str | None, environment: Mapping[str, str]) -> Secret:
-    """The access token that is kept there, by default in the environment. Raises SettingsError, never showing it."""
+    """The access token that is kept there, by default in the environment. Raises InvalidSettings, never showing it."""
     if reference in (None, USUAL):
         return access_token(environment.get(TOKEN_VARIABLE))
     found = resolved(reference or "", environment, "--access-token-from")
     try:
         return access_token(found.reveal())
-    except SettingsError:
-        raise SettingsError(
+    except InvalidSettings:
+        raise InvalidSettings(
             f"What {reference} holds is no access token: it has characters that no App API key has.",
             "Copy it again, whole.",
         ) from None
@@ -194,7 +196,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def console_url(text: str) -> str:
-    """The address of a console, without a slash at its end. Raises SettingsError.
+    """The address of a console, without a slash at its end. Raises InvalidSettings.
 
     What a gateway says is signed, but not hidden by that, so plain HTTP is for this machine only.
     """
@@ -202,16 +204,16 @@ def console_url(text: str) -> str:
     parts = _address(text)
     host = parts.hostname if parts else None
     if "@" in text:
-        raise SettingsError(
+        raise InvalidSettings(
             "The console's address holds credentials.", "Leave them out: a gateway shows who it is by its key."
         )
     if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
         shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a secret
-        raise SettingsError(
+        raise InvalidSettings(
             f"The console's address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
         )
     if parts.scheme == "http" and host not in LOOPBACK:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The console's address {text!r} is not protected: others could read along and answer in its place.",
             "Use https:// for another machine; --ca-file names a private certificate authority.",
         )

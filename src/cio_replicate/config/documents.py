@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.options import (
     AccessOptions,
     CopyOptions,
@@ -204,17 +204,17 @@ class Documents:
 def decoded(data: Any, kind: type[T], called: str = "") -> T:  # noqa: ANN401 - what a file or a request holds
     """Settings of a kind from what a file or a request holds; `called` says where they stand, for a refusal.
 
-    Raises SettingsError for a name that is not known, a value of another kind, and one that is missing.
+    Raises InvalidSettings for a name that is not known, a value of another kind, and one that is missing.
     """
     _require_known(data, kind, called)
     try:
         return msgspec.convert(data, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise SettingsError(_sentence(called, _cause(error)), "Correct it and try again.") from None
+        raise InvalidSettings(_sentence(called, _cause(error)), "Correct it and try again.") from None
 
 
 def documents(data: Mapping[str, Any]) -> Documents:
-    """All that a file holds. Raises SettingsError as `decoded`, and says in which entry."""
+    """All that a file holds. Raises InvalidSettings as `decoded`, and says in which entry."""
     _require_known({name: {} for name in data}, Documents, "")
     sections: dict[str, dict[str, Any]] = {}
     for section, kind in _SECTIONS.items():
@@ -278,7 +278,7 @@ def _require_known(data: Any, kind: Any, called: str) -> None:  # noqa: ANN401 -
         if name not in hints:
             near = difflib.get_close_matches(str(name), hints, 1)
             fix = f"Perhaps {near[0]} is meant." if near else f"There are: {', '.join(hints)}."
-            raise SettingsError(_sentence(called, f"there is no setting {str(name)[:60]!r}"), fix)
+            raise InvalidSettings(_sentence(called, f"there is no setting {str(name)[:60]!r}"), fix)
         _require_known(value, hints[name], f"{called}.{name}".strip("."))
 
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 
 FORMS = "env:NAME, file:/path or keyring:service/user"
@@ -44,7 +44,7 @@ def stored_variable(name: str) -> str:
 def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Secret:
     """The secret that is kept there; never empty. `setting` names what it is for in a refusal.
 
-    Raises SettingsError, which never shows what was found, nor a `reference` that is none.
+    Raises InvalidSettings, which never shows what was found, nor a `reference` that is none.
     """
     require_reference(reference, setting)
     form, _, place = reference.partition(":")
@@ -59,16 +59,16 @@ def resolved(reference: str, environment: Mapping[str, str], setting: str) -> Se
 
 
 def require_reference(text: str, setting: str) -> None:
-    """Raises SettingsError, not showing the text, unless it says where a secret is kept."""
+    """Raises InvalidSettings, not showing the text, unless it says where a secret is kept."""
     if not is_reference(text):
-        raise SettingsError(
+        raise InvalidSettings(
             f"For {setting}, a value was given instead of where it is kept.",
             f"Write {FORMS}; what stands on a command line can be read by others.",
         )
 
 
 def conventional(reference: str, environment: Mapping[str, str], setting: str) -> Secret | None:
-    """The secret that is kept there, or None when the variable that it names is not set. Raises SettingsError."""
+    """The secret that is kept there, or None when the variable that it names is not set. Raises InvalidSettings."""
     return resolved(reference, environment, setting) if environment.get(reference.partition(":")[2]) else None
 
 
@@ -90,7 +90,7 @@ def caution(reference: str, environment: Mapping[str, str]) -> str | None:
 def _variable(name: str, environment: Mapping[str, str], setting: str) -> str:
     value = environment.get(name)
     if value is None:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The environment variable {name}, which {setting} names, is not set.",
             f"Export {name}, or name another place: {FORMS}.",
         )
@@ -100,7 +100,7 @@ def _variable(name: str, environment: Mapping[str, str], setting: str) -> str:
 def _stored(name: str, environment: Mapping[str, str], setting: str) -> str:
     value = environment.get(stored_variable(name))
     if value is None:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The secret stored:{name}, which {setting} names, is not there.",
             "Store it with `cio-replicate secret put`; only runs that the console starts can use stored secrets.",
         )
@@ -112,7 +112,9 @@ def _content(file: Path, setting: str) -> str:
         with file.open("rb") as source:
             content = source.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise SettingsError(f"The file {file}, which {setting} names, is too large for a secret.", "Name another.")
+            raise InvalidSettings(
+                f"The file {file}, which {setting} names, is too large for a secret.", "Name another."
+            )
         return content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
         cause = error.strerror or type(error).__name__
@@ -120,7 +122,7 @@ def _content(file: Path, setting: str) -> str:
         cause = "it holds no text"
     except ValueError:
         cause = "that is no path"
-    raise SettingsError(
+    raise InvalidSettings(
         f"The file {file}, which {setting} names, cannot be read ({cause}).", "Check its path and its permissions."
     )
 
@@ -136,7 +138,7 @@ def _from_keyring(place: str, setting: str) -> str:
         import keyring  # noqa: PLC0415 - an extra
         from keyring.errors import KeyringError  # noqa: PLC0415 - an extra
     except ImportError:
-        raise SettingsError(
+        raise InvalidSettings(
             f"For {setting}, reading the keyring needs the extra: pip install 'cio-replicate[keyring]'.",
             "Install it, or name another place: env:NAME or file:/path.",
         ) from None
@@ -144,12 +146,12 @@ def _from_keyring(place: str, setting: str) -> str:
     try:
         value = keyring.get_password(service, user)
     except KeyringError as error:
-        raise SettingsError(
+        raise InvalidSettings(
             f"For {setting}, the keyring cannot be read ({type(error).__name__}).",
             "Unlock it or set one up, or name another place: env:NAME or file:/path.",
         ) from None
     if value is None:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The keyring has no entry {place}, which {setting} names.", f"Make it: keyring set {service} {user}."
         )
     return value
@@ -157,11 +159,11 @@ def _from_keyring(place: str, setting: str) -> str:
 
 def _secret(value: str, place: str, setting: str) -> Secret:
     if not value:
-        raise SettingsError(f"For {setting}, {place} is empty.", "Put the secret there, or name another place.")
+        raise InvalidSettings(f"For {setting}, {place} is empty.", "Put the secret there, or name another place.")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise SettingsError(
+        raise InvalidSettings(
             f"For {setting}, what {place} holds is no text.", "Put the secret there anew, in UTF-8."
         ) from None
     return Secret(value)

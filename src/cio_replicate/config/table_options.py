@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 
 # What later runs read again, each setting checked once, with one sentence for what is wrong.
 
@@ -39,22 +39,22 @@ class RereadPolicy:
 
 
 def rules(customers: str, recent_days: int, full_every_days: int, tables: Collection[str]) -> RereadPolicy:
-    """The rules that the options name, for these tables. Raises SettingsError."""
+    """The rules that the options name, for these tables. Raises InvalidSettings."""
     if customers not in list(PeopleRefresh):
-        raise SettingsError(f"There is no way {customers!r} to read people.", "Choose --customers full or changes.")
+        raise InvalidSettings(f"There is no way {customers!r} to read people.", "Choose --customers full or changes.")
     if not 1 <= recent_days <= LONGEST_RECENT:
-        raise SettingsError(
+        raise InvalidSettings(
             f"--recent-days {recent_days} is out of range.",
             f"Choose 1 to {LONGEST_RECENT} days: opens and clicks are recorded for six months.",
         )
     if not 1 <= full_every_days <= LONGEST_BETWEEN:
-        raise SettingsError(
+        raise InvalidSettings(
             f"--full-every {full_every_days} is out of range.",
             f"Choose 1 to {LONGEST_BETWEEN} days: the activity log is kept no longer.",
         )
     mode = PeopleRefresh(customers)
     if mode is PeopleRefresh.CHANGES and "customers" in tables and "activities" not in tables:
-        raise SettingsError(
+        raise InvalidSettings(
             "--customers changes goes by the activity log, which is not among the tables to copy.",
             "Copy the table activities too, or choose --customers full.",
         )
@@ -118,13 +118,13 @@ def treatments(
 
     A text for one table stands before one for all. The tables `forgetting` are those of which the source forgets rows:
     to replace one would throw away what cannot be read again, so `full` for all leaves them as they usually are.
-    Raises SettingsError.
+    Raises InvalidSettings.
     """
     mode = _given(modes, names, "--mode", [one.value for one in WriteMode])
     deleted = _given(deletes, names, "--deletes", [one.value for one in Deletes])
     for name in forgetting:
         if mode.get(name) == WriteMode.FULL:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"--mode {name}=full would throw away rows of {name} that Customer.io no longer has.",
                 "Choose apply, changes or history for it.",
             )
@@ -143,14 +143,14 @@ def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequ
         table, separator, value = text.partition("=")
         table, value = (table.strip(), value.strip()) if separator else (_FOR_ALL, text)
         if value not in values:
-            raise SettingsError(f"Unknown value {text!r} for {option}.", f"Use {_listed(values)}.")
+            raise InvalidSettings(f"Unknown value {text!r} for {option}.", f"Use {_listed(values)}.")
         if table != _FOR_ALL and table not in names:
             near = difflib.get_close_matches(table, names, 1)
             fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(names)}."
-            raise SettingsError(f"{option} names the table {table!r}, which is not copied here.", fix)
+            raise InvalidSettings(f"{option} names the table {table!r}, which is not copied here.", fix)
         if given.setdefault(table, value) != value:
             about = "all tables" if table == _FOR_ALL else table
-            raise SettingsError(f"{option} names two ways for {about}: {given[table]} and {value}.", "Leave one out.")
+            raise InvalidSettings(f"{option} names two ways for {about}: {given[table]} and {value}.", "Leave one out.")
     return given
 
 
@@ -208,19 +208,19 @@ AS_IS = Naming()
 
 
 def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCase.AS_IS) -> Naming:
-    """The naming that the options name. Raises SettingsError."""
+    """The naming that the options name. Raises InvalidSettings."""
     for option, prefix in (("--table-prefix", table_prefix), ("--column-prefix", column_prefix)):
         if not _PREFIX.fullmatch(prefix):
-            raise SettingsError(
+            raise InvalidSettings(
                 f"{option} {prefix!r} cannot begin a name.",
                 "Use up to 30 letters, digits and underscores, and no digit first.",
             )
         if prefix.casefold().startswith(RESERVED):
-            raise SettingsError(
+            raise InvalidSettings(
                 f"{option} {prefix!r} begins like the names of the program's own ({RESERVED}).", "Choose another."
             )
     if case not in list(LetterCase):
-        raise SettingsError(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(LetterCase)}.")
+        raise InvalidSettings(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(LetterCase)}.")
     return Naming(table_prefix, column_prefix, LetterCase(case))
 
 
@@ -238,23 +238,25 @@ class SchemaChanges(StrEnum):
 def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, SchemaChanges]:
     """The policy of each table: `freeze` sets that of all, `messages=freeze` that of one, wherever it stands.
 
-    Raises SettingsError.
+    Raises InvalidSettings.
     """
     general: set[str] = set()
     single: dict[str, str] = {}
     for text in texts:
         name, separator, policy = (part.strip() for part in text.rpartition("="))
         if policy not in list(SchemaChanges):
-            raise SettingsError(
+            raise InvalidSettings(
                 f"There is no policy {policy!r} for changes of schema.",
                 f"Choose --schema-changes {', '.join(SchemaChanges)}, or TABLE=POLICY for one table.",
             )
         if separator and name not in tables:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"There is no table {name!r} (--schema-changes).", f"The tables are: {', '.join(tables)}."
             )
         if (single.setdefault(name, policy) != policy) if separator else (general | {policy} != {policy}):
-            raise SettingsError(f"--schema-changes gives {name or 'all tables'} two policies.", "Keep one of the two.")
+            raise InvalidSettings(
+                f"--schema-changes gives {name or 'all tables'} two policies.", "Keep one of the two."
+            )
         if not separator:
             general.add(policy)
     usual = SchemaChanges(next(iter(general), SchemaChanges.EVOLVE))

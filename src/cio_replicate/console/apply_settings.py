@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, exists, insert, select, update
 
 from cio_replicate.app.settings import erases, names_of, rules_of, tables_of, treatments_of
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound, Refused
 from cio_replicate.config import connection_options as checked
 from cio_replicate.config.connection_options import USUAL, access_token_from
 from cio_replicate.config.documents import (
@@ -161,7 +161,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - what a setting holds
 
 
 def require_consistent(documents: Documents, gateways: Collection[str], secrets: Collection[str]) -> None:
-    """Raises SettingsError, which names what is missing and by what it is named."""
+    """Raises Refused, which names what is missing and by what it is named."""
     for name, connection in documents.connections.items():
         if connection.gateway is not None:
             _require_there(f"connection {name}", "data gateway", connection.gateway, gateways)
@@ -176,7 +176,7 @@ def require_consistent(documents: Documents, gateways: Collection[str], secrets:
     _require_no_ring({name: task.after for name, task in documents.tasks.items()})
     for secret, users in users_in(documents).items():
         if secret not in secrets:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The {users[0]} names the stored secret {secret}, which there is not.",
                 f"Store it first: cio-replicate secret put {secret}.",
             )
@@ -188,7 +188,7 @@ def _require_there(user: str, kind: str, name: str, there: Collection[str]) -> N
     near = get_close_matches(name, there, n=1)
     known = f"there are: {', '.join(sorted(there))}" if there else "there is none yet"
     fix = f"Perhaps {near[0]} is meant." if near else f"Make it first, or name another: {known}."
-    raise SettingsError(f"The {user} names the {kind} {name[:80]!r}, which there is not.", fix)
+    raise InvalidSettings(f"The {user} names the {kind} {name[:80]!r}, which there is not.", fix)
 
 
 def _require_no_ring(after: Mapping[str, str | None]) -> None:
@@ -198,7 +198,7 @@ def _require_no_ring(after: Mapping[str, str | None]) -> None:
             chain.append(name)
             name = after.get(name)
         if name == first:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"Each of these tasks waits for another of them: {', '.join(chain)}.",
                 "Let one of them run by a schedule instead of --after.",
             )
@@ -217,7 +217,7 @@ _ANY = {"ANY": "any text that is long enough"}
 
 
 def require_usable(kept: ConnectionSettings | TaskSettings | ChannelSettings, now: float) -> None:
-    """Raises SettingsError for settings that no run could use. A refusal shows nothing that may be a secret."""
+    """Raises Refused for settings that no run could use. A refusal shows nothing that may be a secret."""
     if isinstance(kept, ConnectionSettings):
         _require_connection(kept, now)
     elif isinstance(kept, TaskSettings):
@@ -236,8 +236,8 @@ def require_all_usable(documents: Documents, now: float) -> None:
         for name, one in entries.items():
             try:
                 require_usable(one, now)
-            except SettingsError as error:
-                raise SettingsError(f"In {section}.{name}: {error.message}", error.fix) from None
+            except InvalidSettings as error:
+                raise InvalidSettings(f"In {section}.{name}: {error.cause}", error.fix) from None
 
 
 def _require_connection(kept: ConnectionSettings, now: float) -> None:
@@ -265,28 +265,28 @@ def _require_task(kept: TaskSettings) -> None:
     if kept.schedule is not None:
         schedule(kept.schedule)
         if kept.schedule.missed not in MISSED:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"There is no way {kept.schedule.missed[:60]!r} to treat missed runs (--missed).",
                 f"Choose {' or '.join(MISSED)}.",
             )
     if not 0 <= kept.retries <= MOST_RETRIES:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The number of retries, {kept.retries}, is out of range.", f"Choose from 0 to {MOST_RETRIES}."
         )
     if not 1 <= kept.retry_pause <= DAY:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The pause before a retry, {kept.retry_pause} seconds, is out of range.", f"Choose from 1 to {DAY}."
         )
 
 
 def _require_places(addresses: list[str]) -> None:
     if not addresses:
-        raise SettingsError("The task has no destination.", "Name one with --to.")
+        raise InvalidSettings("The task has no destination.", "Name one with --to.")
     for text in addresses:
         described(text)
         if is_relative(text):
             scheme, _, rest = text.partition("://")
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The destination {scheme} names a place in whatever folder the run is started in.",
                 f"Write the whole path: {scheme}:////folder/{rest.lstrip('/').partition('?')[0]}.",
             )
@@ -294,15 +294,15 @@ def _require_places(addresses: list[str]) -> None:
 
 def _require_channel(kept: ChannelSettings) -> None:
     if not (is_reference(kept.url) or _PLAIN_HOOK.fullmatch(kept.url) or _PLAIN_MAIL.fullmatch(kept.url)):
-        raise SettingsError(
+        raise InvalidSettings(
             "The address of the channel may hold a secret.",
             "Store it and write stored:NAME, or name where it is kept: env:NAME, file:/path or keyring:service/user.",
         )
     for event in kept.events:
         if event not in EVENTS:
-            raise SettingsError(f"There is no event {event[:60]!r}.", f"Choose from: {', '.join(EVENTS)}.")
+            raise InvalidSettings(f"There is no event {event[:60]!r}.", f"Choose from: {', '.join(EVENTS)}.")
     if not kept.events:
-        raise SettingsError("The channel is told of nothing.", f"Choose from: {', '.join(EVENTS)}.")
+        raise InvalidSettings("The channel is told of nothing.", f"Choose from: {', '.join(EVENTS)}.")
 
 
 # How connections, tasks, channels and gateways may be called.
@@ -312,9 +312,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def checked_name(name: str, kind: str) -> str:
-    """The name, which can stand in a file, a command and an address as it is. Raises SettingsError for any other."""
+    """The name, which can stand in a file, a command and an address as it is. Raises Refused for any other."""
     if not _NAME.fullmatch(name):
-        raise SettingsError(
+        raise InvalidSettings(
             f"A {kind} cannot be called {name[:80]!r}.",
             "Use small letters, digits and hyphens, a letter or digit first, 63 at most.",
         )
@@ -352,7 +352,7 @@ def workspace_of(
     host = _host(settings)
     try:
         token = None if settings.gateway is not None else _token(connection, keys, environment, settings)
-    except SettingsError:
+    except Refused:
         token = None
     if token is None:
         if known is not None and _place(known.settings) == _place(settings):
@@ -406,7 +406,7 @@ class ChangeContext:
 def perform(transaction: Connection, changes: Sequence[Change], means: ChangeContext) -> None:
     """Bring these changes about, what is deleted last, each with a line in the audit log.
 
-    Raises SettingsError for settings that no run could use, and when what is kept would not fit together any more;
+    Raises Refused for settings that no run could use, and when what is kept would not fit together any more;
     nothing of the transaction may be committed then.
     """
     for change in changes:
@@ -483,7 +483,7 @@ def _write_connection(
 def _write_task(transaction: Connection, change: Change, settings: TaskSettings, means: ChangeContext) -> None:
     source = transaction.scalar(select(connections.c.id).where(connections.c.name == settings.connection))
     if source is None:
-        raise SettingsError(
+        raise InvalidSettings(
             f"There is no connection {settings.connection[:80]!r} for the task {change.name}.",
             "Make it first: cio-replicate connection create.",
         )
@@ -507,7 +507,7 @@ def _put(transaction: Connection, change: Change, means: ChangeContext, values: 
         return
     name = checked_name(change.name, change.kind)
     if transaction.scalar(select(table.c.id).where(table.c.name == name)) is not None:
-        raise SettingsError(
+        raise Conflict(
             f"There is a {change.kind} {name} already.", f"Choose another name, or edit it: {change.kind} edit {name}."
         )
     if "created_at" in table.c:
@@ -543,13 +543,13 @@ def _forget_secrets(transaction: Connection, gone: Sequence[Change], used: Colle
 def _delete_runs(transaction: Connection, task_id: str, name: str) -> None:
     of_task = runs.c.task_id == task_id
     if transaction.scalar(select(exists().where(of_task, runs.c.status == "running"))):
-        raise SettingsError(f"A run of the task {name} goes on.", "Cancel it, or wait for its end.")
+        raise Conflict(f"A run of the task {name} goes on.", "Cancel it, or wait for its end.")
     for table in (missed, runs):
         transaction.execute(delete(table).where(table.c.task_id == task_id))
 
 
 def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Collection[str]) -> None:
-    """Raises SettingsError while a task that stays names what is deleted."""
+    """Raises Refused while a task that stays names what is deleted."""
     named: dict[SettingsKind, Callable[[TaskSettings], bool]] = {
         SettingsKind.CHANNEL: lambda task: change.name in task.notify,
         SettingsKind.CONNECTION: lambda task: task.connection == change.name,
@@ -557,15 +557,15 @@ def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Col
     }
     users = [name for name, task in there.items() if name not in gone and named[change.kind](task)]
     if users:
-        raise SettingsError(
+        raise Conflict(
             f"The {change.kind} {change.name} is used by the task {' and the task '.join(users)}.",
             "Delete the task first, or let it name another.",
         )
 
 
-def not_there(kind: SettingsKind, name: str) -> SettingsError:
+def not_there(kind: SettingsKind, name: str) -> NotFound:
     """What is said when nothing of that name is kept."""
-    return SettingsError(f"There is no {kind} {name[:80]!r}.", f"See what there is: cio-replicate {kind} list.")
+    return NotFound(f"There is no {kind} {name[:80]!r}.", f"See what there is: cio-replicate {kind} list.")
 
 
 def own_secret(kind: SettingsKind, name: str) -> str:

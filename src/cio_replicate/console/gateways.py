@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Row, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from cio_replicate.base.errors import GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import Conflict, GatewayRefusedError, InvalidSettings, NotFound
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console.apply_settings import checked_name
 from cio_replicate.console.secrets import require_own_secrets
@@ -81,11 +81,11 @@ class Gateway:
 
 
 def create(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
-    """Make a gateway; the code lets its first machine in. Raises SettingsError."""
+    """Make a gateway; the code lets its first machine in. Raises Refused."""
     by.require(Role.ADMIN)
     name = checked_name(name, "gateway")
     if name == "none":
-        raise SettingsError(
+        raise InvalidSettings(
             "No gateway can be called none: that is what a connection without one says.", "Name it otherwise."
         )
     try:
@@ -95,20 +95,20 @@ def create(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
             record(connection, now, by, "gateway.create", name)
             return code
     except IntegrityError:
-        raise SettingsError(
+        raise Conflict(
             f"There is a gateway {name} already.", f"For another machine: cio-replicate gateway code {name}."
         ) from None
 
 
 def new_code(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
-    """A code that lets one more machine serve under this name, within the hour. Raises SettingsError."""
+    """A code that lets one more machine serve under this name, within the hour. Raises Refused."""
     by.require(Role.ADMIN)
     with database.writing() as connection:
         _require_there(connection, name)
         connection.execute(gateway_codes.delete().where(gateway_codes.c.expires_at <= now))
         waiting = gateway_codes.c.gateway == name, gateway_codes.c.used_at.is_(None)
         if (connection.scalar(select(func.count()).where(*waiting)) or 0) >= MOST_CODES:
-            raise SettingsError(f"{MOST_CODES} codes of {name} wait to be used.", "Use one of them, or wait an hour.")
+            raise Conflict(f"{MOST_CODES} codes of {name} wait to be used.", "Use one of them, or wait an hour.")
         code = _new_code(connection, name, now)
         record(connection, now, by, "gateway.code", name)
         return code
@@ -161,7 +161,7 @@ def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | No
     """Shut out a member, by its id or the first letters of it, or all machines and codes of a gateway, by its name.
 
     With `of`, only a member of that gateway. Holds from the next request on. Returns who was shut out. Raises
-    SettingsError when the target is nobody.
+    Refused when the target is nobody.
     """
     by.require(Role.ADMIN)
     with database.writing() as connection:
@@ -183,13 +183,13 @@ def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | No
 
 
 def remove(database: Database, name: str, now: int, by: Actor) -> None:
-    """Forget a gateway, with its machines. Raises SettingsError while a connection names it."""
+    """Forget a gateway, with its machines. Raises Refused while a connection names it."""
     by.require(Role.ADMIN)
     with database.writing() as connection:
         _require_there(connection, name)
         users = connection.scalars(select(connections.c.name).where(connections.c.gateway == name)).all()
         if users:
-            raise SettingsError(
+            raise Conflict(
                 f"The gateway {name} is used by the connections {', '.join(sorted(users))}.",
                 "Give them another gateway, or none, first.",
             )
@@ -236,7 +236,7 @@ def listed(database: Database, now: int) -> list[Gateway]:
 
 
 def require_gateway(connection: Connection, name: str | None) -> None:
-    """Raises SettingsError when a connection names a gateway that is not there."""
+    """Raises Refused when a connection names a gateway that is not there."""
     if name is not None:
         _require_there(connection, name)
 
@@ -245,7 +245,7 @@ def _require_there(connection: Connection, name: str) -> None:
     names = connection.scalars(select(gateways.c.name).order_by(gateways.c.name)).all()
     if name not in names:
         there = f"There are: {', '.join(names)}." if names else f"Make it: cio-replicate gateway create {name}."
-        raise SettingsError(f"There is no gateway {name!r}.", there)
+        raise NotFound(f"There is no gateway {name!r}.", there)
 
 
 def _new_code(connection: Connection, name: str, now: int) -> EnrolmentCode:
@@ -279,7 +279,7 @@ def _member_named(connection: Connection, target: str, gateway: str | None) -> s
     named = select(gateway_members.c.id).where(gateway_members.c.id.startswith(target, autoescape=True))
     ids = connection.scalars(named if gateway is None else named.where(gateway_members.c.gateway == gateway)).all()
     if len(target) < 6 or len(ids) != 1:
-        raise SettingsError(
+        raise NotFound(
             f"There is no gateway and no single machine {target!r}.", "`cio-replicate gateway list` shows both."
         )
     return str(ids[0])
@@ -318,10 +318,10 @@ class ProbeReply:
 def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest, now: int) -> str:
     """Ask the connection's gateway; the question's number. Asked twice while it waits, it is one question.
 
-    Raises SettingsError when there is no such gateway, or when its connection needs a secret of the console.
+    Raises Refused when there is no such gateway, or when its connection needs a secret of the console.
     """
     if connection.gateway is None:
-        raise SettingsError("The connection has no gateway.", "Ask on the console's own machine.")
+        raise Conflict("The connection has no gateway.", "Ask on the console's own machine.")
     require_own_secrets(connection)
     settings = _as_text(connection)
     with database.writing() as transaction:
@@ -336,7 +336,7 @@ def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest,
         if number is not None:
             return str(number)
         if (transaction.scalar(select(func.count()).where(*open_ones)) or 0) >= MOST_WAITING:
-            raise SettingsError(
+            raise Conflict(
                 f"{MOST_WAITING} questions wait for the gateway {connection.gateway}.", "See whether it is running."
             )
         number = uuid.uuid4().hex

@@ -31,7 +31,7 @@ def opened(
 ) -> Iterator[ControlServices]:
     """The store at this address, or at the usual place; its tables are made or brought up to date first.
 
-    Raises SettingsError and DatabaseError.
+    Raises Refused and DatabaseError.
     """
     environment, clock = os.environ if environment is None else environment, clock or SystemClock()
     database = Database(store_url(url, environment), environment)

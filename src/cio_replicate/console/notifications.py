@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import apprise
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings, Refused
 from cio_replicate.base.text import MASK, Secret, counted, number
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.database.connection import Database
@@ -183,7 +183,7 @@ def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: En
     for channel in found:
         try:
             wanted = settings_from(channel.settings, ChannelSettings).events
-        except SettingsError:
+        except InvalidSettings:
             continue  # kept by another version; the run ends all the same
         for event in told_to(wanted, events, ended):
             title, body = text_of(event, ended, task.next_at)
@@ -225,7 +225,7 @@ SHORTEST_SECRET = 4  # characters; shorter pieces of an address would mask ordin
 
 #: Sends a title and a body to an address; what went wrong, in words that may hold secrets, or None.
 Send = Callable[[Secret, str, str], str | None]
-#: Finds the address of a channel, in a transaction that writes. Raises SettingsError.
+#: Finds the address of a channel, in a transaction that writes. Raises Refused.
 Find = Callable[[Connection, ChannelSettings], Secret]
 
 
@@ -308,7 +308,7 @@ def _take(connection: Connection, notice_id: str, find: Find, now: int) -> Queue
     )
     try:
         address = find(connection, settings_from(row.settings, ChannelSettings))
-    except SettingsError as error:
+    except Refused as error:
         _note(connection, row.id, str(error), now)
         return None
     return QueuedNotification(row.id, row.title, row.body, address)

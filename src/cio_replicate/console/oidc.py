@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from cio_replicate.base.errors import AccessError, SettingsError
+from cio_replicate.base.errors import AccessError, InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import resolved
@@ -158,17 +158,17 @@ class Oidc:
 
 
 def oidc_of(environment: Mapping[str, str], clock: Clock) -> Oidc | None:
-    """The provider that the environment names, if any. Raises SettingsError."""
+    """The provider that the environment names, if any. Raises Refused."""
     issuer = environment.get(ISSUER, "").strip()
     if not issuer:
         return None
     _require_protected(issuer)
     client, reference = environment.get(CLIENT, "").strip(), environment.get(SECRET, "").strip()
     if not client or not reference:
-        raise SettingsError(f"{ISSUER} is set, but not {CLIENT} and {SECRET}.", "Set all three, or none of them.")
+        raise InvalidSettings(f"{ISSUER} is set, but not {CLIENT} and {SECRET}.", "Set all three, or none of them.")
     newcomers = environment.get(NEWCOMERS, "").strip().lower()
     if newcomers not in ("", *Role):
-        raise SettingsError(f"{NEWCOMERS} names no role.", f"Write {', '.join(Role)}, or nothing.")
+        raise InvalidSettings(f"{NEWCOMERS} names no role.", f"Write {', '.join(Role)}, or nothing.")
     title = environment.get(TITLE, "").strip() or str(urlsplit(issuer).hostname)
     role = Role(newcomers) if newcomers else None
     return Oidc(issuer, client, resolved(reference, environment, SECRET), role, title, clock)
@@ -177,4 +177,4 @@ def oidc_of(environment: Mapping[str, str], clock: Clock) -> Oidc | None:
 def _require_protected(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise SettingsError(f"The identity provider's address {url!r} is not protected.", "It begins with https://.")
+        raise InvalidSettings(f"The identity provider's address {url!r} is not protected.", "It begins with https://.")

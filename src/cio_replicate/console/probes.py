@@ -11,7 +11,7 @@ from cio_replicate.app.plan import PlanReport, plan
 from cio_replicate.app.preview import Preview, preview
 from cio_replicate.app.probe import try_destination
 from cio_replicate.app.verify import MOST_REQUESTS, VerificationReport, verify
-from cio_replicate.base.errors import LoadError, SettingsError
+from cio_replicate.base.errors import Conflict, LoadError, Refused, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options
 from cio_replicate.config.documents import stored_names, stored_names_in
@@ -53,12 +53,12 @@ class Probes:
     def rows(self, kept: StoredConnection, task: StoredTask | None, table: str, count: int, by: Actor) -> Preview:
         """At most so many rows of a table, as that task would copy them.
 
-        Raises SettingsError, and for a connection with a data gateway says that no row leaves its network; also
+        Raises Refused, and for a connection with a data gateway says that no row leaves its network; also
         AccessError and ReadError.
         """
         by.require(Role.OPERATOR)
         if kept.settings.gateway is not None:
-            raise SettingsError(
+            raise Conflict(
                 f"The rows of {kept.name} are seen by its data gateway {kept.settings.gateway} alone.",
                 f"On a machine of the gateway: cio-replicate preview {table}.",
             )
@@ -73,7 +73,7 @@ class Probes:
     def verify(
         self, kept: StoredConnection, task: StoredTask, by: Actor, most_requests: int = MOST_REQUESTS
     ) -> VerificationReport:
-        """Verify a task's copy. Raises SettingsError, AccessError, LoadError and DestinationUnavailableError."""
+        """Verify a task's copy. Raises Refused, AccessError, LoadError and DestinationUnavailableError."""
         return verify(
             kept.settings,
             task.settings,
@@ -84,7 +84,7 @@ class Probes:
         )
 
     def plan(self, kept: StoredConnection, task: StoredTask, by: Actor) -> PlanReport:
-        """Estimate a task's next run. Raises SettingsError, AccessError and DestinationUnavailableError."""
+        """Estimate a task's next run. Raises Refused, AccessError and DestinationUnavailableError."""
         environment = self._for_task(kept, task, by, "plan")
         return plan(kept.settings, task.settings, self.clock, state_dir=self.state_dir, environment=environment)
 
@@ -103,15 +103,15 @@ class Probes:
             address = destination(url, environment)
             shown = address.shown
             try_destination(address, connection_options.dataset(dataset))
-        except (SettingsError, LoadError) as error:
-            return DestinationProbe(shown, error.message, error.fix)
+        except (Refused, Unavailable, LoadError) as error:
+            return DestinationProbe(shown, error.cause, error.fix)
         return DestinationProbe(shown)
 
     def _for_task(self, kept: StoredConnection, task: StoredTask, by: Actor, what: str) -> Mapping[str, str]:
-        """The environment of a task of this machine. Raises SettingsError for one of a data gateway."""
+        """The environment of a task of this machine. Raises Refused for one of a data gateway."""
         by.require(Role.OPERATOR)
         if kept.settings.gateway is not None:
-            raise SettingsError(
+            raise Conflict(
                 f"The copy of {task.name} is reached by its data gateway {kept.settings.gateway} alone.",
                 f"On a machine of the gateway, use the command: cio-replicate {what}.",
             )

@@ -13,7 +13,7 @@ from typing import Protocol
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, insert, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
@@ -40,11 +40,11 @@ class EncryptionKeys(Protocol):
         ...
 
     def read(self) -> list[bytes]:
-        """The keys. Raises SettingsError when what is there is no key."""
+        """The keys. Raises Refused when what is there is no key."""
         ...
 
     def replace(self, keys: Sequence[bytes]) -> None:
-        """Keep these keys from now on: after a kill there are these or those of before. Raises SettingsError."""
+        """Keep these keys from now on: after a kill there are these or those of before. Raises Refused."""
         ...
 
 
@@ -90,9 +90,9 @@ class KeyFile:
         except OSError as error:
             raise self._refused("written", error) from None
 
-    def _refused(self, what: str, error: OSError | ValueError) -> SettingsError:
+    def _refused(self, what: str, error: OSError | ValueError) -> InvalidSettings:
         cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-        return SettingsError(
+        return InvalidSettings(
             f"The file {self._file} with the key of stored secrets cannot be {what} ({cause}).",
             f"Check its permissions, or name another place by {KEY_VARIABLE}.",
         )
@@ -116,9 +116,9 @@ class ReferencedKeys:
         return _keys(text, self.shown)
 
     def replace(self, keys: Sequence[bytes]) -> None:
-        """Raises SettingsError: it cannot be done from here."""
+        """Raises Refused: it cannot be done from here."""
         _ = keys
-        raise SettingsError(
+        raise InvalidSettings(
             f"The key of stored secrets is kept at {self._reference}, where this program cannot change it.",
             f"Put a new key, made by `{NEW_KEY}`, and a comma before the one that is there, then rotate.",
         )
@@ -146,7 +146,7 @@ def _keys(text: str, shown: str) -> list[bytes]:
     except ValueError:
         keys = []
     if not keys:
-        raise SettingsError(
+        raise InvalidSettings(
             f"What {shown} holds is no key of stored secrets.",
             f"Put back the key that was there; `{NEW_KEY}` makes a new one where no secret is stored yet.",
         )
@@ -219,12 +219,12 @@ class Secrets:
             ]
 
     def put(self, name: str, secret: Secret, by: Actor) -> bool:
-        """Store a secret; whether it replaced another. Raises SettingsError."""
+        """Store a secret; whether it replaced another. Raises Refused."""
         with self._database.writing() as connection:
             return put(connection, self._keys, name, secret, int(self._clock.now()), by)
 
     def remove(self, name: str, by: Actor) -> None:
-        """Forget a secret. Raises SettingsError when there is none of that name, or while something refers to it."""
+        """Forget a secret. Raises NotFound when there is none of that name, or while something refers to it."""
         with self._database.writing() as connection:
             remove(connection, name, int(self._clock.now()), by)
 
@@ -232,7 +232,7 @@ class Secrets:
         """Encrypt everything with a new key, in one transaction, and forget the old one once that is committed.
 
         It may be killed at any moment: then all can be decrypted, and another rotation forgets the keys that are left.
-        With `key_lost`, what no key decrypts is removed. Raises SettingsError.
+        With `key_lost`, what no key decrypts is removed. Raises Refused.
         """
         by.require(Role.ADMIN)
         with self._database.writing() as connection:
@@ -264,13 +264,13 @@ def put(connection: Connection, keys: EncryptionKeys, name: str, secret: Secret,
     """As `Secrets.put`, in a transaction that writes."""
     by.require(Role.ADMIN)
     if not is_stored_name(name):
-        raise SettingsError(
+        raise InvalidSettings(
             f"A secret cannot be called {name[:80]!r}.",
             "Use small letters, digits, hyphens and slashes, a letter or digit first.",
         )
     value = secret.reveal()
     if not value or len(value.encode()) > MOST_BYTES:
-        raise SettingsError(f"The secret {name} is empty or too large.", "Give it as it is, up to a megabyte.")
+        raise InvalidSettings(f"The secret {name} is empty or too large.", "Give it as it is, up to a megabyte.")
     replaced = write_own(connection, keys, name, value, now)
     record(connection, now, by, "secret.replace" if replaced else "secret.put", name)
     return replaced
@@ -281,14 +281,12 @@ def remove(connection: Connection, name: str, now: int, by: Actor) -> None:
     by.require(Role.ADMIN)
     users = users_of(connection).get(name, [])
     if users:
-        raise SettingsError(
+        raise Conflict(
             f"The secret {name} is used by {' and '.join(users)}.",
             "Edit or delete what uses it, or put another secret.",
         )
     if name.startswith(OWN) or not connection.execute(delete(secrets).where(secrets.c.name == name)).rowcount:
-        raise SettingsError(
-            f"There is no stored secret {name[:80]!r}.", "See what there is: cio-replicate secret list."
-        )
+        raise NotFound(f"There is no stored secret {name[:80]!r}.", "See what there is: cio-replicate secret list.")
     record(connection, now, by, "secret.remove", name)
 
 
@@ -305,7 +303,7 @@ def write_own(connection: Connection, keys: EncryptionKeys, name: str, value: st
 def revealed(connection: Connection, keys: EncryptionKeys, names: Iterable[str]) -> dict[str, str]:
     """The secrets of these names, for a run of this machine. Call it in a transaction that writes, and show nothing.
 
-    In one that only reads, a rotation may come between. Raises SettingsError for one that is not there, and for a key
+    In one that only reads, a rotation may come between. Raises Refused for one that is not there, and for a key
     that is missing or another.
     """
     wanted = sorted(set(names))
@@ -315,7 +313,7 @@ def revealed(connection: Connection, keys: EncryptionKeys, names: Iterable[str])
     found = {row.name: row.ciphertext for row in rows}
     for name in wanted:
         if name not in found:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The secret stored:{name} is not stored.", f"Store it: cio-replicate secret put {name}."
             )
     cipher = _cipher(connection, keys)
@@ -346,7 +344,7 @@ def _cipher(connection: Connection, keys: EncryptionKeys) -> MultiFernet:
     sample = connection.scalar(select(secrets.c.ciphertext).limit(1))
     if not there:
         if sample is not None:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The key that stored secrets are encrypted with is missing: it was in {keys.shown}.",
                 FIX,
             )
@@ -362,7 +360,7 @@ def _at_hand(keys: EncryptionKeys) -> list[bytes]:
     """The keys as far as there are any."""
     try:
         return keys.read()
-    except SettingsError:
+    except InvalidSettings:
         return []
 
 
@@ -377,8 +375,8 @@ def _decrypted(cipher: MultiFernet, ciphertext: str, keys: EncryptionKeys) -> st
         raise _wrong(keys) from None
 
 
-def _wrong(keys: EncryptionKeys) -> SettingsError:
-    return SettingsError(
+def _wrong(keys: EncryptionKeys) -> InvalidSettings:
+    return InvalidSettings(
         f"The stored secrets are encrypted with another key than that in {keys.shown}.",
         FIX,
     )
@@ -394,13 +392,13 @@ OWN_SIDE_FIX = (
 
 
 def require_own_secrets(connection: ConnectionSettings, tasks: Iterable[tuple[str, TaskSettings]] = ()) -> None:
-    """Raises SettingsError when a connection with a gateway, or a task of it, names a secret that the console keeps."""
+    """Raises Refused when a connection with a gateway, or a task of it, names a secret that the console keeps."""
     if connection.gateway is None:
         return
     wrong = [("The connection", name) for name in stored_names(connection)]
     wrong += [(f"The task {task}", name) for task, settings in tasks for name in stored_names(settings)]
     for what, name in wrong:
-        raise SettingsError(
+        raise InvalidSettings(
             f"{what} runs on the gateway {connection.gateway}, which never gets stored:{name}: no secret of the "
             "console leaves it.",
             OWN_SIDE_FIX,

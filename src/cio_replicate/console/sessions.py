@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
@@ -142,12 +142,12 @@ class Tokens:
         self._clock = clock
 
     def create(self, user_id: str, name: str, role: Role, days: int | None, by: Actor) -> str:
-        """A new token of that user, shown this once. Raises SettingsError and NotAllowedError."""
+        """A new token of that user, shown this once. Raises Refused and NotAllowedError."""
         name = name.strip()
         if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise SettingsError("The token needs a name of 1 to 100 characters.", "Say what will use it.")
+            raise InvalidSettings("The token needs a name of 1 to 100 characters.", "Say what will use it.")
         if days is not None and not 1 <= days <= MOST_DAYS:
-            raise SettingsError(f"A token cannot last {days} days.", f"Choose 1 to {MOST_DAYS}, or no end.")
+            raise InvalidSettings(f"A token cannot last {days} days.", f"Choose 1 to {MOST_DAYS}, or no end.")
         value, now = PREFIX + secrets.token_urlsafe(32), int(self._clock.now())
         with self._database.writing() as connection:
             owner = connection.execute(select(users.c.name, users.c.role).where(users.c.id == user_id)).one()

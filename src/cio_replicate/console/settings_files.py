@@ -13,7 +13,7 @@ from typing import Any
 import tomlkit
 from sqlalchemy import Connection
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings
 from cio_replicate.config.documents import Documents, documents, plain
 from cio_replicate.console.apply_settings import (
     Change,
@@ -30,13 +30,15 @@ MOST_BYTES = 5_000_000
 
 
 def read(place: Path, now: float) -> Documents:
-    """All that a file says, or all `*.toml` of a folder together. Raises SettingsError, naming the file and the entry.
+    """All that a file says, or all `*.toml` of a folder together. Raises Refused, naming the file and the entry.
 
     What comes back can be shown: no setting of it is a secret.
     """
     files = sorted(place.glob("*.toml")) if place.is_dir() else [place]
     if not files:
-        raise SettingsError(f"The folder {place} has no file that ends in .toml.", "Write one, or name another folder.")
+        raise InvalidSettings(
+            f"The folder {place} has no file that ends in .toml.", "Write one, or name another folder."
+        )
     merged, origin = Documents(), dict[tuple[str, str], Path]()
     for file in files:
         _merge(merged, _read_one(file, now), file, origin)
@@ -51,10 +53,10 @@ def wanted_changes(transaction: Connection, wanted: Documents, *, prune: bool) -
 def apply(
     transaction: Connection, shown: list[Change], wanted: Documents, means: ChangeContext, *, prune: bool
 ) -> None:
-    """Bring about the changes that were shown. Raises SettingsError when they would be others by now."""
+    """Bring about the changes that were shown. Raises Refused when they would be others by now."""
     means.by.require(Role.ADMIN)
     if wanted_changes(transaction, wanted, prune=prune) != shown:
-        raise SettingsError("The settings were changed by somebody else meanwhile.", "Look at the difference again.")
+        raise Conflict("The settings were changed by somebody else meanwhile.", "Look at the difference again.")
     perform(transaction, shown, means)
 
 
@@ -81,15 +83,17 @@ def _read_one(file: Path, now: float) -> Documents:
         require_all_usable(found, now)
     except OSError as error:
         cause = error.strerror or type(error).__name__
-        raise SettingsError(f"The file {file} cannot be read ({cause}).", "Check its path and permissions.") from None
+        raise InvalidSettings(f"The file {file} cannot be read ({cause}).", "Check its path and permissions.") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"The file {file} is no text in UTF-8.", "Save it as UTF-8.") from None
+        raise InvalidSettings(f"The file {file} is no text in UTF-8.", "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The file {file} is no TOML: {_place(error)}.", "Correct it there.") from None
+        raise InvalidSettings(f"The file {file} is no TOML: {_place(error)}.", "Correct it there.") from None
     except RecursionError:
-        raise SettingsError(f"The file {file} is nested too deeply.", "Write it as the documentation shows.") from None
-    except SettingsError as error:
-        raise SettingsError(f"The file {file} cannot be used: {error.message}", error.fix) from None
+        raise InvalidSettings(
+            f"The file {file} is nested too deeply.", "Write it as the documentation shows."
+        ) from None
+    except InvalidSettings as error:
+        raise InvalidSettings(f"The file {file} cannot be used: {error.cause}", error.fix) from None
     return found
 
 
@@ -97,7 +101,7 @@ def _text(file: Path) -> str:
     with file.open("rb") as source:
         text = source.read(MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
-        raise SettingsError("It is too large for settings.", "Name another, or a folder of files.")
+        raise InvalidSettings("It is too large for settings.", "Name another, or a folder of files.")
     return text.decode()
 
 
@@ -122,7 +126,7 @@ def _merge(merged: Documents, found: Documents, file: Path, origin: dict[tuple[s
         for name, settings in getattr(found, section.name).items():
             first = origin.setdefault((section.name, name), file)
             if first != file:
-                raise SettingsError(
+                raise InvalidSettings(
                     f"The entry {section.name}.{name} stands in two files, {first} and {file}.", "Keep one of them."
                 )
             getattr(merged, section.name)[name] = settings

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from cio_replicate.app.probe import inquire
 from cio_replicate.app.settings import connection_of
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.connection_options import access_token
@@ -64,7 +64,7 @@ class _StoredSettings:
 
 
 class Connections(_StoredSettings):
-    """The connections. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+    """The connections. Whoever changes one is named in the audit log; InvalidSettings says what cannot be done."""
 
     def all(self) -> list[StoredConnection]:
         """Every connection, by name."""
@@ -125,20 +125,18 @@ class Connections(_StoredSettings):
     ) -> ProbeResult:
         """Ask the API by these settings, which need not be kept yet; what is wrong with them is in the answer.
 
-        A connection with a data gateway is asked about there: SettingsError says so.
+        A connection with a data gateway is asked about there: Refused says so.
         """
         by.require(Role.OPERATOR if token is None else Role.ADMIN)
         if settings.gateway is not None:
-            raise SettingsError(
-                f"The connection is reached from the data gateway {settings.gateway} alone.", "Ask there."
-            )
+            raise Conflict(f"The connection is reached from the data gateway {settings.gateway} alone.", "Ask there.")
         try:
             require_usable(settings, self._clock.now())
             environment = self._with_stored(settings, token)
             if token is not None:
                 settings = replace(settings, access_token_from=f"{PREFIX}{_GIVEN}")
             connection = connection_of(settings, self._clock, settings.start_date, environment)
-        except SettingsError as error:
+        except Refused as error:
             return refused(error)
         return asyncio.run(inquire(connection, about, self._clock))
 
@@ -167,7 +165,7 @@ class Connections(_StoredSettings):
     ) -> ConnectionSettings:
         """The settings with the token stored, and named in its place."""
         if settings.gateway is not None:
-            raise SettingsError(
+            raise InvalidSettings(
                 "The token of a connection with a data gateway is kept where the gateway runs, not here.",
                 "Leave it out, and say by --access-token-from where it is there.",
             )
@@ -193,8 +191,8 @@ _GIVEN = "given"  # stands for a token that is not stored yet
 def _sound(token: Secret) -> Secret:
     try:
         return access_token(token.reveal())
-    except SettingsError:
-        raise SettingsError(
+    except InvalidSettings:
+        raise InvalidSettings(
             "The access token is empty, or has characters that no App API key has.", "Copy it again, whole."
         ) from None
 
@@ -210,7 +208,7 @@ def _named(transaction: Connection, name: str) -> StoredConnection:
 
 
 class Tasks(_StoredSettings):
-    """The tasks. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+    """The tasks. Whoever changes one is named in the audit log; InvalidSettings says what cannot be done."""
 
     def all(self) -> list[StoredTask]:
         """Every task, by name."""
@@ -274,7 +272,7 @@ def _task_named(transaction: Connection, name: str) -> StoredTask:
 
 
 class Channels(_StoredSettings):
-    """The channels. Whoever changes one is named in the audit log; SettingsError says what cannot be done."""
+    """The channels. Whoever changes one is named in the audit log; InvalidSettings says what cannot be done."""
 
     def all(self) -> list[StoredChannel]:
         """Every channel, by name."""
@@ -326,7 +324,7 @@ class Channels(_StoredSettings):
 def address_of(
     transaction: Connection, keys: EncryptionKeys, environment: Mapping[str, str], settings: ChannelSettings
 ) -> Secret:
-    """The address that a channel's settings lead to; call it in a transaction that writes. Raises SettingsError."""
+    """The address that a channel's settings lead to; call it in a transaction that writes. Raises Refused."""
     if not is_reference(settings.url):
         return Secret(settings.url)
     found = secrets.revealed(transaction, keys, stored_names(settings))

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.sessions import BYTES, SessionUser, digest
 from cio_replicate.database.actor import LOCAL, Actor, Role
@@ -30,7 +30,7 @@ _OF_NOBODY = _HASHER.hash("the password of nobody, which takes as long to compar
 
 
 def hashed(password: str, name: str) -> str:
-    """The hash of a new password of the user of that name. Raises SettingsError for one that is guessed too easily."""
+    """The hash of a new password of the user of that name. Raises Refused for one that is guessed too easily."""
     require_strong(password, name)
     return _HASHER.hash(password)
 
@@ -57,18 +57,18 @@ def hashed_again(password: str) -> str:
 
 
 def require_strong(password: str, name: str) -> None:
-    """Raises SettingsError for a password that is too short, too long, of too few characters, or the name again."""
+    """Raises Refused for a password that is too short, too long, of too few characters, or the name again."""
     if len(password) < SHORTEST:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The password is too short: it has {len(password)} characters.",
             f"Choose {SHORTEST} or more; a few words that nobody would put together are easy to remember.",
         )
     if len(password) > LONGEST:
-        raise SettingsError("The password is too long.", f"Choose {LONGEST} characters at most.")
+        raise InvalidSettings("The password is too long.", f"Choose {LONGEST} characters at most.")
     if len(set(password.casefold())) < DIFFERENT:
-        raise SettingsError("The password repeats a few characters.", "Choose one of more different characters.")
+        raise InvalidSettings("The password repeats a few characters.", "Choose one of more different characters.")
     if (name and password.casefold().replace(name.casefold(), "") == "") or _is_a_row(password.casefold()):
-        raise SettingsError("The password can be guessed from the name or the keyboard.", "Choose another.")
+        raise InvalidSettings("The password can be guessed from the name or the keyboard.", "Choose another.")
 
 
 _ROWS = (
@@ -133,18 +133,18 @@ class Users:
         return value
 
     def invite(self, name: str, role: Role, by: Actor) -> str:
-        """A new user, who chooses a password by the link that holds what is returned. Raises SettingsError."""
+        """A new user, who chooses a password by the link that holds what is returned. Raises Refused."""
         by.require(Role.ADMIN)
         name, now = required_name(name), int(self._clock.now())
         with self._database.writing() as connection:
             if _named(connection, name) is not None:
-                raise SettingsError(f"There is a user {name!r} already.", "Choose another name.")
+                raise Conflict(f"There is a user {name!r} already.", "Choose another name.")
             user_id = _add(connection, name, role, now)
             record(connection, now, by, "user.invite", name, f"role {role}")
             return _link(connection, user_id, now)
 
     def invite_again(self, user_id: str, by: Actor) -> str:
-        """A link by which a user chooses a new password; links made before no longer count. Raises SettingsError."""
+        """A link by which a user chooses a new password; links made before no longer count. Raises Refused."""
         by.require(Role.ADMIN)
         now = int(self._clock.now())
         with self._database.writing() as connection:
@@ -163,7 +163,7 @@ class Users:
             return Invitation(_user(_required(connection, found.user_id)))
 
     def accept(self, value: str, name: str, password: str, zone: str) -> str:
-        """Use a link up: the password is set, sessions of before end. The user's id. Raises SettingsError."""
+        """Use a link up: the password is set, sessions of before end. The user's id. Raises Refused."""
         now, zone = int(self._clock.now()), zone if zone in available_timezones() else "UTC"
         with self._database.reading() as connection:
             found = _invitation(connection, value, now)
@@ -172,11 +172,11 @@ class Users:
         with self._database.writing() as connection:
             found = _invitation(connection, value, now)
             if found is None or (found.user_id is None and _count(connection)):
-                raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
+                raise NotFound("This link no longer counts.", "Ask an admin for a new one.")
             user_id = found.user_id or _add(connection, required_name(name), Role.ADMIN, now)
             unused = (invitations.c.digest == found.digest, invitations.c.used_at.is_(None))
             if connection.execute(update(invitations).where(*unused).values(used_at=now)).rowcount != 1:
-                raise SettingsError("This link no longer counts.", "Ask an admin for a new one.")
+                raise NotFound("This link no longer counts.", "Ask an admin for a new one.")
             connection.execute(update(users).where(users.c.id == user_id).values(password=kept, zone=zone))
             connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
             row = _required(connection, user_id)
@@ -241,7 +241,7 @@ class Users:
             return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
 
     def user(self, user_id: str) -> User:
-        """One user. Raises SettingsError."""
+        """One user. Raises Refused."""
         with self._database.reading() as connection:
             return _user(_required(connection, user_id))
 
@@ -251,7 +251,7 @@ class Users:
             return _count(connection)
 
     def change_role(self, user_id: str, role: Role, by: Actor) -> None:
-        """Give a user another role, from the next page on. Raises SettingsError when no admin would be left."""
+        """Give a user another role, from the next page on. Raises Refused when no admin would be left."""
         by.require(Role.ADMIN)
         now = int(self._clock.now())
         with self._database.writing() as connection:
@@ -261,7 +261,7 @@ class Users:
             record(connection, now, by, "user.role", row.name, f"{row.role} to {role}")
 
     def disable(self, user_id: str, by: Actor, *, disabled: bool = True) -> None:
-        """Shut a user out at once, or let them in again. Raises SettingsError when no admin would be left."""
+        """Shut a user out at once, or let them in again. Raises Refused when no admin would be left."""
         by.require(Role.ADMIN)
         now = int(self._clock.now())
         with self._database.writing() as connection:
@@ -273,7 +273,7 @@ class Users:
             record(connection, now, by, "user.disable" if disabled else "user.enable", row.name)
 
     def remove(self, user_id: str, by: Actor) -> None:
-        """Remove a user with sessions and tokens; the audit log keeps the name. Raises SettingsError."""
+        """Remove a user with sessions and tokens; the audit log keeps the name. Raises Refused."""
         by.require(Role.ADMIN)
         now = int(self._clock.now())
         with self._database.writing() as connection:
@@ -285,12 +285,12 @@ class Users:
             record(connection, now, by, "user.remove", row.name)
 
     def change_password(self, user_id: str, old: str, new: str, session: str) -> None:
-        """A user's own new password; all other sessions end. Raises SettingsError."""
+        """A user's own new password; all other sessions end. Raises Refused."""
         now = int(self._clock.now())
         with self._database.reading() as connection:
             row = _required(connection, user_id)
         if row.password is None or not matches(old, row.password):
-            raise SettingsError("The present password is not right.", "Type it again, or ask an admin for a link.")
+            raise InvalidSettings("The present password is not right.", "Type it again, or ask an admin for a link.")
         kept = hashed(new, row.name)
         with self._database.writing() as connection:
             connection.execute(update(users).where(users.c.id == user_id).values(password=kept))
@@ -299,18 +299,20 @@ class Users:
             record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name)
 
     def change_zone(self, user_id: str, zone: str) -> None:
-        """The time zone in which dates are shown to a user. Raises SettingsError."""
+        """The time zone in which dates are shown to a user. Raises Refused."""
         if zone not in available_timezones():
-            raise SettingsError(f"There is no time zone {zone[:60]!r}.", "Write it as Europe/Berlin.")
+            raise InvalidSettings(f"There is no time zone {zone[:60]!r}.", "Write it as Europe/Berlin.")
         with self._database.writing() as connection:
             connection.execute(update(users).where(users.c.id == user_id).values(zone=zone))
 
 
 def required_name(name: str) -> str:
-    """The name of a new user. Raises SettingsError."""
+    """The name of a new user. Raises Refused."""
     name = name.strip()
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        raise SettingsError(f"A user's name has 1 to {LONGEST_NAME} characters.", "Write a name or an e-mail address.")
+        raise InvalidSettings(
+            f"A user's name has 1 to {LONGEST_NAME} characters.", "Write a name or an e-mail address."
+        )
     return name
 
 
@@ -331,7 +333,7 @@ def _named(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
 def _required(connection: Connection, user_id: str) -> Row[tuple[object, ...]]:
     row = connection.execute(select(users).where(users.c.id == user_id)).one_or_none()
     if row is None:
-        raise SettingsError("There is no such user.", "Somebody may have removed them; open the list again.")
+        raise NotFound("There is no such user.", "Somebody may have removed them; open the list again.")
     return row
 
 
@@ -369,14 +371,14 @@ def _invitation(connection: Connection, value: str, now: int) -> Row[tuple[objec
 
 
 def _require_an_admin(connection: Connection) -> None:
-    """Raises SettingsError, which takes the change back, when nobody could manage the console any more.
+    """Raises Refused, which takes the change back, when nobody could manage the console any more.
 
     Who was invited and has never come does not count: the link may be lost.
     """
     may_come = users.c.password.is_not(None) | users.c.subject.is_not(None)
     admins = users.c.role == Role.ADMIN.value, users.c.disabled.is_(False), may_come
     if connection.execute(select(func.count()).select_from(users).where(*admins)).scalar_one() == 0:
-        raise SettingsError(
+        raise Conflict(
             "No admin would be left.",
             "Make somebody else an admin first, who chooses a password by their link.",
         )

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from cio_replicate.base.errors import DatabaseError, SettingsError
+from cio_replicate.base.errors import DatabaseError, InvalidSettings
 from cio_replicate.base.runtime import default_root
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.sinks.addresses import destination
@@ -83,9 +83,9 @@ def default_file() -> Path:
 
 
 def store_address(url: str, environment: Mapping[str, str]) -> Address:
-    """The address of a control database, its password found. Raises SettingsError, never showing a secret."""
+    """The address of a control database, its password found. Raises InvalidSettings, never showing a secret."""
     if url.partition(":")[0].lower() not in (*_TAKEN, *POSTGRESQL.aliases):
-        raise SettingsError(
+        raise InvalidSettings(
             "The control database can only be SQLite or PostgreSQL.",
             "Write sqlite:////folder/console.db or postgresql://USER@HOST/DATABASE?password=env:NAME.",
         )
@@ -117,7 +117,7 @@ _TURN = (
 class Database:
     """The control database at an address as `--to` has it, of SQLite or PostgreSQL. Safe to use from any thread.
 
-    Raises SettingsError for an address that is none, and from every method DatabaseError, in one sentence, when the
+    Raises InvalidSettings for an address that is none, and from every method DatabaseError, in one sentence, when the
     database is away, locked for too long, full, or no database.
     """
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
@@ -121,7 +121,7 @@ class RemoteQueue:
             job = job_of(answer.job)
             require_allowed(job.connection, job.task.to, self._allowed)
             return Lease(job, answer.lease)
-        except SettingsError as error:
+        except Refused as error:
             self.end(worker, answer.run_id, Outcome(status=Status.REFUSED, error=str(error)))
             return None
 
@@ -194,7 +194,7 @@ class RemoteQueue:
         if error.code in FINAL:
             self.refusal = error
             log.error("%s", error)
-        return BoardAwayError(error.message, error.fix)
+        return BoardAwayError(error.cause, error.fix)
 
     def _deliver(self) -> None:
         for run_id, end in self._outbox.waiting():

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from cio_replicate.base.errors import SettingsError, StateFolderError, TaskBusyError
+from cio_replicate.base.errors import Conflict, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import PRIVATE, default_root
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, claims_of
 
@@ -191,9 +191,9 @@ def folder_at(state_dir: Path | None) -> GatewayFolder:
 
 
 def require_same_console(identity: Enrolment, console: str | None) -> None:
-    """Raises SettingsError when the machine is enrolled at another console than the one that was named."""
+    """Raises InvalidSettings when the machine is enrolled at another console than the one that was named."""
     if console is not None and console != identity.console:
-        raise SettingsError(
+        raise Conflict(
             f"This machine is enrolled at {identity.console}, not at {console}.",
             "Leave --console out, or give the other gateway a folder of its own with --state-dir.",
         )

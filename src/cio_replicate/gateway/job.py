@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, decoded
 from cio_replicate.jobs.ports import Job, RunAction
 
 
 def job_of(document: msgspec.Raw) -> Job:
-    """The job. Raises SettingsError for what this version does not know, and for what it must not be given."""
+    """The job. Raises InvalidSettings for what this version does not know, and for what it must not be given."""
     fields = _fields(document)
     try:
         connection = decoded(fields.get("connection"), ConnectionSettings, "connection")
@@ -27,18 +27,18 @@ def job_of(document: msgspec.Raw) -> Job:
             task=task,
             action=action,
         )
-    except SettingsError as error:
-        raise _newer(error.message) from None
+    except InvalidSettings as error:
+        raise _newer(error.cause) from None
     except (KeyError, msgspec.ValidationError):
         raise _newer("It lacks what a job must have.") from None
 
 
 def connection_settings_of(document: msgspec.Raw) -> ConnectionSettings:
-    """The settings of a connection that a question is about. Raises SettingsError as `job_of`."""
+    """The settings of a connection that a question is about. Raises InvalidSettings as `job_of`."""
     try:
         return decoded(_fields(document), ConnectionSettings, "connection")
-    except SettingsError as error:
-        raise _newer(error.message) from None
+    except InvalidSettings as error:
+        raise _newer(error.cause) from None
 
 
 def _fields(document: msgspec.Raw) -> dict[str, Any]:  # Any: looked at by who calls this
@@ -48,8 +48,8 @@ def _fields(document: msgspec.Raw) -> dict[str, Any]:  # Any: looked at by who c
         raise _newer("It is no document.") from None
 
 
-def _newer(cause: str) -> SettingsError:
-    return SettingsError(
+def _newer(cause: str) -> InvalidSettings:
+    return InvalidSettings(
         f"This gateway (version {__version__}) does not understand what the console asks for. {cause}",
         "Bring both to the same version.",
     )

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 import httpx2
 import msgspec
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import quoted
 from cio_replicate.base.version import __version__
@@ -163,11 +163,11 @@ def _client(url: str, ca_file: Path | None, transport: httpx2.BaseTransport | No
         )
     except (ImportError, OSError, ValueError) as error:
         if ca_file is not None:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The file {ca_file} holds no certificates that can be used ({type(error).__name__}).",
                 "Name a file in PEM format with --ca-file.",
             ) from None
-        raise SettingsError(
+        raise InvalidSettings(
             f"The network settings in the environment cannot be used ({type(error).__name__}: {quoted(error)}).",
             "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Forbidden
 from cio_replicate.base.text import without_quotes
 from cio_replicate.config.connection_options import LOOPBACK, api_url, host_of
 from cio_replicate.config.destination_kind import Address, UrlStyle
@@ -32,24 +32,24 @@ class GatewayPolicy:
 
 
 def allowed(apis: Iterable[str], destinations: Iterable[str]) -> GatewayPolicy:
-    """What these texts allow. Raises SettingsError."""
+    """What these texts allow. Raises InvalidSettings."""
     return GatewayPolicy(frozenset(map(api_url, apis)), tuple(map(described, destinations)))
 
 
 def require_allowed(connection: ConnectionSettings, to: Sequence[str], allowed: GatewayPolicy) -> None:
-    """Raises SettingsError when the token, or rows, would go where this gateway's owner has not said they may.
+    """Raises InvalidSettings when the token, or rows, would go where this gateway's owner has not said they may.
 
     A console, or whoever has taken it over, can name any address; the token and the rows are in here.
     """
     url = api_url(connection.api_url) if connection.api_url is not None else None
     if url is not None and url not in (*HOSTS.values(), *allowed.apis) and host_of(url) not in LOOPBACK:
-        raise SettingsError(
+        raise Forbidden(
             f"This gateway does not send its access token to {url}.",
             f"If that is meant, start it with --allow-api {url}.",
         )
     for one in map(described, to):
         if allowed.destinations and not any(_lies_in(one, other) for other in allowed.destinations):
-            raise SettingsError(
+            raise Forbidden(
                 f"This gateway does not write to {one.shown}.", "If that is meant, start it with another --allow-to."
             )
 

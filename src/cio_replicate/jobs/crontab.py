@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 
 FIX = "Write minute, hour, day of month, month and day of week, such as `0 3 * * mon-fri`: at 3 on workdays."
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -24,12 +24,12 @@ def cron_lines(line: str) -> list[str]:
     """The lines that together mean what a line of a crontab does: a time is due when one of them says so.
 
     There are two where days of the month and of the week are both named, since either is enough for cron. Raises
-    SettingsError for what has not five fields, or no such weekdays.
+    InvalidSettings for what has not five fields, or no such weekdays.
     """
     written = " ".join(line.split()).lower()
     fields = _NAMED.get(written, written).split()
     if len(fields) != 5:
-        raise SettingsError(f"The cron line {line!r} has not five fields.", FIX)
+        raise InvalidSettings(f"The cron line {line!r} has not five fields.", FIX)
     minute, hour, day, month, weekday = fields
     either = not day.startswith("*") and not weekday.startswith("*")
     weekday = weekdays(weekday)
@@ -39,12 +39,12 @@ def cron_lines(line: str) -> list[str]:
 
 
 def weekdays(field: str) -> str:
-    """A field of weekdays as their names, from Sunday on; `*` when it is any day. Raises SettingsError."""
+    """A field of weekdays as their names, from Sunday on; `*` when it is any day. Raises InvalidSettings."""
     chosen: set[int] = set()
     for part in field.split(","):
         found = _WEEKDAYS.fullmatch(part)
         if found is None:
-            raise SettingsError(f"There are no weekdays {part!r} (cron).", FIX)
+            raise InvalidSettings(f"There are no weekdays {part!r} (cron).", FIX)
         chosen |= _chosen(found["first"], found["last"], found["step"])
     return "*" if len(chosen) == len(_DAYS) else ",".join(_DAYS[one] for one in sorted(chosen))
 
@@ -64,5 +64,5 @@ def _number(day: str) -> int:
     if day.isdigit():
         return int(day) % 7
     if day not in _DAYS:
-        raise SettingsError(f"There is no weekday {day!r} (cron).", FIX)
+        raise InvalidSettings(f"There is no weekday {day!r} (cron).", FIX)
     return _DAYS.index(day)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, or_, select, update
 
-from cio_replicate.base.errors import BoardAwayError, DatabaseError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, DatabaseError, InvalidSettings, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, stored_names
 from cio_replicate.database.connection import Database
@@ -290,7 +290,7 @@ def _settings(text: str) -> TaskSettings | None:
     """The settings of a task; None when another version of this program has kept what this one cannot read."""
     try:
         return settings_from(text, TaskSettings)
-    except SettingsError:
+    except InvalidSettings:
         return None
 
 
@@ -451,7 +451,7 @@ class LocalEngine:
                     self._take(connection, row, worker, now)
                     try:
                         return Lease(self._job(connection, row), self._lease)
-                    except SettingsError as error:
+                    except Refused as error:
                         self._refuse(connection, row.id, str(error), now)
         return None
 
@@ -590,4 +590,4 @@ def _away() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        raise BoardAwayError(error.message, error.fix) from None
+        raise BoardAwayError(error.cause, error.fix) from None

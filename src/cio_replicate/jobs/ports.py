@@ -153,4 +153,4 @@ class ProbeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def refused(error: CioReplicateError) -> ProbeResult:
     """What is answered when nothing could be asked."""
-    return ProbeResult(cause=error.message, fix=error.fix)
+    return ProbeResult(cause=error.cause, fix=error.fix)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, or_, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import TaskSettings
@@ -152,7 +152,7 @@ class SkippedTimes:
 
 
 class Runs:
-    """What may be done with runs. All raise SettingsError for what is not there, DatabaseError when the store is away.
+    """What may be done with runs. All raise NotFound for what is not there, DatabaseError when the store is away.
 
     What changes something needs an operator, and stands in the audit log.
     """
@@ -195,7 +195,7 @@ class Runs:
         with self._database.writing() as connection:
             run = _run(connection, run_id)
             if run.status in (QUEUED, RUNNING, Status.COMPLETE):
-                raise SettingsError(
+                raise Conflict(
                     f"The run {run.id[:12]} is {run.status}: there is nothing to retry.",
                     f"cio-replicate task run {run.task_name} asks for another.",
                 )
@@ -296,18 +296,18 @@ def _wish(task_id: str, action: RunAction, by: Actor, now: int) -> RunRequest:
 
 
 def _checked(action: RunAction, task: TaskSettings, now: int) -> RunAction:
-    """The action as it is kept: its tables those of the task, in the order of the list. Raises SettingsError."""
+    """The action as it is kept: its tables those of the task, in the order of the list. Raises Refused."""
     if action.kind is ActionKind.SYNC:
         return SYNC
     chosen = settings.selected(catalogue.names(), task.tables, task.exclude)
     unknown = [name for name in action.tables if name not in chosen]
     if unknown or not action.tables:
         said = f"The task has no table {unknown[0][:60]!r}." if unknown else "No table was named."
-        raise SettingsError(said, f"It has: {', '.join(chosen)}.")
+        raise InvalidSettings(said, f"It has: {', '.join(chosen)}.")
     if action.kind is ActionKind.RESYNC:
         return RunAction(kind=ActionKind.RESYNC, tables=tuple(name for name in chosen if name in action.tables))
     if len(action.tables) > 1:
-        raise SettingsError("A backfill reads one table.", "Ask for one run for each table.")
+        raise InvalidSettings("A backfill reads one table.", "Ask for one run for each table.")
     table = action.tables[0]
     stretch(table, action.first or "", action.until, now)
     return RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=action.first, until=action.until)
@@ -325,7 +325,7 @@ def _select() -> Select[Any]:  # Any: of every column
 def _task(connection: Connection, name: str) -> Row[Any]:  # Any: of every column
     row = connection.execute(select(tasks).where(tasks.c.name == name)).one_or_none()
     if row is None:
-        raise SettingsError(f"There is no task {name[:80]!r}.", "`cio-replicate task list` shows them.")
+        raise NotFound(f"There is no task {name[:80]!r}.", "`cio-replicate task list` shows them.")
     return row
 
 
@@ -338,7 +338,7 @@ def _run(connection: Connection, run_id: str) -> Row[Any]:  # Any: of every colu
         found = list(connection.execute(_select().where(near, runs.c.id.startswith(begin)).limit(2)))
     if len(found) != 1:
         what = "Several runs begin" if found else "No run begins"
-        raise SettingsError(f"{what} with {run_id[:40]!r}.", "`cio-replicate runs list` shows them.")
+        raise NotFound(f"{what} with {run_id[:40]!r}.", "`cio-replicate runs list` shows them.")
     return found[0]
 
 

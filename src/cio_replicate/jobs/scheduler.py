@@ -22,7 +22,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import Connection, Row, insert, select, update
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings
 from cio_replicate.database.connection import Database
@@ -98,13 +98,13 @@ class DueTimes:
 
 
 def schedule(settings: ScheduleSettings) -> Schedule:
-    """The schedule that settings describe. Raises SettingsError."""
+    """The schedule that settings describe. Raises InvalidSettings."""
     zone = _zone(settings.zone)
     begin, end = _moment(settings.begin, zone, "first day"), _moment(settings.end, zone, "last day", ends=True)
     if begin is not None and end is not None and end < begin:
-        raise SettingsError("The schedule ends before it begins.", "Set the last day after the first day.")
+        raise InvalidSettings("The schedule ends before it begins.", "Set the last day after the first day.")
     if (settings.cron is None) == (settings.every is None):
-        raise SettingsError("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
+        raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
     if settings.every is not None:
         start = datetime.fromtimestamp(begin, zone) if begin is not None else ANCHOR.replace(tzinfo=zone)
         trigger = IntervalTrigger(
@@ -116,12 +116,12 @@ def schedule(settings: ScheduleSettings) -> Schedule:
     by_clock = "*" not in lines[0].split()[1]
     made = Schedule(_cron(lines, cron, UTC if by_clock else zone), zone, begin, end, by_clock=by_clock)
     if made.trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC)) is None:
-        raise SettingsError(f"The cron line {cron!r} names a day that no year has.", "Correct it.")
+        raise InvalidSettings(f"The cron line {cron!r} names a day that no year has.", "Correct it.")
     return made
 
 
 def next_due(settings: ScheduleSettings | None, now: float) -> int | None:
-    """When a task with this schedule, or none, is due next. Raises SettingsError."""
+    """When a task with this schedule, or none, is due next. Raises InvalidSettings."""
     return schedule(settings).next_after(now) if settings is not None else None
 
 
@@ -146,17 +146,17 @@ def _cron(lines: list[str], written: str, zone: tzinfo) -> BaseTrigger:
         triggers = [CronTrigger.from_crontab(line, timezone=zone) for line in lines]
     except ValueError as error:
         said = " ".join(str(error).split())[:200]
-        raise SettingsError(f"The cron line {written!r} cannot be read: {said}.", FIX) from None
+        raise InvalidSettings(f"The cron line {written!r} cannot be read: {said}.", FIX) from None
     return triggers[0] if len(triggers) == 1 else OrTrigger(triggers)
 
 
 def _interval(text: str) -> timedelta:
     found = re.fullmatch(r"\s*(\d{1,6})\s*([mhdw])\s*", text.lower())
     if found is None:
-        raise SettingsError(f"{text!r} is no interval.", "Write a number and m, h, d or w, such as 15m, 6h or 1d.")
+        raise InvalidSettings(f"{text!r} is no interval.", "Write a number and m, h, d or w, such as 15m, 6h or 1d.")
     length = timedelta(**{_UNITS[found[2]]: int(found[1])})
     if not SHORTEST <= length <= LONGEST:
-        raise SettingsError(f"The interval {text!r} is too short or too long.", "Write one from 1m to 366d.")
+        raise InvalidSettings(f"The interval {text!r} is too short or too long.", "Write one from 1m to 366d.")
     return length
 
 
@@ -166,7 +166,7 @@ def _zone(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         near = difflib.get_close_matches(name, available_timezones(), 1)
         fix = f"Perhaps {near[0]} is meant." if near else "Write one such as Europe/Berlin or UTC."
-        raise SettingsError(f"There is no time zone {name[:60]!r}.", fix) from None
+        raise InvalidSettings(f"There is no time zone {name[:60]!r}.", fix) from None
 
 
 def _moment(text: str | None, zone: ZoneInfo, called: str, *, ends: bool = False) -> int | None:
@@ -181,7 +181,7 @@ def _moment(text: str | None, zone: ZoneInfo, called: str, *, ends: bool = False
             return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).timestamp())
     except ValueError:
         pass
-    raise SettingsError(f"{text[:60]!r} is no moment ({called}).", "Write it like 2026-01-31 or 2026-01-31T06:00.")
+    raise InvalidSettings(f"{text[:60]!r} is no moment ({called}).", "Write it like 2026-01-31 or 2026-01-31T06:00.")
 
 
 # The scheduler: lets what is due wait for a worker, each time once, whoever ticks and however often it is killed.
@@ -250,7 +250,7 @@ def _fire(connection: Connection, task: Row[Any], now: int) -> None:  # Any: of 
             come = due(schedule(settings), first, now, GRACE)
             upcoming = come.next
             _let_wait(connection, task.id, come, skips=settings.missed == "skip", now=now)
-    except SettingsError as error:  # an earlier version let it pass; the other tasks go on
+    except InvalidSettings as error:  # an earlier version let it pass; the other tasks go on
         _note_missed(connection, task.id, first, 1, f"Its schedule cannot be read. {error}")
     connection.execute(update(tasks).where(tasks.c.id == task.id, tasks.c.next_at == first).values(next_at=upcoming))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
@@ -12,25 +12,25 @@ from cio_replicate.sinks.port import Sink
 
 
 def require_same_names(destination: Sink, tables: Sequence[Table]) -> None:
-    """Raise SettingsError when a copy knows one of these tables by another name than the one that it is to have."""
+    """Raise InvalidSettings when a copy knows one of these tables by another name than the one that it is to have."""
     for where, table, position in _known(destination, tables):
         called = other_name(table, position)
         if called:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The table {table.name} is called {called} in the copy{where}, and would be called {table.target}.",
                 "Give --table-prefix and --column-case as before, choose another --dataset, or drop the table.",
             )
 
 
 def require_same_rules(destination: Sink, tables: Sequence[Table]) -> None:
-    """Raise SettingsError when rows about people could not be found in one of these tables, which are not read now.
+    """Raise InvalidSettings when rows about people could not be found in one of these tables, which are not read now.
 
     By other rules for columns and names they are looked for in columns that are called or hashed otherwise.
     """
     require_same_names(destination, tables)
     for where, table, position in _known(destination, tables):
         if table.person is not None and position.rules != table.rules:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"--erase could not find rows of {table.name}, which was copied{where} by other rules for its columns.",
                 "Give --columns, --salt, --column-prefix and --column-case as in the run that copied it.",
             )

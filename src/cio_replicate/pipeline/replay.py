@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cio_replicate.base.errors import DestinationUnavailableError, LoadError, SettingsError
+from cio_replicate.base.errors import DestinationUnavailableError, LoadError, NotFound
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import batch_of
@@ -30,13 +30,13 @@ def reload(
 ) -> Report:
     """Load what is kept of these tables; what became of it. A table of which nothing is kept is left out and named.
 
-    Raises SettingsError when nothing at all is kept. Loading what the destination has already changes nothing.
+    Raises InvalidSettings when nothing at all is kept. Loading what the destination has already changes nothing.
     """
     began = clock.now()
     report = Report(run_id=uuid.uuid4().hex[:12], started=iso(began))
     kept = {table.name: folder.journal.kept(table.name) if folder.has_journal else [] for table in tables}
     if not any(kept.values()):
-        raise SettingsError(
+        raise NotFound(
             f"No landed pages are kept in {folder.path}.", "Run `sync` with --keep-landed first; then load from there."
         )
     missing = [name for name, one in kept.items() if not one]

@@ -12,12 +12,12 @@ from typing import TypeVar
 from cio_replicate.base.errors import (
     AccessError,
     CioReplicateError,
+    Defect,
     DestinationUnavailableError,
     LandingError,
     LoadError,
     ReadError,
     SchemaChangedError,
-    defect,
 )
 from cio_replicate.base.runtime import Clock, together
 from cio_replicate.config.table_options import PeopleRefresh
@@ -91,8 +91,8 @@ class Run:
     async def execute(self) -> Report:
         """Do it. The report tells how each table ended.
 
-        Raises AccessError or SettingsError when nothing was read. When cancelled, raises CancelledError after the page
-        and the batch under way are finished; `report` then holds what was done.
+        Raises AccessError or another Refused when nothing was read. When cancelled, raises CancelledError after the
+        page and the batch under way are finished; `report` then holds what was done.
         """
         loader = BatchWriter(
             self._destination,
@@ -211,7 +211,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
             self._gate.passed(name)
             work.failed = True
-            work.report.error = defect(error)
+            work.report.error = str(Defect.of(error))
         work.reading = False
         if work.recorded:
             loader.landed(work, 0)

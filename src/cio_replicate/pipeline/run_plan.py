@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Conflict
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
@@ -123,11 +123,11 @@ class RunPlanner:
         return plan
 
     def _require_copied(self, positions: Mapping[str, Checkpoint]) -> None:
-        """Raise SettingsError for a stretch of time of a table that was never read: its position would say too much."""
+        """Raise Conflict for a stretch of time of a table that was never read: its position would say too much."""
         for table in self._order.tables if self._order.backfill is not None else ():
             position = positions.get(table.name)
             if position is None or position.rules != table.rules:
-                raise SettingsError(
+                raise Conflict(
                     f"{table.name} has not been copied here yet, or by other rules for columns and names.",
                     "Run `sync` for it first; it reads everything since its --start-date.",
                 )

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import (
     S3,
@@ -44,13 +44,13 @@ class UrlOptions:
 
 
 def decoded(text: str) -> str:
-    """`text` without percent codes. Raises SettingsError when what comes out is no printable text."""
+    """`text` without percent codes. Raises InvalidSettings when what comes out is no printable text."""
     try:
         plain = unquote(text, errors="strict")
     except UnicodeError:
         plain = "\0"
     if not plain.isprintable():
-        raise SettingsError(
+        raise InvalidSettings(
             "The destination holds characters that cannot be printed, or percent codes that mean none.",
             "Write a percent sign as %25, and leave out line breaks and the like.",
         )
@@ -60,7 +60,7 @@ def decoded(text: str) -> str:
 def taken(
     kind: DestinationKind, known: Sequence[UrlOption], query: str, environment: Mapping[str, str] | None
 ) -> UrlOptions:
-    """The options of a query, among those that are known to the kind. Raises SettingsError, never showing a value.
+    """The options of a query, among those that are known to the kind. Raises InvalidSettings, never showing a value.
 
     Without an environment secrets are not looked for: what may be found where the run is counts as found.
     """
@@ -90,7 +90,7 @@ def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str
     pieces = [piece.partition("=") for piece in query.split("&") if piece]
     for name, _, value in pieces:  # first of all: what follows a plain secret may be its second half
         if name in by_name and by_name[name].secret and not is_reference(decoded(value)):
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The option {name} of {kind.scheme} takes no secret itself, but the place where it is kept.",
                 f"Write {name}= and {FORMS}; what stands on a command line can be read by others.",
             )
@@ -99,19 +99,19 @@ def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str
         if name not in by_name:
             raise _unknown_option(kind, name if equals else "", [*by_name])
         if name in written:
-            raise SettingsError(f"The option {name} of {kind.scheme} is given twice.", "Give it once.")
+            raise InvalidSettings(f"The option {name} of {kind.scheme} is given twice.", "Give it once.")
         written[name] = decoded(value)
         if not written[name]:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The option {name} of {kind.scheme} is empty.", "Give it a value, or leave it out for the default."
             )
     return written
 
 
-def _unknown_option(kind: DestinationKind, name: str, known: Sequence[str]) -> SettingsError:
+def _unknown_option(kind: DestinationKind, name: str, known: Sequence[str]) -> InvalidSettings:
     near = get_close_matches(name, known, n=1)
     shown = f"no option {name!r}" if near else "not one of the options that stand there"  # which may be a password
-    return SettingsError(
+    return InvalidSettings(
         f"The destination {kind.scheme} has {shown}.",
         (f"Write {near[0]} if that is meant; it takes" if near else "It takes")
         + (f": {', '.join(known)}." if known else " no option here."),
@@ -131,7 +131,7 @@ def _checked(kind: DestinationKind, option: UrlOption, text: str) -> str:
     elif in_a_bucket and not _BUCKET_OPTION.fullmatch(text):
         wanted = "a bucket and a prefix, as s3://bucket/prefix"
     if wanted:  # the value itself may be a secret in the wrong place
-        raise SettingsError(f"The value of the option {option.name} of {kind.scheme} cannot be.", f"Write {wanted}.")
+        raise InvalidSettings(f"The value of the option {option.name} of {kind.scheme} cannot be.", f"Write {wanted}.")
     if option.form is OptionSyntax.URL or in_a_bucket:
         return text.rstrip("/")
     if option.form is OptionSyntax.FOLDER:
@@ -160,16 +160,16 @@ def _insist_on_company(
     for name in written:
         for other in by_name[name].goes_with:
             if other not in present:
-                raise SettingsError(f"The option {name} of {kind.scheme} needs {other} too.", _fix(by_name[other]))
+                raise InvalidSettings(f"The option {name} of {kind.scheme} needs {other} too.", _fix(by_name[other]))
 
 
 def _insist(kind: DestinationKind, known: Sequence[UrlOption], present: Collection[str]) -> None:
     for option in known:
         if option.needed and option.name not in present:
-            raise SettingsError(f"The destination {kind.scheme} needs the option {option.name}.", _fix(option))
+            raise InvalidSettings(f"The destination {kind.scheme} needs the option {option.name}.", _fix(option))
     if kind.one_of and not any(name in present for name in kind.one_of):
         first = next(option for option in known if option.name == kind.one_of[0])
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme} needs one of the options {', '.join(kind.one_of)}.", _fix(first)
         )
 
@@ -190,7 +190,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 def destination(text: str, environment: Mapping[str, str] | None = None) -> Address:
     """The destination that `--to` names, its secrets found. `environment` is the process's own unless given.
 
-    Raises SettingsError for every text that names none; it never shows a secret that the text may hold.
+    Raises InvalidSettings for every text that names none; it never shows a secret that the text may hold.
     """
     return _destination(text, os.environ if environment is None else environment)
 
@@ -236,7 +236,7 @@ def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
         raise _unknown(text, name)
     if plus and (kind.place is not UrlStyle.FOLDER or storage != S3):
         others = f", or {kind.scheme}+s3://BUCKET/PREFIX for S3" if kind.place is UrlStyle.FOLDER else ""
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme} knows no storage of the name behind the plus sign.",
             f"Write it as {kind.form}{others}.",
         )
@@ -253,9 +253,9 @@ def duckdb_file(file: Path) -> Address:
     return Address(DUCKDB, str(file))
 
 
-def _unknown(text: str, scheme: str) -> SettingsError:
+def _unknown(text: str, scheme: str) -> InvalidSettings:
     near = get_close_matches(scheme, schemes(), n=1)
-    return SettingsError(
+    return InvalidSettings(
         f"The destination {_shown(text)!r} is not known.",
         f"Write {schemes()[near[0]].form} if that is meant, or duckdb:///file.duckdb (a DuckDB file)."
         if near
@@ -288,7 +288,7 @@ def _refuse_password(kind: DestinationKind, place: str) -> None:
         return  # a path on this machine may hold an @
     if at and (kind.user is UrlUser.NONE or re.search(r"[:/]|%3a|%2f", login, re.IGNORECASE)):
         secret = next((option.name for option in options_of(kind, S3) if option.secret), "")
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme} holds credentials before its {kind.host_is}.",
             f"Leave them out and write behind a question mark where they are kept: {secret}= and {FORMS}.",
         )
@@ -300,35 +300,35 @@ def _refuse_password(kind: DestinationKind, place: str) -> None:
 def _file(kind: DestinationKind, text: str, place: str) -> Address:
     if not _FILE.fullmatch(place):
         ending = kind.example.partition("?")[0].rpartition(".")[2]
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {_shown(text)!r} names no file.",
             f"Write {kind.scheme}:///file.{ending} for one in this folder, {kind.scheme}:////path/file.{ending} "
             "for another.",
         )
     file = _absolute(place[1:])
     if os.path.isdir(file):  # noqa: PTH112 - Path's own fails where one may not look
-        raise SettingsError(f"The destination {file} is a folder.", "Name a file in it.")
+        raise InvalidSettings(f"The destination {file} is a folder.", "Name a file in it.")
     return Address(kind, str(file))
 
 
 def _folder(kind: DestinationKind, place: str) -> Address:
     path = decoded(place)
     if not path.startswith("/") or path == "/":
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme} names no folder.",
             f"Write {kind.scheme}:///folder for one in this folder, {kind.scheme}:////path/folder for another, "
             f"{kind.scheme}+s3://bucket/prefix for S3.",
         )
     folder = _absolute(path[1:])
     if os.path.isfile(folder):  # noqa: PTH113 - Path's own fails where one may not look
-        raise SettingsError(f"The destination {folder} is a file.", "Name a folder.")
+        raise InvalidSettings(f"The destination {folder} is a file.", "Name a folder.")
     return Address(kind, str(folder))
 
 
 def _bucket(kind: DestinationKind, place: str) -> Address:
     bucket, _, prefix = (decoded(part) for part in place.partition("/"))
     if not _BUCKET.fullmatch(bucket):
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme}+s3 names no bucket.", f"Write it as {kind.scheme}+s3://bucket/prefix."
         )
     return Address(kind, prefix.strip("/"), bucket)
@@ -344,7 +344,7 @@ def _absolute(path: str) -> Path:
 def _named(kind: DestinationKind, place: str) -> Address:
     name = decoded(place.removesuffix("/"))
     if not name or "/" in name:
-        raise SettingsError(f"The destination {kind.scheme} names no {kind.path_is}.", f"Write it as {kind.form}.")
+        raise InvalidSettings(f"The destination {kind.scheme} names no {kind.path_is}.", f"Write it as {kind.form}.")
     return Address(kind, name)
 
 
@@ -359,7 +359,7 @@ def _server(kind: DestinationKind, place: str) -> Address:
     if not name or "/" in name:
         missing = missing or (kind.path_is if name or kind.path_default is None else "")
     if missing:
-        raise SettingsError(f"The destination {kind.scheme} names no {missing}.", f"Write it as {kind.form}.")
+        raise InvalidSettings(f"The destination {kind.scheme} names no {missing}.", f"Write it as {kind.form}.")
     return Address(kind, decoded(name) or kind.path_default or "", host, port, user)
 
 
@@ -372,16 +372,16 @@ def _host_and_port(kind: DestinationKind, server: str) -> tuple[str, int | None]
     else:
         sound = not _NOT_IN_A_HOST.search(host) or (kind.socket and host.startswith("/"))
     if not parts or not sound:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The destination {kind.scheme} has a {kind.host_is} that cannot be.",
             f"Write it as {kind.form}, an IPv6 address in brackets.",
         )
     if parts["port"] is None:
         return _lowered(kind, host), kind.port
     if kind.port is None:
-        raise SettingsError(f"The destination {kind.scheme} takes no port.", f"Write it as {kind.form}.")
+        raise InvalidSettings(f"The destination {kind.scheme} takes no port.", f"Write it as {kind.form}.")
     if not re.fullmatch(r"[0-9]{1,5}", parts["port"]) or not 1 <= int(parts["port"]) <= 65535:
-        raise SettingsError(  # what stands there may be a password whose @ is missing
+        raise InvalidSettings(  # what stands there may be a password whose @ is missing
             f"The destination {kind.scheme} has a port that is no number from 1 to 65535.",
             f"Write it as {kind.form}, usually with port {kind.port}.",
         )

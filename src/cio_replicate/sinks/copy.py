@@ -283,7 +283,7 @@ class CopySink:
         try:
             try_out(self._store, self._shown)
         except LoadError as error:
-            raise DestinationUnavailableError(error.message, "Check what the user may do there.") from None
+            raise DestinationUnavailableError(error.cause, "Check what the user may do there.") from None
 
     def record(self, shape: StoredTable, rows: Sequence[Mapping[str, object]]) -> None:
         """Put rows about runs into a table beside the copy, in the place of those with the same key."""

@@ -97,7 +97,7 @@ class FanOutSink:
             try:
                 done.append(one.write(_own(batch, one)))
             except (LoadError, DestinationUnavailableError) as error:
-                behind[name] = f"{name}: {error.message} {error.fix}".strip()
+                behind[name] = f"{name}: {error.cause} {error.fix}".strip()
         if not done:
             raise LoadError(" ".join(behind.values()), "The rows stay landed.")
         most = max(done, key=lambda one: one.inserted + one.updated + one.deleted)

@@ -17,15 +17,15 @@ import httpx2
 import tenacity
 
 from cio_replicate.base.errors import (
-    AccessError,
     CioReplicateError,
-    ForbiddenError,
     GaveUpError,
+    InvalidSettings,
+    NoReadAccessError,
     PageShapeError,
     ReadError,
-    SettingsError,
     TransientError,
     UnauthorizedError,
+    UnreachableError,
 )
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret, quoted
@@ -117,10 +117,6 @@ class ClientTotals:
     answer_seconds: float = 0.0  # from a request's turn to the end of its answer, over all answers
 
 
-class UnreachableError(AccessError):
-    """Nobody answers at the address."""
-
-
 class Client:
     """One App API, one key. Use as an async context manager; safe for any number of concurrent callers.
 
@@ -160,7 +156,7 @@ class Client:
                 trust_env=not url.lower().startswith("http:"),
             )
         except (ImportError, OSError, ValueError) as error:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The network settings in the environment cannot be used ({_cause(error)}).",
                 "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
@@ -224,7 +220,7 @@ class Client:
                     queued += turn.queued
                     return read(await self._attempt(request, meter, turn))
         except PageShapeError as error:
-            raise PageShapeError(self._said(error.message, 2 * LONGEST_SAID), error.fix) from None
+            raise PageShapeError(self._said(error.cause, 2 * LONGEST_SAID), error.fix) from None
         except TransientError as error:
             raise self._gave_up(request, error, attempts, elapsed()) from None
         raise AssertionError("unreachable: the retry loop returns or raises")
@@ -305,12 +301,12 @@ class Client:
             return daily_quota(request)
         if error.status is None and not self.totals.answered:
             return UnreachableError(
-                f"Nobody answers at {self.url} ({error.message}).", "Check the network, --region and --api-url."
+                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, --region and --api-url."
             )
         times = "once" if attempts == 1 else f"{attempts} times"
         wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""
         return GaveUpError(
-            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.message}{wish}.",
+            f"{request.label} failed {times} in {seconds:.0f} s, last with {error.cause}{wish}.",
             "Run again later: what is landed is not requested again.",
         )
 
@@ -346,7 +342,7 @@ async def find_region(connect: Callable[[str], Client], hosts: dict[str, str] = 
                 await client.send(PROBE, read_envelope, RequestCounter())
             except UnauthorizedError:
                 continue
-            except (ForbiddenError, ReadError):
+            except (NoReadAccessError, ReadError):
                 return name
             return name
     raise UnauthorizedError(

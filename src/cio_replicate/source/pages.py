@@ -16,8 +16,8 @@ from cio_replicate.base.errors import (
     CioReplicateError,
     CursorRejectedError,
     EndlessListError,
-    ForbiddenError,
-    NotFoundError,
+    EndpointNotFoundError,
+    NoReadAccessError,
     PageShapeError,
     QuotaExhaustedError,
     RequestRejectedError,
@@ -91,7 +91,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if status == 401:
         return unauthorized(host)
     if status == 403:
-        return ForbiddenError(
+        return NoReadAccessError(
             f"The access token may not read {request.label} (403{said}).",
             "Give the App API key this scope, allow this machine's address, or leave the table out with --exclude.",
         )
@@ -124,7 +124,7 @@ def _absent(request: Request, status: int, said: str) -> CioReplicateError:
         return ChildGoneError(f"{request.label} {what} ({status}{said}); this part was skipped.")
     if request.part:
         return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
-    return NotFoundError(
+    return EndpointNotFoundError(
         f"{request.label} does not exist for this workspace ({status}{said}).",
         "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
     )

@@ -246,7 +246,7 @@ class TableStream:
             except ChildGoneError as gone:
                 await belt.emptied()
                 await self._around.ready()
-                await self._around.on_thread(partial(self._writer.skip, part, gone.message, self._now()))
+                await self._around.on_thread(partial(self._writer.skip, part, gone.cause, self._now()))
                 return []
             course.passed(page)
             if self._table.paging is Paging.OFFSET:
@@ -401,7 +401,7 @@ class LoopGuard:
         """The API no longer knows a token, so the part begins anew; an error when that happens too often."""
         self._restarts += 1
         if self._restarts > MOST_RESTARTS:
-            raise GaveUpError(error.message, "Run again; if it stays, report it.") from None
+            raise GaveUpError(error.cause, "Run again; if it stays, report it.") from None
         self.tokens.clear()
 
     def passed(self, page: Page) -> None:

@@ -178,7 +178,7 @@ def run_detail(shown: StoredRunDetail) -> RunDetail:
 
 
 async def require_known(request: Request[Any, Any, Any]) -> None:
-    """Raises SettingsError for a setting in a body that there is not, with the one that may be meant.
+    """Raises Refused for a setting in a body that there is not, with the one that may be meant.
 
     Handlers name the kind of settings that theirs hold. One that is nested too deeply to be read is refused here, and
     what else is wrong with a body is found where it is decoded.

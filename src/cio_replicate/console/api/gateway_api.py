@@ -209,11 +209,11 @@ class GatewayEndpoint:
         try:
             return 200, wire.encoded(self._answer(request, now))
         except GatewayRefusedError as error:
-            code, message, fix = error.code, error.message, error.fix
+            code, message, fix = error.code, error.cause, error.fix
         except (BoardAwayError, DatabaseError):
             code, message, fix = "away", "The console cannot reach its database.", "The request is made again."
         except CioReplicateError as error:
-            code, message, fix = "request", error.message, error.fix
+            code, message, fix = "request", error.cause, error.fix
         return wire.STATUSES.get(code, 400), wire.encoded(wire.GatewayRefusal(code, message, fix, now))
 
     def _answer(self, request: SignedRequest, now: int) -> msgspec.Struct:

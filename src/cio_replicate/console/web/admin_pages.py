@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from cio_replicate.base.errors import CioReplicateError, NotThereError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings, NotFound
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import EVENTS, PREFIX, ChannelSettings
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode
 from cio_replicate.console.notifications import scrubbed, send_by_apprise
-from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, there
+from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of
 from cio_replicate.console.web.forms import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
@@ -140,7 +140,7 @@ def shut_out(request: AnyRequest, services: With, user_id: Id, what: FromPath[st
     """Shut a user out, let them in again, or remove them."""
     actor = actor_of(request)
     if what not in ("remove", "shut-out", "let-in"):
-        raise NotThereError("Nothing of that name can be done with a user.", "Go back to the list of users.")
+        raise NotFound("Nothing of that name can be done with a user.", "Go back to the list of users.")
     try:
         if what == "remove":
             services.people.remove(user_id, actor)
@@ -198,7 +198,7 @@ def channels(request: AnyRequest, services: With, edit: FromQuery[str] = "") -> 
     """All channels, and the form to make or edit one."""
     if not edit:
         return _listed(request, services)
-    kept = there(services.channels.named, edit).settings
+    kept = services.channels.named(edit).settings
     url = "" if kept.url.startswith(PREFIX) else kept.url
     return _listed(request, services, editing=edit, written={"name": edit, "url": url, "events": set(kept.events)})
 
@@ -209,9 +209,9 @@ def keep_channel(request: AnyRequest, services: With, form: Sent) -> Response[An
     editing, name = form.text("editing"), form.text("editing") or form.text("name")
     secret = Secret(form.text("secret_url")) if form.text("secret_url") else None
     try:
-        url = form.text("url") or (there(services.channels.named, editing).settings.url if editing else "")
+        url = form.text("url") or (services.channels.named(editing).settings.url if editing else "")
         if secret is None and not url:
-            raise SettingsError("The channel has no address.", "Write it, or where it is kept.")
+            raise InvalidSettings("The channel has no address.", "Write it, or where it is kept.")
         kept = ChannelSettings(url=url or f"{PREFIX}{name}", events=form.texts("events"))
         actor = actor_of(request)
         if editing:
@@ -232,7 +232,7 @@ def test_channel(request: AnyRequest, services: With, name: Name) -> Response[An
         failed = send_by_apprise(address, "cio-replicate: a test", f"The channel {name} works.")
         if failed is not None:
             cause = f"The test was not taken: {scrubbed(failed, address)}."
-            raise SettingsError(cause, "Check the address, and that this machine may reach it.")
+            raise InvalidSettings(cause, "Check the address, and that this machine may reach it.")
     except CioReplicateError as error:
         return _listed(request, services, status=status_of(error), error=said(error))
     return go("/channels", "sent")

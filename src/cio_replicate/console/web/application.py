@@ -21,7 +21,7 @@ from litestar.types import ControllerRouterHandler
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import Connection, func, select, text
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.console.api import admin_api, workspace_api
@@ -218,12 +218,12 @@ class ListenAddress:
 
 
 def listening(host: str, port: int, certificate: Path | None, key: Path | None, proxy: str | None) -> ListenAddress:
-    """Take the port. Raises SettingsError, also for a certificate without its key."""
+    """Take the port. Raises Refused, also for a certificate without its key."""
     if (certificate is None) != (key is None):
-        raise SettingsError("A certificate and its key belong together.", "Give both --tls-cert and --tls-key.")
+        raise InvalidSettings("A certificate and its key belong together.", "Give both --tls-cert and --tls-key.")
     for file in (certificate, key):
         if file is not None and not file.is_file():
-            raise SettingsError(f"There is no file {file}.", "Name the certificate and its key, in PEM.")
+            raise InvalidSettings(f"There is no file {file}.", "Name the certificate and its key, in PEM.")
     _require_addresses(proxy)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -232,7 +232,7 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
         server.bind(address)
         server.listen(WAITING)
     except OSError as error:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The console cannot listen on {host}, port {port} ({error.strerror or error}).",
             "Choose another --port, or 0 for a free one.",
         ) from None
@@ -240,12 +240,12 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
 
 
 def _require_addresses(proxy: str | None) -> None:
-    """Raises SettingsError for a proxy that could not be told from others by its address, or would be anybody."""
+    """Raises Refused for a proxy that could not be told from others by its address, or would be anybody."""
     for one in proxy.split(",") if proxy is not None else ():
         try:
             ipaddress.ip_network(one.strip())
         except ValueError:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The proxy {one.strip()[:80]!r} is no address.",
                 "Write its IP address, such as 10.0.0.5, or its network.",
             ) from None
@@ -264,7 +264,7 @@ def serve(
 ) -> None:
     """Serve until a signal; runs then end in order, and go on when the console is started again.
 
-    `ready` is told what the link of the first user holds, or None once there is one. Raises SettingsError.
+    `ready` is told what the link of the first user holds, or None once there is one. Raises Refused.
     """
     engine = BackgroundServices(database, keys, clock, ProcessStarter(state_dir), environment=environment)
     provider = oidc_of(environment, clock)
@@ -285,7 +285,7 @@ def serve(
     try:
         config.load()
     except OSError as error:
-        raise SettingsError(
+        raise InvalidSettings(
             f"The certificate cannot be used ({error.strerror or type(error).__name__}).", "Give both in PEM."
         ) from None
     engine.start()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from litestar import Request
 from litestar.di import NamedDependency
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, as_labels, decoded
 from cio_replicate.config.options import Field, fields_of
 from cio_replicate.config.table_options import Deletes, SchemaChanges, WriteMode
@@ -100,7 +100,7 @@ def said_by(form: SubmittedForm, kind: type) -> dict[str, Any]:
 def settings_of(form: SubmittedForm, kind: type[T], more: Mapping[str, Any], without: Collection[str] = ()) -> T:
     """The settings that a form brings; `more` are those that it asks for otherwise, and `without` are not asked for.
 
-    Raises SettingsError.
+    Raises Refused.
     """
     data: dict[str, Any] = {}
     for one in fields_of(kind):
@@ -130,7 +130,7 @@ def _number(text: str, one: Field) -> float | int:
     try:
         return float(text) if one.kind == "number" else int(text)
     except ValueError:
-        raise SettingsError(f"{one.setting.label}: {text[:60]!r} is no {one.kind}.", "Write digits alone.") from None
+        raise InvalidSettings(f"{one.setting.label}: {text[:60]!r} is no {one.kind}.", "Write digits alone.") from None
 
 
 def _several(form: SubmittedForm, one: Field) -> list[str]:
@@ -175,7 +175,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 
 
 def task_of(form: SubmittedForm) -> TaskSettings:
-    """The settings that a form brings. Raises SettingsError."""
+    """The settings that a form brings. Raises Refused."""
     more: dict[str, Any] = {"connection": form.text("connection"), "notify": form.texts("notify")}
     more |= {"schedule": schedule_said(form), "after": _after(form)}
     more |= _chosen_tables(form)
@@ -190,7 +190,7 @@ def schedule_said(form: SubmittedForm) -> dict[str, Any] | None:
     if when not in (EVERY, CRON):
         return None
     if not form.text(when):
-        raise SettingsError("It is not said when the task runs.", "Write an interval such as 6h, or a cron line.")
+        raise InvalidSettings("It is not said when the task runs.", "Write an interval such as 6h, or a cron line.")
     names = (when, "zone", "begin", "end", "missed")
     return {name: form.text(name) for name in names if form.text(name)}
 
@@ -246,7 +246,7 @@ def _chosen_tables(form: SubmittedForm) -> dict[str, str | None]:
         return {"tables": None, "exclude": None}
     if not ticked:
         if which == ONLY:
-            raise SettingsError("No table is chosen.", "Tick at least one, or choose all tables.")
+            raise InvalidSettings("No table is chosen.", "Tick at least one, or choose all tables.")
         return {"tables": None, "exclude": None}
     names = ",".join(ticked)
     return {"tables": names, "exclude": None} if which == ONLY else {"tables": None, "exclude": names}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
 
 _NAME = re.compile(r"[a-z0-9._:-]{1,253}")
@@ -38,10 +38,10 @@ class Site:
 
 
 def site(host: str, port: int, url: str | None, allowed: Sequence[str], *, tls: bool) -> Site:
-    """The site of a server that listens there. Raises SettingsError for one that would be reached unprotected."""
+    """The site of a server that listens there. Raises Refused for one that would be reached unprotected."""
     loopback = _is_loopback(host)
     if url is None and not tls and not loopback:
-        raise SettingsError(
+        raise InvalidSettings(
             f"On {host} other machines would reach the console without encryption.",
             "Give --tls-cert and --tls-key, or with --url the https:// address of the proxy in front of it.",
         )
@@ -50,7 +50,7 @@ def site(host: str, port: int, url: str | None, allowed: Sequence[str], *, tls: 
     public = _public(url) if url is not None else own
     name = urlsplit(public).hostname or ""
     if public.startswith("http://") and not _is_loopback(name):
-        raise SettingsError(
+        raise InvalidSettings(
             f"The address {public!r} would send passwords unprotected.", "Use https://, or an address of this machine."
         )
     names = {name, *map(_host, allowed), *(LOOPBACK if loopback else ())}
@@ -75,16 +75,16 @@ def _public(url: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise SettingsError(f"The address {url!r} is no address.", "Write it as https://console.example.com.")
+        raise InvalidSettings(f"The address {url!r} is no address.", "Write it as https://console.example.com.")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise SettingsError(f"The address {url!r} has a path.", "The console needs a host, or a port, of its own.")
+        raise InvalidSettings(f"The address {url!r} has a path.", "The console needs a host, or a port, of its own.")
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def _host(text: str) -> str:
     name = host_of(text)
     if not name:
-        raise SettingsError(f"{text!r} is no host.", "Write it as console.example.com.")
+        raise InvalidSettings(f"{text!r} is no host.", "Write it as console.example.com.")
     return name
 
 

@@ -340,7 +340,7 @@ def path_within(text: str) -> str:
 
 def said(error: CioReplicateError) -> dict[str, str]:
     """An error as a form shows it."""
-    return {"message": as_labels(error.message), "fix": as_labels(error.fix)}
+    return {"message": as_labels(error.cause), "fix": as_labels(error.fix)}
 
 
 def _pairs(values: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from litestar.status_codes import (
     HTTP_429_TOO_MANY_REQUESTS,
 )
 
-from cio_replicate.base.errors import CioReplicateError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.console.oidc import PATH as OIDC_PATH
 from cio_replicate.console.oidc import PATIENCE
 from cio_replicate.console.sessions import ABSOLUTE, SessionUser
@@ -197,7 +197,7 @@ def change_password(request: AnyRequest, services: With, form: Sent) -> Response
     visitor = _somebody(request)
     try:
         if form.raw("new") != form.raw("again"):
-            raise SettingsError("The two new passwords differ.", "Type the same one twice.")
+            raise InvalidSettings("The two new passwords differ.", "Type the same one twice.")
         services.people.change_password(visitor.user_id, form.raw("old"), form.raw("new"), visitor.session)
     except CioReplicateError as error:
         return _shown(request, services, status=status_of(error), error=said(error))
@@ -220,7 +220,7 @@ def create_token(request: AnyRequest, services: With, form: Sent) -> Response[An
     visitor, days = _somebody(request), form.text("days")
     try:
         if days and not days.isdecimal():
-            raise SettingsError("The days that a token lasts are a number.", "Write 90, or nothing for no end.")
+            raise InvalidSettings("The days that a token lasts are a number.", "Write 90, or nothing for no end.")
         value = services.tokens.create(
             visitor.user_id,
             form.text("name"),

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config import connection_options
 from cio_replicate.config.column_rules import ColumnPath, ColumnRules, RedactionKind
 from cio_replicate.config.table_options import AS_IS, RESERVED, Naming, SchemaChanges
@@ -35,7 +35,7 @@ def chosen(
 
     A column that is left out is `hidden`: it is not in the copy, and its values are taken out of records. One that is
     hashed or masked is text. A name given by `rename` is final, every other follows the naming rule. Without any rule
-    the table is returned as it is. Raises SettingsError for rules that cannot be followed.
+    the table is returned as it is. Raises InvalidSettings for rules that cannot be followed.
     """
     if rules == NO_RULES and naming == AS_IS:
         return table if schema_changes is table.schema_changes else replace(table, schema_changes=schema_changes)
@@ -74,7 +74,7 @@ def chosen(
 
 
 def named(table: Table, naming: Naming) -> Table:
-    """The declared `table` with the names that it and its columns have in the copy. Raises SettingsError."""
+    """The declared `table` with the names that it and its columns have in the copy. Raises InvalidSettings."""
     return chosen(table, NO_RULES, naming)
 
 
@@ -84,7 +84,7 @@ def kept_besides(table: Table, rules: ColumnRules) -> tuple[str, ...]:
 
 
 def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
-    """Raise SettingsError when rules take from the copy what `--customers changes` finds changed people by.
+    """Raise InvalidSettings when rules take from the copy what `--customers changes` finds changed people by.
 
     `tables` are the declared ones. Renaming is no obstacle. Everything else about `customers` and `activities` may be
     excluded, hashed and masked.
@@ -94,21 +94,21 @@ def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, Column
         one = rules.get(table.name, NO_RULES)
         for spot, action in one.actions.items():
             if spot.column in needed:
-                raise SettingsError(
+                raise InvalidSettings(
                     f"--customers changes finds people by {spot.column!r} of {table.name}, "
                     f"which is not to be {_DONE[action]}.",
                     "Choose --customers full, or take back that rule of --columns.",
                 )
         lost = [name for name in needed if one.include is not None and name not in {*one.include, *_needed(table)}]
         if lost:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"--customers changes finds people by {lost[0]!r} of {table.name}, which is not included.",
                 f"Choose --customers full, or include {', '.join(lost)}.",
             )
 
 
 def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
-    """Raise SettingsError when rules keep rows about an erased person from being found; `tables` are the declared ones.
+    """Raise InvalidSettings when rules keep rows about an erased person from being found; `tables` are declared ones.
 
     They are found by the person's `cio_id`, which each table must have, and in the same form.
     """
@@ -121,7 +121,7 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
         action = one.actions.get(ColumnPath(name))
         included = one.include is None or name in {*one.include, *_needed(table)}
         if action in (RedactionKind.EXCLUDE, RedactionKind.MASK) or not included:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"--erase finds rows by {name!r} of {table.name}, "
                 f"which is {'not included' if action is None else _DONE[action]}.",
                 "Keep that column, or hash it in every table.",
@@ -129,7 +129,7 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
         forms[f"{name} of {table.name}"] = action
     if len(set(forms.values())) > 1:
         hashed = ", ".join(name for name, action in forms.items() if action is RedactionKind.HASH)
-        raise SettingsError(
+        raise InvalidSettings(
             "--erase finds rows by people's cio_id, which is hashed in some tables only.",
             f"Hash it in all tables or in none; now it is hashed as {hashed}.",
         )
@@ -145,18 +145,18 @@ def _require_possible(table: Table, rules: ColumnRules) -> None:
     for spot, action in rules.actions.items():
         done = _DONE[action]
         if spot.key is not None and spot.known and table.column(spot.column).type is not ColumnType.JSON:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The column {spot.column} of {table.name} holds no objects that {spot.key!r} could be a key of.",
                 "Name the whole column, or a key in a JSON column.",
             )
         if spot.column in table.key and action is not RedactionKind.HASH:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The column {spot.column} is the key of {table.name} and cannot be {done}: "
                 "rows could not be told apart.",
                 "Hash it instead, which keeps them apart.",
             )
         if spot.column in times:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The column {spot.column} of {table.name} cannot be {done}: its times tell what has been read.",
                 "Take the column out of the rule; it may be renamed.",
             )
@@ -164,14 +164,14 @@ def _require_possible(table: Table, rules: ColumnRules) -> None:
 
 
 def _require_key_kept_secret(table: Table, rules: ColumnRules) -> None:
-    """Raise SettingsError when a value that is not to be seen can be read in the key."""
+    """Raise InvalidSettings when a value that is not to be seen can be read in the key."""
     if any(rules.actions.get(ColumnPath(name)) is RedactionKind.HASH for name in table.key):
         return
     for name in table.key_holds:
         action = rules.actions.get(ColumnPath(name))
         left_out = rules.include is not None and rules.include.isdisjoint((name, *table.key))
         if action is not None or left_out:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"The column {name} of {table.name} is {_DONE[action] if action else 'not included'}, but the key "
                 f"{table.key[0]} holds it too.",
                 f"Hash the key as well, by --columns {table.name}:hash={table.key[0]}.",
@@ -182,17 +182,17 @@ def _require_names(table: Table, names: Iterable[str]) -> None:
     seen: set[str] = {TAKEN}
     for name in names:
         if name.casefold().startswith(RESERVED):
-            raise SettingsError(
+            raise InvalidSettings(
                 f"A column of {table.name} would be called {name!r}, and {RESERVED} begins the program's own names.",
                 "Choose another name or prefix.",
             )
         if not name.isprintable() or len(name) > LONGEST_NAME:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"A column of {table.name} cannot be called {name!r}.",
                 f"Choose up to {LONGEST_NAME} characters that can be printed.",
             )
         if name.casefold() in seen:
-            raise SettingsError(
+            raise InvalidSettings(
                 f"Two columns of {table.name} would be called {name!r} (upper and lower case count as the same).",
                 "Choose another name.",
             )
@@ -231,15 +231,15 @@ class BackfillRange:
 
 
 def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
-    """The stretch of time of a table that is to be read once more, until now if nothing else. Raises SettingsError."""
+    """The stretch of time of a table to read once more, until now if nothing else. Raises InvalidSettings."""
     windowed = [one.name for one in TABLES if one.reading is Reading.WINDOWS]
     if table not in windowed:
-        raise SettingsError(
+        raise InvalidSettings(
             f"{table!r} cannot be read by time.",
             f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
         )
     begin = connection_options.start_date(first, now, "--from")
     end = int(now) if until is None else connection_options.start_date(until, now, "--until")
     if end < begin:
-        raise SettingsError("--until lies before --from.", "Turn them round.")
+        raise InvalidSettings("--until lies before --from.", "Turn them round.")
     return BackfillRange(table, begin, end)

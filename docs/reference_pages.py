@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cio_replicate.app.settings import IMPATIENT
-from cio_replicate.base.errors import CioReplicateError, Next
+from cio_replicate.base import errors
+from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.cli import failure
 from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, UrlOption, UrlStyle, UrlUser
 from cio_replicate.config.documents import json_schema
@@ -17,7 +18,7 @@ from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, ColumnType, Method, Table
 from cio_replicate.sinks.kinds import KINDS
 from cio_replicate.source.catalog import TABLES, facts_of
-from cio_replicate.source.client import RetryPolicy, UnreachableError
+from cio_replicate.source.client import RetryPolicy
 from cio_replicate.source.strategies import strategy_class
 from cio_replicate.source.stream import MOST_RESTARTS
 
@@ -313,24 +314,32 @@ def _anchor(title: str) -> str:
 # --- errors.md -------------------------------------------------------------------------------------------------------
 
 PACKAGE = "cio_replicate."
-ELSEWHERE = (UnreachableError,)  # declared outside of the tree's own module, so it must be imported to be found
-
-_THEN = {
-    Next.ABORT: "The run stops; what is landed and loaded is kept.",
-    Next.FAIL_TABLE: "The table fails and keeps its position; the others go on.",
-    Next.RETRY: "It is tried again, within bounds; when they are reached, another error of this list says so.",
-    Next.SKIP: "This part is left out and named in the report; the table goes on and deletes nothing.",
-    Next.FIX: "Before anything is kept, the run ends; later, the tables that it concerns fail with exit code 1.",
-}
-
 
 Kind = type[CioReplicateError]
+_FIX = "Before anything is kept, the run ends; later, the tables that it concerns fail with exit code 1."
+_RETRY = "It is tried again, within bounds; when they are reached, another error of this list says so."
+_THEN: dict[Kind, tuple[str, str]] = {  # the first class that an error is of decides
+    errors.ChildGoneError: (
+        "skip",
+        "This part is left out and named in the report; the table goes on and deletes nothing.",
+    ),
+    errors.CursorRejectedError: ("retry", _RETRY),
+    errors.TransientError: ("retry", _RETRY),
+    errors.Unavailable: (
+        "wait",
+        "As for wrong settings; a scheduled run is tried again after a pause, and a gateway goes on by itself.",
+    ),
+    errors.Refused: ("fix settings", _FIX),
+    errors.TableFailed: ("fail table", "The table fails and keeps its position; the others go on."),
+    CioReplicateError: ("abort", "The run stops; what is landed and loaded is kept."),
+}
+_SKIPPED = ("skip", "retry")  # fails nothing
 
 
 def error_tree(root: Kind = CioReplicateError, depth: int = 0) -> Iterator[tuple[Kind, int]]:
-    """Every error class below `root` with its depth, a class before those that are kinds of it."""
+    """Every error class below `root` with its depth, each below the first of its bases."""
     for kind in root.__subclasses__():
-        if kind.__module__.startswith(PACKAGE):
+        if kind.__module__.startswith(PACKAGE) and kind.__bases__[0] is root:
             yield kind, depth
             yield from error_tree(kind, depth + 1)
 
@@ -348,9 +357,9 @@ def _error_lines() -> Iterator[str]:
     yield from ("", "| Error | What happened | Next | Exit code |", "| --- | --- | --- | --- |")
     for kind, depth in error_tree():
         about = " ".join((kind.__doc__ or "").split()).replace("|", "\\|")
-        yield f"| {'↳ ' * depth}`{kind.__name__}` | {about} | {kind.next} | {_exit_code(kind)} |"
+        yield f"| {'↳ ' * depth}`{kind.__name__}` | {about} | {_then(kind)[0]} | {_exit_code(kind)} |"
     yield from ("", "| Next | What the program does |", "| --- | --- |")
-    yield from (f"| {one} | {_THEN[one]} |" for one in Next)
+    yield from (f"| {name} | {about} |" for name, about in dict(_THEN.values()).items())
     yield from (
         "",
         "## How often a request is tried",
@@ -392,9 +401,13 @@ def _bounds(policy: RetryPolicy) -> str:
     return f"{policy.attempts} times within {policy.total_seconds:.0f} seconds"
 
 
+def _then(kind: Kind) -> tuple[str, str]:
+    return next(then for one, then in _THEN.items() if issubclass(kind, one))
+
+
 def _exit_code(kind: Kind) -> int:
     """What the exit code is when this is the worst that happens: what is retried or skipped fails nothing."""
-    return failure.COMPLETE if kind.next in {Next.RETRY, Next.SKIP} else failure.exit_code(kind(""))
+    return failure.COMPLETE if _then(kind)[0] in _SKIPPED else failure.exit_code(kind.__new__(kind))
 
 
 # --- the other page, and all of them ---------------------------------------------------------------------------------

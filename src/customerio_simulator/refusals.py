@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Refusal(Exception):  # noqa: N818  (it is an answer with a status, not a malfunction)
+class Refusal(Exception):
     """Ends a request with an error status and the API's error body."""
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.source.client import Client
@@ -38,7 +38,7 @@ def test_network_settings_that_cannot_be_used_are_named(
     """A proxy or certificate file of the environment that cannot be used is a wrong setting, not a defect."""
     monkeypatch.setenv(variable, value)
     clock = SystemClock()
-    with pytest.raises(SettingsError, match=variable):
+    with pytest.raises(InvalidSettings, match=variable):
         Client("https://api.example", Secret("token"), RateLimiter(10.0, clock), clock)
 
 

@@ -13,17 +13,18 @@ from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
     CursorRejectedError,
-    ForbiddenError,
+    EndpointNotFoundError,
     GaveUpError,
-    NotFoundError,
+    NoReadAccessError,
     PageShapeError,
     QuotaExhaustedError,
     RequestRejectedError,
     UnauthorizedError,
+    UnreachableError,
 )
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
-from cio_replicate.source.client import Client, RetryPolicy, UnreachableError, find_region
+from cio_replicate.source.client import Client, RetryPolicy, find_region
 from cio_replicate.source.pages import Page, Request, RequestCounter, read_page
 from cio_replicate.source.rate_limiter import Permit, RateLimiter
 from customerio_simulator import Simulator
@@ -225,8 +226,8 @@ def test_a_daily_quota_says_so(detail: str) -> None:
     ("status", "request_", "error"),
     [
         (401, GET, UnauthorizedError),
-        (403, GET, ForbiddenError),
-        (404, GET, NotFoundError),
+        (403, GET, NoReadAccessError),
+        (404, GET, EndpointNotFoundError),
         (404, Request("GET", "/v1/rows/{id}", {"id": "7"}, part=True), ChildGoneError),
         (400, GET, RequestRejectedError),
         (400, Request("GET", "/v1/rows", query={"start": "x"}, resumes=True), CursorRejectedError),

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from cio_replicate.base.errors import DatabaseError, SettingsError
+from cio_replicate.base.errors import DatabaseError, InvalidSettings
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import audit, metadata, tasks
 from tests.control.stage import STORES, environment, store_url
@@ -54,7 +54,7 @@ def _refused(call: Callable[[], object]) -> str:
     """The one sentence, and the fix, with which a database refuses."""
     with pytest.raises(DatabaseError) as caught:
         call()
-    assert caught.value.message.endswith(".")
+    assert caught.value.cause.endswith(".")
     assert ". " not in caught.value.fix
     assert "\n" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
@@ -265,6 +265,6 @@ def test_a_connection_that_was_cut_is_made_anew(tmp_path: Path) -> None:
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     """The refusal never shows a password."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         Database(url, {})
     assert "hunter2" not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.ports import ActionKind, HeartbeatReply, RunAction, RunRequest, Trigger
 from cio_replicate.jobs.runs import StoredRunSummary
@@ -109,7 +109,7 @@ def test_requests_for_something_else_are_another_run(given: DispatchUnderTest) -
 def test_nothing_is_asked_of_a_task_that_is_gone(given: DispatchUnderTest) -> None:
     """It is refused in a sentence."""
     request = RunRequest(task_id="0" * 32, cause=Trigger.SCHEDULE, due_at=NOW, not_before=NOW)
-    with pytest.raises(SettingsError, match="was deleted"), given.stage.database.writing() as transaction:
+    with pytest.raises(InvalidSettings, match="was deleted"), given.stage.database.writing() as transaction:
         given.dispatch.ask(transaction, request)
 
 

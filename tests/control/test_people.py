@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import NotAllowedError, SettingsError
+from cio_replicate.base.errors import Conflict, InvalidSettings, NotAllowedError, NotFound
 from cio_replicate.console.background import reap
 from cio_replicate.console.installation import ControlServices
 from cio_replicate.console.sessions import Sessions, Tokens
@@ -37,8 +37,8 @@ def test_of_many_who_open_the_first_link_at_once_one_comes_in(store: ControlServ
     def come(name: str) -> str:
         try:
             people.accept(link, name, PASSWORD, "UTC")
-        except SettingsError as error:
-            return error.message
+        except NotFound as error:
+            return error.cause
         return "came in"
 
     with ThreadPoolExecutor(4) as many:
@@ -51,7 +51,7 @@ def test_names_differ_by_more_than_capitals(store: ControlServices) -> None:
     """Nobody can be invited under a name that looks like another's, and one logs in however one writes it."""
     people = Users(store.database, ManualClock(START))
     people.accept(people.invite("Ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
-    with pytest.raises(SettingsError, match="There is a user 'ADA' already"):
+    with pytest.raises(Conflict, match="There is a user 'ADA' already"):
         people.invite("ADA", Role.VIEWER, LOCAL)
     assert people.log_in(" ada ", PASSWORD) == people.all()[0].id
     assert people.log_in("ada\x00", PASSWORD) is None
@@ -62,7 +62,7 @@ def test_capitals_of_any_alphabet_make_no_difference(store: ControlServices) -> 
     people = Users(store.database, ManualClock(START))
     user = people.accept(people.invite("Özgür Éa", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
     assert people.log_in("Özgür Éa", PASSWORD) == people.log_in("özgür éa", PASSWORD) == user
-    with pytest.raises(SettingsError, match="There is a user 'ÖZGÜR ÉA' already"):
+    with pytest.raises(Conflict, match="There is a user 'ÖZGÜR ÉA' already"):
         people.invite("ÖZGÜR ÉA", Role.VIEWER, LOCAL)
 
 
@@ -72,11 +72,11 @@ def test_an_admin_who_has_never_come_is_not_the_last(store: ControlServices) -> 
     ada = people.accept(people.invite("ada", Role.ADMIN, LOCAL), "", PASSWORD, "UTC")
     link = people.invite("bob", Role.ADMIN, LOCAL)
     no_admin = "No admin would be left"
-    with pytest.raises(SettingsError, match=no_admin):
+    with pytest.raises(Conflict, match=no_admin):
         people.remove(ada, ADMIN)
-    with pytest.raises(SettingsError, match=no_admin):
+    with pytest.raises(Conflict, match=no_admin):
         people.disable(ada, ADMIN)
-    with pytest.raises(SettingsError, match=no_admin):
+    with pytest.raises(Conflict, match=no_admin):
         people.change_role(ada, Role.VIEWER, ADMIN)
     people.accept(link, "", PASSWORD, "UTC")
     people.remove(ada, ADMIN)
@@ -86,7 +86,7 @@ def test_an_admin_who_has_never_come_is_not_the_last(store: ControlServices) -> 
 @pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb", "a\x00b"])
 def test_a_name_is_one_that_can_be_shown(store: ControlServices, name: str) -> None:
     """A name is some characters that can be read."""
-    with pytest.raises(SettingsError, match="A user's name has"):
+    with pytest.raises(InvalidSettings, match="A user's name has"):
         Users(store.database, ManualClock(START)).invite(name, Role.VIEWER, LOCAL)
 
 

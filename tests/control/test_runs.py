@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.base.errors import CioReplicateError, NotAllowedError, SettingsError
+from cio_replicate.base.errors import CioReplicateError, Conflict, InvalidSettings, NotAllowedError, NotFound
 from cio_replicate.console.background import LOGS_KEPT, RUNS_KEPT, reap
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import entries
@@ -74,10 +74,10 @@ def test_a_retry_does_what_the_run_was_to_do(one: Stage) -> None:
     assert [(run.id, run.action, run.attempt, run.cause) for run in one.listed() if run.status == "queued"] == [
         (second, BACKFILL, 1, "user")
     ]
-    with pytest.raises(SettingsError, match="is queued: there is nothing to retry"):
+    with pytest.raises(Conflict, match="is queued: there is nothing to retry"):
         one.runs.retry(second, LOCAL)
     _execute(one, "complete")
-    with pytest.raises(SettingsError, match="is complete"):
+    with pytest.raises(Conflict, match="is complete"):
         one.runs.retry(second, LOCAL)
 
 
@@ -103,7 +103,7 @@ def test_different_things_to_do_wait_side_by_side(one: Stage) -> None:
 )
 def test_what_cannot_be_done_is_refused_before_it_waits(one: Stage, action: RunAction, cause: str) -> None:
     """With cause and fix, and without a run."""
-    with pytest.raises(SettingsError, match=cause):
+    with pytest.raises(InvalidSettings, match=cause):
         one.runs.ask("a", LOCAL, action)
     assert one.listed() == []
 
@@ -150,9 +150,9 @@ def test_a_run_is_found_by_the_beginning_of_its_id(one: Stage) -> None:
     run = one.ask("a")
     assert one.runs.show(run[:12]).run.id == run
     for wrong in ("", "abc", "%", f"{run[:8]}%", "zzzzzzzz", run + "0"):
-        with pytest.raises(SettingsError, match="No run begins with"):
+        with pytest.raises(NotFound, match="No run begins with"):
             one.runs.show(wrong)
-    with pytest.raises(SettingsError, match="There is no task 'nope'"):
+    with pytest.raises(NotFound, match="There is no task 'nope'"):
         one.runs.listed(task="nope")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.documents import ScheduleSettings
 from cio_replicate.jobs.crontab import weekdays
 from cio_replicate.jobs.scheduler import MOST_COUNTED, DueTimes, due, next_due, schedule
@@ -225,7 +225,7 @@ def test_a_year_of_missed_times_is_not_counted_to_its_end() -> None:
 )
 def test_what_cannot_be_a_schedule_is_refused(said: dict[str, str], cause: str) -> None:
     """A schedule that cannot be is refused with its cause, and what to write instead."""
-    with pytest.raises(SettingsError, match=cause) as refused:
+    with pytest.raises(InvalidSettings, match=cause) as refused:
         schedule(ScheduleSettings(**said))
     assert refused.value.fix
 
@@ -236,5 +236,5 @@ def test_any_text_is_a_schedule_or_is_refused(text: str) -> None:
     for said in ({"cron": text}, {"every": text}, {"every": "1h", "zone": text}, {"every": "1h", "begin": text}):
         try:
             next_due(ScheduleSettings(**said), 1_760_000_000)
-        except SettingsError:
+        except InvalidSettings:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import Forbidden, InvalidSettings
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.gateway.policy import allowed, require_allowed
 
@@ -31,7 +31,7 @@ def test_the_token_goes_to_customer_io(api: str | None) -> None:
 )
 def test_the_token_goes_nowhere_else(api: str) -> None:
     """Unless the owner has said so."""
-    with pytest.raises(SettingsError, match="does not send its access token"):
+    with pytest.raises(Forbidden, match="does not send its access token"):
         _require(api)
     _require(api, apis=(api,))
 
@@ -70,12 +70,12 @@ def test_what_is_allowed_is_written(only: str, to: str) -> None:
 )
 def test_what_is_not_allowed_is_refused(only: str, to: str) -> None:
     """Another server, port, user, database, bucket, folder, or way to it."""
-    with pytest.raises(SettingsError, match="This gateway does not write to"):
+    with pytest.raises(Forbidden, match="This gateway does not write to"):
         _require(to=to, only=only)
 
 
 def test_what_is_no_address_cannot_be_allowed() -> None:
     """A mistake is told at the start, not when a run comes."""
     for apis, only in ((["nowhere"], []), ([], ["nowhere"])):
-        with pytest.raises(SettingsError):
+        with pytest.raises(InvalidSettings):
             allowed(apis, only)

@@ -79,7 +79,7 @@ def test_what_cannot_be_done_is_said_in_two_sentences(folder: Path, arguments: t
 def test_a_console_that_is_not_there_is_said(folder: Path) -> None:
     """To enrol is tried a few times, and then ends with a sentence."""
     ended = _gateway(folder, "start", "--console", "http://127.0.0.1:1", "--code", "AAAAA-AAAAA")
-    assert (ended.code, "Nobody answers at http://127.0.0.1:1" in ended.err) == (1, True)
+    assert (ended.code, "Nobody answers at http://127.0.0.1:1" in ended.err) == (2, True)
 
 
 def test_a_signal_is_heard_whatever_the_program_does_just_then(folder: Path) -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import GatewayRefusedError, NotAllowedError, SettingsError, StateFolderError
+from cio_replicate.base.errors import (
+    Conflict,
+    GatewayRefusedError,
+    InvalidSettings,
+    NotAllowedError,
+    NotFound,
+    StateFolderError,
+)
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as enrolment_codes
@@ -132,26 +139,31 @@ def test_a_gateway_that_is_used_is_not_removed(made: Stage) -> None:
     """Nor is there a second one of its name, one without a proper name, or one called none."""
     gateways.create(made.database, "vienna", _now(made), LOCAL)
     made.connection("main", gateway="vienna")
-    with pytest.raises(SettingsError, match="used by the connections main"):
+    with pytest.raises(Conflict, match="used by the connections main"):
         gateways.remove(made.database, "vienna", _now(made), LOCAL)
-    for name in ("vienna", "none", "Big City", ""):
-        with pytest.raises(SettingsError):
+    for name, kind in (
+        ("vienna", Conflict),
+        ("none", InvalidSettings),
+        ("Big City", InvalidSettings),
+        ("", InvalidSettings),
+    ):
+        with pytest.raises(kind):
             gateways.create(made.database, name, _now(made), LOCAL)
     for target in ("graz", "a", ""):
-        with pytest.raises(SettingsError):
+        with pytest.raises(NotFound):
             gateways.revoke(made.database, target, _now(made), LOCAL)
 
 
 def test_a_connection_with_a_gateway_names_no_secret_of_the_console(made: Stage) -> None:
     """It is refused when it is saved, and the fix says where the secret belongs."""
     gateways.create(made.database, "vienna", _now(made), LOCAL)
-    with pytest.raises(SettingsError, match="runs on the gateway vienna, which never gets stored:main") as caught:
+    with pytest.raises(InvalidSettings, match="runs on the gateway vienna, which never gets stored:main") as caught:
         made.keep(
             {"main": ConnectionSettings(start_date="2024-01-01", access_token_from="stored:main", gateway="vienna")}
         )
     assert "env:NAME" in caught.value.fix
     made.connection("main", gateway="vienna")
-    with pytest.raises(SettingsError, match="The task nightly"):
+    with pytest.raises(InvalidSettings, match="The task nightly"):
         made.task("nightly", "main", salt="stored:salt")
 
 

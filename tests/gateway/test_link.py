@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import BoardAwayError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, Conflict, InvalidSettings
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.gateway.gateway_client import GatewayClient
@@ -108,7 +108,7 @@ def test_what_is_no_authority_is_refused(tmp_path: Path) -> None:
     """A file that is not there, or holds something else, is a wrong setting."""
     (tmp_path / "no.pem").write_text("no certificate")
     for file in (tmp_path / "no.pem", tmp_path / "nothing.pem"):
-        with pytest.raises(SettingsError, match="holds no certificates that can be used"):
+        with pytest.raises(InvalidSettings, match="holds no certificates that can be used"):
             _ask("https://localhost:1", file)
 
 
@@ -183,7 +183,7 @@ def test_a_console_is_reached_by_https(text: str, url: str) -> None:
 )
 def test_any_other_address_is_refused(text: str) -> None:
     """In a sentence that repeats nothing that could be a secret."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         console_url(text)
     assert "secret" not in str(caught.value)
 
@@ -196,10 +196,10 @@ def test_a_machine_is_enrolled_at_one_console(tmp_path: Path) -> None:
         folder.remember(identity)
         assert folder.identity() == identity
     require_same_console(identity, None)
-    with pytest.raises(SettingsError, match="is enrolled at https://a"):
+    with pytest.raises(Conflict, match="is enrolled at https://a"):
         require_same_console(identity, "https://b.example")
     (tmp_path / "gateway.json").write_text("{")
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(InvalidSettings, match="cannot be read"):
         folder.identity()
 
 

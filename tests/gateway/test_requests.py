@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, SettingsError
+from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, NotFound
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import AHEAD, SignedRequest
 from cio_replicate.database.actor import LOCAL
@@ -37,7 +37,7 @@ def _standing(machine: Machine) -> wire.MemberStatus:
 def _refusal(machine: Machine) -> str:
     with pytest.raises(GatewayRefusedError) as caught:
         _standing(machine)
-    assert caught.value.message.endswith(".")
+    assert caught.value.cause.endswith(".")
     assert caught.value.fix.endswith(".")
     return caught.value.code
 
@@ -214,9 +214,9 @@ def test_a_machine_is_shut_out_of_its_own_gateway_only(machine: Machine) -> None
     """Whoever names another gateway by mistake shuts nobody out."""
     now = int(machine.clock.now())
     gateways.create(machine.stage.database, "graz", now, LOCAL)
-    with pytest.raises(SettingsError):
+    with pytest.raises(NotFound):
         gateways.revoke(machine.stage.database, machine.member, now, LOCAL, of="graz")
-    with pytest.raises(SettingsError):
+    with pytest.raises(NotFound):
         gateways.revoke(machine.stage.database, "vienna", now, LOCAL, of="vienna")
     (out,) = gateways.revoke(machine.stage.database, machine.member, now, LOCAL, of="vienna")
     assert out.id == machine.member

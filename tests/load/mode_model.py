@@ -101,7 +101,7 @@ class Step:
     without_surprise: bool = False  # the column `surprise` is no longer a column of the batch
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
+class Refused(Exception):
     """The table cannot be brought into the mode."""
 
 

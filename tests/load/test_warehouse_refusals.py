@@ -35,7 +35,7 @@ def _store(kind: str, place: Address, folder: Path) -> WarehouseBackend:
 
 def _said(error: CioReplicateError) -> str:
     """What it says, which is one line, with a fix, and no secret."""
-    assert error.message
+    assert error.cause
     assert error.fix
     text = str(error)
     assert "\n" not in text

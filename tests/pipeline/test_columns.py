@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.table_options import SchemaChanges, WriteMode, WriteOptions, naming
 from cio_replicate.pipeline.report import Status
 from cio_replicate.sinks.addresses import destination as address
@@ -102,7 +102,7 @@ def test_a_table_keeps_its_name_in_a_copy(kind: str, simulator: Simulator, tmp_p
         return destination_at(address(f"{kind}:///{tmp_path}/copy.duckdb"), "customerio", tmp_path)
 
     before = sync(simulator, tmp_path, tables=(wanted("messages"),), to=to).tables[0]
-    with pytest.raises(SettingsError, match="is called messages in the copy, and would be called X_MESSAGES"):
+    with pytest.raises(InvalidSettings, match="is called messages in the copy, and would be called X_MESSAGES"):
         sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("x_", "", "upper")),), to=to)
     again = sync(simulator, tmp_path, tables=(wanted("messages", naming=naming("", "c_")),), to=to)
     assert (again.status, again.tables[0].inserted) == (Status.COMPLETE, 0)
@@ -136,7 +136,7 @@ def test_an_erasure_that_could_not_find_rows_is_refused(simulator: Simulator, tm
     sync(simulator, tmp_path, tables=(people, renamed))
     gone = json.loads(bytes(next(iter(simulator.workspace.truth("customers")))))["cio_id"]
     simulator.workspace.delete("customers", str(gone))
-    with pytest.raises(SettingsError, match="could not find rows of messages"):
+    with pytest.raises(InvalidSettings, match="could not find rows of messages"):
         sync(simulator, tmp_path, tables=(people,), erase=True, others=(wanted("messages"),))
     report = sync(simulator, tmp_path, tables=(people,), erase=True, others=(renamed,))
     assert (report.status, report.erased) == (Status.COMPLETE, 1)

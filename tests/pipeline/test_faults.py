@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.base.errors import ForbiddenError, UnauthorizedError
+from cio_replicate.base.errors import NoReadAccessError, UnauthorizedError
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
@@ -181,7 +181,7 @@ def test_a_missing_scope_leaves_no_trace(name: str, tmp_path: Path) -> None:
     """A key that may not read one of the selected tables is refused before anything is written."""
     with Simulator(WorkspaceSpec(seed=6)) as simulator:
         simulator.behaviour.denied = frozenset({name})
-        with pytest.raises(ForbiddenError, match="--exclude"):
+        with pytest.raises(NoReadAccessError, match="--exclude"):
             sync(simulator, tmp_path)
         assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import NotFound
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.table_options import RECENT_DAYS, PeopleRefresh, RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.replay import reload
@@ -187,7 +187,7 @@ def test_pages_that_were_loaded_before_they_were_to_be_kept_are_missed(tmp_path:
         report = sync(simulator, tmp_path, tables=only, now=SPEC.now, keep_landed=True)
         assert (report.status, "--full-refresh messages" in " ".join(report.tables[0].notes)) == (Status.COMPLETE, True)
         assert _pages(tmp_path) == 0
-        with pytest.raises(SettingsError, match="No landed pages are kept"):
+        with pytest.raises(NotFound, match="No landed pages are kept"):
             load(tmp_path, tables=only)
     assert not (tmp_path / "other.duckdb").exists()
 

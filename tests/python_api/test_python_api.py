@@ -67,7 +67,7 @@ def test_a_table_that_fails_is_in_the_report(tmp_path: Path) -> None:
 def test_wrong_arguments_are_refused(arguments: dict[str, str], said: str, tmp_path: Path) -> None:
     """With the cause, before anything is written."""
     given = {"token": TOKEN, "to": f"duckdb:///{tmp_path / 'crm.duckdb'}", "since": "2020-01-01"} | arguments
-    with pytest.raises(cio.SettingsError, match=said):
+    with pytest.raises(cio.InvalidSettings, match=said):
         cio.replicate(**given, state_dir=tmp_path / "state")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
@@ -137,7 +137,7 @@ def test_a_workspace_is_opened_first() -> None:
         async for _ in cio.Workspace(TOKEN).read("topics", since="2020-01-01"):
             pass
 
-    with pytest.raises(cio.SettingsError, match="async with"):
+    with pytest.raises(cio.InvalidSettings, match="async with"):
         asyncio.run(scenario())
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The text of the SettingsError that `call` raises: a sentence for the cause and one for the fix, on one line."""
-    with pytest.raises(SettingsError) as caught:
+    """The text of the InvalidSettings that `call` raises: a sentence for the cause and one for the fix, on one line."""
+    with pytest.raises(InvalidSettings) as caught:
         call()
     error = caught.value
-    for sentence in (error.message, error.fix):
+    for sentence in (error.cause, error.fix):
         assert sentence.endswith(".")
         assert sentence[0].isupper() or sentence.startswith("--")
         assert ". " not in sentence

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config import connection_options as connection
 from cio_replicate.sinks.addresses import destination
 from tests.settings.refused import refusal
@@ -83,7 +83,7 @@ def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
     """No text at all ends in another error, and what is taken holds nothing that an address cannot."""
     try:
         address = connection.api_url(text)
-    except SettingsError:
+    except InvalidSettings:
         return
     assert address.isprintable()
     assert not set(address) & set("@?#\\ ")

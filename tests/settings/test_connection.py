@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config import connection_options as connection
 from tests.settings.refused import refusal
 
@@ -79,7 +79,7 @@ def test_any_text_is_a_moment_or_a_refusal(text: str) -> None:
     """No text at all ends in another error."""
     try:
         moment = connection.start_date(text, NOW)
-    except SettingsError:
+    except InvalidSettings:
         return
     assert connection.EARLIEST.timestamp() <= moment <= NOW
 
@@ -115,7 +115,7 @@ def test_a_missing_token_is_refused_with_the_way_to_one(value: str | None) -> No
 )  # fmt: skip
 def test_what_can_be_no_token_is_refused_without_showing_it(value: str) -> None:
     """Spaces, control characters and letters outside ASCII are refused, and no part of the value is repeated."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         connection.access_token(value)
     shown = "".join(traceback.format_exception(caught.value, limit=0)) + repr(caught.value)
     assert "hunter2" not in shown

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.destination_kind import S3_OPTIONS, DestinationKind, SinkFamily, UrlStyle
 from cio_replicate.sinks.addresses import destination, duckdb_file
 from cio_replicate.sinks.kinds import KINDS, schemes
@@ -240,7 +240,7 @@ def test_a_secret_that_is_written_out_is_refused_and_never_shown(
 ) -> None:
     """Wherever a password is put, and whatever characters it has, the refusal does not hold it."""
     secret = f"{around[0]}hunter2{around[1]}"
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         destination(place.format(quote(secret, safe="") if safe else secret), {})
     assert "hunter2" not in str(refused.value)
 
@@ -264,7 +264,7 @@ def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
     environment = dict.fromkeys([*EVERY, "A", "AB"], "hunter2")
     try:
         address = destination(text, environment)
-    except SettingsError:
+    except InvalidSettings:
         return
     assert "hunter2" not in f"{address}{address.shown}{address!r}"
     assert str(destination(address.shown, environment)) == str(address)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, stored_names
 from cio_replicate.sinks.addresses import described, destination, is_relative, made_absolute
@@ -68,9 +68,9 @@ def test_a_relative_path_is_completed(scheme: str, tmp_path: Path) -> None:
 )
 def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
     """No text at all ends in another error."""
-    with suppress(SettingsError):
+    with suppress(InvalidSettings):
         described(text)
-    with suppress(SettingsError):
+    with suppress(InvalidSettings):
         made_absolute(text, Path("/folder"))
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.secret_references import MOST_BYTES, caution, is_reference, resolved
 from cio_replicate.sinks.addresses import destination
@@ -140,7 +140,7 @@ def test_what_is_no_reference_is_refused_and_not_shown(text: str) -> None:
 )
 def test_any_text_is_a_secret_or_a_refusal(reference: str) -> None:
     """No text at all ends in another error."""
-    with suppress(SettingsError):
+    with suppress(InvalidSettings):
         assert found(reference)
 
 

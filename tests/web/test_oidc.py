@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import RSAKey
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.console.oidc import CLIENT as CLIENT_VARIABLE
 from cio_replicate.console.oidc import ISSUER, NEWCOMERS, oidc_of
 from cio_replicate.console.oidc import SECRET as SECRET_VARIABLE
@@ -154,5 +154,5 @@ def test_settings_of_the_provider_are_complete_and_protected(login: Provider) ->
     clock = ManualClock(START)
     assert oidc_of({}, clock) is None
     for wrong in ({CLIENT_VARIABLE: ""}, {ISSUER: "http://login.example.com"}, {NEWCOMERS: "king"}):
-        with pytest.raises(SettingsError):
+        with pytest.raises(InvalidSettings):
             oidc_of(_environment(login) | wrong, clock)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import SettingsError
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.console.web import rendering as words
 from cio_replicate.console.web.application import listening
 from cio_replicate.console.web.http_security import LoginThrottle, host_of, site
@@ -31,7 +31,7 @@ def test_behind_a_proxy_it_answers_to_the_name_for_people() -> None:
 @pytest.mark.parametrize("proxy", ["proxy.internal", "*", "", "10.0.0.5/8"])
 def test_a_proxy_is_known_by_its_address(proxy: str) -> None:
     """A name would never be recognised, and anybody could say who they are if all were believed."""
-    with pytest.raises(SettingsError, match="is no address"):
+    with pytest.raises(InvalidSettings, match="is no address"):
         listening("127.0.0.1", 0, None, None, proxy)
     listening("127.0.0.1", 0, None, None, "10.0.0.5, fd00::/8").server.close()
 
@@ -51,7 +51,7 @@ def test_a_proxy_is_known_by_its_address(proxy: str) -> None:
 )
 def test_what_would_be_unsafe_is_refused(host: str, url: str | None, allowed: tuple[str, ...], said: str) -> None:
     """Nobody is served in a way in which passwords could be read along, or under an address that is none."""
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(InvalidSettings, match=said):
         site(host, 8765, url, allowed, tls=False)
 
 

@@ -115,7 +115,7 @@ def test_a_page_plans_the_next_run(copied: Copied, operator: Browser) -> None:
 def test_what_cannot_be_verified_is_said_with_the_fix(copied: Copied, operator: Browser) -> None:
     """No copy yet; a run that goes on; a key that is refused."""
     answer = operator.post("/tasks/nightly/verify")
-    assert (answer.status_code, "There is no copy in" in error_of(answer)) == (422, True)
+    assert (answer.status_code, "There is no copy in" in error_of(answer)) == (409, True)
     copied.fill()
     settings = copied.console.services.tasks.named("nightly").settings
     with opened(copy_of(settings.to, settings.dataset, copied.state, {})):
@@ -139,7 +139,7 @@ def test_behind_a_gateway_pages_and_api_say_that_it_is_not_available(console: Co
         assert f"cio-replicate {what}" in page
         assert f"{what.capitalize()} now" not in page
         for answer in (admin.post(f"/tasks/far/{what}"), program.post(f"/api/v1/tasks/far/{what}")):
-            assert (answer.status_code, "data gateway vienna alone" in answer.text) == (422, True)
+            assert (answer.status_code, "data gateway vienna alone" in answer.text) == (409, True)
 
 
 def test_the_api_verifies_and_plans(copied: Copied) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cio_replicate.app.settings import copy_of, names_among, opened, tables_of
-from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound
+from cio_replicate.base.errors import InvalidSettings, NotFound
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
@@ -74,7 +74,7 @@ def _require_there(copies: Collection[Sink], wanted: Removal) -> None:
     """Raise Refused when what is to be dropped is not there, or is called otherwise."""
     where, tables = wanted.where, wanted.tables
     if not copies:
-        raise Conflict(f"There is no copy in {where}.", "Check --to and --dataset.")
+        raise NotFound(f"There is no copy in {where}.", "Check --to and --dataset.")
     there = {table.name for table in tables for one in copies if one.digests(table).rows}
     read = {name for one in copies for name in one.state.checkpoints}
     missing = [table.name for table in tables if table.name not in there | read]

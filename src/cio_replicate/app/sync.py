@@ -11,13 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from cio_replicate.app.settings import ResolvedTask, connected, copy_of, names_of, opened, tables_of, treatments_of
-from cio_replicate.base.errors import (
-    AccessError,
-    CioReplicateError,
-    DestinationUnavailableError,
-    InvalidSettings,
-    TaskBusyError,
-)
+from cio_replicate.base.errors import CioReplicateError, InvalidSettings, Refused, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.events import Renderer
@@ -87,9 +81,7 @@ def sync_from_staged(
 
 def _passes(error: CioReplicateError) -> bool:
     """Whether what was refused may be granted in a while, although nobody changes anything."""
-    if isinstance(error, TaskBusyError | DestinationUnavailableError):
-        return True
-    return not isinstance(error, AccessError | InvalidSettings)
+    return isinstance(error, Unavailable) or not isinstance(error, Refused)
 
 
 def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> Report:

@@ -8,7 +8,7 @@ import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 
-from cio_replicate.base.errors import CioReplicateError, Next
+from cio_replicate.base.errors import CioReplicateError, Refused, Unavailable
 from cio_replicate.base.text import Secret
 from cio_replicate.config.connection_options import TOKEN_VARIABLE
 
@@ -19,8 +19,8 @@ WITH_REPORT = ("sync", "resync", "backfill", "load")  # commands of which `--jso
 
 
 def exit_code(error: CioReplicateError) -> int:
-    """2 for what the user can set right before anything is read, 1 for the rest."""
-    return REFUSED if error.next is Next.FIX else FAILED
+    """2 when nothing was done: somebody must change something, or wait; 1 for the rest."""
+    return REFUSED if isinstance(error, Refused | Unavailable) else FAILED
 
 
 def usage(message: str, command: str) -> str:

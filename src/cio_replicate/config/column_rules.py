@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
-from cio_replicate.base.errors import InvalidSettings, NotFound
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.table_options import RESERVED
 
@@ -91,7 +91,7 @@ def column_rules(
     for text in texts:
         table, action, names = _read(text)
         if table != EVERY and table not in columns:
-            raise NotFound(f"There is no table {table!r} (--columns).", _instead(table, columns, "table"))
+            raise InvalidSettings(f"There is no table {table!r} (--columns).", _instead(table, columns, "table"))
         if table == EVERY and action == INCLUDE:
             raise InvalidSettings("--columns *:include would empty most tables.", "Name the table before the colon.")
         for name in names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, urlsplit
 
-from cio_replicate.base.errors import InvalidSettings, NotFound
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
 from cio_replicate.config.secret_references import resolved
 
@@ -165,7 +165,7 @@ def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
         raise InvalidSettings(f"{option} names no table.", f"Choose from: {', '.join(names)}.")
     for name in given:
         if name not in names:
-            raise NotFound(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
+            raise InvalidSettings(f"There is no table {name!r} ({option}).", f"The tables are: {', '.join(names)}.")
     return given
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cio_replicate.base.errors import InvalidSettings, NotFound
+from cio_replicate.base.errors import InvalidSettings
 
 # What later runs read again, each setting checked once, with one sentence for what is wrong.
 
@@ -250,7 +250,9 @@ def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, Sch
                 f"Choose --schema-changes {', '.join(SchemaChanges)}, or TABLE=POLICY for one table.",
             )
         if separator and name not in tables:
-            raise NotFound(f"There is no table {name!r} (--schema-changes).", f"The tables are: {', '.join(tables)}.")
+            raise InvalidSettings(
+                f"There is no table {name!r} (--schema-changes).", f"The tables are: {', '.join(tables)}."
+            )
         if (single.setdefault(name, policy) != policy) if separator else (general | {policy} != {policy}):
             raise InvalidSettings(
                 f"--schema-changes gives {name or 'all tables'} two policies.", "Keep one of the two."

@@ -14,7 +14,7 @@ from functools import partial
 
 from sqlalchemy import Connection, delete, select
 
-from cio_replicate.base.errors import CioReplicateError, Refused, defect
+from cio_replicate.base.errors import CioReplicateError, Defect, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ChannelSettings
@@ -172,7 +172,7 @@ class BackgroundServices:
         except CioReplicateError as error:
             said = str(error)
         except Exception as error:  # noqa: BLE001 - a defect in one step must not end the schedules of all tasks
-            said = defect(error)
+            said = str(Defect.of(error))
         else:
             if self._said.pop(name, None) is not None:
                 log.info("The %s works again.", name)

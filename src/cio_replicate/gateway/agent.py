@@ -18,7 +18,7 @@ import tenacity
 
 from cio_replicate.app.probe import inquire
 from cio_replicate.app.settings import connection_of
-from cio_replicate.base.errors import BoardAwayError, CioReplicateError, GatewayRefusedError, StateFolderError, defect
+from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Defect, GatewayRefusedError, StateFolderError
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
@@ -136,7 +136,7 @@ class ProbeRunner:
                 cause="This gateway does not know the question.", fix="Bring it to the console's version."
             )
         except Exception as error:  # noqa: BLE001 - a question must not end whoever answers the next ones
-            return ProbeResult(cause=defect(error), fix="Look at the gateway's own log.")
+            return ProbeResult(cause=str(Defect.of(error)), fix="Look at the gateway's own log.")
         log.info("A question about a connection (%s): answered with %d requests.", asked.about, found.requests)
         return found
 

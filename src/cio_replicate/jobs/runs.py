@@ -143,7 +143,7 @@ class SkippedTimes:
 
 
 class Runs:
-    """What may be done with runs. All raise InvalidSettings for what is not there, DatabaseError when the store is away.
+    """What may be done with runs. All raise NotFound for what is not there, DatabaseError when the store is away.
 
     What changes something needs an operator, and stands in the audit log.
     """

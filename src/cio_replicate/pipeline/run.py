@@ -85,8 +85,8 @@ class Run:
     async def execute(self) -> Report:
         """Do it. The report tells how each table ended.
 
-        Raises AccessError or InvalidSettings when nothing was read. When cancelled, raises CancelledError after the page
-        and the batch under way are finished; `report` then holds what was done.
+        Raises AccessError or another Refused when nothing was read. When cancelled, raises CancelledError after the
+        page and the batch under way are finished; `report` then holds what was done.
         """
         loader = BatchWriter(
             self._destination,

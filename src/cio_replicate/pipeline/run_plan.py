@@ -128,7 +128,7 @@ class RunPlanner:
         return plan
 
     def _require_copied(self, positions: Mapping[str, Checkpoint]) -> None:
-        """Raise InvalidSettings for a stretch of time of a table that was never read: its position would say too much."""
+        """Raise Conflict for a stretch of time of a table that was never read: its position would say too much."""
         for table in self._order.tables if self._order.backfill is not None else ():
             position = positions.get(table.name)
             if position is None or position.rules != table.rules:

@@ -17,7 +17,6 @@ import httpx2
 import tenacity
 
 from cio_replicate.base.errors import (
-    AccessError,
     CioReplicateError,
     GaveUpError,
     InvalidSettings,
@@ -26,6 +25,7 @@ from cio_replicate.base.errors import (
     ReadError,
     TransientError,
     UnauthorizedError,
+    UnreachableError,
 )
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret, quoted
@@ -115,10 +115,6 @@ class ClientTotals:
     answered: bool = field(default=False)
     answers: int = 0
     answer_seconds: float = 0.0  # from a request's turn to the end of its answer, over all answers
-
-
-class UnreachableError(AccessError):
-    """Nobody answers at the address."""
 
 
 class Client:

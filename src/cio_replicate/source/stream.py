@@ -17,10 +17,10 @@ from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
     CursorRejectedError,
+    Defect,
     EndlessListError,
     GaveUpError,
     ReadError,
-    defect,
 )
 from cio_replicate.base.runtime import Clock, tasks
 from cio_replicate.schema.table import Column, KnownColumns
@@ -307,7 +307,7 @@ class TableStream:
         except CioReplicateError as error:
             self._queue.fail(error)
         except Exception as error:  # noqa: BLE001 - a defect that one table shows stops no other
-            await self._fail(ReadError(defect(error)))
+            await self._fail(Defect.of(error))
 
     async def _fail(self, error: CioReplicateError) -> None:
         self._gate.passed(self._read.name)

@@ -18,7 +18,7 @@ from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.secrets import StoredSecret
 from cio_replicate.console.sessions import Token
 from cio_replicate.console.users import User
-from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, taking, there
+from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, taking
 from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database import audit_log as audit
 from cio_replicate.database.actor import Role
@@ -46,7 +46,7 @@ def create_channel(request: AnyRequest, services: With, data: JSONBody[NewChanne
 @put("/api/v1/channels/{name:str}", tags=["Channels"], **taking(ChannelSettings, ADMIN))
 def edit_channel(request: AnyRequest, services: With, name: Name, data: JSONBody[EditedChannel]) -> StoredChannel:
     """Give a channel these settings."""
-    there(services.channels.named, name)
+    services.channels.named(name)
     address = Secret(data.address) if data.address is not None else None
     services.channels.edit(name, data.settings, actor_of(request), address)
     return services.channels.named(name)
@@ -55,7 +55,7 @@ def edit_channel(request: AnyRequest, services: With, name: Name, data: JSONBody
 @delete("/api/v1/channels/{name:str}", tags=["Channels"], **ADMIN)
 def delete_channel(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a channel that no task names."""
-    there(services.channels.named, name)
+    services.channels.named(name)
     services.channels.delete(name, actor_of(request))
 
 
@@ -171,14 +171,14 @@ def invite_user(request: AnyRequest, services: With, data: JSONBody[InvitationBo
 @post("/api/v1/users/{user_id:str}/link", tags=["Users"], **ADMIN)
 def make_link(request: AnyRequest, services: With, user_id: Id) -> PasswordLink:
     """Make a link by which a user chooses a new password; those made before no longer count."""
-    there(services.people.user, user_id)
+    services.people.user(user_id)
     return _link(services, services.people.invite_again(user_id, actor_of(request)))
 
 
 @put("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
 def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody[UserPatch]) -> User:
     """Give a user another role, shut them out, or let them in again."""
-    there(services.people.user, user_id)
+    services.people.user(user_id)
     if data.role is not None:
         services.people.change_role(user_id, data.role, actor_of(request))
     if data.disabled is not None:
@@ -189,7 +189,7 @@ def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody
 @delete("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
 def remove_user(request: AnyRequest, services: With, user_id: Id) -> None:
     """Remove a user with sessions and tokens; the audit log keeps the name."""
-    there(services.people.user, user_id)
+    services.people.user(user_id)
     services.people.remove(user_id, actor_of(request))
 
 

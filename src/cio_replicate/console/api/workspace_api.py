@@ -46,7 +46,6 @@ from cio_replicate.console.web.authorization import (
     TableName,
     actor_of,
     taking,
-    there,
 )
 from cio_replicate.console.web.services import With
 from cio_replicate.jobs.ports import ProbeResult, RunAction
@@ -75,7 +74,7 @@ def create_connection(request: AnyRequest, services: With, data: JSONBody[NewCon
 @get("/api/v1/connections/{name:str}", tags=CONNECTION_TAGS, **VIEWER)
 def show_connection(services: With, name: Name) -> ConnectionBody:
     """Show a connection; its access token is never shown."""
-    return connection_shown(there(services.connections.named, name))
+    return connection_shown(services.connections.named(name))
 
 
 @put("/api/v1/connections/{name:str}", tags=CONNECTION_TAGS, **taking(ConnectionSettings, ADMIN))
@@ -83,7 +82,7 @@ def edit_connection(
     request: AnyRequest, services: With, name: Name, data: JSONBody[EditedConnection]
 ) -> ConnectionBody:
     """Give a connection these settings."""
-    there(services.connections.named, name)
+    services.connections.named(name)
     token = Secret(data.access_token) if data.access_token is not None else None
     services.connections.edit(name, data.settings, actor_of(request), token)
     return connection_shown(services.connections.named(name))
@@ -92,7 +91,7 @@ def edit_connection(
 @delete("/api/v1/connections/{name:str}", tags=CONNECTION_TAGS, **ADMIN)
 def delete_connection(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a connection that no task uses; what was copied stays where it is."""
-    there(services.connections.named, name)
+    services.connections.named(name)
     services.connections.delete(name, actor_of(request))
 
 
@@ -102,7 +101,7 @@ def test_connection(request: AnyRequest, services: With, name: Name) -> ProbeRes
 
     What is wrong with it is in the answer, with the cause and the fix.
     """
-    if there(services.connections.named, name).settings.gateway is not None:
+    if services.connections.named(name).settings.gateway is not None:
         raise ON_GATEWAY
     return services.connections.test(name, actor_of(request))
 
@@ -110,13 +109,13 @@ def test_connection(request: AnyRequest, services: With, name: Name) -> ProbeRes
 @get("/api/v1/connections/{name:str}/metadata", tags=CONNECTION_TAGS, **VIEWER)
 def show_metadata(services: With, name: Name) -> Metadata:
     """Show every table of a connection with its columns, and what was found out last."""
-    return there(services.connections.last_metadata, name)
+    return services.connections.last_metadata(name)
 
 
 @post("/api/v1/connections/{name:str}/metadata", tags=CONNECTION_TAGS, status_code=200, **OPERATOR)
 def open_metadata(request: AnyRequest, services: With, name: Name) -> Metadata:
     """Find out anew what the tables hold and what a full read costs: some thirty requests."""
-    if there(services.connections.named, name).settings.gateway is not None:
+    if services.connections.named(name).settings.gateway is not None:
         raise ON_GATEWAY
     return services.connections.open_metadata(name, actor_of(request))
 
@@ -124,14 +123,14 @@ def open_metadata(request: AnyRequest, services: With, name: Name) -> Metadata:
 @post("/api/v1/connections/{name:str}/inquiries", tags=CONNECTION_TAGS, **OPERATOR)
 def ask_gateway(services: With, name: Name, data: JSONBody[ProbeBody]) -> PendingProbe:
     """Ask the data gateway of a connection whether its key works, or what its tables hold."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     return PendingProbe(inquiry=inquiries.ask(services.database, kept.settings, data.about, services.now))
 
 
 @get("/api/v1/connections/{name:str}/inquiries/{number:str}", tags=CONNECTION_TAGS, **OPERATOR)
 def show_answer(services: With, name: Name, number: Id) -> ProbeAnswerBody:
     """Show what a data gateway has answered; what it told of tables is kept as the connection's metadata."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     reply = inquiries.reply(services.database, number, services.now, kept.settings)
     if reply.found is not None and any(one.basis for one in reply.found.tables):
         services.connections.keep_metadata(kept.id, reply.found)
@@ -147,7 +146,7 @@ def preview_rows(
     limit: Annotated[int, QueryParameter(ge=1, le=50)] = 10,
 ) -> list[dict[str, str | None]]:
     """Show the first rows of a table, as the source has them: one or two requests; nothing is kept."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     found = services.probes.rows(kept, None, table, limit, actor_of(request))
     return [{column: None if value is None else str(value) for column, value in row.items()} for row in found.rows]
 
@@ -173,13 +172,13 @@ def create_task(request: AnyRequest, services: With, data: JSONBody[NewTask]) ->
 @get("/api/v1/tasks/{name:str}", tags=TASK_TAGS, **VIEWER)
 def show_task(services: With, name: Name) -> TaskBody:
     """Show a task."""
-    return task_shown(there(services.tasks.named, name))
+    return task_shown(services.tasks.named(name))
 
 
 @put("/api/v1/tasks/{name:str}", tags=TASK_TAGS, **taking(TaskSettings, ADMIN))
 def edit_task(request: AnyRequest, services: With, name: Name, data: JSONBody[EditedTask]) -> TaskBody:
     """Give a task these settings; a run that goes on keeps those that it has."""
-    there(services.tasks.named, name)
+    services.tasks.named(name)
     services.tasks.edit(name, data.settings, actor_of(request))
     return task_shown(services.tasks.named(name))
 
@@ -187,14 +186,14 @@ def edit_task(request: AnyRequest, services: With, name: Name, data: JSONBody[Ed
 @delete("/api/v1/tasks/{name:str}", tags=TASK_TAGS, **ADMIN)
 def delete_task(request: AnyRequest, services: With, name: Name) -> None:
     """Delete a task with its history, unless a run of it goes on; what was copied stays where it is."""
-    there(services.tasks.named, name)
+    services.tasks.named(name)
     services.tasks.delete(name, actor_of(request))
 
 
 @post("/api/v1/tasks/{name:str}/pause", tags=TASK_TAGS, status_code=200, **OPERATOR)
 def pause_task(request: AnyRequest, services: With, name: Name) -> TaskBody:
     """Let a task rest: it does not run by itself until it is resumed."""
-    there(services.tasks.named, name)
+    services.tasks.named(name)
     services.tasks.pause(name, actor_of(request))
     return task_shown(services.tasks.named(name))
 
@@ -202,7 +201,7 @@ def pause_task(request: AnyRequest, services: With, name: Name) -> TaskBody:
 @post("/api/v1/tasks/{name:str}/resume", tags=TASK_TAGS, status_code=200, **OPERATOR)
 def resume_task(request: AnyRequest, services: With, name: Name) -> TaskBody:
     """Let a task go on; its schedule counts from now on."""
-    there(services.tasks.named, name)
+    services.tasks.named(name)
     services.tasks.pause(name, actor_of(request), paused=False)
     return task_shown(services.tasks.named(name))
 
@@ -210,7 +209,7 @@ def resume_task(request: AnyRequest, services: With, name: Name) -> TaskBody:
 @post("/api/v1/tasks/{name:str}/runs", tags=TASK_TAGS, **OPERATOR)
 def ask_for_run(request: AnyRequest, services: With, name: Name, data: JSONBody[RunAction | None] = None) -> QueuedRun:
     """Let a task run now: without a body all that is due, else a resync of tables or a backfill of one."""
-    there(services.tasks.named, name)
+    services.tasks.named(name)
     return QueuedRun(run=services.runs.ask(name, actor_of(request), data or RunAction()))
 
 
@@ -224,7 +223,7 @@ def verify_task(
     ),
 ) -> VerificationReport:
     """Verify the copy of a task: its keys are read back, and lists are counted at the source; not behind a gateway."""
-    task = there(services.tasks.named, name)
+    task = services.tasks.named(name)
     connection = services.connections.named(task.settings.connection)
     return services.probes.verify(connection, task, actor_of(request), requests)
 
@@ -232,7 +231,7 @@ def verify_task(
 @post("/api/v1/tasks/{name:str}/plan", tags=TASK_TAGS, status_code=200, **OPERATOR)
 def plan_task(request: AnyRequest, services: With, name: Name) -> PlanReport:
     """Estimate the requests and seconds of a task's next run, with very few requests; not behind a gateway."""
-    task = there(services.tasks.named, name)
+    task = services.tasks.named(name)
     connection = services.connections.named(task.settings.connection)
     return services.probes.plan(connection, task, actor_of(request))
 
@@ -240,7 +239,7 @@ def plan_task(request: AnyRequest, services: With, name: Name) -> PlanReport:
 @get("/api/v1/tasks/{name:str}/missed", tags=TASK_TAGS, **VIEWER)
 def list_missed(services: With, name: Name) -> list[SkippedTimes]:
     """List the newest times at which a task was due and was not run, each with the reason."""
-    return there(services.runs.missed, name)
+    return services.runs.missed(name)
 
 
 # The API of runs: what the pages of runs do.
@@ -264,14 +263,14 @@ def list_runs(
 
     Several may be due at the same moment: the next sheet is what is listed past the last run of this one.
     """
-    found = there(services.runs.listed, task=task, status=status, limit=limit, before=before, past=past)
+    found = services.runs.listed(task=task, status=status, limit=limit, before=before, past=past)
     return [run_summary(one) for one in found]
 
 
 @get("/api/v1/runs/{run_id:str}", tags=RUN_TAGS, **VIEWER)
 def show_run(services: With, run_id: RunId) -> RunDetail:
     """Show a run: its progress while it goes on, its report with the proof of each table when it has ended."""
-    return run_detail(there(services.runs.show, run_id))
+    return run_detail(services.runs.show(run_id))
 
 
 @get("/api/v1/runs/{run_id:str}/lines", tags=RUN_TAGS, **VIEWER)
@@ -282,20 +281,20 @@ def list_lines(
     limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 1_000,
 ) -> list[StoredLogLine]:
     """List the lines of a run's log."""
-    return there(services.runs.lines, run_id, after, limit)
+    return services.runs.lines(run_id, after, limit)
 
 
 @post("/api/v1/runs/{run_id:str}/cancel", tags=RUN_TAGS, status_code=200, **OPERATOR)
 def cancel_run(request: AnyRequest, services: With, run_id: RunId) -> RunSummary:
     """Stop a run: one that waits at once, one that goes on when the page under way is finished."""
-    there(services.runs.show, run_id)
+    services.runs.show(run_id)
     return run_summary(services.runs.cancel(run_id, actor_of(request)))
 
 
 @post("/api/v1/runs/{run_id:str}/retry", tags=RUN_TAGS, **OPERATOR)
 def retry_run(request: AnyRequest, services: With, run_id: RunId) -> QueuedRun:
     """Do once more what a run that did not end well was to do."""
-    there(services.runs.show, run_id)
+    services.runs.show(run_id)
     return QueuedRun(run=services.runs.retry(run_id, actor_of(request)))
 
 

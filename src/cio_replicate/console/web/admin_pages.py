@@ -14,7 +14,7 @@ from cio_replicate.config.documents import EVENTS, PREFIX, ChannelSettings
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode
 from cio_replicate.console.notifications import scrubbed, send_by_apprise
-from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, there
+from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of
 from cio_replicate.console.web.forms import Sent
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
@@ -198,7 +198,7 @@ def channels(request: AnyRequest, services: With, edit: FromQuery[str] = "") -> 
     """All channels, and the form to make or edit one."""
     if not edit:
         return _listed(request, services)
-    kept = there(services.channels.named, edit).settings
+    kept = services.channels.named(edit).settings
     url = "" if kept.url.startswith(PREFIX) else kept.url
     return _listed(request, services, editing=edit, written={"name": edit, "url": url, "events": set(kept.events)})
 
@@ -209,7 +209,7 @@ def keep_channel(request: AnyRequest, services: With, form: Sent) -> Response[An
     editing, name = form.text("editing"), form.text("editing") or form.text("name")
     secret = Secret(form.text("secret_url")) if form.text("secret_url") else None
     try:
-        url = form.text("url") or (there(services.channels.named, editing).settings.url if editing else "")
+        url = form.text("url") or (services.channels.named(editing).settings.url if editing else "")
         if secret is None and not url:
             raise InvalidSettings("The channel has no address.", "Write it, or where it is kept.")
         kept = ChannelSettings(url=url or f"{PREFIX}{name}", events=form.texts("events"))

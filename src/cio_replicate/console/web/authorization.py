@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,7 +20,6 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
-from cio_replicate.base.errors import InvalidSettings, NotAllowedError, NotFound
 from cio_replicate.console.sessions import SessionUser, is_theirs
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import Actor, Role
@@ -41,9 +40,10 @@ _SAID = {
     401: "No token of the console was sent, or one that does not count.",
     403: "The token's role may not do this.",
     404: "What the address names is not there.",
+    409: "What is there does not allow it, and the answer says why.",
     413: "The request is too large.",
     422: "It cannot be done, and the answer says why.",
-    503: "The console's database is away.",
+    503: "The console's database, or what the task reaches, is away.",
 }
 
 #: What every handler may answer besides what it is for.
@@ -181,23 +181,6 @@ async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor
         raise PermissionDeniedException(
             "This form was made before you logged in. Open its page again, and send it anew."
         )
-
-
-# Looks up what an address names: what is not there is answered so, and not as a mistake in what was sent.
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def there(look: Callable[P, T], *given: P.args, **options: P.kwargs) -> T:
-    """What `look` finds. Raises NotFound where it says that there is nothing."""
-    try:
-        return look(*given, **options)
-    except NotAllowedError:
-        raise
-    except InvalidSettings as error:
-        raise NotFound(error.cause, error.fix) from None
 
 
 # What names and numbers in an address look like; anything else is not found.

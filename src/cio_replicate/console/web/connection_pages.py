@@ -13,7 +13,7 @@ from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
 from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.metadata import Metadata
-from cio_replicate.console.web.authorization import ADMIN, OPERATOR, VIEWER, AnyRequest, Id, Name, actor_of, there
+from cio_replicate.console.web.authorization import ADMIN, OPERATOR, VIEWER, AnyRequest, Id, Name, actor_of
 from cio_replicate.console.web.forms import Sent, SubmittedForm, said_by, settings_of, shown_fields
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
@@ -66,7 +66,7 @@ def connection(request: AnyRequest, services: With, name: Name) -> Response[Any]
 @post("/connections/{name:str}/test", **OPERATOR)
 def test_connection(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Find out whether the key works."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, ProbeRequest.ACCESS, services.now)
         return go(f"/connections/{name}?asked={number}")
@@ -76,14 +76,14 @@ def test_connection(request: AnyRequest, services: With, name: Name) -> Response
 @get("/connections/{name:str}/edit", **ADMIN)
 def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The form that edits a connection."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     return _form(request, services, kept, {"access_from": REFERENCE})
 
 
 @post("/connections/{name:str}/edit", **ADMIN)
 def edit_connection(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Give a connection other settings, or test them."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     if form.has("test"):
         return _tested(request, services, form, kept)
     try:
@@ -170,7 +170,7 @@ def _tested(
 
 def _opened(request: AnyRequest, services: WebServices, name: Name) -> Response[Any]:
     """To the metadata of a connection that was just made; when that fails, the connection is there all the same."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, ProbeRequest.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}", "created")
@@ -187,7 +187,7 @@ def _shown(
     found: ProbeResult | None = None,
     error: dict[str, str] | None = None,
 ) -> Response[Any]:
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     number = request.query_params.get("asked", "")
     reply = inquiries.reply(services.database, number, services.now, kept.settings) if number else None
     tasks = [task for task in services.tasks.all() if task.settings.connection == name]
@@ -215,7 +215,7 @@ LONGEST_VALUE = 120
 @get("/connections/{name:str}/metadata", **VIEWER)
 def metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """What is known of each table, and what was found out with the connection's key."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     opened = services.connections.last_metadata(name)
     return page(request, "metadata.html", kept=kept, opened=opened, asked="", late=False)
 
@@ -223,14 +223,14 @@ def metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 @get("/connections/{name:str}/metadata/{number:str}", **OPERATOR)
 def metadata_of_gateway(request: AnyRequest, services: With, name: Name, number: Id) -> Response[Any]:
     """The same, while a gateway is asked, and with its answer."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     reply = inquiries.reply(services.database, number, services.now, kept.settings, ProbeRequest.TABLES)
     if reply.found is not None:
         opened = services.connections.keep_metadata(kept.id, reply.found)
         if reply.found.works:
             return go(f"/connections/{name}/metadata")
         return _metadata_page(request, kept, opened)
-    opened = there(services.connections.last_metadata, name)
+    opened = services.connections.last_metadata(name)
     if reply.waiting:
         return page(request, "metadata.html", kept=kept, opened=opened, asked=number, late=False)
     return page(request, "metadata.html", kept=kept, opened=opened, asked="", late=True)
@@ -239,7 +239,7 @@ def metadata_of_gateway(request: AnyRequest, services: With, name: Name, number:
 @post("/connections/{name:str}/metadata", **OPERATOR)
 def open_metadata(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """Find out with the connection's key what the tables hold and cost."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     if kept.settings.gateway is not None:
         number = inquiries.ask(services.database, kept.settings, ProbeRequest.TABLES, services.now)
         return go(f"/connections/{name}/metadata/{number}")
@@ -258,7 +258,7 @@ def preview(
     as_task: Annotated[str, QueryParameter(name="task")] = "",
 ) -> Response[Any]:
     """The first rows of a table, as the copy would have them."""
-    kept = there(services.connections.named, name)
+    kept = services.connections.named(name)
     tasks = [one for one in services.tasks.all() if one.settings.connection == name]
     task = next((one for one in tasks if one.name == as_task), None)
     shown: dict[str, Any] = {"kept": kept, "tasks": tasks, "task": task, "tables": TABLES, "table": table}

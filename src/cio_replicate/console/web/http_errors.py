@@ -15,12 +15,22 @@ from litestar.status_codes import (
     HTTP_403_FORBIDDEN,
     HTTP_404_NOT_FOUND,
     HTTP_405_METHOD_NOT_ALLOWED,
+    HTTP_409_CONFLICT,
     HTTP_422_UNPROCESSABLE_ENTITY,
     HTTP_500_INTERNAL_SERVER_ERROR,
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
-from cio_replicate.base.errors import CioReplicateError, DatabaseError, NotAllowedError, NotFound, defect
+from cio_replicate.base.errors import (
+    AccessError,
+    CioReplicateError,
+    Conflict,
+    DatabaseError,
+    Defect,
+    Forbidden,
+    NotFound,
+    Unavailable,
+)
 from cio_replicate.console.web.authorization import API, SAFE, AnyRequest, Problem, services_of
 from cio_replicate.console.web.rendering import page, path_within
 
@@ -44,7 +54,7 @@ def answer(request: AnyRequest, error: Exception) -> Response[Any]:
     number = None
     if status >= HTTP_500_INTERNAL_SERVER_ERROR:
         number = secrets.token_hex(4)
-        what = defect(error) if not isinstance(error, CioReplicateError) else str(error)
+        what = str(Defect.of(error)) if not isinstance(error, CioReplicateError) else str(error)
         where = request.scope.get("path_template") or "an unknown address"  # a path itself may hold a one-time link
         log.error("error %s at %s %s: %s", number, request.method, where, what)
     headers = dict(getattr(error, "headers", None) or {})
@@ -63,14 +73,18 @@ def answer(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def status_of(error: CioReplicateError) -> int:
-    """The status that an error of ours is answered with."""
-    if isinstance(error, DatabaseError):
-        return HTTP_503_SERVICE_UNAVAILABLE
-    if isinstance(error, NotAllowedError):
-        return HTTP_403_FORBIDDEN
-    if isinstance(error, NotFound):
-        return HTTP_404_NOT_FOUND
-    return HTTP_422_UNPROCESSABLE_ENTITY
+    """The status that an error of ours is answered with, by its class."""
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTP_422_UNPROCESSABLE_ENTITY)
+
+
+#: The nearest class that an error is of decides. A key that the API refuses is a setting, and not the caller's own.
+_STATUS: Mapping[type, int] = {
+    AccessError: HTTP_422_UNPROCESSABLE_ENTITY,
+    NotFound: HTTP_404_NOT_FOUND,
+    Conflict: HTTP_409_CONFLICT,
+    Forbidden: HTTP_403_FORBIDDEN,
+    Unavailable: HTTP_503_SERVICE_UNAVAILABLE,
+}
 
 
 def _explained(error: Exception) -> Failure:

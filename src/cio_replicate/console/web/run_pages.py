@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.params import FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.console.web.authorization import ID, OPERATOR, VIEWER, AnyRequest, RunId, actor_of, there
+from cio_replicate.console.web.authorization import ID, OPERATOR, VIEWER, AnyRequest, RunId, actor_of
 from cio_replicate.console.web.http_errors import status_of
 from cio_replicate.console.web.rendering import go, page, said
 from cio_replicate.console.web.services import WebServices, With
@@ -33,7 +33,7 @@ def runs(
     names = [one.name for one in services.tasks.all()]
     chosen = task if task in names else ""
     status = status if status in STATUSES else ""
-    listed = there(services.runs.listed, task=chosen or None, status=status or None, limit=ON_A_PAGE + 1, past=past)
+    listed = services.runs.listed(task=chosen or None, status=status or None, limit=ON_A_PAGE + 1, past=past)
     found = listed[:ON_A_PAGE]
     return page(
         request,
@@ -62,7 +62,7 @@ def log(
     after: Annotated[int, QueryParameter(ge=0, le=MOST_LINES)] = 0,
 ) -> Response[Any]:
     """The log of a run."""
-    shown = there(services.runs.show, run_id)
+    shown = services.runs.show(run_id)
     lines = services.runs.lines(shown.run.id, after, LINES)
     return page(request, "run_log.html", shown=shown, run=shown.run, lines=lines, more=len(lines) == LINES, after=after)
 
@@ -70,7 +70,7 @@ def log(
 @get("/runs/{run_id:str}/proof", **VIEWER)
 def proof(request: AnyRequest, services: With, run_id: RunId) -> Response[Any]:
     """What is known of the copy after a run: the source against the copy, table by table."""
-    shown = there(services.runs.show, run_id)
+    shown = services.runs.show(run_id)
     tables = shown.report.tables if shown.report is not None else []
     return page(request, "proof.html", shown=shown, run=shown.run, tables=tables, verdicts=verdicts(tables))
 
@@ -110,7 +110,7 @@ def duration(run: StoredRunSummary, now: float) -> float | None:
 def _shown(
     request: AnyRequest, services: WebServices, run_id: RunId, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
-    shown = there(services.runs.show, run_id)
+    shown = services.runs.show(run_id)
     return page(
         request,
         "run.html",

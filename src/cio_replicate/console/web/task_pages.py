@@ -20,7 +20,6 @@ from cio_replicate.console.web.authorization import (
     AnyRequest,
     Name,
     actor_of,
-    there,
     visitor_of,
 )
 from cio_replicate.console.web.forms import Sent, SubmittedForm, said_by, shown_fields
@@ -64,13 +63,13 @@ def create_task(request: AnyRequest, services: With, form: Sent) -> Response[Any
 @get("/tasks/{name:str}/edit", **ADMIN)
 def edit_form(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The form that edits a task."""
-    return _form(request, services, there(services.tasks.named, name))
+    return _form(request, services, services.tasks.named(name))
 
 
 @post("/tasks/{name:str}/edit", **ADMIN)
 def edit_task(request: AnyRequest, services: With, name: Name, form: Sent) -> Response[Any]:
     """Give a task other settings, or try its destination out."""
-    kept = there(services.tasks.named, name)
+    kept = services.tasks.named(name)
     if form.has("check"):
         return _checked(request, services, kept, form)
     try:
@@ -183,7 +182,7 @@ def task(request: AnyRequest, services: With, name: Name) -> Response[Any]:
 @get("/tasks/{name:str}/history", **VIEWER)
 def history(request: AnyRequest, services: With, name: Name) -> Response[Any]:
     """The runs of a task over time, as charts and as a table."""
-    kept = there(services.tasks.named, name)
+    kept = services.tasks.named(name)
     found = services.runs.history(name, RUNS_DRAWN)
     return page(request, "history.html", kept=kept, runs=found, missed=services.runs.missed(name))
 
@@ -220,7 +219,7 @@ def _probed(
     probe: Callable[[StoredConnection, StoredTask, Actor], object] | None = None,
 ) -> Response[Any]:
     """A page about a task, with what the probe found if there is one."""
-    kept = there(services.tasks.named, name)
+    kept = services.tasks.named(name)
     connection = services.connections.named(kept.settings.connection)
     shown: dict[str, Any] = {"kept": kept, "gateway": connection.settings.gateway, "found": None}
     try:
@@ -290,7 +289,7 @@ def _asked(request: AnyRequest, services: WebServices, name: Name, action: RunAc
 def _shown(
     request: AnyRequest, services: WebServices, name: Name, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
-    kept = there(services.tasks.named, name)
+    kept = services.tasks.named(name)
     chosen = settings.selected(catalogue.names(), kept.settings.tables, kept.settings.exclude)
     planned = kept.settings.schedule
     return page(

@@ -110,7 +110,7 @@ def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, Column
 
 
 def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
-    """Raise InvalidSettings when rules keep rows about an erased person from being found; `tables` are the declared ones.
+    """Raise InvalidSettings when rules keep rows about an erased person from being found; `tables` are declared ones.
 
     They are found by the person's `cio_id`, which each table must have, and in the same form.
     """
@@ -233,7 +233,7 @@ class BackfillRange:
 
 
 def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRange:
-    """The stretch of time of a table that is to be read once more, until now if nothing else. Raises InvalidSettings."""
+    """The stretch of time of a table to read once more, until now if nothing else. Raises InvalidSettings."""
     windowed = [one.name for one in TABLES if strategy_class(one).by_time]
     if table not in windowed:
         raise InvalidSettings(

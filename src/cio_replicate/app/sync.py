@@ -23,7 +23,7 @@ from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.sinks.kinds import destinations_at
 
 
 def execute(task: Task, clock: Clock, show: Renderer) -> Report:

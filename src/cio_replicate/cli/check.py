@@ -24,7 +24,7 @@ from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import OptionalDestinationOptions, SourceOptions
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.registry import destination_at
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.source.client import HOSTS
 
 

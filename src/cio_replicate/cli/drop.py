@@ -16,8 +16,8 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
+from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.sinks.port import Sink
-from cio_replicate.sinks.registry import destinations_at
 
 OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
 

@@ -12,7 +12,7 @@ from cio_replicate.config import connection_options as settings
 from cio_replicate.config.options import DestinationOptions, SourceOptions, WriteModeOptions
 from cio_replicate.pipeline.replay import reload
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.sinks.kinds import destinations_at
 
 
 def load(

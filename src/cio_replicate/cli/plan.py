@@ -40,7 +40,7 @@ from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOpt
 from cio_replicate.pipeline.estimates import Estimate, History, RequestSpeed, last_complete
 from cio_replicate.pipeline.run_plan import LOG
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.registry import destinations_at
+from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.source.catalog import table as table_named
 
 

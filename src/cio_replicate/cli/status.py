@@ -26,8 +26,8 @@ from cio_replicate.config.options import ColumnOptions, DestinationOptions
 from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, VerificationStatus, iso
 from cio_replicate.schema.table import Table
+from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.sinks.port import count_rows
-from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
 
 NEWEST_RUNS, LOOKED_AT = 5, 20

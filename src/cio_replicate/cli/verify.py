@@ -40,9 +40,9 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Reading, Table
 from cio_replicate.sinks.fan_out import missing_in
+from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Sink, count_rows
-from cio_replicate.sinks.registry import destinations_at
 
 
 class Verified(msgspec.Struct, kw_only=True):

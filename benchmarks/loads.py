@@ -18,8 +18,8 @@ from benchmarks.places import fresh, missing
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns
 from cio_replicate.sinks.addresses import destination
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.sinks.port import Batch, Close, Owner
-from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import table
 from cio_replicate.source.decode import RowEncoder
 from customerio_simulator import WorkspaceSpec

@@ -15,7 +15,7 @@ from typing import Any
 
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.backend import NOT_DELETED
-from cio_replicate.sinks.registry import destination_at
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.source.catalog import table as declared
 from customerio_simulator import Simulator
 from tests.destinations.kinds import Where

@@ -13,9 +13,9 @@ from cio_replicate.schema.table import Column, schema_for
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.copy import CopySink
+from cio_replicate.sinks.kinds import store_at
 from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Batch, Changes, Sink
-from cio_replicate.sinks.registry import store_at
 from tests.destinations.kinds import KINDS
 from tests.load.copying import alone, by_key, write
 

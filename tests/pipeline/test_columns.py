@@ -13,8 +13,8 @@ from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.table_options import SchemaChanges, WriteMode, WriteOptions, naming
 from cio_replicate.pipeline.report import Status
 from cio_replicate.sinks.addresses import destination as address
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.sinks.port import Sink
-from cio_replicate.sinks.registry import destination_at
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.extract.landings import wanted
 from tests.pipeline.syncs import sync

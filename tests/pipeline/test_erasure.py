@@ -24,9 +24,9 @@ from cio_replicate.sinks.addresses import destination as address
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.fan_out import FanOutSink
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.sinks.merge.index_merger import IndexMerger
 from cio_replicate.sinks.port import Owner, Sink
-from cio_replicate.sinks.registry import destination_at
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter

@@ -23,7 +23,7 @@ from cio_replicate.config.options import SourceOptions
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, TableProbe, refused
 from cio_replicate.pipeline.estimates import History
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.registry import destination_at
+from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.client import HOSTS, Client
 from cio_replicate.source.pages import Page, Request, RequestCounter, read_page

@@ -40,8 +40,8 @@ from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.pipeline.staging import Staging, task_folder
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination
+from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.sinks.port import Sink
-from cio_replicate.sinks.registry import destinations_at
 from cio_replicate.source import catalog as catalogue
 from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes, stretch
 from cio_replicate.source.client import AUTO, HOSTS, Client, RetryPolicy, find_region

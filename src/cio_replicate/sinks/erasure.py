@@ -1,4 +1,8 @@
-"""Blanks what may be personal in a store's rows: they are read whole, blanked beside the ledger, and put back."""
+"""Erase people: which rows are about them, what is blanked in them, and what stays blank later.
+
+All of it is DuckDB's SQL. In a DuckDB file it runs on the tables themselves. The rows of any other store are read
+whole, blanked beside the digest index, and put back.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,83 @@ from itertools import islice
 import pyarrow as pa
 
 from cio_replicate.config.table_options import RESERVED
-from cio_replicate.schema.system_tables import DIGEST
+from cio_replicate.schema.system_tables import DIGEST, EXTRA
 from cio_replicate.schema.table import Column, Table
-from cio_replicate.sinks import erase
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
 from cio_replicate.sinks.merge import statements as sql
 from cio_replicate.sinks.merge.change_sets import changes_shape, left_in, main_shape
 from cio_replicate.sinks.merge.digest_index import DigestIndex
-from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
+from cio_replicate.sinks.merge.statements import KEY, ErasedColumns, Run, json_name, literal, quoted
 from cio_replicate.sinks.port import CopyFacts, ErasureHits, found_columns
 
-FOUND = "about_them"  # a temporary table, as `blanked_now` and those of `erase`
+FOUND = "about_them"  # a temporary table, as `blanked_now`, `erasing` and `about`
 PEOPLE_AT_ONCE = 1_000
+#: Goes before a `cio_id` in some places of the API.
+PREFIX = "cio_"
+
+
+def note_people(run: Run, people: Mapping[str, Sequence[str]]) -> None:
+    """Set down, as `erasing`, the people by `cio_id`, and by what else names them in rows that lack it."""
+    rows = [(person, name, False) for person in people for name in (person, PREFIX + person)]
+    rows += [(person, name, True) for person, names in people.items() for name in names]
+    run("CREATE OR REPLACE TEMP TABLE erasing (person VARCHAR, named VARCHAR, otherwise BOOLEAN)", [])
+    if rows:
+        values = [list(column) for column in zip(*rows, strict=True)]
+        run("INSERT INTO erasing SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BOOLEAN[])", values)
+
+
+def note_rows(target: str, table: Table, there: Collection[str]) -> str:
+    """Set down, as `about`, where rows of `target` stand that are about the people in `erasing`, and about whom."""
+    found = [
+        f"SELECT t.rowid AS place, e.person, e.otherwise FROM {target} AS t JOIN erasing AS e "
+        f"ON t.{quoted(name)} = e.named AND {'' if otherwise else 'NOT '}e.otherwise"
+        for name, otherwise in named_by(table, there)
+    ]
+    return f"CREATE OR REPLACE TEMP TABLE about AS {' UNION '.join(found)}"
+
+
+def named_by(table: Table, there: Collection[str]) -> list[tuple[str, bool]]:
+    """The columns by which rows name a person, and whether they do so otherwise than by `cio_id`."""
+    if table.person is None or table.person not in there:
+        return []
+    others = [(column.name, True) for column in table.columns if column.identifies and column.name in there]
+    return [(table.person, False), *(() if table.person == KEY else others)]
+
+
+def erasure_hits(run: Run, target: str) -> ErasureHits:
+    """What is in `about`, once it was made of rows of `target`."""
+    found = run("SELECT person, count(DISTINCT place) FROM about GROUP BY person", []).fetchall()
+    keys = run(
+        f"SELECT DISTINCT a.person, t.{KEY} FROM about AS a JOIN {target} AS t ON t.rowid = a.place WHERE a.otherwise "
+        "AND a.place NOT IN (SELECT place FROM about WHERE NOT otherwise) ORDER BY ALL",
+        [],
+    ).fetchall()
+    otherwise: dict[str, list[str]] = {}
+    for person, key in keys:
+        otherwise.setdefault(person, []).append(key)
+    return ErasureHits(dict(found), otherwise)
+
+
+def blank_rows(target: str, table: Table, there: Collection[str]) -> str:
+    """Blank what may be personal in the rows that stand in `about`."""
+    sets = ", ".join(f"{quoted(name)} = NULL" for name in there if table.is_blanked(name))
+    return f"UPDATE {target} SET {sets} WHERE rowid IN (SELECT place FROM about)"
+
+
+def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> ErasedColumns | None:
+    """What is blank in rows that come; `erased` is a table with the columns of the record of erasures.
+
+    In the table of people nothing is: whoever is listed is there again.
+    """
+    if table.person is None or table.person == KEY or table.person not in {one.name for one in columns}:
+        return None
+    people = f"SELECT unnest(['', '{PREFIX}']) || cio_id FROM {erased} WHERE returned_at IS NULL"
+    path = literal(f"$.{json_name(table.target)}")
+    keys = f"SELECT unnest(json_extract(named_otherwise, {path})::VARCHAR[]) FROM {erased} WHERE returned_at IS NULL"
+    return ErasedColumns(
+        f"({quoted(table.person)} IN ({people}) OR {KEY} IN ({keys}))",
+        frozenset(one.name for one in (*columns, EXTRA) if table.is_blanked(one.name)),
+    )
 
 
 class TableErasure:
@@ -59,7 +128,7 @@ class TableErasure:
         there = [column.name for column in shape.columns]
         for some in _pieces(people):
             self._find(shape, some, there)
-            now = erase.about(self._ledger.run, FOUND)
+            now = erasure_hits(self._ledger.run, FOUND)
             found.rows.update(now.rows)
             found.otherwise.update(now.otherwise)
             self._blank(shape, there)
@@ -72,22 +141,22 @@ class TableErasure:
         run = self._ledger.run
         run(sql.create(FOUND, shape.columns, temporary=True)[0])
         others = sorted({name for names in people.values() for name in names})
-        for column, otherwise in erase.named_by(self._table, there):
-            values = others if otherwise else [name for one in people for name in (one, erase.PREFIX + one)]
+        for column, otherwise in named_by(self._table, there):
+            values = others if otherwise else [name for one in people for name in (one, PREFIX + one)]
             if values:
                 rows = self._store.read(shape, there, [Condition(column, Operator.IN, values)])
-                own = sql.quoted(shape.key)
+                own = quoted(shape.key)
                 self._ledger.take(
                     FOUND, rows, f"SELECT * FROM taken ANTI JOIN (SELECT {own} FROM {FOUND}) USING ({own})"
                 )
-        erase.note_people(run, people)
-        run(erase.note_rows(FOUND, self._table, there))
+        note_people(run, people)
+        run(note_rows(FOUND, self._table, there))
 
     def _blank(self, shape: StoredTable, there: Collection[str]) -> None:
         """Blank them, and give them the digest of what they hold now: so a row that comes blanked is no change."""
         run = self._ledger.run
         run(f"DELETE FROM {FOUND} WHERE rowid NOT IN (SELECT place FROM about)")
-        run(erase.blank(FOUND, self._table, there))
+        run(blank_rows(FOUND, self._table, there))
         if shape.name != self._table.target or DIGEST.name not in there:
             return
         columns = [one for one in shape.columns if not one.name.startswith(RESERVED)]
@@ -102,21 +171,6 @@ class TableErasure:
         for begin in range(first, last + 1, self._rows_at_once) if first is not None else ():
             piece = f"(SELECT * FROM {FOUND} WHERE rowid >= {begin} AND rowid < {begin + self._rows_at_once})"
             yield self._ledger.edit(piece, shape, gone)
-
-
-def stays_blank(
-    ledger: DigestIndex, erased: Sequence[Mapping[str, object]], table: Table, columns: Sequence[Column]
-) -> ErasedColumns | None:
-    """What is blank in rows that come, since people were erased; these are rows of the record of it."""
-    if not erased:
-        return None
-    names = ("cio_id", "named_otherwise", "returned_at")
-    columns_of_it = ", ".join(f"unnest(?::VARCHAR[]) AS {name}" for name in names)
-    ledger.run(
-        f"CREATE OR REPLACE TEMP TABLE erased AS SELECT {columns_of_it}",
-        [[row[name] for row in erased] for name in names],
-    )
-    return erase.stays_blank(table, columns, "erased")
 
 
 def _pieces(people: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:

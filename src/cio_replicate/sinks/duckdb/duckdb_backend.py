@@ -23,7 +23,7 @@ from cio_replicate.schema.system_tables import (
     SYSTEM_COLUMNS,
 )
 from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
-from cio_replicate.sinks import erase
+from cio_replicate.sinks import erasure
 from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, StoredTable, resolved
 from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.merge import statements as sql
@@ -431,13 +431,13 @@ class DuckDBMerger:
         """Empty what may be personal in all rows about these people."""
         _ = copy, commits
         backend, found = self._backend, {}
-        erase.note_people(backend.run, people)
+        erasure.note_people(backend.run, people)
         for name in (table.target, table.target + CHANGES_SUFFIX):
             there = backend.types(name)
-            if erase.named_by(table, there):
-                backend.run(erase.note_rows(backend.name(name), table, there))
-                found[name] = erase.about(backend.run, backend.name(name))
-                backend.run(erase.blank(backend.name(name), table, there))
+            if erasure.named_by(table, there):
+                backend.run(erasure.note_rows(backend.name(name), table, there))
+                found[name] = erasure.erasure_hits(backend.run, backend.name(name))
+                backend.run(erasure.blank_rows(backend.name(name), table, there))
         return found
 
     def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
@@ -506,7 +506,7 @@ class DuckDBMerge:
         if not self._backend.types(ERASURES.name):
             return AS_IT_IS
         columns, erased = (*self._batch.columns, *left), self._backend.name(ERASURES.name)
-        return StagedColumns(blanked=erase.stays_blank(self._batch.table, columns, erased))
+        return StagedColumns(blanked=erasure.stays_blank(self._batch.table, columns, erased))
 
 
 def _require_place(batch: Batch, there: Mapping[str, str]) -> None:

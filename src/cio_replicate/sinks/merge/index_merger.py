@@ -342,7 +342,13 @@ class IndexMerger:
             shape = record_shape(ERASURES)
             rows = self._store.read(shape, [column.name for column in shape.columns]).read_all().to_pylist()
             self._erased = [one for one in rows if one["returned_at"] is None]
-        return stays_blank(self._held(), self._erased, batch.table, (*batch.columns, *left))
+        if not self._erased:
+            return None
+        names = ("cio_id", "named_otherwise", "returned_at")
+        chosen = ", ".join(f"unnest(?::VARCHAR[]) AS {name}" for name in names)
+        values = [[row[name] for row in self._erased] for name in names]
+        self._held().run(f"CREATE OR REPLACE TEMP TABLE erased AS SELECT {chosen}", values)
+        return stays_blank(batch.table, (*batch.columns, *left), "erased")
 
     def _keys(self, table: Table, copy: CopyRecord) -> str:
         return self._keys_named(table.name, table.target, copy)

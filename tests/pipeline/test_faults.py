@@ -15,8 +15,6 @@ from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 
-LISTS = ("campaigns", "messages")
-
 
 def _of(report: Report, name: str) -> TableReport:
     return next(one for one in report.tables if one.name == name)
@@ -68,7 +66,7 @@ def test_drift_loses_no_field_of_any_record(what: str, tmp_path: Path) -> None:
                 assert fields <= {field for record in got for field in record}, name
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", ["messages", pytest.param("campaigns", marks=pytest.mark.slow)])
 def test_a_table_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
     """A table that only fails is reported with its cause, and so are its children; the others are complete."""
     with Simulator(WorkspaceSpec(seed=6), faults=_fault("status", table=name, times=None)) as simulator:

@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -93,13 +93,14 @@ class Stage:
         self.clock = clock
         self.keys = keys_for(database.address, variables)
         self.variables = dict(variables)
+        self._others = ExitStack()
         self.dispatch: Dispatch = LocalEngine(database, clock, note)
         self.runs = Runs(database, clock, self.dispatch)
         self.scheduler = self.new_scheduler()
 
     def another(self) -> Database:
-        """The same database with connections of its own, as another program has it."""
-        return Database(self.url, self.variables)
+        """The same database with connections of its own, as another program has it; closed with the stage."""
+        return self._others.enter_context(closing(Database(self.url, self.variables)))
 
     def new_scheduler(
         self, database: Database | None = None, clock: Clock | None = None, lease: int = LEASE
@@ -113,6 +114,11 @@ class Stage:
         """The runs on the clock of this machine."""
         clock = SystemClock()
         return Runs(self.database, clock, LocalEngine(self.database, clock, note))
+
+    def close(self) -> None:
+        """Close the database, here and wherever it was opened besides."""
+        self._others.close()
+        self.database.close()
 
     def keep(self, changes: Mapping[str, ConnectionSettings | TaskSettings | ChannelSettings]) -> None:
         """Make connections, tasks and channels, by name, in one transaction."""
@@ -216,8 +222,5 @@ def stage(kind: str, folder: Path, clock: ManualClock | None = None) -> Iterator
     """A stage with an empty database of this kind."""
     variables = environment(folder)
     url = migrated_url(kind, folder)
-    database = Database(url, variables)
-    try:
-        yield Stage(url, database, clock or ManualClock(START), variables)
-    finally:
-        database.close()
+    with closing(Stage(url, Database(url, variables), clock or ManualClock(START), variables)) as made:
+        yield made

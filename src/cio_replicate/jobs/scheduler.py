@@ -1,6 +1,6 @@
 """Schedules and the scheduler that enqueues due runs.
 
-APScheduler and zoneinfo do all arithmetic of clocks and calendars. When clocks change, a cron schedule that names its
+Cronsim and zoneinfo do all arithmetic of clocks and calendars. When clocks change, a cron schedule that names its
 hours runs once per local time. A skipped time runs later by the length of the jump (02:30 becomes 03:30). A repeated
 time runs at its first occurrence. A schedule with `*` in its hours runs in every hour that passes. An interval is
 elapsed time.
@@ -11,16 +11,14 @@ from __future__ import annotations
 import difflib
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
+from cronsim import CronSim, CronSimError
 from sqlalchemy import Connection, Row, insert, select, update
 
 from cio_replicate.base.errors import InvalidSettings
@@ -29,13 +27,26 @@ from cio_replicate.config.documents import ScheduleSettings, TaskSettings
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from
 from cio_replicate.database.tables import missed, tasks
-from cio_replicate.jobs.crontab import FIX, cron_lines
 from cio_replicate.jobs.ports import Dispatch, RunRequest, Trigger
 
 #: Intervals without a first day are counted from here, a Monday, so that `6h` is at 0, 6, 12 and 18 o'clock.
 ANCHOR = datetime(2024, 1, 1)  # noqa: DTZ001 - in the zone of the schedule
 DAY = timedelta(days=1)
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=366)
+FIX = "Write minute, hour, day of month, month and day of week, such as `0 3 * * mon-fri`: at 3 on workdays."
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_WEEKDAYS = re.compile(r"(?P<first>\*|[0-7]|[a-z]{3})(-(?P<last>[0-7]|[a-z]{3}))?(/(?P<step>[1-7]))?")
+_PART = re.compile(r"(\*|(\d+|[a-z]{3})(-(\d+|[a-z]{3}))?)(/(?P<step>\d+))?")
+_MOST = (59, 23, 30, 11, 7)  # steps
 FIRST_YEAR, LAST_YEAR = 2000, 2200
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 #: Times that are counted one by one when many were missed; of more it is only known that they are more.
@@ -44,36 +55,36 @@ MOST_COUNTED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a task is due: what its settings say, checked. `begin` and `end` are unix seconds and belong to it."""
+    """When a task is due: what its settings say, checked. `begin` and `end` are unix seconds and belong to it.
 
-    trigger: BaseTrigger
+    It has a cron line, or is due every so many seconds from `start` on.
+    """
+
+    cron: str | None
+    every: int
+    start: int
     zone: ZoneInfo
     begin: int | None
     end: int | None
-    by_clock: bool  # the trigger reckons in times on the clock, which are not told from each other when it changes
 
     def next_after(self, moment: float) -> int | None:
         """The first time that is due after a moment, in unix seconds; None if there is none."""
         if self.begin is not None:
             moment = max(moment, self.begin - 1)
-        after = datetime.fromtimestamp(int(moment), self.zone)
-        found = self._by_clock(after) if self.by_clock else self._by_time(after)
+        if self.cron is None:
+            found: int | None = self.start + ((int(moment) - self.start) // self.every + 1) * self.every
+        else:
+            found = self._next_of(self.cron, datetime.fromtimestamp(int(moment), self.zone))
         return found if found is None or self.end is None or found <= self.end else None
 
-    def _by_time(self, after: datetime) -> int | None:
-        found = self.trigger.get_next_fire_time(None, datetime.fromtimestamp(after.timestamp() + 1, self.zone))
-        return int(found.timestamp()) if found is not None else None
-
-    def _by_clock(self, after: datetime) -> int | None:
+    def _next_of(self, cron: str, after: datetime) -> int | None:
+        if "*" in cron.split()[1]:  # every hour that passes, though two may bear the same name
+            found = next(CronSim(cron, after), None)
+            return int(found.timestamp()) if found is not None else None
         jumped = (after.utcoffset() or timedelta()) - ((after - DAY).utcoffset() or timedelta())
         clock = after.replace(tzinfo=UTC) - max(jumped, timedelta())  # times that were left out are still to come
-        while True:
-            clock = self.trigger.get_next_fire_time(None, clock + timedelta(seconds=1))
-            if clock is None:
-                return None
-            moment = int(clock.replace(tzinfo=self.zone, fold=0).timestamp())
-            if moment > after.timestamp():
-                return moment
+        moments = (int(one.replace(tzinfo=self.zone, fold=0).timestamp()) for one in CronSim(cron, clock))
+        return next((one for one in moments if one > after.timestamp()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +109,10 @@ def schedule(settings: ScheduleSettings) -> Schedule:
         raise InvalidSettings("The schedule ends before it begins.", "Set the last day after the first day.")
     if (settings.cron is None) == (settings.every is None):
         raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
+    start = begin if begin is not None else int(ANCHOR.replace(tzinfo=zone).timestamp())
     if settings.every is not None:
-        start = datetime.fromtimestamp(begin, zone) if begin is not None else ANCHOR.replace(tzinfo=zone)
-        trigger = IntervalTrigger(
-            seconds=int(_interval(settings.every).total_seconds()), start_date=start, timezone=UTC
-        )
-        return Schedule(trigger, zone, begin, end, by_clock=False)
-    cron = settings.cron or ""
-    lines = cron_lines(cron)
-    by_clock = "*" not in lines[0].split()[1]
-    made = Schedule(_cron(lines, cron, UTC if by_clock else zone), zone, begin, end, by_clock=by_clock)
-    if made.trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC)) is None:
-        raise InvalidSettings(f"The cron line {cron!r} names a day that no year has.", "Correct it.")
-    return made
+        return Schedule(None, int(_interval(settings.every).total_seconds()), start, zone, begin, end)
+    return Schedule(_cron(settings.cron or ""), 0, start, zone, begin, end)
 
 
 def next_due(settings: ScheduleSettings | None, now: float) -> int | None:
@@ -134,13 +136,72 @@ def due(times: Schedule, first: int, now: float, grace: float) -> DueTimes:
     return DueTimes(on_time, count, late, newest_late, moment)
 
 
-def _cron(lines: list[str], written: str, zone: tzinfo) -> BaseTrigger:
+def _cron(written: str) -> str:
+    """A line of a crontab in the words of cronsim. Raises InvalidSettings.
+
+    Cronsim has no ranges of weekdays over the end of the week, and takes more than cron does: both as it is here.
+    """
+    line = " ".join(written.split()).lower()
+    fields = _NAMED.get(line, line).split()
+    if len(fields) != 5:
+        raise InvalidSettings(f"The cron line {written!r} has not five fields.", FIX)
+    days = weekdays(fields[4])
+    if not fields[4].startswith("*"):  # else both kinds of days count, as the line has it
+        if days == "*" and not fields[2].startswith("*"):  # either is enough, and one is any day
+            fields[2] = "*"
+        fields[4] = days
+    cause = next(
+        (f"{one!r} is none" for field, most in zip(fields, _MOST, strict=True) for one in _odd(field, most)), ""
+    )
     try:
-        triggers = [CronTrigger.from_crontab(line, timezone=zone) for line in lines]
-    except ValueError as error:
-        said = " ".join(str(error).split())[:200]
-        raise InvalidSettings(f"The cron line {written!r} cannot be read: {said}.", FIX) from None
-    return triggers[0] if len(triggers) == 1 else OrTrigger(triggers)
+        CronSim(" ".join(fields), ANCHOR)
+    except CronSimError as error:
+        cause = cause or str(error)
+        with suppress(CronSimError):
+            CronSim(" ".join([*fields[:3], "*", fields[4]]), ANCHOR)
+            CronSim(" ".join([*fields[:2], "1", *fields[3:]]), ANCHOR)
+            raise InvalidSettings(f"The cron line {written!r} names a day that no year has.", "Correct it.") from None
+    if cause:
+        raise InvalidSettings(f"The cron line {written!r} cannot be read: {cause}.", FIX)
+    return " ".join(fields)
+
+
+def _odd(field: str, most: int) -> Iterator[str]:
+    """The parts of a field that are not cron's."""
+    for part in field.split(","):
+        found = _PART.fullmatch(part)
+        if found is None or int(found["step"] or 1) > most:
+            yield part
+
+
+def weekdays(field: str) -> str:
+    """A field of weekdays as their names, from Sunday on; `*` when it is any day. Raises InvalidSettings."""
+    chosen: set[int] = set()
+    for part in field.split(","):
+        found = _WEEKDAYS.fullmatch(part)
+        if found is None:
+            raise InvalidSettings(f"There are no weekdays {part!r} (cron).", FIX)
+        chosen |= _chosen(found["first"], found["last"], found["step"])
+    return "*" if len(chosen) == len(_DAYS) else ",".join(_DAYS[one] for one in sorted(chosen))
+
+
+def _chosen(first: str, last: str | None, step: str | None) -> set[int]:
+    if first == "*":
+        begin, end = 0, 6
+    else:
+        begin = _number(first)
+        end = 7 if last == "7" else _number(last) if last is not None else 6 if step is not None else begin
+    if end < begin:  # over the end of the week, such as fri-mon or 5-7
+        end += 7
+    return {one % 7 for one in range(begin, end + 1, int(step or 1))}
+
+
+def _number(day: str) -> int:
+    if day.isdigit():
+        return int(day) % 7
+    if day not in _DAYS:
+        raise InvalidSettings(f"There is no weekday {day!r} (cron).", FIX)
+    return _DAYS.index(day)
 
 
 def _interval(text: str) -> timedelta:

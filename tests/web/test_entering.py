@@ -305,7 +305,9 @@ def test_another_host_is_not_answered(console: Console) -> None:
 
 def test_every_login_and_change_is_in_the_audit_log(console: Console) -> None:
     """Who came in, who failed to, and what was changed by whom stands there, without a password or a token."""
-    admin = console.visitor(Role.ADMIN)
+    console.user("admin person", Role.ADMIN)
+    admin = console.browser()
+    admin.log_in("admin person")
     console.browser().log_in("admin person", "not the right one at all")
     console.browser().log_in(PASSWORD, "typed into the wrong field")
     admin.post("/users", name="vera", role="viewer")

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from cio_replicate.base.errors import InvalidSettings
+from cio_replicate.base.errors import Refused
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The text of the InvalidSettings that `call` raises: a sentence for the cause and one for the fix, on one line."""
-    with pytest.raises(InvalidSettings) as caught:
+    """The text of the Refused that `call` raises: a sentence for the cause and one for the fix, on one line."""
+    with pytest.raises(Refused) as caught:
         call()
     error = caught.value
     for sentence in (error.cause, error.fix):

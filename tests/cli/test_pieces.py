@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli import failure
 from cio_replicate.cli.funnel import Campaign, bar, chart, share
 from cio_replicate.cli.proof import SourceEdits, proofs, remarks
-from cio_replicate.cli.terminal import ProductConsole
+from cio_replicate.cli.terminal import ProductConsole, as_options
 from cio_replicate.pipeline.report import TableReport
 
 TOKEN = "marked-token"
@@ -31,6 +32,14 @@ def test_a_traceback_is_scrubbed() -> None:
     trace = failure.scrubbed(failure.trace_of(raised.value), {"CIO_ACCESS_TOKEN": TOKEN})
     assert "ValueError: " in trace
     assert TOKEN not in trace
+
+
+def test_a_setting_is_named_as_the_option_that_it_is_here() -> None:
+    """Errors name settings as no face does; the command line puts its options there, and leaves other text alone."""
+    error = InvalidSettings("‹mode› full takes back what a backfill brings.", "Give ‹start_date› or ‹unknown›.")
+    assert error.field == "mode"
+    assert as_options(str(error)) == "--mode full takes back what a backfill brings. Give --start-date or unknown."
+    assert as_options("No --setting is ‹named here›.") == "No --setting is ‹named here›."
 
 
 def test_a_command_other_than_sync_fails_in_json_too() -> None:

@@ -17,7 +17,7 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.listing import as_json, grid_of
 from cio_replicate.cli.show import STYLES
 from cio_replicate.cli.stored import Shown, acting
-from cio_replicate.cli.terminal import messages, product, say
+from cio_replicate.cli.terminal import as_options, messages, product, say
 from cio_replicate.console.installation import opened
 from cio_replicate.console.notifications import note
 from cio_replicate.jobs.ports import ActionKind, RunAction
@@ -169,7 +169,7 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
     if found.waits is not None:
         facts.append(("waits", found.waits))
     if run.error is not None:
-        facts.append(("error", Text(run.error, "red")))
+        facts.append(("error", Text(as_options(run.error), "red")))
     console.print(grid_of((), facts))
     if found.report is not None and found.report.tables:
         console.print()

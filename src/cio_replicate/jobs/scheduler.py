@@ -104,7 +104,7 @@ def schedule(settings: ScheduleSettings) -> Schedule:
     if begin is not None and end is not None and end < begin:
         raise InvalidSettings("The schedule ends before it begins.", "Set the last day after the first day.")
     if (settings.cron is None) == (settings.every is None):
-        raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
+        raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of ‹cron› and ‹every›.")
     if settings.every is not None:
         start = datetime.fromtimestamp(begin, zone) if begin is not None else ANCHOR.replace(tzinfo=zone)
         trigger = IntervalTrigger(

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli import failure
 from cio_replicate.cli.demo import Campaign, SourceEdits, bar, chart, proofs, remarks, share
-from cio_replicate.cli.terminal import ProductConsole
+from cio_replicate.cli.terminal import ProductConsole, as_options
 from cio_replicate.pipeline.report import TableReport
 
 TOKEN = "marked-token"
@@ -83,3 +84,11 @@ def test_rows_that_the_source_has_dropped_by_age_are_kept_and_explained() -> Non
     )
     assert every[0].holds
     assert "2 of the rows" in remarks(every)[0]
+
+
+def test_a_setting_is_named_as_the_option_that_it_is_here() -> None:
+    """Errors name settings as no face does; the command line puts its options there, and leaves other text alone."""
+    error = InvalidSettings("‹mode› full takes back what a backfill brings.", "Give ‹start_date› or ‹unknown›.")
+    assert error.field == "mode"
+    assert as_options(str(error)) == "--mode full takes back what a backfill brings. Give --start-date or unknown."
+    assert as_options("No --setting is ‹named here›.") == "No --setting is ‹named here›."

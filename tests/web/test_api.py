@@ -49,6 +49,18 @@ def test_a_connection_is_made_shown_edited_and_deleted(admin: Any) -> None:
     assert _said(admin.get("/api/v1/connections/main")) == (404, "There is no connection 'main'.")
 
 
+def test_a_refusal_has_a_code_and_the_field_that_is_wrong(console: Console, admin: Any) -> None:
+    """Programs branch on the code, and settings have the names that they are sent by, not those of options."""
+    console.stage.connection("main")
+    admin.post("/api/v1/tasks", json={"name": "nightly", "settings": TASK})
+    twice = admin.post("/api/v1/tasks", json={"name": "nightly", "settings": TASK})
+    assert (twice.status_code, twice.json()["code"]) == (409, "conflict")
+    both = admin.post("/api/v1/tasks", json={"name": "other", "settings": {**TASK, "exclude": "topics"}})
+    assert (both.status_code, both.json()["code"], both.json()["field"]) == (422, "invalid_settings", "tables")
+    assert both.json()["message"] == "tables and exclude were both given."
+    assert admin.get("/api/v1/tasks/none").json()["code"] == "not_found"
+
+
 def test_a_token_that_is_sent_is_stored_and_never_comes_back(admin: Any) -> None:
     """Neither the connection, nor the list of secrets, nor the audit log shows an access token."""
     sent = {"name": "main", "settings": {"start_date": "2024-01-31"}, "access_token": TOKEN}

@@ -17,7 +17,7 @@ from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import members_of, missing_in
 from cio_replicate.sinks.port import Sink
 
-OTHER_NAMES = "Give --table-prefix and --column-case as in `sync`."
+OTHER_NAMES = "Give ‹table_prefix› and ‹column_case› as in `sync`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def removal(
 ) -> Iterator[Removal]:
     """Open the task's copy to remove these tables, or everything. Raises Refused when they are not there."""
     if bool(names) == everything:
-        raise InvalidSettings("It is not clear what to drop.", "Name tables, or say --all for the whole copy.")
+        raise InvalidSettings("It is not clear what to drop.", "Name tables, or say ‹everything› for the whole copy.")
     tables = tables_of(names_among(names), task, environment)
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     with opened(copy) as (staging, sink):
@@ -74,7 +74,7 @@ def _require_there(copies: Collection[Sink], wanted: Removal) -> None:
     """Raise Refused when what is to be dropped is not there, or is called otherwise."""
     where, tables = wanted.where, wanted.tables
     if not copies:
-        raise NotFound(f"There is no copy in {where}.", "Check --to and --dataset.")
+        raise NotFound(f"There is no copy in {where}.", "Check ‹to› and ‹dataset›.")
     there = {table.name for table in tables for one in copies if one.digests(table).rows}
     read = {name for one in copies for name in one.state.checkpoints}
     missing = [table.name for table in tables if table.name not in there | read]

@@ -101,7 +101,7 @@ def tables_of(
 def column_rules_of(looks: ColumnOptions, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
     """The rules for columns, by table. Raises Refused."""
     columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
-    salt = resolved(looks.salt, environment, "--salt") if looks.salt is not None else None
+    salt = resolved(looks.salt, environment, "‹salt›") if looks.salt is not None else None
     return column_rules(looks.columns or [], salt, columns)
 
 
@@ -244,7 +244,7 @@ def resolve(
     )
     if backfill is not None and spec.treatment(backfill.table).mode is WriteMode.FULL:
         raise InvalidSettings(
-            "--mode full takes back what a backfill brings.", "Give --start-date of `sync` an earlier day instead."
+            "‹mode› full takes back what a backfill brings.", "Give ‹start_date› of `sync` an earlier day instead."
         )
     return ResolvedTask(reached, copy, spec, tuple(dict.fromkeys(one for one in cautions if one)))
 

@@ -74,7 +74,7 @@ def sync_from_staged(
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     kept = copy_of(staged, task.dataset, state_dir, environment)
     if kept.folder == copy.folder:
-        raise InvalidSettings("--from-landing and --to name the same copy.", "Name another destination in --to.")
+        raise InvalidSettings("‹staged› and ‹to› name the same copy.", "Name another destination in ‹to›.")
     with Staging(kept.folder) as pages, opened(copy) as (_, destination):
         return reload(destination, pages, tables, treatments_of(task, [one.name for one in tables]), clock)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from cio_replicate.base.text import FIELD
+
 
 class CioReplicateError(Exception):
     """Base of every error that this project raises on purpose.
 
     `cause` is one sentence, `fix` one with what to do next; neither ever holds a secret: text that comes from outside
-    is scrubbed before it gets here. `field` names the setting that is wrong, `code` is for programs.
+    is scrubbed before it gets here. Settings are named as ‹name›, and a face puts its own word there (`text.worded`);
+    `field` is the one that is wrong, by default the first that is named. `code` is for programs.
     """
 
     code: str = "error"
@@ -19,7 +22,8 @@ class CioReplicateError(Exception):
         super().__init__(cause, fix)
         self.cause = cause
         self.fix = fix
-        self.field = field
+        named = FIELD.search(cause) or FIELD.search(fix)
+        self.field = field or (named[1] if named is not None else None)
 
     def __str__(self) -> str:
         return f"{self.cause} {self.fix}".strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # What others said, inside of our own sentences: always in quotation marks, so that it can be left out again.
 #
@@ -101,3 +102,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+FIELD = re.compile("‹([a-z_]+)›")  # how a sentence names a setting; each face has its own word for it
+
+
+def worded(text: str, words: Mapping[str, str]) -> str:
+    """A sentence with the words that a face has for the settings that it names; their plain names without one."""
+    return FIELD.sub(lambda found: words.get(found[1], found[1]), text)

@@ -19,7 +19,7 @@ from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.version import __version__
 from cio_replicate.cli import failure
 from cio_replicate.cli.options import command_in, epilog_of
-from cio_replicate.cli.terminal import abandon_output, messages, say, write_json
+from cio_replicate.cli.terminal import abandon_output, as_options, messages, say, write_json
 
 NAME = "cio-replicate"
 
@@ -210,7 +210,7 @@ def _run(asked: list[str]) -> int:
 
 def _failed(sentence: str, code: int, asked: list[str]) -> int:
     """Say why a command ended; also as JSON when it was asked for."""
-    sentence = failure.scrubbed(sentence, os.environ)
+    sentence = as_options(failure.scrubbed(sentence, os.environ))
     if "--json" in asked:
         write_json(failure.document(sentence, code, asked))
     say(messages(), f"Error: {sentence}", "red")

@@ -25,7 +25,7 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, command
 from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
-from cio_replicate.cli.terminal import as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import as_json, as_options, grid_of, log_to_stderr, messages, product, say
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
 from cio_replicate.jobs.ports import ActionKind, RunAction
@@ -276,7 +276,7 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
     if found.waits is not None:
         facts.append(("waits", found.waits))
     if run.error is not None:
-        facts.append(("error", Text(run.error, "red")))
+        facts.append(("error", Text(as_options(run.error), "red")))
     console.print(grid_of((), facts))
     if found.report is not None and found.report.tables:
         console.print()

@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.base.text import Secret
+from cio_replicate.base.text import FIELD, Secret, worded
 
 IN_A_FILE = 160  # columns
 
@@ -52,8 +52,28 @@ def messages() -> Console:
     return MessageConsole(stderr=True, highlight=False)
 
 
+#: Options of single commands, by the name that a sentence has for them.
+ONLY_HERE = {
+    "everything": "--all",
+    "first": "--from",
+    "full_refresh": "--full-refresh",
+    "staged": "--from-landing",
+    "until": "--until",
+}
+
+
+def as_options(text: str) -> str:
+    """A sentence that names settings, with their options."""
+    if FIELD.search(text) is None:
+        return text
+    from cio_replicate.config.documents import settings_declared  # noqa: PLC0415 - so that --help is quick
+
+    return worded(text, {name: one.option for name, one in settings_declared().items()} | ONLY_HERE)
+
+
 def write_json(document: str) -> None:
     """Write the one JSON document of a command to standard output."""
+    document = as_options(document)
     sys.stdout.write(document.rstrip("\n") + "\n")
     sys.stdout.flush()
 
@@ -86,7 +106,7 @@ def log_to_stderr(level: int, *names: str) -> None:
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a sentence: wrapped between words on a terminal, one line in a log; nothing in it is markup."""
-    console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    console.print(Text(as_options(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def say_as_is(console: Console, text: str, style: str = "") -> None:

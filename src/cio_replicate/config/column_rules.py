@@ -91,9 +91,9 @@ def column_rules(
     for text in texts:
         table, action, names = _read(text)
         if table != EVERY and table not in columns:
-            raise InvalidSettings(f"There is no table {table!r} (--columns).", _instead(table, columns, "table"))
+            raise InvalidSettings(f"There is no table {table!r} (‹columns›).", _instead(table, columns, "table"))
         if table == EVERY and action == INCLUDE:
-            raise InvalidSettings("--columns *:include would empty most tables.", "Name the table before the colon.")
+            raise InvalidSettings("‹columns› *:include would empty most tables.", "Name the table before the colon.")
         for name in names:
             for one, spot, other in _meant(table, action, name, columns):
                 _add(rules.setdefault(one, ColumnRules()), one, action, spot, other)
@@ -108,12 +108,12 @@ def _read(text: str) -> tuple[str, str, list[str]]:
     head, equals, listed = text.partition("=")
     table, colon, action = (part.strip() for part in head.partition(":"))
     if not (equals and colon and table):
-        raise InvalidSettings(f"--columns {text!r} is no rule.", FORM)
+        raise InvalidSettings(f"‹columns› {text!r} is no rule.", FORM)
     if action not in ACTIONS:
-        raise InvalidSettings(f"--columns {text!r} names no action.", f"Choose from: {', '.join(ACTIONS)}.")
+        raise InvalidSettings(f"‹columns› {text!r} names no action.", f"Choose from: {', '.join(ACTIONS)}.")
     names = [name for name in _NAME.findall(listed) if name.strip()]
     if not names:
-        raise InvalidSettings(f"--columns {text!r} names no column.", FORM)
+        raise InvalidSettings(f"‹columns› {text!r} names no column.", FORM)
     return table, action, names
 
 
@@ -126,23 +126,23 @@ def _meant(
         both = _COLON.fullmatch(written)
         if both is None or not both[2].strip():
             raise InvalidSettings(
-                f"--columns {f'{table}:rename={written}'!r} names no new name.", "Write it as old:new."
+                f"‹columns› {f'{table}:rename={written}'!r} names no new name.", "Write it as old:new."
             )
         written, new = both[1], _plain(both[2])
     spot = _spot(written)
     if spot.column.casefold().startswith(RESERVED):
         raise InvalidSettings(
-            f"The column {spot.column!r} is one of the program's own (--columns).", "Leave it out of the rules."
+            f"The column {spot.column!r} is one of the program's own (‹columns›).", "Leave it out of the rules."
         )
     if (spot.key is not None or not spot.known) and action in (INCLUDE, RENAME):
-        raise InvalidSettings(f"--columns cannot {action} {str(spot)!r}.", f"Name a column as it stands in {table}.")
+        raise InvalidSettings(f"‹columns› cannot {action} {str(spot)!r}.", f"Name a column as it stands in {table}.")
     found = [one for one in (columns if table == EVERY else [table]) if not spot.known or spot.column in columns[one]]
     if not found:
         every = {name for names in columns.values() for name in names}
         where = "any table" if table == EVERY else table
         known = every if table == EVERY else columns[table]
         raise InvalidSettings(
-            f"There is no column {spot.column!r} in {where} (--columns).", _instead(str(spot), known, "column")
+            f"There is no column {spot.column!r} in {where} (‹columns›).", _instead(str(spot), known, "column")
         )
     for one in found:
         yield one, ColumnPath(spot.column, spot.key, known=spot.column in columns[one]), new
@@ -187,15 +187,15 @@ def _agree(table: str, rules: ColumnRules) -> None:
 
 def _contradiction(table: str, spot: ColumnPath, one: str, other: str) -> InvalidSettings:
     return InvalidSettings(
-        f"The column {str(spot)!r} of {table} is both {one} and {other} (--columns).", "Keep one of the two rules."
+        f"The column {str(spot)!r} of {table} is both {one} and {other} (‹columns›).", "Keep one of the two rules."
     )
 
 
 def _usable(salt: Secret | None) -> Secret:
     if salt is None:
         raise InvalidSettings(
-            "--columns hashes values, and there is no salt: without one, hashes of known values can be guessed.",
-            "Give a secret text by --salt env:NAME, and keep it: another salt gives other hashes.",
+            "‹columns› hashes values, and there is no salt: without one, hashes of known values can be guessed.",
+            "Give a secret text by ‹salt› env:NAME, and keep it: another salt gives other hashes.",
         )
     if len(salt.reveal()) < SHORTEST_SALT:
         raise InvalidSettings(

@@ -143,12 +143,12 @@ def dataset(text: str) -> str:
 def selected(names: tuple[str, ...], only: str | None, without: str | None) -> tuple[str, ...]:
     """The tables to replicate, in their order: all, only those named, or all but those named."""
     if only is not None and without is not None:
-        raise InvalidSettings("--tables and --exclude were both given.", "Use one of them.")
-    chosen = _names(names, only, "--tables") if only is not None else names
-    left_out = _names(names, without, "--exclude") if without is not None else ()
+        raise InvalidSettings("‹tables› and ‹exclude› were both given.", "Use one of them.")
+    chosen = _names(names, only, "‹tables›") if only is not None else names
+    left_out = _names(names, without, "‹exclude›") if without is not None else ()
     result = tuple(name for name in names if name in chosen and name not in left_out)
     if not result:
-        raise InvalidSettings("No table is left to replicate.", "Name at least one with --tables.")
+        raise InvalidSettings("No table is left to replicate.", "Name at least one with ‹tables›.")
     return result
 
 
@@ -156,7 +156,7 @@ def refreshed(names: tuple[str, ...], text: str | None) -> tuple[str, ...]:
     """The tables that `--full-refresh` names; `all` names all of them."""
     if text is None:
         return ()
-    return names if text.strip() == "all" else _names(names, text, "--full-refresh")
+    return names if text.strip() == "all" else _names(names, text, "‹full_refresh›")
 
 
 def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ def access_token_from(reference: str | None, environment: Mapping[str, str]) -> 
     """The access token that is kept there, by default in the environment. Raises InvalidSettings, never showing it."""
     if reference in (None, USUAL):
         return access_token(environment.get(TOKEN_VARIABLE))
-    found = resolved(reference or "", environment, "--access-token-from")
+    found = resolved(reference or "", environment, "‹access_token_from›")
     try:
         return access_token(found.reveal())
     except InvalidSettings:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from cio_replicate.base.errors import InvalidSettings
+from cio_replicate.base.text import worded
 from cio_replicate.config.options import (
     AccessOptions,
     CopyOptions,
@@ -248,11 +249,17 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
+def settings_declared() -> dict[str, Setting]:
+    """What is said of each setting, by the name of its field."""
+    return {one.name: one.setting for kind in _KINDS for one in fields_of(kind)}
+
+
 def as_labels(text: str) -> str:
-    """A sentence that names options, such as `--tables`, with the labels that a form has for them."""
-    labels = {one.setting.option: one.setting.label for kind in _KINDS for one in fields_of(kind)}
-    for option in sorted(labels, key=len, reverse=True):
-        text = text.replace(option, labels[option])
+    """A sentence that names settings, or options such as `--tables`, with the labels that a form has for them."""
+    declared = settings_declared()
+    text = worded(text, {name: one.label for name, one in declared.items()})
+    for one in sorted(declared.values(), key=lambda setting: len(setting.option), reverse=True):
+        text = text.replace(one.option, one.label)
     return text
 
 

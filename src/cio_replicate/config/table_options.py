@@ -41,22 +41,22 @@ class RereadPolicy:
 def rules(customers: str, recent_days: int, full_every_days: int, tables: Collection[str]) -> RereadPolicy:
     """The rules that the options name, for these tables. Raises InvalidSettings."""
     if customers not in list(PeopleRefresh):
-        raise InvalidSettings(f"There is no way {customers!r} to read people.", "Choose --customers full or changes.")
+        raise InvalidSettings(f"There is no way {customers!r} to read people.", "Choose ‹customers› full or changes.")
     if not 1 <= recent_days <= LONGEST_RECENT:
         raise InvalidSettings(
-            f"--recent-days {recent_days} is out of range.",
+            f"‹recent_days› {recent_days} is out of range.",
             f"Choose 1 to {LONGEST_RECENT} days: opens and clicks are recorded for six months.",
         )
     if not 1 <= full_every_days <= LONGEST_BETWEEN:
         raise InvalidSettings(
-            f"--full-every {full_every_days} is out of range.",
+            f"‹full_every› {full_every_days} is out of range.",
             f"Choose 1 to {LONGEST_BETWEEN} days: the activity log is kept no longer.",
         )
     mode = PeopleRefresh(customers)
     if mode is PeopleRefresh.CHANGES and "customers" in tables and "activities" not in tables:
         raise InvalidSettings(
-            "--customers changes goes by the activity log, which is not among the tables to copy.",
-            "Copy the table activities too, or choose --customers full.",
+            "‹customers› changes goes by the activity log, which is not among the tables to copy.",
+            "Copy the table activities too, or choose ‹customers› full.",
         )
     return RereadPolicy(recent_days, mode, full_every_days)
 
@@ -120,12 +120,12 @@ def treatments(
     to replace one would throw away what cannot be read again, so `full` for all leaves them as they usually are.
     Raises InvalidSettings.
     """
-    mode = _given(modes, names, "--mode", [one.value for one in WriteMode])
-    deleted = _given(deletes, names, "--deletes", [one.value for one in Deletes])
+    mode = _given(modes, names, "‹mode›", [one.value for one in WriteMode])
+    deleted = _given(deletes, names, "‹deletes›", [one.value for one in Deletes])
     for name in forgetting:
         if mode.get(name) == WriteMode.FULL:
             raise InvalidSettings(
-                f"--mode {name}=full would throw away rows of {name} that Customer.io no longer has.",
+                f"‹mode› {name}=full would throw away rows of {name} that Customer.io no longer has.",
                 "Choose apply, changes or history for it.",
             )
     for_all, deleted_for_all = mode.get(_FOR_ALL, WriteMode.APPLY), deleted.get(_FOR_ALL, Deletes.SOFT)
@@ -209,7 +209,7 @@ AS_IS = Naming()
 
 def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCase.AS_IS) -> Naming:
     """The naming that the options name. Raises InvalidSettings."""
-    for option, prefix in (("--table-prefix", table_prefix), ("--column-prefix", column_prefix)):
+    for option, prefix in (("‹table_prefix›", table_prefix), ("‹column_prefix›", column_prefix)):
         if not _PREFIX.fullmatch(prefix):
             raise InvalidSettings(
                 f"{option} {prefix!r} cannot begin a name.",
@@ -220,7 +220,7 @@ def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCa
                 f"{option} {prefix!r} begins like the names of the program's own ({RESERVED}).", "Choose another."
             )
     if case not in list(LetterCase):
-        raise InvalidSettings(f"There is no naming rule {case!r}.", f"Choose --column-case {', '.join(LetterCase)}.")
+        raise InvalidSettings(f"There is no naming rule {case!r}.", f"Choose ‹column_case› {', '.join(LetterCase)}.")
     return Naming(table_prefix, column_prefix, LetterCase(case))
 
 
@@ -247,15 +247,15 @@ def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, Sch
         if policy not in list(SchemaChanges):
             raise InvalidSettings(
                 f"There is no policy {policy!r} for changes of schema.",
-                f"Choose --schema-changes {', '.join(SchemaChanges)}, or TABLE=POLICY for one table.",
+                f"Choose ‹schema_changes› {', '.join(SchemaChanges)}, or TABLE=POLICY for one table.",
             )
         if separator and name not in tables:
             raise InvalidSettings(
-                f"There is no table {name!r} (--schema-changes).", f"The tables are: {', '.join(tables)}."
+                f"There is no table {name!r} (‹schema_changes›).", f"The tables are: {', '.join(tables)}."
             )
         if (single.setdefault(name, policy) != policy) if separator else (general | {policy} != {policy}):
             raise InvalidSettings(
-                f"--schema-changes gives {name or 'all tables'} two policies.", "Keep one of the two."
+                f"‹schema_changes› gives {name or 'all tables'} two policies.", "Keep one of the two."
             )
         if not separator:
             general.add(policy)

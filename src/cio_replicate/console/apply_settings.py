@@ -201,7 +201,7 @@ def _require_no_ring(after: Mapping[str, str | None]) -> None:
         if name == first:
             raise InvalidSettings(
                 f"Each of these tasks waits for another of them: {', '.join(chain)}.",
-                "Let one of them run by a schedule instead of --after.",
+                "Let one of them run by a schedule instead of ‹after›.",
             )
 
 
@@ -243,7 +243,7 @@ def require_all_usable(documents: Documents, now: float) -> None:
 
 def _require_connection(kept: ConnectionSettings, now: float) -> None:
     if kept.access_token_from is not None:
-        require_reference(kept.access_token_from, "--access-token-from")
+        require_reference(kept.access_token_from, "‹access_token_from›")
     checked.region(kept.region)
     if kept.api_url is not None:
         checked.api_url(kept.api_url)
@@ -256,7 +256,7 @@ def _require_task(kept: TaskSettings) -> None:
     _require_places(kept.to)
     checked.dataset(kept.dataset)
     if kept.salt is not None:
-        require_reference(kept.salt, "--salt")
+        require_reference(kept.salt, "‹salt›")
         kept = replace(kept, salt="env:ANY")
     names = names_of(SourceOptions(tables=kept.tables, exclude=kept.exclude))
     chosen = tables_of(names, kept, _ANY)
@@ -267,7 +267,7 @@ def _require_task(kept: TaskSettings) -> None:
         schedule(kept.schedule)
         if kept.schedule.missed not in MISSED:
             raise InvalidSettings(
-                f"There is no way {kept.schedule.missed[:60]!r} to treat missed runs (--missed).",
+                f"There is no way {kept.schedule.missed[:60]!r} to treat missed runs (‹missed›).",
                 f"Choose {' or '.join(MISSED)}.",
             )
     if not 0 <= kept.retries <= MOST_RETRIES:
@@ -282,7 +282,7 @@ def _require_task(kept: TaskSettings) -> None:
 
 def _require_places(addresses: list[str]) -> None:
     if not addresses:
-        raise InvalidSettings("The task has no destination.", "Name one with --to.")
+        raise InvalidSettings("The task has no destination.", "Name one with ‹to›.")
     for text in addresses:
         described(text)
         if is_relative(text):

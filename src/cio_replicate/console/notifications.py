@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 
 from cio_replicate.base.errors import InvalidSettings, Refused
 from cio_replicate.base.text import MASK, Secret, counted, number
-from cio_replicate.config.documents import ChannelSettings
+from cio_replicate.config.documents import ChannelSettings, as_labels
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import channels, notices, runs
@@ -48,7 +48,7 @@ def _failure(ended: EndedRun) -> tuple[str, list[str]]:
     tries = f", the last of {ended.attempt} tries" if ended.attempt > 1 else ""
     lines = [f"The task {ended.task} {word}{tries}."]
     if ended.error:
-        lines.append(_cut(ended.error))
+        lines.append(_cut(as_labels(ended.error)))
     lines += _each([f"{one.name}: {_cut(one.error or 'failed')}" for one in ended.failed_tables])
     if ended.status == Status.REFUSED:
         again = "Nothing was written. When it is mended, run it again"

@@ -173,7 +173,7 @@ class Connections(_StoredSettings):
         if settings.gateway is not None:
             raise InvalidSettings(
                 "The token of a connection with a data gateway is kept where the gateway runs, not here.",
-                "Leave it out, and say by --access-token-from where it is there.",
+                "Leave it out, and say by ‹access_token_from› where it is there.",
             )
         stored = own_secret(SettingsKind.CONNECTION, checked_name(name, SettingsKind.CONNECTION))
         secrets.put(transaction, means.keys, stored, _sound(token), means.now, means.by)

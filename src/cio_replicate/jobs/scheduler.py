@@ -108,7 +108,7 @@ def schedule(settings: ScheduleSettings) -> Schedule:
     if begin is not None and end is not None and end < begin:
         raise InvalidSettings("The schedule ends before it begins.", "Set the last day after the first day.")
     if (settings.cron is None) == (settings.every is None):
-        raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of --cron and --every.")
+        raise InvalidSettings("A schedule is either a cron line or an interval.", "Give one of ‹cron› and ‹every›.")
     start = begin if begin is not None else int(ANCHOR.replace(tzinfo=zone).timestamp())
     if settings.every is not None:
         return Schedule(None, int(_interval(settings.every).total_seconds()), start, zone, begin, end)

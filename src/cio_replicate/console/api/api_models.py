@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, SerializationException
 
+from cio_replicate.base.text import worded
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, decoded
 from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, RunAction
@@ -169,7 +170,9 @@ def task_shown(kept: StoredTask) -> TaskBody:
 
 def run_summary(row: StoredRunSummary) -> RunSummary:
     """A run, as the API lists it."""
-    return RunSummary(**{name: getattr(row, name) for name in RunSummary.__struct_fields__})
+    shown = RunSummary(**{name: getattr(row, name) for name in RunSummary.__struct_fields__})
+    shown.error = worded(shown.error, {}) if shown.error is not None else None
+    return shown
 
 
 def run_detail(shown: StoredRunDetail) -> RunDetail:

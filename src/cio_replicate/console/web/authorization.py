@@ -28,10 +28,15 @@ from cio_replicate.database.actor import Actor, Role
 
 
 class Problem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The cause, and what to do about it. `id` is by which the console's log has the rest."""
+    """The cause, and what to do about it. `code` is the kind of error, `field` the setting that is wrong.
+
+    `id` is by which the console's log has the rest.
+    """
 
     message: str
     fix: str = ""
+    code: str = ""
+    field: str | None = None
     id: str | None = None
 
 

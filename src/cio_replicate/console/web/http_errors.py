@@ -31,6 +31,8 @@ from cio_replicate.base.errors import (
     NotFound,
     Unavailable,
 )
+from cio_replicate.base.text import worded
+from cio_replicate.config.documents import as_labels
 from cio_replicate.console.web.authorization import API, SAFE, AnyRequest, Problem, services_of
 from cio_replicate.console.web.rendering import page, path_within
 
@@ -61,12 +63,20 @@ def answer(request: AnyRequest, error: Exception) -> Response[Any]:
     if program:
         if status == HTTP_401_UNAUTHORIZED:
             headers["www-authenticate"] = "Bearer"
-        problem = Problem(message=message, fix=fix, id=number)
+        problem = Problem(message=worded(message, {}), fix=worded(fix, {}), id=number)
+        if isinstance(error, CioReplicateError):
+            problem.code, problem.field = error.code, error.field
         return Response(problem, status_code=status, media_type=MediaType.JSON, headers=headers)
     if isinstance(error, NotAuthorizedException):
         return _login(request)
     response: Response[Any] = page(
-        request, "failure.html", status, message=message, fix=fix, number=number, title=_title(status)
+        request,
+        "failure.html",
+        status,
+        message=as_labels(message),
+        fix=as_labels(fix),
+        number=number,
+        title=_title(status),
     )
     response.headers.update(headers)
     return response

@@ -62,6 +62,8 @@ def test_a_table_that_fails_is_in_the_report(tmp_path: Path) -> None:
         ({"to": "oracle://x/y"}, "oracle"),
         ({"mode": "merge"}, "merge"),
         ({"token": "a b"}, "token"),
+        ({"requests_per_second": 0.0}, "out of range"),
+        ({"mode": "full", "deletes": "never"}, "for deletes"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, str], said: str, tmp_path: Path) -> None:

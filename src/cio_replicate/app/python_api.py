@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Self
 from cio_replicate.app.settings import ResolvedTask, connected, connection_of, names_among, opened, resolve, tables_of
 from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.base.runtime import SystemClock
+from cio_replicate.base.text import worded
 from cio_replicate.config.connection_options import TOKEN_VARIABLE, start_date
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import AccessOptions
@@ -74,8 +75,9 @@ def replicate(  # noqa: PLR0913 - each is an option of the command
         customers=customers,
     )
     root = Path(state_dir) if state_dir is not None else None
-    resolved = resolve(connection, task, SystemClock(), state_dir=root, environment=environment)
-    return asyncio.run(_replicate(resolved, on_event or (lambda _event: None)))
+    with _naming_arguments():
+        resolved = resolve(connection, task, SystemClock(), state_dir=root, environment=environment)
+        return asyncio.run(_replicate(resolved, on_event or (lambda _event: None)))
 
 
 async def _replicate(task: ResolvedTask, on_event: Callable[[Event], None]) -> Report:
@@ -103,7 +105,8 @@ class Workspace:
     ) -> None:
         self._clock = SystemClock()
         access = AccessOptions(region=region, api_url=api_url, max_rps=requests_per_second)
-        self._connection = connection_of(access, self._clock, environment=_environment(token))
+        with _naming_arguments():
+            self._connection = connection_of(access, self._clock, environment=_environment(token))
         self._stack = AsyncExitStack()
         self._client: Client | None = None
 
@@ -127,7 +130,8 @@ class Workspace:
         if self._client is None:
             raise InvalidSettings("The workspace is not open.", "Use `async with Workspace(...) as workspace:`.")
         now = self._clock.now()
-        scope = ReadScope(start_date(_text(since), now), int(now))
+        with _naming_arguments():
+            scope = ReadScope(start_date(_text(since), now), int(now))
         reads = [
             PlannedRead(strategy, strategy.partitions(), KnownColumns(strategy.table))
             for strategy in (strategy_of(table, scope) for table in tables_of(names_among(tables)))
@@ -141,6 +145,21 @@ class Workspace:
                     yield item
         if failure is not None:
             raise failure
+
+
+#: Arguments that are called otherwise than the settings that they are.
+_ARGUMENTS = {"start_date": "since", "max_rps": "requests_per_second", "access_token_from": "token"}
+
+
+@contextmanager
+def _naming_arguments() -> Iterator[None]:
+    """Let errors name the arguments of a call where they name settings."""
+    try:
+        yield
+    except CioReplicateError as error:
+        error.cause, error.fix = worded(error.cause, _ARGUMENTS), worded(error.fix, _ARGUMENTS)
+        error.args = (error.cause, error.fix)
+        raise
 
 
 def _environment(token: str | None) -> dict[str, str]:

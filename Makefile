@@ -12,7 +12,7 @@ DEV := .venv/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console check lint test test-long test-destinations test-gateway test-web screenshots bench format lock clean
+.PHONY: help demo console check release-check lint test test-long test-destinations test-gateway test-web screenshots bench format lock clean
 
 help: ## List the jobs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -24,6 +24,8 @@ console: $(DEV) ## Serve the web console on this machine, with all that it needs
 	$(BIN)/cio-replicate console $(ARGS)
 
 check: lint test ## All that a change must pass: lint, then the tests.
+
+release-check: lint test test-long test-destinations test-gateway test-web ## Every check and every test that there is, an hour or so.
 
 lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 	$(BIN)/ruff check
@@ -39,7 +41,7 @@ lint: $(DEV) ## Style, format, types, layers, generated pages and house rules.
 test: $(DEV) ## The tests. ARGS="-k word" goes to pytest.
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-test-long: $(DEV) ## The long tests, and those that need the package index.
+test-long: $(DEV) ## The long tests (kills, large workspaces, an hour of schedules), the wheel, and what needs the package index.
 	$(BIN)/pytest -m slow $(ARGS)
 
 test-destinations: $(DEV) ## The tests that write to every kind of destination that runs on this machine; MariaDB is installed.

@@ -192,6 +192,7 @@ def _rates(busy: Stage) -> dict[str, float]:
     return {one.settings.access_token_from or "": one.settings.max_rps for one in kept}
 
 
+@pytest.mark.slow
 def test_an_hour_of_two_hundred_tasks_over_fifty_workspaces(busy: Stage) -> None:
     """Every time that came was run once or merged into a run that waited, though a worker and a scheduler died."""
     seen = Seen()

@@ -30,6 +30,7 @@ from tests.load.servers import postgres, postgres_run
 from tests.manual_clock import ManualClock
 from tests.pipeline.copies import differences
 
+pytestmark = pytest.mark.slow  # a lease that nobody renews ends after real seconds; test_board has it on a clock
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("killed_engine.py")
 TOKEN = "simulator-token"
@@ -159,7 +160,7 @@ def _require_true(chaos: Chaos, simulator: Simulator, ended: list[StoredRunSumma
     assert sum(run.merged + (run.cause == "after") for run in followers) == wells
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", STORES)
 def test_a_few_kills(kind: str, tmp_path: Path) -> None:
     """Runs of three tasks of one workspace get to their ends, though one is under way when all engines die."""
     with Simulator(SPEC, latency=0.6) as simulator, _chaos(kind, tmp_path, simulator, None) as chaos:
@@ -179,7 +180,6 @@ def test_a_few_kills(kind: str, tmp_path: Path) -> None:
         _require_true(chaos, simulator, ended)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", STORES)
 def test_kills_for_minutes(kind: str, tmp_path: Path) -> None:
     """The same for minutes, while a task is due every minute: each time is a run, or is merged into one that waits."""

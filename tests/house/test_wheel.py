@@ -16,6 +16,7 @@ import pytest
 
 import cio_replicate
 
+pytestmark = pytest.mark.slow  # to build and install it takes longer than all that is asked of it
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -62,7 +63,7 @@ def home(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel and the runtime lock's packages, the latter linked from this environment.
 
     It holds nothing else, so a module that only development brings in is missing here. What it does not show is that
-    the package index has those versions: the slow test below does.
+    the package index has those versions: the last test does.
     """
     folder = tmp_path_factory.mktemp("home")
     venv.create(folder, with_pip=False, symlinks=True)
@@ -142,7 +143,6 @@ def test_the_installed_command_says_its_version(home: Path) -> None:
     assert cio_replicate.__version__ in _run([str(home / "bin" / "cio-replicate"), "--version"])
 
 
-@pytest.mark.slow
 def test_the_wheel_installs_from_the_runtime_lock(wheel: Path, tmp_path: Path) -> None:
     """A new environment made as users make it, from the package index by the runtime lock, runs the command."""
     venv.create(tmp_path / "fresh", with_pip=True, symlinks=True)

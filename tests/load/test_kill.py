@@ -41,13 +41,13 @@ for number in range(10_000):
 @pytest.mark.parametrize(
     ("mode", "writes", "delay"),
     [
-        ("apply", 0, 0.0),
+        pytest.param("apply", 0, 0.0, marks=pytest.mark.slow),
         ("apply", 1, 0.004),
-        ("full", 2, 0.008),
+        pytest.param("full", 2, 0.008, marks=pytest.mark.slow),
         ("changes", 3, 0.012),
-        ("changes", 5, 0.03),
-        ("history", 3, 0.02),
-        ("history", 5, 0.04),
+        pytest.param("changes", 5, 0.03, marks=pytest.mark.slow),
+        pytest.param("history", 3, 0.02, marks=pytest.mark.slow),
+        pytest.param("history", 5, 0.04, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_write_is_there_whole_or_not_at_all(tmp_path: Path, mode: str, writes: int, delay: float) -> None:

@@ -21,7 +21,7 @@ THROUGH_DLT = [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4]
 CASES = [(kind, delay) for kind in ("postgresql", "sqlite") for delay in AT_ONCE]
 CASES += [("postgresql+dlt", delay) for delay in THROUGH_DLT]
 #: Those that every run of the tests tries.
-USUALLY = {("postgresql", 0.002), ("postgresql", 0.02), ("sqlite", 0.005)}
+USUALLY = {("postgresql", 0.02), ("sqlite", 0.005)}
 TRIED = [pytest.param(*case, marks=() if case in USUALLY else pytest.mark.destinations) for case in CASES]
 MARKED = [pytest.param("mysql", delay, marks=[MARIADB, pytest.mark.destinations]) for delay in AT_ONCE]
 

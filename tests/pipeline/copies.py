@@ -43,11 +43,22 @@ def truth(simulator: Simulator, table: str) -> Counter[str]:
 def copy(file: Path, table: str, *, deleted: bool = False, dataset: str = "customerio") -> Counter[str]:
     """The records that the copy holds (or has marked as deleted), rebuilt from their rows."""
     with duckdb.connect(str(file), read_only=True) as connection:
-        condition = "IS NOT NULL" if deleted else "IS NULL"
-        found = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE _cio_deleted_at {condition}')
-        names = [part[0] for part in found.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    return records(rows, table)
+        return _held(connection, table, deleted=deleted, dataset=dataset)
+
+
+def copies(file: Path, tables: Iterable[str], *, deleted: bool = False) -> dict[str, Counter[str]]:
+    """The same of several tables; the file is opened once, which costs as much as most tables."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return {name: _held(connection, name, deleted=deleted) for name in tables}
+
+
+def _held(
+    connection: duckdb.DuckDBPyConnection, table: str, *, deleted: bool, dataset: str = "customerio"
+) -> Counter[str]:
+    condition = "IS NOT NULL" if deleted else "IS NULL"
+    found = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE _cio_deleted_at {condition}')
+    names = [part[0] for part in found.description or ()]
+    return records((dict(zip(names, row, strict=True)) for row in found.fetchall()), table)
 
 
 def records(rows: Iterable[dict[str, Any]], table: str) -> Counter[str]:
@@ -108,8 +119,8 @@ def _canonical(record: Any) -> str:
 def differences(simulator: Simulator, file: Path, tables: tuple[str, ...]) -> dict[str, str]:
     """Per table what is missing from the copy and what it has too much; empty when the copy is true."""
     found = {}
-    for name in tables:
-        expected, got = truth(simulator, name), copy(file, name)
+    for name, got in copies(file, tables).items():
+        expected = truth(simulator, name)
         if expected != got:
             missing, extra = expected - got, got - expected
             found[name] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
-from tests.pipeline.syncs import IMPATIENT, QUICK, ShiftedClock
+from tests.pipeline.syncs import QUICK, ShiftedClock
 
 NOW = WorkspaceSpec().now
 ADDRESS, OWN_ID = "marked-5c1d@example.com", "marked-id-77"
@@ -58,17 +59,28 @@ class Copied:
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Every row of every table, that of the program's own too, but for when a run was."""
-        if self.kind == "parquet":
-            folders = (self._folder / "lake" / "customerio").iterdir()
-            return {one.name: _ask(f"SELECT * FROM '{one}/*.parquet'") for one in folders if one.is_dir()}
-        file = self._folder / ("copy.duckdb" if self.kind in ("duckdb", "several") else "twin.duckdb")
-        names = "SELECT schema_name || '.' || table_name AS name FROM duckdb_tables() WHERE database_name = 'c'"
-        found = [row["name"] for row in _ask(names, file)]
-        return {name.split(".")[1]: _ask(f"SELECT * FROM c.{name}", file) for name in found}
+        with self._reading() as (connection, found):
+            return {name: _ask(connection, f"SELECT * FROM {one}") for name, one in found.items()}
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Every row of a table; none when it is not there."""
-        return self.tables().get(name, [])
+        with self._reading() as (connection, found):
+            return _ask(connection, f"SELECT * FROM {found[name]}") if name in found else []
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, dict[str, str]]]:
+        """A connection, and what each table is called there."""
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            if self.kind == "parquet":
+                folders = (self._folder / "lake" / "customerio").iterdir()
+                yield connection, {one.name: f"'{one}/*.parquet'" for one in folders if one.is_dir()}
+                return
+            file = self._folder / ("copy.duckdb" if self.kind in ("duckdb", "several") else "twin.duckdb")
+            connection.execute(f"ATTACH '{file}' AS c (READ_ONLY)")
+            names = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'c'"
+            found = connection.execute(names).fetchall()
+            yield connection, {name: f"c.{schema}.{name}" for schema, name in found}
 
     def sync(
         self,
@@ -88,7 +100,7 @@ class Copied:
         async def scenario() -> Report:
             token = Secret(simulator.behaviour.tokens[0])
             budget = RateLimiter(5_000.0, clock)
-            async with Client(simulator.url, token, budget, clock, policy=QUICK, limits=IMPATIENT) as client:
+            async with Client(simulator.url, token, budget, clock, policy=QUICK) as client:
                 with Staging(self._folder / "state") as held:
                     destination = self.open()
                     try:
@@ -99,14 +111,10 @@ class Copied:
         return asyncio.run(scenario())
 
 
-def _ask(query: str, file: Path | None = None) -> list[dict[str, Any]]:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        if file is not None:
-            connection.execute(f"ATTACH '{file}' AS c (READ_ONLY)")
-        result = connection.execute(query)
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 @pytest.fixture

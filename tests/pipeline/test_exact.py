@@ -14,7 +14,7 @@ from cio_replicate.pipeline.events import Event, NoteAdded
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.pipeline.copies import copy, differences, truth
+from tests.pipeline.copies import copies, copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 
 DAY = 86_400
@@ -63,7 +63,7 @@ def test_a_second_sync_brings_exactly_the_edits(simulator: Simulator, tmp_path: 
     However old what changed is, when everything is read again.
     """
     sync(simulator, tmp_path)
-    before = {name: copy(tmp_path / "copy.duckdb", name) for name in ALL}
+    before = copies(tmp_path / "copy.duckdb", ALL)
     changes = simulator.evolve(11)
     report = sync(simulator, tmp_path, refresh=SETTLING)
     kept = {"activities"}  # the log forgets, the copy does not

@@ -13,9 +13,7 @@ from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
-from tests.pipeline.syncs import ALL, SETTLING, sync
-
-LISTS = ("campaigns", "messages")
+from tests.pipeline.syncs import ALL, IMPATIENT, SETTLING, sync
 
 
 def _of(report: Report, name: str) -> TableReport:
@@ -30,11 +28,11 @@ def _fault(kind: Any, **more: Any) -> Faults:
 def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> None:
     """Errors, resets, cut, garbled and stalled answers, odd pages and repeated rows change nothing in what arrives."""
     with Simulator(WorkspaceSpec(seed=seed), faults=Faults.everything(seed, rate=0.03)) as simulator:
-        report = sync(simulator, tmp_path)
+        report = sync(simulator, tmp_path, limits=IMPATIENT)
         assert [one.error for one in report.tables if one.error] == []
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
         simulator.evolve(seed)
-        assert sync(simulator, tmp_path, refresh=SETTLING).status is Status.COMPLETE
+        assert sync(simulator, tmp_path, refresh=SETTLING, limits=IMPATIENT).status is Status.COMPLETE
         lists = tuple(name for name in ALL if name != "activities")
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}
 
@@ -45,7 +43,7 @@ def test_with_every_fault_on_what_is_read_side_by_side_is_exact(seed: int, tmp_p
     tables = (table("messages"), table("customers"), table("activities"))
     spec = WorkspaceSpec(seed=seed, messages=20_000, people=2_500, activities=1_500, bursts=0.5 * (seed % 2))
     with Simulator(spec, faults=Faults.everything(seed, rate=0.03)) as simulator:
-        report = sync(simulator, tmp_path, tables=tables, start=spec.start)
+        report = sync(simulator, tmp_path, tables=tables, start=spec.start, limits=IMPATIENT)
         assert [one.error for one in report.tables if one.error] == []
         assert differences(simulator, tmp_path / "copy.duckdb", tuple(one.name for one in tables)) == {}
         windows = {one.target.split("&start=")[0] for one in simulator.requests if "start_ts" in one.target}
@@ -68,7 +66,7 @@ def test_drift_loses_no_field_of_any_record(what: str, tmp_path: Path) -> None:
                 assert fields <= {field for record in got for field in record}, name
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", ["messages", pytest.param("campaigns", marks=pytest.mark.slow)])
 def test_a_table_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
     """One table that only fails is reported as failed with its cause; the others are complete."""
     with Simulator(WorkspaceSpec(seed=6), faults=_fault("status", table=name, times=None)) as simulator:

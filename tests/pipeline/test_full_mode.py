@@ -20,7 +20,7 @@ from cio_replicate.sinks.port import Batch, Changes
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.windows import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.pipeline.copies import copy, differences, truth
+from tests.pipeline.copies import copies, copy, differences, truth
 from tests.pipeline.syncs import ALL, sync
 
 DAY = 86_400
@@ -42,7 +42,7 @@ def _of(report: Report, name: str) -> TableReport:
 
 def _marked(folder: Path) -> int:
     """How many rows are marked as deleted."""
-    return sum(copy(folder / "copy.duckdb", name, deleted=True).total() for name in ALL)
+    return sum(found.total() for found in copies(folder / "copy.duckdb", ALL, deleted=True).values())
 
 
 def test_each_run_leaves_what_the_source_has(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_failed_read_leaves_the_table_as_it_was(tmp_path: Path) -> None:
     """Not one row comes, changes or goes until a read has all of them."""
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=SOME, treatments=FULL)
-        before = {one.name: copy(tmp_path / "copy.duckdb", one.name) for one in SOME}
+        before = copies(tmp_path / "copy.duckdb", [one.name for one in SOME])
         simulator.evolve(2, metrics_within=RECENT_DAYS * DAY)
         simulator.faults = Faults(tuple(Fault(kind="status", table=one.name, nth=2, times=None) for one in SOME[:3]))
         report = sync(simulator, tmp_path, tables=SOME, treatments=FULL)

@@ -18,7 +18,7 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import names, table
-from cio_replicate.source.client import Client, RequestLimits, RetryPolicy
+from cio_replicate.source.client import Client, RetryPolicy
 from cio_replicate.source.rate_limiter import RateLimiter
 
 TOKEN = "marked-7f3a9c51-token"
@@ -42,8 +42,7 @@ def sync(
 
     async def scenario() -> Report:
         budget = RateLimiter(5_000.0, clock)
-        limits = RequestLimits(connect=2.0, read=0.5, attempt=3.0)
-        async with Client(url, Secret(TOKEN), budget, clock, policy=policy, limits=limits) as client:
+        async with Client(url, Secret(TOKEN), budget, clock, policy=policy) as client:
             with Staging(folder / "state") as held:
                 destination = DuckDBSink(folder / "copy.duckdb", "customerio")
                 tell = told.append if told is not None else (lambda _event: None)

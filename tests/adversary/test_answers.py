@@ -121,7 +121,7 @@ def test_a_wait_too_long_for_one_table_holds_up_no_other(tmp_path: Path) -> None
         report = sync(api.url, tmp_path, "campaigns", "segments")
         assert of(report, "campaigns").status is Status.FAILED
         assert of(report, "segments").status is Status.COMPLETE
-        assert report.seconds < 5
+        assert report.seconds < 60  # of a day, on a machine however busy
 
 
 def test_a_server_that_asks_for_little_again_and_again_gets_more() -> None:

@@ -28,7 +28,8 @@ ALL = tuple(table.name for table in TABLES)
 SETTLING = ("messages", "activities")  # of which a later run reads what is recent, unless it is to read all again
 QUICK = RetryPolicy(first_wait=0.01, longest_wait=0.05)
 PATIENCE = 3.0  # seconds that tables wait for those that have no answer
-IMPATIENT = RequestLimits(connect=2.0, read=0.5, attempt=3.0)
+USUAL_LIMITS = RequestLimits()  # so long that a busy machine is not taken for a silent API
+IMPATIENT = RequestLimits(connect=2.0, read=0.5, attempt=3.0)  # where answers stall
 
 
 class ShiftedClock(SystemClock):
@@ -56,6 +57,7 @@ def sync(
     told: list[Event] | None = None,
     token: str = "",
     to: Callable[[], Sink] | None = None,
+    limits: RequestLimits = USUAL_LIMITS,
     **order: Any,  # Any: what else an Order says
 ) -> Report:
     """Replicate into `folder`/copy.duckdb, or into what `to` makes, and return the report."""
@@ -68,7 +70,7 @@ def sync(
             RateLimiter(max_rps, clock),
             clock,
             policy=QUICK,
-            limits=IMPATIENT,
+            limits=limits,
         ) as client:
             with Staging(folder / state) as held:
                 wanted = RunSpec(tables, start, refresh, rules, **order)

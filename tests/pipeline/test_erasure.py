@@ -33,7 +33,7 @@ from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.load.twin import TwinStore
-from tests.pipeline.syncs import IMPATIENT, QUICK, ShiftedClock
+from tests.pipeline.syncs import QUICK, ShiftedClock
 
 NOW = WorkspaceSpec().now
 ADDRESS, OWN_ID = "marked-5c1d@example.com", "marked-id-77"
@@ -102,7 +102,7 @@ class Copied:
         async def scenario() -> Report:
             token = Secret(simulator.behaviour.tokens[0])
             budget = RateLimiter(5_000.0, clock)
-            async with Client(simulator.url, token, budget, clock, policy=QUICK, limits=IMPATIENT) as client:
+            async with Client(simulator.url, token, budget, clock, policy=QUICK) as client:
                 with Staging(self._folder / "state") as held:
                     destination = self.open()
                     try:

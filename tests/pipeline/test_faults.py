@@ -13,7 +13,7 @@ from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.pipeline.copies import copy, differences, truth
-from tests.pipeline.syncs import ALL, SETTLING, sync
+from tests.pipeline.syncs import ALL, IMPATIENT, SETTLING, sync
 
 
 def _of(report: Report, name: str) -> TableReport:
@@ -28,11 +28,11 @@ def _fault(kind: Any, **more: Any) -> Faults:
 def test_with_every_fault_on_the_copy_is_exact(seed: int, tmp_path: Path) -> None:
     """Errors, resets, cut, garbled and stalled answers, odd pages and repeated rows change nothing in what arrives."""
     with Simulator(WorkspaceSpec(seed=seed), faults=Faults.everything(seed, rate=0.03)) as simulator:
-        report = sync(simulator, tmp_path)
+        report = sync(simulator, tmp_path, limits=IMPATIENT)
         assert [one.error for one in report.tables if one.error] == []
         assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
         simulator.evolve(seed)
-        assert sync(simulator, tmp_path, refresh=SETTLING).status is Status.COMPLETE
+        assert sync(simulator, tmp_path, refresh=SETTLING, limits=IMPATIENT).status is Status.COMPLETE
         lists = tuple(name for name in ALL if name != "activities")
         assert differences(simulator, tmp_path / "copy.duckdb", lists) == {}
 
@@ -43,7 +43,7 @@ def test_with_every_fault_on_what_is_read_side_by_side_is_exact(seed: int, tmp_p
     tables = (table("messages"), table("customers"), table("activities"))
     spec = WorkspaceSpec(seed=seed, messages=20_000, people=2_500, activities=1_500, bursts=0.5 * (seed % 2))
     with Simulator(spec, faults=Faults.everything(seed, rate=0.03)) as simulator:
-        report = sync(simulator, tmp_path, tables=tables, start=spec.start)
+        report = sync(simulator, tmp_path, tables=tables, start=spec.start, limits=IMPATIENT)
         assert [one.error for one in report.tables if one.error] == []
         assert differences(simulator, tmp_path / "copy.duckdb", tuple(one.name for one in tables)) == {}
         windows = {one.target.split("&start=")[0] for one in simulator.requests if "start_ts" in one.target}

@@ -9,6 +9,7 @@ import pytest
 
 from customerio_simulator import WorkspaceSpec
 from customerio_simulator.evolution import evolve
+from customerio_simulator.inventory import CHILDREN
 from customerio_simulator.workspace import UnknownRecordError, Workspace
 from tests.simulator.conftest import Simulate
 from tests.simulator.walking import read_table
@@ -40,10 +41,10 @@ def test_the_summary_is_the_difference_of_the_truths() -> None:
 
 
 def test_evolution_touches_every_table() -> None:
-    """One evolution changes something in each of the tables, and people bring their activities with them."""
+    """One evolution changes something in each of the tables, and in children, and people bring their activities."""
     workspace = Workspace(SMALL)
     told = evolve(workspace, 1)
-    assert set(told) == set(workspace.table_names)
+    assert set(told) == {*workspace.table_names, *CHILDREN}
     kinds = {json.loads(record)["type"] for record in workspace.truth("activities")}
     assert {"profile_create", "profile_delete", "profile_merge"} <= kinds
 

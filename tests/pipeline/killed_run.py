@@ -24,6 +24,7 @@ from cio_replicate.source.rate_limiter import RateLimiter
 
 POINTS = ("event", "page on disk", "before commit", "after commit")
 START = 1_577_836_800
+RATE = 30.0  # requests per second, so that it shows how many pages of a second are lost
 
 
 class Fate:
@@ -73,7 +74,7 @@ class DeadlyDestination(DuckDBSink):
 
 async def _main(url: str, folder: Path, fate: Fate) -> None:
     clock = SystemClock()
-    async with Client(url, Secret("simulator-token"), RateLimiter(5_000.0, clock), clock) as client:
+    async with Client(url, Secret("simulator-token"), RateLimiter(RATE, clock), clock) as client:
         with DeadlyFolder(folder / "state", fate) as state:
             destination = DeadlyDestination(folder / "copy.duckdb", fate)
             full = dict.fromkeys(os.environ.get("FULL", "").split(), WriteOptions(WriteMode.FULL))

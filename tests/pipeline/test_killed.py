@@ -49,7 +49,7 @@ def _ends_like_one_that_was_not(spec: WorkspaceSpec, point: str, number: int, fo
         report = sync(simulator, folder)
         assert report.status is Status.COMPLETE
         assert differences(simulator, folder / "copy.duckdb", ALL) == {}
-        in_flight = 60  # a page of each table, more where parts are read side by side, and people by the hundred
+        in_flight = 60  # what was requested in the last second, and what was under way
         assert len(simulator.requests) <= needed + in_flight
         again = sync(simulator, folder, refresh=SETTLING).requests
         assert abs(again - needed) <= 3  # a run that ended is not gone on with; how often spans are cut may differ

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from cio_replicate.cli.app import program
-from cio_replicate.console import gateways as inquiries
+from cio_replicate.console import gateways
 from cio_replicate.database.connection import Database
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.source.catalog import TABLES
@@ -126,9 +126,9 @@ def _machine_of(gateway: str, database: Database, answer: ProbeResult) -> Iterat
     def serve() -> None:
         while not stop.wait(0.02):
             with database.writing() as connection:
-                asked = inquiries.take(connection, gateway, "m/w", int(time.time()))
+                asked = gateways.take(connection, gateway, "m/w", int(time.time()))
                 if asked is not None:
-                    inquiries.answer(connection, asked.id, "m/w", answer, int(time.time()))
+                    gateways.answer(connection, asked.id, "m/w", answer, int(time.time()))
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from cio_replicate.console import settings_files as files
+from cio_replicate.console import settings_files
 from cio_replicate.source.catalog import TABLES
 from tests.cli.running import TOKEN, run
 
@@ -44,7 +44,7 @@ def test_everything_on_the_page_can_be_typed(folder: Path, url: str) -> None:
         "delete task often",
     ):
         assert part in shown
-    assert set(files.read(folder / "cio-replicate.toml", 2e9).tasks) == {"nightly", "reports"}
+    assert set(settings_files.read(folder / "cio-replicate.toml", 2e9).tasks) == {"nightly", "reports"}
 
 
 def _parted(words: list[str]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from tests.cli.running import run, spawn, start, sync
 
 
@@ -16,7 +16,7 @@ def test_the_demo_proves_its_copy(folder: Path) -> None:
     ended = spawn(folder, "demo", token=None)
     assert ended.code == 0, ended.err
     proofs = {line.split()[0]: line.split() for line in ended.out.splitlines() if line.endswith("equal")}
-    assert list(proofs) == list(catalogue.names())
+    assert list(proofs) == list(catalog.names())
     with duckdb.connect(str(folder / "demo.duckdb"), read_only=True) as copy:
         for name, cells in proofs.items():
             counted = copy.execute(f"SELECT count(*) FROM customerio.{name} WHERE _cio_deleted_at IS NULL").fetchone()

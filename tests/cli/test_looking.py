@@ -10,7 +10,7 @@ import pytest
 
 from cio_replicate.base.version import __version__
 from cio_replicate.cli.app import LazyCommand, program
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import START, TOKEN, run, spawn
@@ -47,9 +47,9 @@ def test_help_explains_every_option(folder: Path, name: str) -> None:
 def test_tables_lists_every_table(folder: Path) -> None:
     """One line per table begins with its name; as JSON, with the fields that a program needs."""
     listed = run(folder, "tables").out.splitlines()
-    assert all(any(line.startswith(f"{name} ") for line in listed) for name in catalogue.names())
+    assert all(any(line.startswith(f"{name} ") for line in listed) for name in catalog.names())
     told = json.loads(run(folder, "tables", "--json").out)["tables"]
-    assert [one["name"] for one in told] == list(catalogue.names())
+    assert [one["name"] for one in told] == list(catalog.names())
     assert told[0].keys() == {"name", "method", "key", "replication_key", "about"}
 
 
@@ -58,7 +58,7 @@ def test_tables_describes_one_table(folder: Path) -> None:
     shown = run(folder, "tables", "messages", variables={"COLUMNS": "200"}).out
     told = json.loads(run(folder, "tables", "messages", "--json").out)
     columns = [column["name"] for column in told["columns"]]
-    assert {column.name for column in catalogue.table("messages").columns} <= set(columns)
+    assert {column.name for column in catalog.table("messages").columns} <= set(columns)
     assert "_cio_deleted_at" in columns
     assert all(name in shown for name in columns)
     assert told["reference"] in shown
@@ -145,7 +145,7 @@ def test_status_shows_positions_and_runs(synced: Path) -> None:
     ended = run(synced, "status", "--to=duckdb:///copy.duckdb", "--json", token=None)
     told = json.loads(ended.out)
     assert ended.code == 0
-    assert [table["name"] for table in told["tables"]] == list(catalogue.names())
+    assert [table["name"] for table in told["tables"]] == list(catalog.names())
     assert next(table["rows"] for table in told["tables"] if table["name"] == "messages") == 1_500
     assert all(table["through"] for table in told["tables"])
     dated = {table.name for table in TABLES if table.start_date_column}

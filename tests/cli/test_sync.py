@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, run, spawn, start, sync
@@ -31,10 +31,10 @@ def test_a_complete_run_prints_a_table_and_ends_with_0(folder: Path, url: str) -
     """Progress goes to standard error, a row per table and the totals to standard output."""
     ended = spawn(folder, *sync(url))
     assert ended.code == 0, ended.err
-    assert [line.split()[0] for line in ended.out.splitlines()[1 : 1 + len(TABLES)]] == list(catalogue.names())
+    assert [line.split()[0] for line in ended.out.splitlines()[1 : 1 + len(TABLES)]] == list(catalog.names())
     assert f"Complete: {len(TABLES)} tables" in ended.out
     assert "Access OK for every table" in ended.err
-    assert all(f"{name}: complete" in ended.err for name in catalogue.names())
+    assert all(f"{name}: complete" in ended.err for name in catalog.names())
     assert TOKEN not in ended.out + ended.err
 
 
@@ -45,7 +45,7 @@ def test_json_is_one_document_with_the_promised_fields(folder: Path, url: str) -
     assert first.code == 0
     assert told.keys() >= PROMISED
     assert (told["status"], isinstance(told["run_id"], str)) == ("complete", True)
-    assert [table["name"] for table in told["tables"]] == list(catalogue.names())
+    assert [table["name"] for table in told["tables"]] == list(catalog.names())
     assert all(table.keys() >= PROMISED_OF_A_TABLE for table in told["tables"])
     assert sum(table["inserted"] for table in told["tables"]) > 2_000
     again = json.loads(run(folder, *sync(url, "--json", "--quiet")).out)

@@ -23,7 +23,7 @@ from cio_replicate.config.documents import (
     json_schema,
     plain,
 )
-from cio_replicate.console import settings_files as files
+from cio_replicate.console import settings_files
 from cio_replicate.console.apply_settings import Change, ChangeContext, difference
 from cio_replicate.console.installation import ControlServices
 from cio_replicate.database.rows import documents_of
@@ -79,20 +79,20 @@ def file(tmp_path: Path) -> Path:
 
 def wanted_of(place: Path) -> Documents:
     """What files say."""
-    return files.read(place, NOW)
+    return settings_files.read(place, NOW)
 
 
 def shown(store: ControlServices, wanted: Documents, *, prune: bool = False) -> list[Change]:
     """What would be done."""
     with store.database.reading() as transaction:
-        return files.wanted_changes(transaction, wanted, prune=prune)
+        return settings_files.wanted_changes(transaction, wanted, prune=prune)
 
 
 def apply(store: ControlServices, folder: Path, wanted: Documents, *, prune: bool = False) -> list[Change]:
     """Do it."""
     changes = shown(store, wanted, prune=prune)
     with store.database.writing() as transaction:
-        files.apply(
+        settings_files.apply(
             transaction,
             changes,
             wanted,
@@ -180,7 +180,7 @@ def test_a_place_without_settings_is_refused(tmp_path: Path) -> None:
     """No file, an empty folder, a file that is no text, and one that is far too large."""
     assert "cannot be read" in refusal(lambda: wanted_of(tmp_path / "none.toml"))
     assert "no file" in refusal(lambda: wanted_of(tmp_path))
-    for content, says in ((b"\xff\xfe", "UTF-8"), (b"#" * (files.MOST_BYTES + 1), "too large")):
+    for content, says in ((b"\xff\xfe", "UTF-8"), (b"#" * (settings_files.MOST_BYTES + 1), "too large")):
         (tmp_path / "a.toml").write_bytes(content)
         assert says in refusal(lambda: wanted_of(tmp_path))
 
@@ -256,7 +256,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(small: ControlServices, f
 
     def late() -> None:
         with small.database.writing() as transaction:
-            files.apply(transaction, changes, wanted, means, prune=False)
+            settings_files.apply(transaction, changes, wanted, means, prune=False)
 
     assert "meanwhile" in refusal(late)
     assert list(kept(small).tasks) == []
@@ -269,7 +269,7 @@ def test_only_an_admin_applies(small: ControlServices, file: Path, tmp_path: Pat
 
     def as_operator() -> None:
         with small.database.writing() as transaction:
-            files.apply(transaction, shown(small, wanted), wanted, means, prune=False)
+            settings_files.apply(transaction, shown(small, wanted), wanted, means, prune=False)
 
     assert "Only the role admin" in refusal(as_operator)
 
@@ -299,13 +299,13 @@ def test_what_is_written_is_read_again_and_holds_no_secret(small: ControlService
         columns=['customers:rename=id:"a b"'],
     )
     small.tasks.create("daily", task, ADMIN)
-    text = files.written(kept(small))
+    text = settings_files.written(kept(small))
     (tmp_path / "out.toml").write_text(text)
     assert wanted_of(tmp_path / "out.toml") == kept(small)
     assert "marked" not in text
     assert 'access_token_from = "stored:connection/main"' in text
     assert "max_rps" not in text
-    assert files.written(Documents()) == ""
+    assert settings_files.written(Documents()) == ""
 
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,9}", fullmatch=True)
@@ -338,7 +338,7 @@ any_documents = st.builds(
 @given(written=any_documents)
 def test_any_settings_survive_a_file(written: Documents) -> None:
     """Whatever they hold: quotation marks, line breaks, emoji."""
-    back = documents(tomlkit.parse(files.written(written)).unwrap())
+    back = documents(tomlkit.parse(settings_files.written(written)).unwrap())
     assert difference(written, back, prune=True) == []
     assert back == written
 

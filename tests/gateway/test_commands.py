@@ -16,7 +16,7 @@ import pytest
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.app import program
-from cio_replicate.gateway import agent as health
+from cio_replicate.gateway import agent
 from cio_replicate.gateway.agent import AWAY, FRESH, GatewayHealth, trouble_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder
 from tests.cli.running import Ended, run
@@ -139,7 +139,7 @@ def test_the_status_of_a_machine_is_what_its_gateway_noted(folder: Path) -> None
     state, now = folder / "state", int(SystemClock().now())
     with GatewayFolder(state) as held:
         held.remember(Enrolment(console="https://c.example", gateway="vienna", member="m" * 32))
-        health.note(state, _noted(at=now, heard_at=now, running=1))
+        agent.note(state, _noted(at=now, heard_at=now, running=1))
         good = _gateway(folder, "status", "--state-dir", str(state))
     assert (good.code, "It runs, and the console answers." in good.out) == (0, True)
     bad = _gateway(folder, "status", "--state-dir", str(state), "--json")

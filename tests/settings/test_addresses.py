@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.config import connection_options as connection
+from cio_replicate.config import connection_options
 from cio_replicate.sinks.addresses import destination
 from tests.settings.refused import refusal
 
@@ -31,7 +31,7 @@ from tests.settings.refused import refusal
 )
 def test_an_api_address(text: str, address: str) -> None:
     """The `/v1` that the paths bring themselves, and what is around it, is left out."""
-    assert connection.api_url(text) == address
+    assert connection_options.api_url(text) == address
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_api_address(text: str, address: str) -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
     """The refusal repeats what was given and shows how an address looks."""
-    said = refusal(lambda: connection.api_url(text))
+    said = refusal(lambda: connection_options.api_url(text))
     assert repr(text) in said
     assert "https://host" in said
 
@@ -50,7 +50,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 @pytest.mark.parametrize("tail", ["?api_key=hunter2", "#hunter2", "/v1?a=1&b=hunter2", "?", "#"])
 def test_an_address_with_a_query_is_refused_without_showing_it(tail: str) -> None:
     """What follows a question mark may be a key."""
-    said = refusal(lambda: connection.api_url("https://proxy.example" + tail))
+    said = refusal(lambda: connection_options.api_url("https://proxy.example" + tail))
     assert "https://proxy.example" in said
     assert "hunter2" not in said
 
@@ -63,7 +63,7 @@ def test_an_address_with_a_query_is_refused_without_showing_it(tail: str) -> Non
 )  # fmt: skip
 def test_credentials_in_an_address_are_refused_without_showing_them(text: str) -> None:
     """A password belongs into no address, and into no error either."""
-    said = refusal(lambda: connection.api_url(text))
+    said = refusal(lambda: connection_options.api_url(text))
     assert "credentials" in said
     assert "hunter2" not in said
 
@@ -75,14 +75,14 @@ def test_credentials_in_an_address_are_refused_without_showing_them(text: str) -
 )  # fmt: skip
 def test_plain_http_is_for_this_machine_only(text: str) -> None:
     """A token does not travel unprotected to another machine."""
-    assert "unprotected" in refusal(lambda: connection.api_url(text))
+    assert "unprotected" in refusal(lambda: connection_options.api_url(text))
 
 
 @given(text=st.text(max_size=30) | st.text("htps:/@?#[]1.a\\ \n", max_size=20).map(lambda tail: "https://" + tail))
 def test_any_text_is_an_address_or_a_refusal(text: str) -> None:
     """No text at all ends in another error, and what is taken holds nothing that an address cannot."""
     try:
-        address = connection.api_url(text)
+        address = connection_options.api_url(text)
     except InvalidSettings:
         return
     assert address.isprintable()
@@ -149,12 +149,12 @@ def test_a_refused_destination_does_not_show_its_password(text: str) -> None:
 @pytest.mark.parametrize("text", ["customerio", "_x", "A1", "select", "a" * 63])
 def test_a_dataset(text: str) -> None:
     """Letters, digits and underscores name a schema everywhere."""
-    assert connection.dataset(text) == text
+    assert connection_options.dataset(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "1a", "a b", "a-b", 'a"b', "a.b", "é", "a\n", "a\x00", "a" * 64])
 def test_a_name_that_no_schema_can_have_is_refused(text: str) -> None:
     """The refusal repeats the name and says what one is made of."""
-    said = refusal(lambda: connection.dataset(text))
+    said = refusal(lambda: connection_options.dataset(text))
     assert repr(text) in said
     assert "letters, digits and underscores" in said

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cio_replicate.console import gateways as inquiries
+from cio_replicate.console import gateways
 from cio_replicate.database.actor import Role
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.source.catalog import TABLES
@@ -152,8 +152,8 @@ def test_a_gateways_connection_is_asked_about_there(console: Console, admin: Any
     assert admin.get(address).json() == {"waiting": True, "found": None}
     found = ProbeResult(requests=29, tables=[TableProbe(name="campaigns", readable=True, rows=12, basis="the list")])
     with database.writing() as connection:
-        assert inquiries.take(connection, "vienna", "machine/1", int(clock.now())) is not None
-        assert inquiries.answer(connection, number, "machine/1", found, int(clock.now()))
+        assert gateways.take(connection, "vienna", "machine/1", int(clock.now())) is not None
+        assert gateways.answer(connection, number, "machine/1", found, int(clock.now()))
     assert admin.get(address).json()["found"]["tables"][0]["rows"] == 12
     opened = admin.get("/api/v1/connections/inside/metadata").json()
     assert next(one["rows"] for one in opened["tables"] if one["name"] == "campaigns") == 12

@@ -9,7 +9,7 @@ import pytest
 
 from cio_replicate.console.sessions import ABSOLUTE, IDLE
 from cio_replicate.console.web.services import TRIES_OF_A_NAME, TRIES_OF_AN_ADDRESS
-from cio_replicate.database import audit_log as audit
+from cio_replicate.database import audit_log
 from cio_replicate.database.actor import LOCAL, Role
 from tests.web.visiting import ORIGIN, PASSWORD, Browser, Console, console_of, error_of, title_of
 
@@ -313,7 +313,7 @@ def test_every_login_and_change_is_in_the_audit_log(console: Console) -> None:
     admin.post("/users", name="vera", role="viewer")
     admin.post("/logout")
     with console.stage.database.reading() as connection:
-        found = [(one.who, one.did, one.what) for one in audit.entries(connection)]
+        found = [(one.who, one.did, one.what) for one in audit_log.entries(connection)]
     assert set(found) >= {
         ("admin person", "login", "admin person"),
         ("admin person", "login.refused", "admin person"),

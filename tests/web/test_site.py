@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.console.web import rendering as words
+from cio_replicate.console.web import rendering
 from cio_replicate.console.web.application import listening
 from cio_replicate.console.web.http_security import LoginThrottle, host_of, site
 from tests.control.stage import STORES, Stage, stage
@@ -130,12 +130,12 @@ def test_tries_count_over_all_consoles(kind: str, tmp_path: Path) -> None:
 )
 def test_lengths_of_time_read_well(seconds: float | None, text: str) -> None:
     """In the two largest units, or tenths of a second for what is short."""
-    assert words.span(seconds) == text
+    assert rendering.span(seconds) == text
 
 
 def test_a_moment_is_shown_in_a_zone_and_told_exactly() -> None:
     """What a person reads is their own clock; what a program reads is UTC."""
-    shown = str(words.moment(1_767_225_600, "Europe/Berlin"))
+    shown = str(rendering.moment(1_767_225_600, "Europe/Berlin"))
     assert 'datetime="2026-01-01T00:00:00Z"' in shown
     assert "1 January 2026, 01:00" in shown
-    assert "1 January 2026, 00:00" in str(words.moment(1_767_225_600, "Not/AZone"))
+    assert "1 January 2026, 00:00" in str(rendering.moment(1_767_225_600, "Not/AZone"))

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from cio_replicate.base.errors import InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock, default_root
-from cio_replicate.config import connection_options as settings
-from cio_replicate.config import table_options as settings_again
+from cio_replicate.config import connection_options, table_options
 from cio_replicate.config.column_rules import ColumnRules, column_rules
 from cio_replicate.config.connection_options import access_token_from
 from cio_replicate.config.destination_kind import Address
@@ -42,7 +41,7 @@ from cio_replicate.schema.table import Table
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.kinds import destinations_at
 from cio_replicate.sinks.port import Sink
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from cio_replicate.source.catalog.selection import chosen, require_erasable, require_readable_changes, stretch
 from cio_replicate.source.client import AUTO, HOSTS, Client, RetryPolicy, find_region
 from cio_replicate.source.rate_limiter import RateLimiter
@@ -53,20 +52,21 @@ IMPATIENT = RetryPolicy(attempts=3, total_seconds=20.0, attempts_unreachable=2)
 
 def connection_of(
     source: AccessOptions, clock: Clock, start_date: str | None = None, environment: Mapping[str, str] = os.environ
-) -> settings.Connection:
+) -> connection_options.Connection:
     """The connection that the options and the environment name. Raises Refused."""
-    return settings.Connection(
-        start=settings.start_date(start_date, clock.now()) if start_date is not None else 0,
-        region=settings.region(source.region),
-        api_url=settings.api_url(source.api_url) if source.api_url is not None else None,
-        max_rps=round(settings.requests_per_second(source.max_rps) * settings.budget_share(source.budget_share), 6),
+    rate = connection_options.requests_per_second(source.max_rps)
+    return connection_options.Connection(
+        start=connection_options.start_date(start_date, clock.now()) if start_date is not None else 0,
+        region=connection_options.region(source.region),
+        api_url=connection_options.api_url(source.api_url) if source.api_url is not None else None,
+        max_rps=round(rate * connection_options.budget_share(source.budget_share), 6),
         token=access_token_from(source.access_token_from, environment),
     )
 
 
 def names_of(source: TableOptions) -> tuple[str, ...]:
     """The names of the tables that the options select. Raises Refused."""
-    return settings.selected(catalogue.names(), source.tables, source.exclude)
+    return connection_options.selected(catalog.names(), source.tables, source.exclude)
 
 
 def names_among(given: Iterable[str]) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def names_among(given: Iterable[str]) -> tuple[str, ...]:
 
     An empty name, such as that of a variable which is not set, is refused: it does not mean all tables.
     """
-    names, every = dict.fromkeys(one.strip() for text in given for one in text.split(",")), catalogue.names()
+    names, every = dict.fromkeys(one.strip() for text in given for one in text.split(",")), catalog.names()
     for name in names:
         if name not in every:
             near = difflib.get_close_matches(name, every, 1)
@@ -88,19 +88,19 @@ def tables_of(
 ) -> tuple[Table, ...]:
     """These tables, as the copy is to have them. Raises Refused."""
     if looks is None:
-        return tuple(catalogue.table(name) for name in names)
+        return tuple(catalog.table(name) for name in names)
     rules = column_rules_of(looks, environment)
     names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
     given = looks.schema_changes if isinstance(looks, WriteModeOptions) else None
-    policies = schema_changes(_listed(given), catalogue.names())
+    policies = schema_changes(_listed(given), catalog.names())
     return tuple(
-        chosen(catalogue.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
+        chosen(catalog.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
     )
 
 
 def column_rules_of(looks: ColumnOptions, environment: Mapping[str, str] = os.environ) -> dict[str, ColumnRules]:
     """The rules for columns, by table. Raises Refused."""
-    columns = {table.name: [column.name for column in table.columns] for table in catalogue.TABLES}
+    columns = {table.name: [column.name for column in table.columns] for table in catalog.TABLES}
     salt = resolved(looks.salt, environment, "‹salt›") if looks.salt is not None else None
     return column_rules(looks.columns or [], salt, columns)
 
@@ -109,13 +109,13 @@ def erases(shaping: WriteModeOptions, environment: Mapping[str, str] = os.enviro
     """Whether people who are gone are to be erased. Raises Refused when they could not be."""
     wanted = isinstance(shaping, CopyOptions) and shaping.erase
     if wanted:
-        require_erasable(catalogue.TABLES, column_rules_of(shaping, environment))
+        require_erasable(catalog.TABLES, column_rules_of(shaping, environment))
     return wanted
 
 
 def treatments_of(shaping: WriteModeOptions, names: Collection[str]) -> dict[str, WriteOptions]:
     """How changes reach each table. Raises Refused."""
-    forgetting = {table.name for table in catalogue.TABLES if table.retention_days is not None}
+    forgetting = {table.name for table in catalog.TABLES if table.retention_days is not None}
     return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
 
 
@@ -127,9 +127,9 @@ def rules_of(
 ) -> RereadPolicy:
     """The rules of reading again that the options name. Raises Refused."""
     names = [table.name for table in tables]
-    rules = settings_again.rules(again.customers, again.recent_days, again.full_every, names)
+    rules = table_options.rules(again.customers, again.recent_days, again.full_every, names)
     if rules.people is PeopleRefresh.CHANGES and "customers" in names:
-        require_readable_changes(catalogue.TABLES, column_rules_of(shaping, environment))
+        require_readable_changes(catalog.TABLES, column_rules_of(shaping, environment))
     return rules
 
 
@@ -163,7 +163,7 @@ class Copy:
 
 def copy_of(to: Sequence[str], dataset: str, state_dir: Path | None, environment: Mapping[str, str]) -> Copy:
     """The copy in these destinations. Raises Refused."""
-    return copy_at(addresses_of(to, environment), settings.dataset(dataset), state_root(state_dir))
+    return copy_at(addresses_of(to, environment), connection_options.dataset(dataset), state_root(state_dir))
 
 
 def copy_at(addresses: tuple[Address, ...], dataset: str, root: Path) -> Copy:
@@ -196,7 +196,7 @@ def looked_at(copy: Copy) -> Iterator[Sink]:
 class ResolvedTask:
     """A task with its secrets found: what a run is given. `cautions` are sentences to show before it."""
 
-    connection: settings.Connection
+    connection: connection_options.Connection
     copy: Copy
     spec: RunSpec
     cautions: tuple[str, ...] = ()
@@ -219,7 +219,7 @@ def resolve(
     names = selected = names_of(task)
     if action.kind is ActionKind.RESYNC:
         wanted = ",".join(name for name in names_among(action.tables) if name in selected)
-        refresh = names = settings.selected(catalogue.names(), wanted, None)
+        refresh = names = connection_options.selected(catalog.names(), wanted, None)
     if backfill is not None:
         names = (backfill.table,)
     reached = connection_of(connection, clock, connection.start_date, environment)
@@ -240,7 +240,7 @@ def resolve(
         keep_landed=task.keep_landed,
         backfill=(backfill.begin, backfill.end) if backfill is not None else None,
         erase=erases(task, environment),
-        others=tables_of((name for name in catalogue.names() if name not in names), task, environment),
+        others=tables_of((name for name in catalog.names() if name not in names), task, environment),
     )
     if backfill is not None and spec.treatment(backfill.table).mode is WriteMode.FULL:
         raise InvalidSettings(
@@ -251,7 +251,7 @@ def resolve(
 
 @asynccontextmanager
 async def connected(
-    connection: settings.Connection, clock: Clock, policy: RetryPolicy | None = None
+    connection: connection_options.Connection, clock: Clock, policy: RetryPolicy | None = None
 ) -> AsyncIterator[Client]:
     """A client for the workspace; when the region is to be found out, the requests for that are in its totals too.
 

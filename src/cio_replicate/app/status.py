@@ -20,7 +20,7 @@ from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, iso, read_report
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import count_rows
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 
 JOURNAL = "journal.sqlite"
 NEWEST_RUNS, LOOKED_AT = 5, 20
@@ -71,9 +71,9 @@ def status(
     copy = copy_of(task.to, task.dataset, state_dir, environment)
     found = CopyStatus(destination=copy.shown, dataset=copy.dataset)
     runs = past_runs(copy.folder, LOOKED_AT)
-    _look(found, copy, tables_of(catalogue.names(), task, environment), verdicts(runs))
+    _look(found, copy, tables_of(catalog.names(), task, environment), verdicts(runs))
     found.runs = runs[:NEWEST_RUNS]
-    found.unfinished = unfinished(copy.folder, catalogue.names())
+    found.unfinished = unfinished(copy.folder, catalog.names())
     return found
 
 

@@ -18,7 +18,7 @@ from cio_replicate.cli.failure import COMPLETE, REFUSED
 from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
 from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say, secret_from_input
 from cio_replicate.config.documents import ConnectionSettings, plain
-from cio_replicate.console import gateways as inquiries
+from cio_replicate.console import gateways
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.console.metadata import Metadata, TableMetadata
 from cio_replicate.database.rows import StoredConnection
@@ -222,9 +222,9 @@ def _found(store: ControlServices, kept: StoredConnection, about: ProbeRequest) 
 async def _answered(
     store: ControlServices, settings: ConnectionSettings, about: ProbeRequest, clock: Clock
 ) -> ProbeResult:
-    asked = inquiries.ask(store.database, settings, about, int(clock.now()))
+    asked = gateways.ask(store.database, settings, about, int(clock.now()))
     while True:
-        reply = inquiries.reply(store.database, asked, int(clock.now()))
+        reply = gateways.reply(store.database, asked, int(clock.now()))
         if reply.found is not None:
             return reply.found
         if not reply.waiting:

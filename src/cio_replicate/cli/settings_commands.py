@@ -28,7 +28,7 @@ from cio_replicate.cli.terminal import (
 )
 from cio_replicate.config.documents import EVENTS, ChannelSettings, ChannelUrl, Events, json_schema, plain
 from cio_replicate.config.secret_references import caution
-from cio_replicate.console import settings_files as files
+from cio_replicate.console import settings_files
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind
 from cio_replicate.console.apply_settings import shown as shown_value
 from cio_replicate.console.installation import opened
@@ -241,10 +241,10 @@ def apply(
     Everything is changed, or nothing is. What is so already is left alone.
     """
     now = int(time.time())
-    wanted = files.read(place, now)
+    wanted = settings_files.read(place, now)
     with opened(shown.store) as store:
         with store.database.reading() as transaction:
-            changes = files.wanted_changes(transaction, wanted, prune=prune)
+            changes = settings_files.wanted_changes(transaction, wanted, prune=prune)
         if not shown.json:
             _print_changes(changes)
         if changes:
@@ -252,7 +252,7 @@ def apply(
                 require_meant(f"Apply {counted(len(changes), 'change')}?", "Nothing was changed.")
             means = ChangeContext(acting(), now, store.keys, os.environ, store.dispatch)
             with store.database.writing() as transaction:
-                files.apply(transaction, changes, wanted, means, prune=prune)
+                settings_files.apply(transaction, changes, wanted, means, prune=prune)
     if shown.json:
         as_json(
             {"status": "changed" if changes else "unchanged", "changes": [_change_document(one) for one in changes]}
@@ -275,7 +275,7 @@ def export(
         write_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
         return COMPLETE
     with opened(at.store) as store, store.database.reading() as transaction:
-        text = files.written(documents_of(transaction))
+        text = settings_files.written(documents_of(transaction))
     write_json(text or "# Nothing is kept yet.")
     return COMPLETE
 

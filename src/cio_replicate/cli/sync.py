@@ -13,7 +13,7 @@ from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.cli.options import Output, command
 from cio_replicate.cli.run_display import LogRenderer, QuietRenderer, TableRenderer, print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
-from cio_replicate.config import connection_options as settings
+from cio_replicate.config import connection_options
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AGAIN,
@@ -31,7 +31,7 @@ from cio_replicate.config.options import (
 from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.report import Report, Status
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 
 
 @command(
@@ -69,7 +69,7 @@ def sync(
     Ends with 0 when every table is complete, 1 when one failed or the copy lacks rows, 2 when settings or access are
     wrong (nothing is written then), 130 when it was stopped.
     """
-    refresh = settings.refreshed(catalogue.names(), full_refresh)
+    refresh = connection_options.refreshed(catalog.names(), full_refresh)
     connection = gathered(ConnectionSettings, since, source)
     task = gathered(TaskSettings, copy, source, shaping, again, connection="", keep_landed=keep_landed)
     clock = SystemClock()

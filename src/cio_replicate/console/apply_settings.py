@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from cio_replicate.app.settings import erases, names_of, rules_of, tables_of, treatments_of
 from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound, Refused
-from cio_replicate.config import connection_options as checked
+from cio_replicate.config import connection_options
 from cio_replicate.config.connection_options import USUAL, access_token_from
 from cio_replicate.config.documents import (
     EVENTS,
@@ -244,17 +244,17 @@ def require_all_usable(documents: Documents, now: float) -> None:
 def _require_connection(kept: ConnectionSettings, now: float) -> None:
     if kept.access_token_from is not None:
         require_reference(kept.access_token_from, "‹access_token_from›")
-    checked.region(kept.region)
+    connection_options.region(kept.region)
     if kept.api_url is not None:
-        checked.api_url(kept.api_url)
-    checked.requests_per_second(kept.max_rps)
-    checked.budget_share(kept.budget_share)
-    checked.start_date(kept.start_date, now)
+        connection_options.api_url(kept.api_url)
+    connection_options.requests_per_second(kept.max_rps)
+    connection_options.budget_share(kept.budget_share)
+    connection_options.start_date(kept.start_date, now)
 
 
 def _require_task(kept: TaskSettings) -> None:
     _require_places(kept.to)
-    checked.dataset(kept.dataset)
+    connection_options.dataset(kept.dataset)
     if kept.salt is not None:
         require_reference(kept.salt, "‹salt›")
         kept = replace(kept, salt="env:ANY")
@@ -369,7 +369,7 @@ def _place(settings: ConnectionSettings) -> str:
 
 
 def _host(settings: ConnectionSettings) -> str:
-    url = checked.api_url(settings.api_url) if settings.api_url is not None else None
+    url = connection_options.api_url(settings.api_url) if settings.api_url is not None else None
     return CUSTOMER_IO if url is None or url in HOSTS.values() else url
 
 

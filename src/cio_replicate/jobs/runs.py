@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config import connection_options as settings
+from cio_replicate.config import connection_options
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
@@ -22,7 +22,7 @@ from cio_replicate.jobs.local_engine import QUEUED, RUNNING, action_of
 from cio_replicate.jobs.ports import SYNC, ActionKind, Dispatch, RunAction, RunRequest, Trigger
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status, read_report
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from cio_replicate.source.catalog.selection import stretch
 
 # What a run that waits is waiting for, in a sentence.
@@ -286,7 +286,7 @@ def _checked(action: RunAction, task: TaskSettings, now: int) -> RunAction:
     """The action as it is kept: its tables those of the task, in the order of the list. Raises Refused."""
     if action.kind is ActionKind.SYNC:
         return SYNC
-    chosen = settings.selected(catalogue.names(), task.tables, task.exclude)
+    chosen = connection_options.selected(catalog.names(), task.tables, task.exclude)
     unknown = [name for name in action.tables if name not in chosen]
     if unknown or not action.tables:
         said = f"The task has no table {unknown[0][:60]!r}." if unknown else "No table was named."

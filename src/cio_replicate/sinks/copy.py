@@ -25,7 +25,7 @@ from cio_replicate.schema.system_tables import (
     to_text,
 )
 from cio_replicate.schema.table import Table, schema_for
-from cio_replicate.sinks import port as expected
+from cio_replicate.sinks import port
 from cio_replicate.sinks.backend import (
     NOT_DELETED,
     ChangeSet,
@@ -38,7 +38,7 @@ from cio_replicate.sinks.backend import (
     resolved,
     try_out,
 )
-from cio_replicate.sinks.merge import statements as sql
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.merge.change_sets import COPY_SHAPE, POSITION_SHAPE, main_shape
 from cio_replicate.sinks.merge.index_merger import CopyRecord, Merger
 from cio_replicate.sinks.port import (
@@ -348,7 +348,7 @@ class CopySink:
                 f"The copy in {self._shown} has lost its record of itself ({self._dataset}.{COPY}).", self._elsewhere
             )
         (row,) = rows
-        facts = expected.from_text(row["facts"])
+        facts = port.from_text(row["facts"])
         if facts.format < self._merger.oldest:
             raise DestinationUnavailableError(
                 f"The copy in {self._shown}, dataset {self._dataset}, was made by an earlier version of cio-replicate.",
@@ -383,20 +383,20 @@ class CopySink:
         """Return the conditions with keys as the store writes them, or None when no row can meet all of them."""
         if not self._merger.nul_allowed:
             where = [
-                replace(one, value=[sql.stored_key(str(key)) for key in one.value])
-                if one.column == sql.KEY and one.comparison is Operator.IN and isinstance(one.value, Sequence)
+                replace(one, value=[statements.stored_key(str(key)) for key in one.value])
+                if one.column == statements.KEY and one.comparison is Operator.IN and isinstance(one.value, Sequence)
                 else one
                 for one in where
             ]
         return resolved(where, {column.name for column in shape.columns})
 
     def _given(self, name: str, values: list[Any]) -> list[Any]:  # Any: values of a column
-        if name == sql.KEY and not self._merger.nul_allowed:
-            return [None if key is None else sql.given_key(key) for key in values]
+        if name == statements.KEY and not self._merger.nul_allowed:
+            return [None if key is None else statements.given_key(key) for key in values]
         return values
 
 
 def _row(copy: CopyRecord, commits: int) -> dict[str, object]:
     """The copy's own row."""
-    facts = expected.to_text(copy.facts)
+    facts = port.to_text(copy.facts)
     return {"copy_id": copy.copy_id, "created_at": copy.created_at, "commits": commits, "facts": facts}

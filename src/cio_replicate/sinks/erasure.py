@@ -16,7 +16,7 @@ from cio_replicate.config.table_options import RESERVED
 from cio_replicate.schema.system_tables import DIGEST, EXTRA
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
-from cio_replicate.sinks.merge import statements as sql
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.merge.change_sets import changes_shape, left_in, main_shape
 from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.statements import KEY, ErasedColumns, Run, json_name, literal, quoted
@@ -139,7 +139,7 @@ class TableErasure:
     def _find(self, shape: StoredTable, people: Mapping[str, Sequence[str]], there: Sequence[str]) -> None:
         """Bring in the rows about these people, each once."""
         run = self._ledger.run
-        run(sql.create(FOUND, shape.columns, temporary=True)[0])
+        run(statements.create(FOUND, shape.columns, temporary=True)[0])
         others = sorted({name for names in people.values() for name in names})
         for column, otherwise in named_by(self._table, there):
             values = others if otherwise else [name for one in people for name in (one, PREFIX + one)]
@@ -160,7 +160,7 @@ class TableErasure:
         if shape.name != self._table.target or DIGEST.name not in there:
             return
         columns = [one for one in shape.columns if not one.name.startswith(RESERVED)]
-        run(f"UPDATE {FOUND} SET {DIGEST.name} = {sql.digest(columns)}")
+        run(f"UPDATE {FOUND} SET {DIGEST.name} = {statements.digest(columns)}")
         current = "WHERE _cio_is_current" if "_cio_is_current" in there else ""
         run(f"INSERT INTO blanked_now SELECT {KEY}, unhex({DIGEST.name}) FROM {FOUND} {current}")
 

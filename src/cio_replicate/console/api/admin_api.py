@@ -20,7 +20,7 @@ from cio_replicate.console.sessions import Token
 from cio_replicate.console.users import User
 from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, taking
 from cio_replicate.console.web.services import WebServices, With
-from cio_replicate.database import audit_log as audit
+from cio_replicate.database import audit_log
 from cio_replicate.database.actor import Role
 from cio_replicate.database.audit_log import AuditEntry
 from cio_replicate.database.rows import StoredChannel
@@ -115,7 +115,7 @@ def list_audit(
 ) -> list[AuditEntry]:
     """List who did what, the newest first."""
     with services.database.reading() as connection:
-        return audit.entries(connection, limit, offset)
+        return audit_log.entries(connection, limit, offset)
 
 
 # The API of users and tokens, and of who calls.

@@ -12,7 +12,7 @@ from cio_replicate.app.verify import MOST_REQUESTS, VerificationReport
 from cio_replicate.base.errors import Conflict
 from cio_replicate.base.text import Secret
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
-from cio_replicate.console import gateways as inquiries
+from cio_replicate.console import gateways
 from cio_replicate.console.api.api_models import (
     ConnectionBody,
     EditedConnection,
@@ -124,14 +124,14 @@ def open_metadata(request: AnyRequest, services: With, name: Name) -> Metadata:
 def ask_gateway(services: With, name: Name, data: JSONBody[ProbeBody]) -> PendingProbe:
     """Ask the data gateway of a connection whether its key works, or what its tables hold."""
     kept = services.connections.named(name)
-    return PendingProbe(inquiry=inquiries.ask(services.database, kept.settings, data.about, services.now))
+    return PendingProbe(inquiry=gateways.ask(services.database, kept.settings, data.about, services.now))
 
 
 @get("/api/v1/connections/{name:str}/inquiries/{number:str}", tags=CONNECTION_TAGS, **OPERATOR)
 def show_answer(services: With, name: Name, number: Id) -> ProbeAnswerBody:
     """Show what a data gateway has answered; what it told of tables is kept as the connection's metadata."""
     kept = services.connections.named(name)
-    reply = inquiries.reply(services.database, number, services.now, kept.settings)
+    reply = gateways.reply(services.database, number, services.now, kept.settings)
     if reply.found is not None and any(one.basis for one in reply.found.tables):
         services.connections.keep_metadata(kept.id, reply.found)
     return ProbeAnswerBody(waiting=reply.waiting, found=reply.found)

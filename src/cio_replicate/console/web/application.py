@@ -30,8 +30,7 @@ from cio_replicate.console.api.gateway_api import desk_over, gateway_router
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.oidc import oidc_of
 from cio_replicate.console.secrets import EncryptionKeys
-from cio_replicate.console.web import admin_pages, connection_pages, run_pages, sign_in_pages, task_pages
-from cio_replicate.console.web import http_errors as failures
+from cio_replicate.console.web import admin_pages, connection_pages, http_errors, run_pages, sign_in_pages, task_pages
 from cio_replicate.console.web.authorization import ANYBODY, OPEN, guard, needs, require_declared
 from cio_replicate.console.web.forms import form_of
 from cio_replicate.console.web.http_security import SecurityHeaders, Site
@@ -160,7 +159,7 @@ def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -
         [shown, told, *more],
         guards=[guard],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False), "form": Provide(form_of)},
-        exception_handlers={Exception: failures.answer},
+        exception_handlers={Exception: http_errors.answer},
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,
         state=State({"services": services, "templates": environment(assets)}),

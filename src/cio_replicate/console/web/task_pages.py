@@ -12,7 +12,7 @@ from litestar.params import FromQuery
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.config import connection_options as settings
 from cio_replicate.config.documents import ScheduleSettings, TaskSettings, decoded
-from cio_replicate.console.web import forms as task_form
+from cio_replicate.console.web import forms
 from cio_replicate.console.web.authorization import (
     ADMIN,
     OPERATOR,
@@ -32,7 +32,7 @@ from cio_replicate.jobs.ports import ActionKind, RunAction
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.jobs.scheduler import schedule
 from cio_replicate.sinks.kinds import KINDS
-from cio_replicate.source import catalog as catalogue
+from cio_replicate.source import catalog
 from cio_replicate.source.catalog import TABLES
 from cio_replicate.source.strategies import strategy_class
 
@@ -52,7 +52,7 @@ def create_task(request: AnyRequest, services: With, form: Sent) -> Response[Any
     if form.has("check"):
         return _checked(request, services, None, form)
     try:
-        services.tasks.create(name, task_form.task_of(form), actor_of(request))
+        services.tasks.create(name, forms.task_of(form), actor_of(request))
         if form.has("run"):
             services.runs.ask(name, actor_of(request))
     except CioReplicateError as error:
@@ -73,7 +73,7 @@ def edit_task(request: AnyRequest, services: With, name: Name, form: Sent) -> Re
     if form.has("check"):
         return _checked(request, services, kept, form)
     try:
-        settings = replace(task_form.task_of(form), paused=kept.paused)
+        settings = replace(forms.task_of(form), paused=kept.paused)
         services.tasks.edit(name, settings, actor_of(request))
     except CioReplicateError as error:
         return _form(request, services, kept, form, status=status_of(error), error=said(error))
@@ -91,7 +91,7 @@ def delete_task(request: AnyRequest, services: With, name: Name) -> Response[Any
 def next_times(request: AnyRequest, services: With, form: Sent) -> Response[Any]:
     """A part of a page: when a task with the schedule of a form runs next."""
     try:
-        found = task_form.schedule_said(form)
+        found = forms.schedule_said(form)
         times = upcoming(decoded(found, ScheduleSettings), services.now) if found is not None else []
     except CioReplicateError as error:
         return page(request, "next_times.html", times=[], error=said(error))
@@ -131,22 +131,22 @@ def _form(
 ) -> Response[Any]:
     visitor = visitor_of(request)
     settings = kept.settings if kept is not None else None
-    shown = task_form.shown(settings, form, visitor.zone if visitor is not None else "UTC")
+    shown = forms.shown(settings, form, visitor.zone if visitor is not None else "UTC")
     connections = services.connections.all()
     names = [one.name for one in connections]
     shown["connection"] = shown["connection"] or connection or (names[0] if names else "")
     opened = services.connections.last_metadata(shown["connection"]) if shown["connection"] in names else None
     return page(
         request,
-        "task_form.html",
+        "forms.html",
         status,
         kept=kept,
         name=form.text("name") if form is not None else "",
         own=shown,
         fields=shown_fields(TaskSettings, said_by(form, TaskSettings) if form is not None else settings),
-        tables=task_form.tables_to_choose(opened),
+        tables=forms.tables_to_choose(opened),
         opened=opened is not None and opened.at is not None,
-        ways=task_form.WAYS,
+        ways=forms.WAYS,
         kinds=KINDS,
         connections=connections,
         connections_choice=[(one, one) for one in names],
@@ -290,7 +290,7 @@ def _shown(
     request: AnyRequest, services: WebServices, name: Name, *, status: int = 200, error: dict[str, str] | None = None
 ) -> Response[Any]:
     kept = services.tasks.named(name)
-    chosen = settings.selected(catalogue.names(), kept.settings.tables, kept.settings.exclude)
+    chosen = settings.selected(catalog.names(), kept.settings.tables, kept.settings.exclude)
     planned = kept.settings.schedule
     return page(
         request,

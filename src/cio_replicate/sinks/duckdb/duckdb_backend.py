@@ -26,8 +26,7 @@ from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
 from cio_replicate.sinks import erasure
 from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, StoredTable, resolved
 from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge import statements as sql_modes
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.merge.change_sets import Merge, MergeTarget, keys_seen, left_in
 from cio_replicate.sinks.merge.digest_index import remove_left
 from cio_replicate.sinks.merge.index_merger import CopyRecord, TableMerge
@@ -75,7 +74,7 @@ class DuckDBBackend:
         self._memory: str | None = memory
         self._read_only = read_only
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._schema = sql.quoted(dataset)
+        self._schema = statements.quoted(dataset)
         self._found: tuple[int, int] | None = None
         self._seen_columns: dict[str, dict[str, str]] = {}
         self._within = False  # a transaction is open
@@ -94,7 +93,7 @@ class DuckDBBackend:
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
         """The columns of a table by name, in order; none when the table is not there."""
-        return {name: sql.KINDS.get(kind, ColumnType.STRING) for name, kind in self.types(table).items()}
+        return {name: statements.KINDS.get(kind, ColumnType.STRING) for name, kind in self.types(table).items()}
 
     def read(
         self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
@@ -102,10 +101,8 @@ class DuckDBBackend:
         """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
         found = [shape.column(name) for name in columns]
         there, schema = self.types(shape.name), schema_for(found)
-        chosen = [
-            f"{sql.quoted(one.name) if one.name in there else 'NULL'}::{_PLAIN.get(one.type, sql.TYPES[one.type])}"
-            for one in found
-        ]
+        types = statements.TYPES | _PLAIN
+        chosen = [f"{statements.quoted(one.name) if one.name in there else 'NULL'}::{types[one.type]}" for one in found]
         query = self._query(shape, ", ".join(f"{one} AS c{number}" for number, one in enumerate(chosen)), conditions)
         if query is None:
             return schema.empty_table().to_reader()
@@ -120,7 +117,7 @@ class DuckDBBackend:
 
     def digests(self, shape: StoredTable, conditions: Sequence[Condition], *, keys: bool = True) -> Digests:
         """Return the number of the rows for which all conditions hold, and with `keys` the sum of their keys."""
-        query = self._query(shape, f"count(*), {sql.key_sum() if keys else 0}", conditions)
+        query = self._query(shape, f"count(*), {statements.key_sum() if keys else 0}", conditions)
         if query is None:
             return Digests()
         with self._usable():
@@ -130,8 +127,8 @@ class DuckDBBackend:
     def write(self, edit: ChangeSet) -> None:
         """Put the rows in the place of those with the same key, or add them; remove those that are gone."""
         shape = edit.shape
-        target, key = self.name(shape.name), sql.quoted(shape.key)
-        listed = ", ".join(sql.quoted(column.name) for column in shape.columns)
+        target, key = self.name(shape.name), statements.quoted(shape.key)
+        listed = ", ".join(statements.quoted(column.name) for column in shape.columns)
         with self._usable(), self.transaction(shape.name):
             self.fit(shape.name, shape.columns)
             with self._given(given=edit.rows.read_all(), gone=pa.table({"key": edit.gone})):
@@ -224,7 +221,7 @@ class DuckDBBackend:
 
     def name(self, table: str) -> str:
         """The whole name of a table, quoted."""
-        return f"{self._schema}.{sql.quoted(table)}"
+        return f"{self._schema}.{statements.quoted(table)}"
 
     def run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Execute a statement."""
@@ -247,11 +244,11 @@ class DuckDBBackend:
             ).fetchall():
                 self._made_schema = True
             self.run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-            for statement in sql.create(target, columns):
+            for statement in statements.create(target, columns):
                 self.reshape(statement)
         for column in columns if there else ():
             if column.name not in there:
-                for statement in sql.add(target, column):
+                for statement in statements.add(target, column):
                     self.reshape(statement)
 
     def _query(self, shape: StoredTable, chosen: str, where: Sequence[Condition]) -> tuple[str, list[object]] | None:
@@ -261,7 +258,7 @@ class DuckDBBackend:
         if shape.key not in there or conditions is None:
             return None
         values: list[object] = [one.value for one in conditions if one.value is not None]
-        return sql.select(self.name(shape.name), chosen, conditions), values
+        return statements.select(self.name(shape.name), chosen, conditions), values
 
     def _tables(self, where: str, *values: str) -> bool:
         query = f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND {where} LIMIT 1"
@@ -303,7 +300,9 @@ class DuckDBBackend:
             remove_left(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
-        self._schema = f"{sql.quoted(str(database[0]))}.{sql.quoted(self.dataset)}" if database else self._schema
+        self._schema = (
+            f"{statements.quoted(str(database[0]))}.{statements.quoted(self.dataset)}" if database else self._schema
+        )
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -379,7 +378,7 @@ class DuckDBMerger:
         backend, name, treatment, facts = self._backend, batch.table.target, batch.treatment, copy.facts
         columns = (*batch.columns, *SYSTEM_COLUMNS)
         there = backend.types(name)
-        if there and sql.KEY not in there:
+        if there and statements.KEY not in there:
             raise LoadError(
                 f"{backend.dataset}.{name} exists in {backend.file} and was not made by cio-replicate.",
                 "Choose another --dataset, or move that table away.",
@@ -387,7 +386,7 @@ class DuckDBMerger:
         _require_place(batch, there)
         had_versions = "_cio_is_current" in there
         if had_versions and not treatment.versions:
-            ((ended,),) = backend.run(sql_modes.count_ended(backend.name(name))).fetchall()
+            ((ended,),) = backend.run(statements.count_ended(backend.name(name))).fetchall()
             if ended:
                 raise LoadError(
                     f"{name} holds {ended} ended versions of its rows, which the mode {treatment.mode} would lose.",
@@ -398,9 +397,9 @@ class DuckDBMerger:
             if treatment.mode is WriteMode.CHANGES:
                 backend.fit(name + CHANGES_SUFFIX, (*CHANGE_COLUMNS, *columns))
             if there and treatment.versions and not had_versions:
-                backend.run(sql_modes.first_versions(backend.name(name)))
+                backend.run(statements.first_versions(backend.name(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
-                backend.reshape(f"ALTER TABLE {backend.name(name)} DROP COLUMN {sql.quoted(column.name)}")
+                backend.reshape(f"ALTER TABLE {backend.name(name)} DROP COLUMN {statements.quoted(column.name)}")
             if (batch.table.name in facts.versions) is not treatment.versions:
                 facts.versions = [one for one in facts.versions if one != batch.table.name]
                 facts.versions += [batch.table.name] * treatment.versions
@@ -409,7 +408,7 @@ class DuckDBMerger:
     def live(self, table: Table, copy: CopyRecord) -> Digests:
         """The keys of the live rows of a table."""
         _ = copy
-        shape = StoredTable(table.target, SYSTEM_COLUMNS, sql.KEY)
+        shape = StoredTable(table.target, SYSTEM_COLUMNS, statements.KEY)
         return self._backend.digests(shape, [NOT_DELETED])
 
     def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
@@ -488,15 +487,17 @@ class DuckDBMerge:
         merge = Merge(run, goal, self._blanks(left))
         if batch.files:
             merge.add([str(path) for path in batch.files])
-        keys = f"SELECT {sql.KEY} FROM {goal.table} WHERE {sql.live_rows(backend.types(batch.table.target))}"
+        keys = (
+            f"SELECT {statements.KEY} FROM {goal.table} WHERE {statements.live_rows(backend.types(batch.table.target))}"
+        )
         whole = None
         if batch.close is not None and batch.close.seen is not None:
             seen = [str(path) for path in batch.close.seen]
-            run(sql.gone(keys, seen))
+            run(statements.gone(keys, seen))
             merge.remove_gone(batch.close.at)
             whole = keys_seen(run, seen)
         elif batch.gone is not None:
-            run(sql.known_gone(keys), [list(batch.gone)])
+            run(statements.known_gone(keys), [list(batch.gone)])
             merge.remove_gone(batch.gone_at)
         self.changes = merge.changes
         self.after = self.after + merge.came - merge.went if whole is None else whole
@@ -517,7 +518,7 @@ def _require_place(batch: Batch, there: Mapping[str, str]) -> None:
         same = folded.get(column.name.casefold(), column.name)
         if same != column.name:
             raise LoadError(f"The copy of {name} has a column {same}, and cannot have {column.name} beside it.", fix)
-        kind = sql.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
+        kind = statements.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
         if column.type is ColumnType.STRING and kind not in (ColumnType.STRING, ColumnType.JSON):
             raise LoadError(
                 f"The column {column.name} of {name} is to hold text now, and is of the type {kind} in the copy.", fix

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import JSON, MARK, ChangeSet, Condition, SeparateCommits, StoredTable, kind_of
-from cio_replicate.sinks.lake import rewrite as scan
+from cio_replicate.sinks.lake import rewrite
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, StoredFile, named, trouble
 from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
 
@@ -86,12 +86,12 @@ class DeltaBackend(SeparateCommits):
     ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, all of the version that is the latest now."""
         schema = schema_for([shape.column(name) for name in columns])
-        rows = scan.read(self._files, self._parts(shape.name), shape, columns, conditions)
+        rows = rewrite.read(self._files, self._parts(shape.name), shape, columns, conditions)
         return pa.RecordBatchReader.from_batches(schema, rows)
 
     def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
-        return scan.count(self._files, self._parts(shape.name), shape, conditions)
+        return rewrite.count(self._files, self._parts(shape.name), shape, conditions)
 
     def write(self, edit: ChangeSet) -> None:
         """One commit takes out the files that the edit concerns and puts in those with its rows."""

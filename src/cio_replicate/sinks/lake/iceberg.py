@@ -15,7 +15,7 @@ from pyarrow import fs
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, SeparateCommits, StoredTable
-from cio_replicate.sinks.lake import rewrite as scan
+from cio_replicate.sinks.lake import rewrite
 from cio_replicate.sinks.lake.iceberg_folder import PROPERTIES
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, S3Files, StoredFile, named, trouble
 from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
@@ -114,13 +114,13 @@ class IcebergBackend(SeparateCommits):
         """The named columns of the rows for which all conditions hold, all of the state that is the latest now."""
         schema = schema_for([shape.column(name) for name in columns])
         files, parts = self._parts(shape.name)
-        rows = scan.read(files, parts, shape, columns, conditions) if files is not None else iter(())
+        rows = rewrite.read(files, parts, shape, columns, conditions) if files is not None else iter(())
         return pa.RecordBatchReader.from_batches(schema, rows)
 
     def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
         files, parts = self._parts(shape.name)
-        return scan.count(files, parts, shape, conditions) if files is not None else 0
+        return rewrite.count(files, parts, shape, conditions) if files is not None else 0
 
     def write(self, edit: ChangeSet) -> None:
         """One commit adds the columns, takes out the files that the edit concerns, and puts in those with its rows."""

@@ -24,8 +24,7 @@ from cio_replicate.schema.system_tables import (
 )
 from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
-from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge import statements as sql_modes
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.merge.digest_index import DigestIndex
 from cio_replicate.sinks.merge.statements import AS_IT_IS, KEY, ErasedColumns, Run, StagedColumns
 from cio_replicate.sinks.port import Batch, Changes, CopyFacts, Digests, found_columns
@@ -62,7 +61,7 @@ class Merge:
         self._columns = (*goal.columns, *goal.left)
         self._names = [column.name for column in (*self._columns, *own)]
         self._told = [column.name for column in (*goal.columns, *own)]  # in notes
-        self._noted = goal.commit * sql_modes.ROOM
+        self._noted = goal.commit * statements.ROOM
         self.inserted = self.updated = self.deleted = 0
         self.came, self.went = Digests(), Digests()
 
@@ -78,15 +77,15 @@ class Merge:
         nothing is inserted.
         """
         goal, versions = self._goal, self._goal.treatment.versions
-        self._do(sql.keys(paths, self._staging))
-        rows, different = self._row(sql.COUNT_KEYS)
+        self._do(statements.keys(paths, self._staging))
+        rows, different = self._row(statements.COUNT_KEYS)
         if rows:
             repeats = rows > different
             if repeats:
-                self._do(sql.stale(paths, self._staging))
-            live = sql.live_rows(["_cio_is_current"] if versions else [])
-            self._do(sql.different_keys(repeats=repeats))
-            found, alive, coming = self._row(sql.found(goal.table, live, versions=versions))
+                self._do(statements.stale(paths, self._staging))
+            live = statements.live_rows(["_cio_is_current"] if versions else [])
+            self._do(statements.different_keys(repeats=repeats))
+            found, alive, coming = self._row(statements.found(goal.table, live, versions=versions))
             self._do("DROP VIEW different")
             self.came += Digests(different - alive, coming)
             for some in _together(paths) if found else ():
@@ -102,54 +101,54 @@ class Merge:
     def remove_gone(self, at: int) -> None:
         """Take away, mark or end the rows of the keys in the table `gone`, at a moment (unix seconds)."""
         goal = self._goal
-        count, total = self._row(sql.COUNT_GONE)
+        count, total = self._row(statements.COUNT_GONE)
         self.went += Digests(count, total)
         self.deleted += count
         if count and goal.treatment.mode is WriteMode.CHANGES:
-            note = sql_modes.note_deletes(goal.table, goal.changes, self._told)
+            note = statements.note_deletes(goal.table, goal.changes, self._told)
             self._noted += self._count(note, [self._noted, at, goal.run_id, at])
         if goal.treatment.removes:
-            self._do(sql.remove_gone(goal.table))
+            self._do(statements.remove_gone(goal.table))
         elif count and goal.treatment.versions:
-            self._do(sql_modes.end_gone(goal.table), [at, at])
+            self._do(statements.end_gone(goal.table), [at, at])
         elif count:
-            self._do(sql.mark_gone(goal.table), [at])
+            self._do(statements.mark_gone(goal.table), [at])
         self._do("DROP TABLE gone")
 
     def _stage(self, paths: Sequence[str], *, repeats: bool) -> None:
         present = self._present(paths)  # of these pages: others may have columns that these lack
-        self._do(sql.stage(self._columns, present, paths, repeats=repeats, staging=self._staging))
+        self._do(statements.stage(self._columns, present, paths, repeats=repeats, staging=self._staging))
 
     def _change(self) -> None:
         """Bring the staged rows in that the table has otherwise."""
         goal, versions = self._goal, self._goal.treatment.versions
-        changed = sql.changed(goal.table, self._columns, digest_too=self._staging.digest, current_only=versions)
+        changed = statements.changed(goal.table, self._columns, digest_too=self._staging.digest, current_only=versions)
         self._do(changed)
         if goal.treatment.mode is WriteMode.CHANGES:
-            note = sql_modes.note_updates(goal.table, goal.changes, goal.columns, self._told)
+            note = statements.note_updates(goal.table, goal.changes, goal.columns, self._told)
             self._noted += self._count(note, [self._noted, goal.run_id])
         if versions:
-            self.updated += self._count(sql_modes.end_versions(goal.table))
-            self._do(sql_modes.begin_versions(goal.table, self._names, "changed"), [goal.commit])
+            self.updated += self._count(statements.end_versions(goal.table))
+            self._do(statements.begin_versions(goal.table, self._names, "changed"), [goal.commit])
         else:
-            self.updated += self._count(sql.update(goal.table, self._names))
+            self.updated += self._count(statements.update(goal.table, self._names))
         self._do("DROP TABLE changed")
 
     def _insert(self, *, some_found: bool, back: int) -> None:
         """Bring the staged rows in that the table lacks; `back` of them it had once, where it has versions."""
         goal = self._goal
         if goal.treatment.versions:
-            begun = self._count(sql_modes.begin_versions(goal.table, self._names, "staged"), [goal.commit])
+            begun = self._count(statements.begin_versions(goal.table, self._names, "staged"), [goal.commit])
             self.inserted += begun - back
             self.updated += back
             return
         if goal.treatment.mode is WriteMode.CHANGES:
-            note = sql_modes.note_inserts(goal.table, goal.changes, self._told, some_found=some_found)
+            note = statements.note_inserts(goal.table, goal.changes, self._told, some_found=some_found)
             self._noted += self._count(note, [self._noted, goal.run_id])
-        self.inserted += self._count(sql.insert(goal.table, self._names, some_found=some_found))
+        self.inserted += self._count(statements.insert(goal.table, self._names, some_found=some_found))
 
     def _present(self, paths: Sequence[str]) -> frozenset[str]:
-        rows = self._do(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()
+        rows = self._do(f"DESCRIBE SELECT * FROM {statements.files(paths)}").fetchall()
         return frozenset(row[0] for row in rows)
 
     def _do(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
@@ -164,12 +163,12 @@ class Merge:
         return int(row[0]) if row else 0
 
 
-def keys_seen(run: Run, paths: Sequence[str], key: str = sql.KEY) -> Digests | None:
+def keys_seen(run: Run, paths: Sequence[str], key: str = statements.KEY) -> Digests | None:
     """The keys of all rows in the pages of a complete read: what must be live after it, whatever was before.
 
     None when some keys were only seen: whether the table ever had their rows does not show in the pages.
     """
-    ((rows, total, only),) = run(sql.all_seen(paths, key), ()).fetchall()
+    ((rows, total, only),) = run(statements.all_seen(paths, key), ()).fetchall()
     return None if only else Digests() + Digests(int(rows), int(total))
 
 
@@ -241,18 +240,18 @@ class ChangeComputation:
             run("DROP TABLE IF EXISTS stale")
         close, live = self._batch.close, f"SELECT {KEY} FROM {self._keys} WHERE live"
         if close is not None and close.seen is not None:
-            seen, key = [str(path) for path in close.seen], sql.key_of(self._staging)
-            run(sql.gone(live, seen, key))
+            seen, key = [str(path) for path in close.seen], statements.key_of(self._staging)
+            run(statements.gone(live, seen, key))
             self._seen = keys_seen(run, seen, key)
         else:
-            run(sql.known_gone(live), [list(self._batch.gone or ())])
+            run(statements.known_gone(live), [list(self._batch.gone or ())])
         self._count()
 
     def work_out(self, store: TableBackend, commit: int) -> None:
         """Merge the wanted rows with what the mode needs of the store's, and mark what is gone."""
         run, batch, treatment = self._ledger.run, self._batch, self._batch.treatment
         for name, shape in ((MAIN, self._shapes.main), (CHANGES, self._shapes.changes)):
-            run(sql.create(name, shape.columns, temporary=True)[0])
+            run(statements.create(name, shape.columns, temporary=True)[0])
         if treatment.mode in (WriteMode.CHANGES, WriteMode.HISTORY):
             self._fetch(store, f"SELECT {KEY} FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
         if not treatment.removes or treatment.mode is WriteMode.CHANGES:
@@ -312,21 +311,23 @@ class ChangeComputation:
 
     def _stage(self, paths: Sequence[str], staging: StagedColumns) -> None:
         run = self._ledger.run
-        run(sql.keys(paths, staging))
+        run(statements.keys(paths, staging))
         repeats = self._number(f"SELECT count(*) - count(DISTINCT {KEY}) FROM staged_keys") > 0
         run("DROP TABLE staged_keys")
         if repeats:
-            run(sql.stale(paths, staging))
-        described = run(f"DESCRIBE SELECT * FROM {sql.files(paths)}").fetchall()
+            run(statements.stale(paths, staging))
+        described = run(f"DESCRIBE SELECT * FROM {statements.files(paths)}").fetchall()
         present = frozenset(row[0] for row in described)
-        run(sql.stage(self._batch.columns, present, paths, repeats=repeats, staging=staging))
+        run(statements.stage(self._batch.columns, present, paths, repeats=repeats, staging=staging))
 
     def _count(self) -> None:
         live = f"EXISTS (SELECT 1 FROM {self._keys} AS k WHERE k.{KEY} = wanted.{KEY} AND k.live)"
         there = self._number(f"SELECT count(*) FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
         every = self._number("SELECT count(*) FROM wanted")
-        ((rows, total),) = self._ledger.run(f"SELECT count(*), {sql.key_sum()} FROM wanted WHERE NOT {live}").fetchall()
-        ((gone, less),) = self._ledger.run(sql.COUNT_GONE).fetchall()
+        ((rows, total),) = self._ledger.run(
+            f"SELECT count(*), {statements.key_sum()} FROM wanted WHERE NOT {live}"
+        ).fetchall()
+        ((gone, less),) = self._ledger.run(statements.COUNT_GONE).fetchall()
         self.came, self.went = Digests(int(rows), int(total)), Digests(int(gone), int(less))
         self.changes = Changes(every - there, there, int(gone))
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import LandingError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
-from cio_replicate.sinks.merge import statements as sql
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.port import Digests
 
 # What DuckDB writes beside a file when memory does not do: it goes with the process, unless that is killed.
@@ -101,7 +101,7 @@ class DigestIndex:
         last = self.run("SELECT coalesce(max(number), 0) FROM known").fetchone()
         number = row[0] if row else (last[0] if last else 0) + 1
         self.run("DELETE FROM known WHERE table_name = ?", [table])
-        self.run(f"CREATE OR REPLACE TABLE keys_{number} ({sql.KEY} VARCHAR, digest BLOB, live BOOLEAN)")
+        self.run(f"CREATE OR REPLACE TABLE keys_{number} ({statements.KEY} VARCHAR, digest BLOB, live BOOLEAN)")
         self.run("INSERT INTO known VALUES (?, ?, '', 0)", [table, number])
         return f"keys_{number}"
 
@@ -119,7 +119,7 @@ class DigestIndex:
 
     def live(self, keys: str) -> Digests:
         """The keys of the live rows in a table of the ledger."""
-        ((rows, total),) = self.run(f"SELECT count(*), {sql.key_sum()} FROM {keys} WHERE live").fetchall()
+        ((rows, total),) = self.run(f"SELECT count(*), {statements.key_sum()} FROM {keys} WHERE live").fetchall()
         return Digests() + Digests(int(rows), int(total))
 
     @contextmanager
@@ -165,12 +165,12 @@ def keys_in(rows: pa.RecordBatchReader) -> Digests:
     """The keys of all these rows."""
     with duckdb.connect() as counting:
         counting.register("rows_read", rows)
-        ((count, total),) = counting.execute(f"SELECT count(*), {sql.key_sum()} FROM rows_read").fetchall()
+        ((count, total),) = counting.execute(f"SELECT count(*), {statements.key_sum()} FROM rows_read").fetchall()
     return Digests() + Digests(int(count), int(total))
 
 
 def _plain(column: Column) -> str:
-    name = sql.quoted(column.name)
+    name = statements.quoted(column.name)
     return f"{name}::VARCHAR AS {name}" if column.type is ColumnType.JSON else name
 
 

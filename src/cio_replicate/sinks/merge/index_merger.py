@@ -19,8 +19,7 @@ from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
 from cio_replicate.schema.table import Column, Table, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend, edit_of
 from cio_replicate.sinks.erasure import TableErasure, stays_blank
-from cio_replicate.sinks.merge import statements as sql
-from cio_replicate.sinks.merge import statements as sql_modes
+from cio_replicate.sinks.merge import statements
 from cio_replicate.sinks.merge.change_sets import (
     ChangeComputation,
     StoredTables,
@@ -148,7 +147,7 @@ def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFa
             facts.versions.remove(name)
         facts.turning.append(name)
         save()  # while the rows are rewritten they count as such that have no versions: each is the only one of its key
-        statement = sql_modes.first_versions("turned") if versions else sql_modes.no_versions("turned")
+        statement = statements.first_versions("turned") if versions else statements.no_versions("turned")
         store.write(_turned(store, ledger, shape, statement))
         ledger.run("DROP TABLE turned")
     facts.turning = [one for one in facts.turning if one != name]
@@ -159,7 +158,7 @@ def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFa
 
 def _require_ours(store: TableBackend, name: str) -> None:
     there = store.columns(name)
-    if there and sql.KEY not in there:
+    if there and statements.KEY not in there:
         raise LoadError(
             f"There is a table {name} in the dataset that was not made by cio-replicate.",
             "Choose another --dataset, or move that table away.",
@@ -168,16 +167,16 @@ def _require_ours(store: TableBackend, name: str) -> None:
 
 def _turned(store: TableBackend, ledger: DigestIndex, shape: StoredTable, statement: str) -> ChangeSet:
     """Every row of a table that has one per key, after a statement on the table `turned`."""
-    ledger.run(sql.create("turned", shape.columns, temporary=True)[0])
+    ledger.run(statements.create("turned", shape.columns, temporary=True)[0])
     ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
     ledger.run(statement)
-    return ledger.edit("turned", replace(shape, key=sql.KEY), pa.array([], pa.string()))
+    return ledger.edit("turned", replace(shape, key=statements.KEY), pa.array([], pa.string()))
 
 
 def _refuse_to_lose(store: TableBackend, ledger: DigestIndex, shape: StoredTable, batch: Batch) -> None:
-    ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({sql.KEY} VARCHAR)")
-    ledger.take("every_version", store.read(shape, [sql.KEY]))
-    ended = ledger.run(sql_modes.count_ended("every_version")).fetchall()[0][0]
+    ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({statements.KEY} VARCHAR)")
+    ledger.take("every_version", store.read(shape, [statements.KEY]))
+    ended = ledger.run(statements.count_ended("every_version")).fetchall()[0][0]
     ledger.run("DROP TABLE every_version")
     if ended:
         name = batch.table.name
@@ -201,7 +200,7 @@ def settle(store: TableBackend, ledger: DigestIndex, keys: str, pending: Pending
     shape = StoredTable(
         pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
     )
-    first = (commits + 1) * sql_modes.ROOM
+    first = (commits + 1) * statements.ROOM
     rows = store.read(shape, READ, [Condition("_cio_sequence", Operator.AT_LEAST, first)])
     with ledger.transaction():
         ledger.run(
@@ -364,12 +363,12 @@ class IndexMerger:
             live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
             if name in copy.facts.versions:
                 live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
-            rows = self._store.read(key_shape(target), [sql.KEY, "_cio_digest", live])
+            rows = self._store.read(key_shape(target), [statements.KEY, "_cio_digest", live])
             index.take(
                 keys,
                 rows,
-                f"SELECT {sql.KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
-                f"bool_or({holds}) AS live FROM taken GROUP BY {sql.KEY}",
+                f"SELECT {statements.KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
+                f"bool_or({holds}) AS live FROM taken GROUP BY {statements.KEY}",
             )
             index.holds(name, copy.copy_id, copy.commits)
         return keys

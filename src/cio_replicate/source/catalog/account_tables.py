@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Table
-from cio_replicate.source.catalog import shared_columns as shapes
+from cio_replicate.source.catalog import shared_columns
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID
 
 EXPORTS = Table(
@@ -68,7 +68,7 @@ REPORTING_WEBHOOKS = Table(
     records="reporting_webhooks",
     key=("id",),
     method=Method.FULL,
-    shape=shapes.webhook,
+    shape=shared_columns.webhook,
     columns=(
         Column("id", ColumnType.INTEGER, "The webhook's id."),
         Column("name", ColumnType.STRING, "The webhook's name."),
@@ -118,7 +118,7 @@ IP_ADDRESSES = Table(
     records="ip_addresses",
     key=("id",),
     method=Method.FULL,
-    shape=shapes.ip_address,
+    shape=shared_columns.ip_address,
     columns=(Column("id", ColumnType.STRING, "The address itself."),),
 )
 
@@ -227,7 +227,7 @@ EPS_SUPPRESSION = Table(
         DeclaredPartition(kind, path={"suppression_type": kind})
         for kind in ("bounces", "blocks", "spam_reports", "invalid_emails")
     ),
-    shape=shapes.suppression,
+    shape=shared_columns.suppression,
     columns=(
         Column("id", ColumnType.STRING, "List, sending domain and email address, joined by `|`; the API gives no id."),
         Column(

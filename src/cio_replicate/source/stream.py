@@ -392,8 +392,6 @@ class TableStream:
         guard = LoopGuard()
         while not cursor.done:
             try:
-                if cursor != START:  # of a run that may be refused, only first pages are requested
-                    await self._gate.opened()
                 page = page or await self._fetch(partition, cursor)
                 step = self._strategy.advance(partition, cursor, page, self._room)
             except EndlessListError:
@@ -421,6 +419,8 @@ class TableStream:
             complete = partial(self._strategy.complete, partition, step.items, self._send, self._read.state)
             await belt.put(complete, partial(self._hand_out, partition, cursor, added))
             page = None
+            if self._strategy.shows_access(partition):  # of a run that may be refused, only first pages are requested
+                await self._gate.opened()
             if cursor.done:
                 return added
             if added:  # they are read beside this one, which goes on, once its page is handed out

@@ -59,20 +59,21 @@ async def _read(url: str, progress: Progress, chunks: int | None = None) -> list
     """Read on, until so many chunks have come; the ends of tables that came meanwhile."""
     ends: list[TableEnd] = []
     clock = SystemClock()
+    limiter = RateLimiter(5_000.0, clock)
     async with (
-        Client(url, Secret("simulator-token"), RateLimiter(5_000.0, clock), clock) as client,
         asyncio.timeout(60),
-    ):
+        Client(url, Secret("simulator-token"), limiter, clock) as client,
         # with so much patience, a table that waits for its own first page would never end
-        async with aclosing(Source(client, clock, patience=HOUR).read(progress.reads())) as stream:
-            async for item in stream:
-                if isinstance(item, TableEnd):
-                    ends.append(item)
-                    continue
-                progress.take(item)
-                chunks = None if chunks is None else chunks - 1
-                if chunks == 0:
-                    break
+        aclosing(Source(client, clock, patience=HOUR).read(progress.reads())) as stream,
+    ):
+        async for item in stream:
+            if isinstance(item, TableEnd):
+                ends.append(item)
+                continue
+            progress.take(item)
+            chunks = None if chunks is None else chunks - 1
+            if chunks == 0:
+                break
     return ends
 
 

@@ -138,7 +138,7 @@ def _form(
     opened = services.connections.last_metadata(shown["connection"]) if shown["connection"] in names else None
     return page(
         request,
-        "forms.html",
+        "task_form.html",
         status,
         kept=kept,
         name=form.text("name") if form is not None else "",

@@ -193,7 +193,7 @@ class ChunkStager:
 
     A group is staged when it has `GROUP` chunks or `GROUP_ROWS` rows, or when its oldest chunk is a second old; so at
     most a second's pages are requested again after a crash. `staged` is called with each group afterwards. `run` keeps
-    the time; it belongs into the task group of whoever adds chunks.
+    the time, as a task of the group that adds chunks.
     """
 
     def __init__(

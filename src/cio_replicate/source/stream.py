@@ -232,14 +232,14 @@ class SharedPages:
         self._paths = frozenset(paths)
         self._pages: dict[str, asyncio.Future[Page]] = {}
 
-    async def get(self, request: Request, send: Callable[[], Awaitable[Page]], *, anew: bool = False) -> Page:
+    async def get(self, request: Request, send: Callable[[], Awaitable[Page]], *, again: bool = False) -> Page:
         """The page that the request brings; `send` requests it, unless another table has done so.
 
-        A page that cannot be read is an error for all who wait for it. With `anew` it is requested in any case.
+        A page that cannot be read is an error for all who wait for it. With `again` it is requested in any case.
         """
         if request.path not in self._paths:
             return await send()
-        known = None if anew else self._pages.get(request.target)
+        known = None if again else self._pages.get(request.target)
         if known is not None:
             await asyncio.wait([known])
             if not known.cancelled():
@@ -440,7 +440,7 @@ class TableStream:
         read = partial(read_page, key=self._strategy.records(partition))
         priority = self._strategy.priority(partition, cursor)
         try:
-            page = await self._shared.get(request, partial(self._send, request, read, priority), anew=self._again)
+            page = await self._shared.get(request, partial(self._send, request, read, priority), again=self._again)
         except ReadError:
             self._gate.passed(self._read.name)
             raise

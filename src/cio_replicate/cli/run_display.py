@@ -289,4 +289,5 @@ def remarks(report: Report) -> Iterable[str]:
         if table.misfits:
             yield f"{table.name}: {counted(table.misfits, 'value')} did not fit the column's type; kept in _cio_extra."
     if report.status is Status.INTERRUPTED:
-        yield "The downloaded rows are kept. Run the same command again to continue."
+        kept = "The downloaded rows are kept." if any(one.read for one in report.tables) else "This run read no row."
+        yield f"{kept} Run the same command again to continue."

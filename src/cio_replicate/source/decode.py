@@ -79,21 +79,13 @@ class ExactDecoder:
         self._moments = [column.name for column in self._columns if column.type is ColumnType.TIMESTAMP]
         self._shape = self._shape_at(table.name, (), table.objects)
         self._decoder = msgspec.json.Decoder(self._shape.record)
+        self._page_decoder = msgspec.json.Decoder(list[self._shape.record])  # type: ignore[name-defined]
         self._key = table.key_columns
         self._key_attributes = [f"f{self._shape.columns.index(name)}" for name in self._key]
 
     def split(self, records: Sequence[bytes | msgspec.Raw]) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw]]:
         """The decoded records that fit, and the raw ones that do not (or that lack their key)."""
-        quick: list[msgspec.Struct] = []
-        odd: list[bytes | msgspec.Raw] = []
-        taken: list[bytes | msgspec.Raw] = []
-        decode = self._decoder.decode
-        for raw in records:
-            try:
-                quick.append(decode(raw))
-                taken.append(raw)
-            except (msgspec.ValidationError, UnicodeDecodeError):
-                odd.append(raw)
+        quick, taken, odd = self._decoded(records)
         for attribute in self._key_attributes:
             keys = [getattr(record, attribute) for record in quick]
             if None in keys or "" in keys:
@@ -101,6 +93,25 @@ class ExactDecoder:
                 kept = [number for number, key in enumerate(keys) if key is not None and key != ""]
                 quick, taken = [quick[number] for number in kept], [taken[number] for number in kept]
         return quick, odd
+
+    def _decoded(
+        self, records: Sequence[bytes | msgspec.Raw]
+    ) -> tuple[list[msgspec.Struct], list[bytes | msgspec.Raw], list[bytes | msgspec.Raw]]:
+        """The decoded records, what they were decoded from, and the raw ones that do not fit."""
+        try:  # all at once, which takes half the time, and is enough for nearly every page
+            return self._page_decoder.decode(b"[%b]" % b",".join(records)), list(records), []
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        quick: list[msgspec.Struct] = []
+        taken: list[bytes | msgspec.Raw] = []
+        odd: list[bytes | msgspec.Raw] = []
+        for raw in records:
+            try:
+                quick.append(self._decoder.decode(raw))
+                taken.append(raw)
+            except (msgspec.ValidationError, UnicodeDecodeError):
+                odd.append(raw)
+        return quick, taken, odd
 
     def encode(
         self, records: Sequence[msgspec.Struct], read_at: int, ignored: Counter[tuple[str, ...]]
@@ -125,7 +136,7 @@ class ExactDecoder:
         for column in self._ignored:
             ignored[column.path] += sum(bytes(value) != b"null" for value in values[column.name])
         found["_cio_key"] = _joined([found[name] for name in self._key])
-        found["_cio_synced_at"] = pa.repeat(pa.scalar(read_at * 1_000_000, pa.int64()), count).cast(TIMESTAMP)
+        found["_cio_synced_at"] = pa.repeat(pa.scalar(read_at * 1_000_000, TIMESTAMP), count)
         return pa.table(
             [found[field.name] if field.name in found else pa.nulls(count, field.type) for field in self._schema],
             schema=self._schema,
@@ -228,7 +239,8 @@ class RowEncoder:
                 self._lane = ExactDecoder(self._fields.table, self._fields.all, list(self._known_ignored))
         if not tables:
             return DecodedRows(schema_of(self._fields.all).empty_table(), misfits, self._ignored)
-        return DecodedRows(pa.concat_tables(tables, promote_options="default").combine_chunks(), misfits, self._ignored)
+        rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
+        return DecodedRows(rows.combine_chunks(), misfits, self._ignored)
 
     def _carefully(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> tuple[pa.Table, int]:
         rows, misfits = [], 0
@@ -347,7 +359,7 @@ class RowDecoder:
         seen = [early] if len(early) else []
         if content.seen:
             seen.append(self._encoder.encode(only_seen.records, at).table["_cio_key"].combine_chunks())
-        earliest, latest = self._bounds(encoded.table)
+        earliest, latest = _bounds(encoded.table[self._column]) if self._column else (None, None)
         stats = ReadStats(
             rows=len(content.records),
             seen=len(content.seen),
@@ -375,21 +387,19 @@ class RowDecoder:
         name = self._table.start_date_column
         if name is None:
             return table, _NO_KEYS
-        start = pa.scalar(self._start * 1_000_000, pa.int64()).cast(table.schema.field(name).type)
-        never = pa.scalar(0, pa.int64()).cast(start.type)
-        early = pc.fill_null(pc.and_(pc.less(table[name], start), pc.greater(table[name], never)), fill_value=False)
-        if not pc.any(early).as_py():
+        earliest, _ = _bounds(table[name])
+        if earliest is None or earliest >= self._start:
             return table, _NO_KEYS
+        start, never = (pa.scalar(one * 1_000_000, table.schema.field(name).type) for one in (self._start, 0))
+        early = pc.fill_null(pc.and_(pc.less(table[name], start), pc.greater(table[name], never)), fill_value=False)
         return table.filter(pc.invert(early)), table["_cio_key"].filter(early).combine_chunks()
 
-    def _bounds(self, table: pa.Table) -> tuple[int | None, int | None]:
-        """The earliest and the latest moment of the rows, in unix seconds."""
-        if self._column is None:
-            return None, None
-        bounds = pc.min_max(table[self._column].cast(pa.int64())).as_py()
-        if bounds["max"] is None:
-            return None, None
-        return bounds["min"] // 1_000_000, bounds["max"] // 1_000_000
+
+def _bounds(moments: pa.ChunkedArray) -> tuple[int | None, int | None]:
+    """The earliest and the latest of timestamps, in unix seconds; None when there is none."""
+    bounds = pc.min_max(moments.cast(pa.int64()))
+    earliest, latest = bounds["min"].as_py(), bounds["max"].as_py()
+    return (None, None) if latest is None else (earliest // 1_000_000, latest // 1_000_000)
 
 
 def _by_name(ignored: Mapping[tuple[str, ...], int]) -> dict[str, int]:

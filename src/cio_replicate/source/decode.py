@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cio_replicate.base.errors import PageShapeError, SchemaChangedError
+from cio_replicate.base.errors import SchemaChangedError
 from cio_replicate.config.table_options import SchemaChanges
 from cio_replicate.schema.table import (
     LONGEST_NAME,
@@ -29,7 +29,7 @@ from cio_replicate.schema.table import (
 )
 from cio_replicate.source.redact import Redactor
 from cio_replicate.source.strategies.base import PageContent, ReadStats
-from cio_replicate.source.values import SECONDS, fit, key_text, kind_of
+from cio_replicate.source.values import SECONDS, fit, key_text, kind_of, record_of
 
 # The fast lane: records that fit the table exactly are decoded by a compiled decoder, column by column.
 
@@ -188,8 +188,6 @@ def _joined(keys: Sequence[pa.Array]) -> pa.Array:
 
 LONGEST_SHOWN = 60
 
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
 
 @dataclass(frozen=True, slots=True)
 class DecodedRows:
@@ -245,10 +243,7 @@ class RowEncoder:
     def _carefully(self, records: Sequence[bytes | msgspec.Raw], read_at: int) -> tuple[pa.Table, int]:
         rows, misfits = [], 0
         for raw in records:
-            try:
-                record = _record.decode(raw)
-            except msgspec.ValidationError:
-                raise PageShapeError("A list holds something that is not a record.") from None
+            record = record_of(raw)
             row: dict[str, Any] = {}
             extra, count = self._place(record, (), row)
             row["_cio_key"] = key_text(record, self._fields.table.key) or "#" + hashlib.sha256(raw).hexdigest()[:32]
@@ -269,7 +264,7 @@ class RowEncoder:
                 continue
             path = (*at, name)
             if text[:1] == b"{" and path in self._objects:
-                inner, count = self._place(_record.decode(raw), path, row)
+                inner, count = self._place(record_of(raw), path, row)
                 misfits += count
                 if inner:
                     extra[name] = inner
@@ -352,32 +347,28 @@ class RowDecoder:
     def decode(self, content: PageContent, declared: DeclaredPartition, at: int) -> DecodedPage:
         """Return the rows of a page that was read `at` (unix seconds) in a partition that is declared so."""
         known = len(self._fields.discovered)
-        records = self._redactor.apply(self._shaped(content.records, declared))
-        only_seen = self._redactor.apply(content.seen)
-        encoded = self._encoder.encode(records.records, at)
+        shape = self._table.shape
+        shaped = content.records if shape is None else [shape(msgspec.Raw(one), declared) for one in content.records]
+        records, withheld = self._redactor.apply(shaped)
+        only_seen, _ = self._redactor.apply(content.seen)
+        encoded = self._encoder.encode(records, at)
         rows, early = self._since_start(encoded.table)
         seen = [early] if len(early) else []
         if content.seen:
-            seen.append(self._encoder.encode(only_seen.records, at).table["_cio_key"].combine_chunks())
+            seen.append(self._encoder.encode(only_seen, at).table["_cio_key"].combine_chunks())
         earliest, latest = _bounds(encoded.table[self._column]) if self._column else (None, None)
         stats = ReadStats(
             rows=len(content.records),
             seen=len(content.seen),
             misfits=encoded.misfits,
             left_out=content.left_out,
-            withheld=records.withheld,
+            withheld=withheld,
             ignored=_by_name(encoded.ignored),
             latest=latest,
             earliest=earliest,
         )
         keys = pa.concat_arrays(seen) if seen else _NO_KEYS
         return DecodedPage(_one_batch(rows), keys, stats, tuple(self._fields.discovered[known:]))
-
-    def _shaped(
-        self, records: Sequence[bytes | msgspec.Raw], declared: DeclaredPartition
-    ) -> Sequence[bytes | msgspec.Raw]:
-        shape = self._table.shape
-        return records if shape is None else [shape(msgspec.Raw(record), declared) for record in records]
 
     def _since_start(self, table: pa.Table) -> tuple[pa.Table, pa.Array]:
         """The rows since the start date, and the keys of those before it; a row without that date is kept.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from tests.extract.rebuild import EPOCH, overruled, without_nothing
 MASKED = {"reporting_webhooks"}
 
 
+_EXACT = json.JSONDecoder(parse_float=Decimal)
+
+
 def exact(text: str) -> Any:
     """JSON with every number exactly as written."""
-    return json.loads(text, parse_float=Decimal)
+    return _EXACT.decode(text)
 
 
 def truth(simulator: Simulator, table: str) -> Counter[str]:
@@ -56,7 +59,10 @@ def _held(
     connection: duckdb.DuckDBPyConnection, table: str, *, deleted: bool, dataset: str = "customerio"
 ) -> Counter[str]:
     condition = "IS NOT NULL" if deleted else "IS NULL"
-    found = connection.execute(f'SELECT * FROM "{dataset}"."{table}" WHERE _cio_deleted_at {condition}')
+    target = f'"{dataset}"."{table}"'
+    times = [name for name, kind, *_ in connection.sql(f"DESCRIBE {target}").fetchall() if kind.startswith("TIMESTAMP")]
+    plain = ", ".join(f'timezone(\'UTC\', "{name}") AS "{name}"' for name in times)  # with a zone it is slow to fetch
+    found = connection.execute(f"SELECT * REPLACE ({plain}) FROM {target} WHERE _cio_deleted_at {condition}")
     names = [part[0] for part in found.description or ()]
     return records((dict(zip(names, row, strict=True)) for row in found.fetchall()), table)
 
@@ -64,30 +70,35 @@ def _held(
 def records(rows: Iterable[dict[str, Any]], table: str) -> Counter[str]:
     """The records that rows were made of, each as canonical text, as often as they occur."""
     known = {column.name: column for column in declared(table).columns}
+    objects = declared(table).objects
+    columns: dict[str, Column] = {}
     rebuilt: Counter[str] = Counter()
     for row in rows:
-        record = _record(row, known, table)
+        for name in row.keys() - columns.keys():
+            columns[name] = known.get(name) or Column(name, ColumnType.STRING, "", _path(name, table))
+        record = _record(row, columns, known.keys())
         if table == "eps_suppression":
             record.pop("id")
         if table == "customers":  # filled from the list of people where the answer lacks them
             record.pop("identifiers", None)
         if table in MASKED and isinstance(record.get("endpoint"), str):
             record["endpoint"] = "masked" if "***@" in record["endpoint"] else record["endpoint"]
-        rebuilt[_canonical(without_nothing(record, declared(table).objects))] += 1
+        rebuilt[_canonical(without_nothing(record, objects))] += 1
     return rebuilt
 
 
-def _record(row: dict[str, Any], known: dict[str, Column], table: str) -> dict[str, Any]:
+def _record(row: dict[str, Any], columns: Mapping[str, Column], known: Collection[str]) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for name, value in row.items():
         if value is None or name.startswith("_cio_"):
             continue
-        column = known.get(name) or Column(name, ColumnType.STRING, "", _path(name, table))
+        column = columns[name]
         at = record
         for step in column.path[:-1]:
             at = at.setdefault(step, {})
         at[column.path[-1]] = _sent(value, column, declared_=name in known)
-    return dict(overruled(record, exact(row["_cio_extra"] or "{}")))
+    extra = row["_cio_extra"]
+    return record if extra is None else dict(overruled(record, exact(extra)))
 
 
 def _sent(value: Any, column: Column, *, declared_: bool) -> Any:
@@ -95,8 +106,9 @@ def _sent(value: Any, column: Column, *, declared_: bool) -> Any:
     if column.type is ColumnType.JSON or (not declared_ and _looks_like_json(value)):
         return exact(value)
     if column.type is ColumnType.TIMESTAMP:
-        seconds = Decimal(str((value - EPOCH).total_seconds()))
-        return int(seconds) if seconds == int(seconds) else seconds
+        passed = value - (EPOCH if value.tzinfo else EPOCH.replace(tzinfo=None))
+        seconds = passed.days * 86_400 + passed.seconds
+        return Decimal(str(passed.total_seconds())) if passed.microseconds else seconds
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
@@ -112,8 +124,11 @@ def _looks_like_json(value: Any) -> bool:
     return isinstance(value, str) and value[:1] in ("{", "[")
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, default=lambda number: f"decimal {number.normalize()}")
+
+
 def _canonical(record: Any) -> str:
-    return json.dumps(record, sort_keys=True, default=lambda number: f"decimal {number.normalize()}")
+    return _CANONICAL.encode(record)
 
 
 def differences(simulator: Simulator, file: Path, tables: tuple[str, ...]) -> dict[str, str]:

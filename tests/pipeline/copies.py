@@ -14,6 +14,7 @@ import duckdb
 from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.catalog import table as declared
 from customerio_simulator import Simulator
+from tests.duckdb_files import duckdb_file
 from tests.extract.rebuild import EPOCH, overruled, without_nothing
 
 MASKED = {"reporting_webhooks"}
@@ -45,13 +46,13 @@ def truth(simulator: Simulator, table: str) -> Counter[str]:
 
 def copy(file: Path, table: str, *, deleted: bool = False, dataset: str = "customerio") -> Counter[str]:
     """The records that the copy holds (or has marked as deleted), rebuilt from their rows."""
-    with duckdb.connect(str(file), read_only=True) as connection:
+    with duckdb_file(file, read_only=True) as connection:
         return _held(connection, table, deleted=deleted, dataset=dataset)
 
 
 def copies(file: Path, tables: Iterable[str], *, deleted: bool = False) -> dict[str, Counter[str]]:
     """The same of several tables; the file is opened once, which costs as much as most tables."""
-    with duckdb.connect(str(file), read_only=True) as connection:
+    with duckdb_file(file, read_only=True) as connection:
         return {name: _held(connection, name, deleted=deleted) for name in tables}
 
 

@@ -219,7 +219,6 @@ class WindowsStrategy(Strategy):
 
     def priority(self, partition: Partition, cursor: Cursor) -> Priority:
         """First pages show how dense a span is."""
-        _ = partition
         return Priority.FIRST if cursor == START else Priority.WINDOW
 
     def request(self, partition: Partition, cursor: Cursor) -> Request:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from cio_replicate.cli.options import inner_group
 from cio_replicate.cli.terminal import grid_of, product, say
 from cio_replicate.config.documents import TaskSettings
-from cio_replicate.console.apply_settings import FieldChange, Settings, changed_fields, shown
+from cio_replicate.console.apply_settings import FieldChange, changed_fields, shown
 from cio_replicate.database.actor import LOCAL, Actor, Role
+from cio_replicate.database.rows import Settings
 
 T = TypeVar("T")
 _EITHER = ("cron", "every")  # a schedule has one of them: to give one takes the place of the other

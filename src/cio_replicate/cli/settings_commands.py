@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from cio_replicate.cli.terminal import (
     secret_from_input,
     write_json,
 )
-from cio_replicate.config.documents import EVENTS, ChannelSettings, ChannelUrl, Events, json_schema, plain
+from cio_replicate.config.documents import EVENTS, ChannelSettings, json_schema, plain
 from cio_replicate.config.secret_references import caution
 from cio_replicate.console import settings_files
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind
@@ -41,7 +41,6 @@ TITLE = "cio-replicate can reach this channel"
 BODY = "This was sent to try it out: notifications of tasks will come here."
 _COLORS = {ChangeKind.CREATE: "green", ChangeKind.EDIT: "yellow", ChangeKind.DELETE: "red"}
 ChannelName = Annotated[str, typer.Argument(metavar="NAME", help="The channel, by its name.")]
-MaybeUrl = Annotated[str | None, get_args(ChannelUrl)[1]]
 SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The secret, by its name.")]
 
 
@@ -53,14 +52,14 @@ SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The secret, by 
 def create_channel(
     name: ChannelName,
     *,
-    url: MaybeUrl = None,
+    url: str | None = None,
     url_given: Annotated[
         bool,
         typer.Option(
             "--url-stdin", metavar="", help="Take the address from standard input, or ask for it, and store it."
         ),
     ] = False,
-    events: Events = list(EVENTS),  # noqa: B006 - nobody changes it
+    events: list[str] = list(EVENTS),  # noqa: B006 - nobody changes it
     shown: StoreOutputOptions,
 ) -> int:
     """Keep a channel under a name, so that tasks can notify it. Its address is written as Apprise does."""

@@ -16,11 +16,10 @@ from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
-    AGAIN,
+    REREAD,
     AccessOptions,
     CopyOptions,
     DestinationOptions,
-    KeepLanded,
     RereadOptions,
     SourceOptions,
     StartDateOptions,
@@ -54,10 +53,10 @@ def sync(
             "--full-refresh",
             metavar="A,B|all",
             help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
-            rich_help_panel=AGAIN,
+            rich_help_panel=REREAD,
         ),
     ] = None,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.
@@ -88,7 +87,7 @@ def resync(
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Forget what is known of tables and read them anew, whole, from the start date on.
@@ -114,7 +113,7 @@ def backfill(
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Read a stretch of time once more, or for the first time, and leave the position where it is.

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import FIELD, Secret, worded
+from cio_replicate.config.options import SETTINGS
 
 IN_A_FILE = 160  # columns
 
@@ -66,9 +67,7 @@ def as_options(text: str) -> str:
     """A sentence that names settings, with their options."""
     if FIELD.search(text) is None:
         return text
-    from cio_replicate.config.documents import settings_declared  # noqa: PLC0415 - so that --help is quick
-
-    return worded(text, {name: one.option for name, one in settings_declared().items()} | ONLY_HERE)
+    return worded(text, {name: one.option for name, one in SETTINGS.items()} | ONLY_HERE)
 
 
 def write_json(document: str) -> None:

@@ -12,32 +12,41 @@ import typer
 
 from cio_replicate.config.options import SETTINGS, Setting
 
-OUTPUT = "What is shown"
-
 Command = TypeVar("Command", bound=Callable[..., int])
 
+
+def option(name: str, shown: str | None, about: str, group: str | None = None, **more: Any) -> Any:  # noqa: ANN401 - Typer's
+    """Return what Typer must know of an option: `shown` stands for its value, `group` is its panel of the help."""
+    return typer.Option(name, metavar=shown, help=about, rich_help_panel=group, **more)
+
+
+def flag(name: str, about: str, group: str | None = None) -> Any:  # noqa: ANN401 - what Typer makes has no public type
+    """Return what Typer must know of an option without a value."""
+    return option(name, "", about, group)
+
+
+def argument(shown: str, about: str) -> Any:  # noqa: ANN401 - what Typer makes has no public type
+    """Return what Typer must know of an argument."""
+    return typer.Argument(metavar=shown, help=about)
+
+
+OUTPUT = "What is shown"
 Json = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        metavar="",
-        help="Write one JSON document to standard output and everything else to standard error.",
-        rich_help_panel=OUTPUT,
-    ),
+    bool, flag("--json", "Write one JSON document to standard output and everything else to standard error.", OUTPUT)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", metavar="", help="Show only problems.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, flag("--quiet", "Show only problems.", OUTPUT)]
 StoreUrl = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--store",
-        metavar="URL",
-        help="Where connections and tasks are kept: sqlite:////folder/console.db or "
+        "URL",
+        "Where connections and tasks are kept: sqlite:////folder/console.db or "
         "postgresql://USER@HOST/DATABASE?password=env:NAME; if not given, what CIO_REPLICATE_STORE says, or a file of "
         "your own user.",
-        rich_help_panel="Where it is kept",
+        "Where it is kept",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask whether that is meant.")]
+Yes = Annotated[bool, flag("--yes", "Do not ask whether that is meant.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +194,7 @@ def _as_option(name: str, hint: Any) -> Any:  # noqa: ANN401 - a type, as Typer 
 
 
 def _option(setting: Setting) -> Any:  # noqa: ANN401 - what Typer makes has no public type
-    return typer.Option(setting.option, metavar=setting.shown, help=setting.about, rich_help_panel=setting.group)
+    return option(setting.option, setting.shown, setting.about, setting.group)
 
 
 def _extras(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type, and what is said of it

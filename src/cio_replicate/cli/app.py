@@ -98,7 +98,7 @@ def _summaries(module: str) -> dict[str, str]:
     for node in ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")).body:
         match node:
             case ast.FunctionDef(
-                decorator_list=[ast.Call(func=ast.Name("command"), args=[ast.Constant(str(path)), *_])]
+                decorator_list=[ast.Call(func=ast.Name("command"), args=[ast.Constant(str(path)), *_]), *_]
             ):
                 found[path] = (ast.get_docstring(node) or "").partition("\n\n")[0]
     return found

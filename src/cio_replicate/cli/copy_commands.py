@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -23,7 +22,7 @@ from cio_replicate.app.verify import verify as verified
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import AsJson, command
+from cio_replicate.cli.options import AsJson, argument, command, option
 from cio_replicate.cli.run_display import PROOF_STYLES, STYLES, outcome
 from cio_replicate.cli.terminal import as_json, product, require_meant, say
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
@@ -240,10 +239,7 @@ def verify(
     source: SourceOptions,
     looks: ColumnOptions,
     most_requests: Annotated[
-        int,
-        typer.Option(
-            "--requests", metavar="COUNT", min=0, help="Requests at most, to count lists at the source; 0 asks nothing."
-        ),
+        int, option("--requests", "COUNT", "Requests at most, to count lists at the source; 0 asks nothing.", min=0)
     ] = 60,
     output: AsJson,
 ) -> int:
@@ -283,9 +279,9 @@ def _print_verification(found: VerificationReport) -> None:
 
 @command("preview", "cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json")
 def preview(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
+    name: Annotated[str, argument("TABLE", "The table.")],
     *,
-    rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
+    rows: Annotated[int, option("--rows", "COUNT", "Rows at most.", min=1, max=100)] = 5,
     access: AccessOptions,
     looks: ColumnOptions,
     output: AsJson,
@@ -325,18 +321,17 @@ def shortened(value: object) -> str:
     "cio-replicate drop --all --to duckdb:///customerio.duckdb --yes",
 )
 def drop(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[TABLE...]", help="The tables to remove.")] = None,
+    names: Annotated[list[str] | None, argument("[TABLE...]", "The tables to remove.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    everything: Annotated[bool, option("--all", None, "Remove the whole copy, its records of runs too.")] = False,
+    yes: Annotated[bool, option("--yes", None, "Do not ask.")] = False,
     copy: DestinationOptions,
     looks: ColumnOptions,
 ) -> int:
     """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     task = gathered(TaskSettings, copy, looks, connection="")
     with removal(names or [], task, everything=everything, state_dir=copy.state_dir) as wanted:
-        if not yes:
-            require_meant(f"Remove {wanted.what} in {wanted.where}?", "Nothing was removed.")
+        require_meant(f"Remove {wanted.what} in {wanted.where}?", "Nothing was removed.", yes=yes)
         wanted.execute()
     say(product(), f"Removed: {wanted.what}. A later sync copies anew what it selects.")
     return COMPLETE

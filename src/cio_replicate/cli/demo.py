@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Grid
@@ -21,7 +20,7 @@ from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import Conflict
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
-from cio_replicate.cli.options import command
+from cio_replicate.cli.options import command, option
 from cio_replicate.cli.run_display import QuietRenderer, TableRenderer, sentence
 from cio_replicate.cli.terminal import messages, product, say, say_as_is
 from cio_replicate.config.connection_options import Connection
@@ -62,10 +61,7 @@ WIDTH = 28
 def demo(
     *,
     to: Annotated[
-        Path,
-        typer.Option(
-            "--to", metavar="FILE", help="The DuckDB file to make; one that an earlier demo made is made anew."
-        ),
+        Path, option("--to", "FILE", "The DuckDB file to make; one that an earlier demo made is made anew.")
     ] = Path("demo.duckdb"),
 ) -> int:
     """Show what this does with a made-up workspace: no key, no network, about ten seconds.

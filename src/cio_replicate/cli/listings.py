@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
-import typer
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import NotFound
-from cio_replicate.cli.options import AsJson, command
+from cio_replicate.cli.options import AsJson, argument, command
 from cio_replicate.cli.terminal import as_json, product, say, say_as_is
 from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
@@ -26,9 +25,7 @@ ROOMY = 100  # columns of a terminal that leave room for a sentence beside every
 @command("tables", "cio-replicate tables", "cio-replicate tables messages")
 def tables(
     *,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One table: shows its columns and how it is read.")
-    ] = None,
+    name: Annotated[str | None, argument("[NAME]", "One table: shows its columns and how it is read.")] = None,
     output: AsJson,
 ) -> int:
     """List the tables that can be copied, or the columns of one of them."""
@@ -132,9 +129,7 @@ class DestinationKindJson(msgspec.Struct, kw_only=True):
 @command("destinations", "cio-replicate destinations", "cio-replicate destinations postgresql")
 def destinations(
     *,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="One kind: shows its options and how to look at a copy.")
-    ] = None,
+    name: Annotated[str | None, argument("[KIND]", "One kind: shows its options and how to look at a copy.")] = None,
     output: AsJson,
 ) -> int:
     """List the kinds of places a copy can be in, or show one of them."""

@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 import typer
-from rich.console import Console, JustifyMethod
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import FIELD, Secret, worded
+from cio_replicate.cli.failure import COMPLETE
+from cio_replicate.cli.options import AsJson
+from cio_replicate.config.options import SETTINGS
 
 IN_A_FILE = 160  # columns
 
@@ -66,9 +69,7 @@ def as_options(text: str) -> str:
     """A sentence that names settings, with their options."""
     if FIELD.search(text) is None:
         return text
-    from cio_replicate.config.documents import settings_declared  # noqa: PLC0415 - so that --help is quick
-
-    return worded(text, {name: one.option for name, one in settings_declared().items()} | ONLY_HERE)
+    return worded(text, {name: one.option for name, one in SETTINGS.items()} | ONLY_HERE)
 
 
 def write_json(document: str) -> None:
@@ -83,12 +84,37 @@ def as_json(document: Any) -> None:  # noqa: ANN401 - whatever a command has to 
     write_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def grid_of(names: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> Grid:
-    """Return rows under these names, or facts, each a name and a value, without; nothing in a text is markup."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_header=bool(names))
+def answer(output: AsJson, document: Any, *shown: RenderableType) -> int:  # noqa: ANN401 - whatever a command has to say
+    """Write what a command found or did: as JSON if asked for, else as sentences and grids. Return `COMPLETE`."""
+    if output.json:
+        as_json(document)
+        return COMPLETE
+    console = product()
+    for one in shown:
+        if isinstance(one, str):
+            say(console, one)
+        else:
+            console.print(one)
+    return COMPLETE
+
+
+def grid_of(
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    numbers: Sequence[str] = (),
+    *,
+    wrapped: Sequence[str] | None = None,
+    gap: int = 2,
+) -> Grid:
+    """Return rows under these names, or facts, each a name and a value, without; nothing in a text is markup.
+
+    Columns `wrapped` may take several lines: all but the first unless given.
+    """
+    grid = Grid(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", show_header=bool(names))
     for place, name in enumerate(names or ("", "")):
         justify: JustifyMethod = "right" if name in numbers else "left"
-        grid.add_column(name, justify=justify, overflow="fold", no_wrap=place == 0)
+        whole = place == 0 if wrapped is None else name not in wrapped
+        grid.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(one if isinstance(one, Text) else Text(str(one)) for one in row))
     return grid
@@ -122,8 +148,10 @@ def abandon_output() -> None:
         os.close(nowhere)
 
 
-def require_meant(question: str, otherwise: str) -> None:
-    """Ask on the terminal. Raises Refused when nobody can answer, Abort when it is not meant."""
+def require_meant(question: str, otherwise: str, *, yes: bool) -> None:
+    """Ask on the terminal, unless `yes`. Raises Refused when nobody can answer, Abort when it is not meant."""
+    if yes:
+        return
     try:
         meant = typer.confirm(question, err=True)
     except typer.Abort:

@@ -14,7 +14,7 @@ from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOpt
 from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.estimates import History, last_complete, predicted
 from cio_replicate.pipeline.journal import TableRead
-from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report
+from cio_replicate.pipeline.report import Status, TableReport, iso, read_report
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.table_run import TableRun, read_whole
 from cio_replicate.schema.system_tables import KEY, Checkpoint
@@ -99,7 +99,8 @@ class RunPlanner:
         past = History(self._destination if identity else None, positions, log=self._order.log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
-            past = replace(past, reports=last_complete(self._last_reports()))
+            reports = [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
+            past = replace(past, reports=last_complete(reports))
         names = tuple(table.name for table in self._order.tables)
         starting = starting_positions(positions, names, self._order.anew)
         plan.notices += _forget_other_rules(self._order.tables, starting)
@@ -238,9 +239,6 @@ class RunPlanner:
             journal.forget(read)
         kept = journal.kept_files()
         self._folder.drop([page.file for page in pages if page.file not in kept])
-
-    def _last_reports(self) -> list[Report]:
-        return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
 
 
 def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Checkpoint | None]) -> list[str]:

@@ -29,7 +29,6 @@ from cio_replicate.source.decode import DecodedPage, RowDecoder
 from cio_replicate.source.pages import Cursor, Page, Request, RequestCounter, fingerprint, read_page
 from cio_replicate.source.strategies.base import (
     START,
-    Estimate,
     PageContent,
     Partition,
     Pieces,
@@ -449,7 +448,9 @@ class TableStream:
         if cursor == START and self._first is not None:
             self._first.append((partition, page))
             if len(self._first) == len(self._read.partitions):
-                self._expected = _certain(self._strategy.estimate_of_pages(self._first))
+                estimate = self._strategy.estimate_of_pages(self._first)
+                if estimate is not None and estimate.least == estimate.most:
+                    self._expected = estimate.least
                 self._first = None
         return page
 
@@ -501,10 +502,6 @@ class TableStream:
                 expected=expected,
             )
         )
-
-
-def _certain(estimate: Estimate | None) -> int | None:
-    return estimate.least if estimate is not None and estimate.least == estimate.most else None
 
 
 class LoopGuard:

@@ -245,6 +245,7 @@ class Strategy:
     """
 
     by_time: ClassVar[bool] = False  # reads what was created in spans of time, so a span can be read once more
+    chained: ClassVar[bool] = True  # its pages can only be read one after another
     countable: ClassVar[bool] = True  # reading the table once more tells how many rows it has
     counts_seen: ClassVar[bool] = False  # a record that is only listed is a row of the copy too
     counted_by_account: ClassVar[bool] = False  # the list of workspaces tells how many rows there are
@@ -349,7 +350,7 @@ class Strategy:
     @property
     def is_chain(self) -> bool:
         """Whether the table can only be read one page after another."""
-        return self.table.page_size is not None
+        return self.chained and self.table.page_size is not None
 
     async def opening(self, new: Sequence[Partition], fetch: FetchPage) -> Opening:
         """Request first pages of partitions that can only be read well when those of others are known too."""

@@ -40,6 +40,8 @@ class ChildrenStrategy(Strategy):
     the same name where a child lacks it.
     """
 
+    chained = False  # parents are read side by side
+
     def __init__(self, table: Table, scope: ReadScope) -> None:
         super().__init__(table, scope)
         if table.parent is None:
@@ -61,11 +63,6 @@ class ChildrenStrategy(Strategy):
     def partitions(self) -> list[Partition]:
         """The list of parents; theirs follow."""
         return [Partition(PARENTS)]
-
-    @property
-    def is_chain(self) -> bool:
-        """Parents are read side by side."""
-        return False
 
     def request(self, partition: Partition, cursor: Cursor) -> Request:
         """The request for a page of parents, or of the children of one of them."""

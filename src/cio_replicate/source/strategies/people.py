@@ -270,6 +270,7 @@ class PeopleStrategy(Strategy):
     people who are left out are asked for once more before they count as left out.
     """
 
+    chained = False  # the list is short beside what it brings
     countable = False
     counts_seen = True
     counted_by_account = True
@@ -309,11 +310,6 @@ class PeopleStrategy(Strategy):
     def ahead(self) -> int:
         """Pages of the list are cheap beside the attributes that they ask for."""
         return PAGES_AHEAD
-
-    @property
-    def is_chain(self) -> bool:
-        """The list is short beside what it brings."""
-        return False
 
     async def complete(
         self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None

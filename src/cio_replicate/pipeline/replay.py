@@ -13,8 +13,8 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import batch_of
 from cio_replicate.pipeline.journal import KeptRead
-from cio_replicate.pipeline.names import require_same_names
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome
+from cio_replicate.pipeline.run_plan import require_same_names
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
 from cio_replicate.schema.table import Column, KnownColumns, Table

@@ -23,14 +23,13 @@ from cio_replicate.base.runtime import Clock, tasks
 from cio_replicate.base.text import counted
 from cio_replicate.config.table_options import PeopleRefresh
 from cio_replicate.pipeline import events
-from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.estimates import RequestSpeed, compared
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
-from cio_replicate.pipeline.run_plan import RunPlan, RunPlanner, RunSpec
+from cio_replicate.pipeline.run_plan import LogCoverage, RunPlan, RunPlanner, RunSpec, late_entries
 from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
 from cio_replicate.pipeline.verification import Verifier, record_run

@@ -180,7 +180,7 @@ def test_a_missing_scope_leaves_no_trace(name: str, tmp_path: Path) -> None:
     """A key that may not read one of the selected tables is refused before anything is written."""
     with Simulator(WorkspaceSpec(seed=6)) as simulator:
         simulator.behaviour.denied = frozenset({name})
-        with pytest.raises(NoReadAccessError, match="--exclude"):
+        with pytest.raises(NoReadAccessError, match="‹exclude›"):
             sync(simulator, tmp_path)
         assert list(tmp_path.iterdir()) == []
 

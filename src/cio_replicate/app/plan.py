@@ -38,6 +38,7 @@ from cio_replicate.pipeline.estimates import (
     last_complete,
     predicted,
 )
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
 from cio_replicate.source.catalog import table as table_named
@@ -203,7 +204,7 @@ async def _one(client: Client, table: Table, start: int, now: int, past: History
     try:
         found = await strategy.probe(partial(_page, client, strategy), partial(people_by_workspace, client))
     except (NoReadAccessError, ReadError) as error:
-        return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
+        return Estimate(table.name, 0, 0, None, "", error=recorded(error), refused=isinstance(error, AccessError))
     last = past.last(table)
     return replace(found, rows=last[1]) if found.rows is None and last is not None else found
 

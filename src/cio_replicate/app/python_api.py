@@ -110,7 +110,8 @@ class Workspace:
         self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(connected(self._connection, self._clock))
+        with _naming_arguments():
+            self._client = await self._stack.enter_async_context(connected(self._connection, self._clock))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -134,14 +135,15 @@ class Workspace:
             for strategy in (strategy_of(table, scope) for table in tables_of(names_among(tables)))
         ]
         failure: CioReplicateError | None = None
-        async with aclosing(Source(self._client, self._clock).read(reads)) as stream:
-            async for item in stream:
-                if isinstance(item, TableEnd):
-                    failure = failure or item.error
-                elif item.rows is not None and len(item.rows):
-                    yield item
-        if failure is not None:
-            raise failure
+        with _naming_arguments():
+            async with aclosing(Source(self._client, self._clock).read(reads)) as stream:
+                async for item in stream:
+                    if isinstance(item, TableEnd):
+                        failure = failure or item.error
+                    elif item.rows is not None and len(item.rows):
+                        yield item
+            if failure is not None:
+                raise failure
 
 
 #: Arguments that are called otherwise than the settings that they are.

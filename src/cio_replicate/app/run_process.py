@@ -37,7 +37,7 @@ from cio_replicate.pipeline.events import (
     new_standing,
     progress_of,
 )
-from cio_replicate.pipeline.report import Report, Status, iso
+from cio_replicate.pipeline.report import Report, Status, iso, recorded
 
 
 class MessageRenderer:
@@ -107,7 +107,7 @@ def _executed(job: Job, state_dir: Path, clock: Clock, teller: MessageRenderer) 
         task = resolve(job.connection, job.task, clock, job.action, state_dir=state_dir)
     except CioReplicateError as error:
         now = iso(clock.now())
-        return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=str(error))
+        return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=recorded(error))
     teller.begin([table.name for table in task.spec.tables])
     for caution in task.cautions:
         teller.say(caution)

@@ -16,7 +16,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.replay import reload
-from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso
+from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso, recorded
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.staging import Staging
 
@@ -52,7 +52,7 @@ async def _sync(task: ResolvedTask, clock: Clock, show: Renderer, report: Report
         try:
             stopped = await _until_stopped(work(), show, beat)
         except CioReplicateError as error:
-            refused = _ended(latest(), Status.REFUSED, str(error), clock)
+            refused = _ended(latest(), Status.REFUSED, recorded(error), clock)
             refused.passing = isinstance(error, Unavailable) or not isinstance(error, Refused)
             return refused
     result = latest()

@@ -19,7 +19,8 @@ from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.version import __version__
 from cio_replicate.cli import failure
 from cio_replicate.cli.options import command_in, epilog_of
-from cio_replicate.cli.terminal import abandon_output, as_options, messages, say, write_json
+from cio_replicate.cli.terminal import abandon_output, messages, say, write_json
+from cio_replicate.config.options import as_options
 
 NAME = "cio-replicate"
 

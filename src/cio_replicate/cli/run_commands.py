@@ -23,17 +23,8 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, argument, command, flag, option
 from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
-from cio_replicate.cli.terminal import (
-    StopSignal,
-    answer,
-    as_json,
-    as_options,
-    grid_of,
-    log_to_stderr,
-    messages,
-    product,
-    say,
-)
+from cio_replicate.cli.terminal import StopSignal, answer, as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.config.options import as_options
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
 from cio_replicate.jobs.ports import ActionKind, RunAction

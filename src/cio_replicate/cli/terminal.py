@@ -18,10 +18,10 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.base.text import FIELD, Secret, worded
+from cio_replicate.base.text import Secret
 from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
 from cio_replicate.cli.options import AsJson
-from cio_replicate.config.options import SETTINGS
+from cio_replicate.config.options import as_options
 
 IN_A_FILE = 160  # columns
 
@@ -54,23 +54,6 @@ def product() -> Console:
 def messages() -> Console:
     """The console of standard error."""
     return MessageConsole(stderr=True, highlight=False)
-
-
-#: Options of single commands, by the name that a sentence has for them.
-ONLY_HERE = {
-    "everything": "--all",
-    "first": "--from",
-    "full_refresh": "--full-refresh",
-    "staged": "--from-landing",
-    "until": "--until",
-}
-
-
-def as_options(text: str) -> str:
-    """A sentence that names settings, with their options."""
-    if FIELD.search(text) is None:
-        return text
-    return worded(text, {name: one.option for name, one in SETTINGS.items()} | ONLY_HERE)
 
 
 def write_json(document: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from cio_replicate.base.text import worded
 from cio_replicate.config.table_options import FULL_EVERY_DAYS, RECENT_DAYS, PeopleRefresh
 
 if TYPE_CHECKING:
@@ -220,6 +221,21 @@ SETTINGS: dict[str, Setting] = {
     for group, settings in _GROUPS.items()
     for name, one in settings.items()
 }
+
+#: The options by which sentences name settings, and what single commands have besides.
+OPTIONS = {name: one.option for name, one in SETTINGS.items()} | {
+    "everything": "--all",
+    "first": "--from",
+    "full_refresh": "--full-refresh",
+    "staged": "--from-landing",
+    "until": "--until",
+}
+
+
+def as_options(text: str) -> str:
+    """A sentence that names settings, with their options."""
+    return worded(text, OPTIONS)
+
 
 Kind = Literal["text", "number", "whole number", "yes or no", "texts"]
 _KINDS: dict[Any, Kind] = {str: "text", float: "number", int: "whole number", bool: "yes or no"}

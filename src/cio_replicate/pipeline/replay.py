@@ -13,7 +13,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.table_options import USUAL, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import batch_of
 from cio_replicate.pipeline.journal import KeptRead
-from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome
+from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, iso, outcome, recorded
 from cio_replicate.pipeline.run_plan import require_same_names
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.verification import Verifier, record_run
@@ -38,7 +38,7 @@ def reload(
     kept = {table.name: folder.journal.kept(table.name) if folder.has_journal else [] for table in tables}
     if not any(kept.values()):
         raise NotFound(
-            f"No landed pages are kept in {folder.path}.", "Run `sync` with --keep-landed first; then load from there."
+            f"No landed pages are kept in {folder.path}.", "Run `sync` with ‹keep_landed› first; then load from there."
         )
     missing = [name for name, one in kept.items() if not one]
     if missing:
@@ -55,7 +55,7 @@ def reload(
     try:
         Verifier(destination, by_name, report.run_id, int(clock.now())).prove(report.tables)
     except (LoadError, DestinationUnavailableError) as error:
-        report.notes.append(f"The proof could not be made. {error}")
+        report.notes.append(f"The proof could not be made. {recorded(error)}")
     for done in report.tables:
         if done.proof is not None and done.proof.verdict is VerificationStatus.SHORT:
             done.status = Status.FAILED
@@ -91,7 +91,7 @@ def _load(
             _load_read(destination, folder, table, columns, read, treatment, run_id, told)
         told.status = Status.COMPLETE
     except LoadError as error:
-        told.error = str(error)
+        told.error = recorded(error)
     told.seconds = round(clock.monotonic() - began, 3)
     return told
 
@@ -127,7 +127,7 @@ def _listed(table: Table, pages: Sequence[Path]) -> int:
     except (OSError, pa.ArrowException):
         raise LoadError(
             f"A kept page of {table.name} is damaged or gone.",
-            f"`sync --keep-landed --full-refresh {table.name}` keeps all of them anew.",
+            f"`sync ‹keep_landed› ‹full_refresh› {table.name}` keeps all of them anew.",
         ) from None
 
 

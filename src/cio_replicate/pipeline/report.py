@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.config.options import as_options
 from cio_replicate.sinks.port import Digests
 from cio_replicate.source.rate_limiter import RateUsage
 
@@ -239,6 +241,11 @@ class Report(msgspec.Struct, kw_only=True):
     def to_json(self) -> str:
         """The report as one JSON document."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def recorded(error: CioReplicateError | str) -> str:
+    """An error or a note as it is recorded: settings by their options, which every face knows that reads it later."""
+    return as_options(str(error))
 
 
 def read_report(text: str) -> Report:

@@ -28,7 +28,16 @@ from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.estimates import RequestSpeed, compared
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
-from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
+from cio_replicate.pipeline.report import (
+    Report,
+    Status,
+    TableReport,
+    VerificationStatus,
+    budget_report,
+    iso,
+    outcome,
+    recorded,
+)
 from cio_replicate.pipeline.run_plan import LogCoverage, RunPlan, RunPlanner, RunSpec, late_entries
 from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
@@ -209,7 +218,7 @@ class Run:
         """A table is read to its end, or failed."""
         if error is not None:
             work.failed = True
-            work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
+            work.report.error, work.report.frozen_out = recorded(error), isinstance(error, SchemaChangedError)
         elif not work.read.recorded:
             await self._staging(lambda: self._folder.journal.begin(work.read))
         work.reading = False
@@ -276,7 +285,7 @@ class Run:
         try:
             Verifier(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
         except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"The proof could not be made. {error}")
+            self.report.notes.append(f"The proof could not be made. {recorded(error)}")
         for one in self.report.tables:
             if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
                 one.status = Status.FAILED
@@ -290,7 +299,7 @@ class Run:
         try:
             record_run(self._destination, self.report, modes)
         except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"This run could not be recorded in the copy. {error}")
+            self.report.notes.append(f"This run could not be recorded in the copy. {recorded(error)}")
 
     def _ended(self, work: TableRun) -> None:
         """A table is done: set down how."""
@@ -332,14 +341,14 @@ class Run:
         if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
             self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
             raise error
-        self.report.error = str(error)
+        self.report.error = recorded(error)
         if not self.report.tables:  # it came before the plan was made
-            failed = partial(TableReport, status=Status.FAILED, error=str(error))
+            failed = partial(TableReport, status=Status.FAILED, error=recorded(error))
             self.report.tables = [failed(name=table.name) for table in self._order.tables]
         for work in self._works:
             if work.report.status is Status.INTERRUPTED:
                 work.report.status = Status.FAILED
-                work.report.error = work.report.error or str(error)
+                work.report.error = work.report.error or recorded(error)
 
     def _conclude(self) -> None:
         report = self.report
@@ -367,7 +376,7 @@ class Run:
             if report.status is not Status.INTERRUPTED:
                 self._folder.journal.run_ended()
         except LandingError as error:
-            report.notes.append(f"This run could not be recorded in the state folder. {error}")
+            report.notes.append(f"This run could not be recorded in the state folder. {recorded(error)}")
 
     async def _staging(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._staging_thread, call)

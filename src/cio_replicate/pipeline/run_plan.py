@@ -136,7 +136,7 @@ class RunPlanner:
             if position is None or position.rules != table.rules:
                 raise Conflict(
                     f"{table.name} has not been copied here yet, or by other rules for columns and names.",
-                    "Run `sync` for it first; it reads everything since its --start-date.",
+                    "Run `sync` for it first; it reads everything since its ‹start_date›.",
                 )
 
     def _forget_other_copy(self, identity: CopyIdentity | None) -> list[str]:
@@ -328,7 +328,7 @@ def require_same_names(destination: Sink, tables: Sequence[Table]) -> None:
         if called:
             raise InvalidSettings(
                 f"The table {table.name} is called {called} in the copy{where}, and would be called {table.target}.",
-                "Give --table-prefix and --column-case as before, choose another --dataset, or drop the table.",
+                "Give ‹table_prefix› and ‹column_case› as before, choose another ‹dataset›, or drop the table.",
             )
 
 
@@ -341,8 +341,8 @@ def require_same_rules(destination: Sink, tables: Sequence[Table]) -> None:
     for where, table, position in _known(destination, tables):
         if table.person is not None and position.rules != table.rules:
             raise InvalidSettings(
-                f"--erase could not find rows of {table.name}, which was copied{where} by other rules for its columns.",
-                "Give --columns, --salt, --column-prefix and --column-case as in the run that copied it.",
+                f"‹erase› could not find rows of {table.name}, which was copied{where} by other rules for its columns.",
+                "Give ‹columns›, ‹salt›, ‹column_prefix› and ‹column_case› as in the run that copied it.",
             )
 
 

@@ -304,7 +304,7 @@ class Client:
             return daily_quota(request)
         if error.status is None and not self.totals.answered:
             return UnreachableError(
-                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, --region and --api-url."
+                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, ‹region› and ‹api_url›."
             )
         times = "once" if attempts == 1 else f"{attempts} times"
         wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""

@@ -301,7 +301,7 @@ def _changed(table: str, path: tuple[str, ...], what: str) -> SchemaChangedError
     shown = shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + "…"
     return SchemaChangedError(
         f"The field {shown!r} of {table} {what}, and the schema is frozen.",
-        f"Let it in by --schema-changes {table}=evolve, or leave new fields out by {table}=ignore.",
+        f"Let it in by ‹schema_changes› {table}=evolve, or leave new fields out by {table}=ignore.",
     )
 
 

@@ -524,7 +524,7 @@ class LoopGuard:
         if self._unchanged > MOST_UNCHANGED:
             raise EndlessListError(
                 "A list does not end: the same page came again and again, as the next one of itself.",
-                "Report it to Customer.io, or leave the table out with --exclude.",
+                "Report it to Customer.io, or leave the table out with ‹exclude›.",
             )
         self._before = mark
 

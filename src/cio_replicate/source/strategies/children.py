@@ -118,7 +118,7 @@ class ChildrenStrategy(Strategy):
             parents = self._parents.table.name
             raise EndpointNotFoundError(
                 f"The API answers 404 for {self.table.name} of all {self._gone} {parents}.",
-                f"Leave the table out with --exclude {self.table.name}.",
+                f"Leave the table out with ‹exclude› {self.table.name}.",
             )
 
     async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:

@@ -34,7 +34,6 @@ from cio_replicate.config.table_options import RereadPolicy, WriteMode
 from cio_replicate.pipeline.estimates import (
     History,
     RequestSpeed,
-    account_people,
     last_complete,
     predicted,
 )
@@ -45,7 +44,7 @@ from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
 from cio_replicate.source.strategies import strategy_of
-from cio_replicate.source.strategies.base import START, Estimate, Partition, ReadScope, Strategy
+from cio_replicate.source.strategies.base import START, Estimate, Partition, ReadScope, Strategy, integers
 from cio_replicate.source.strategies.people import changes_requests, people_requests
 
 
@@ -214,7 +213,7 @@ async def people_by_workspace(client: Client) -> list[int]:
     strategy = strategy_of(ACCOUNT, ReadScope(0, 0))
     (partition,) = strategy.partitions()
     page = await _page(client, strategy, partition, START)
-    return [] if page is None else account_people(page)
+    return [] if page is None else integers(page, "people")
 
 
 async def _page(client: Client, strategy: Strategy, partition: Partition, cursor: Cursor) -> Page | None:

@@ -12,7 +12,7 @@ from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.pipeline.events import BatchWritten, Listener
 from cio_replicate.pipeline.journal import StagedPage
-from cio_replicate.pipeline.report import TableReport, recorded
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
@@ -191,7 +191,7 @@ class BatchWriter:
             changes, work.partly = Changes(*error.changed), True
             work.report.error = work.report.error or recorded(error)
             work.half_loaded.update(page.number for page in chosen)
-        _count(work.report, changes)
+        work.report.count(changes)
         if not work.partly:
             self._note_loaded(work, chosen, done, closing=closing)
         return left
@@ -231,9 +231,3 @@ class BatchWriter:
             kept = journal.kept_files() if self._keeps else ()
             self._folder.drop([page.file for page in done if page.file not in kept])
         work.closed = closing
-
-
-def _count(report: TableReport, changes: Changes) -> None:
-    report.inserted += changes.inserted
-    report.updated += changes.updated
-    report.deleted += changes.deleted

@@ -10,7 +10,7 @@ import msgspec
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.config.options import as_options
-from cio_replicate.sinks.port import Digests
+from cio_replicate.sinks.port import Changes, Digests
 from cio_replicate.source.rate_limiter import RateUsage
 
 
@@ -192,6 +192,12 @@ class TableReport(msgspec.Struct, kw_only=True):
     untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)
+
+    def count(self, changes: Changes) -> None:
+        """Add what a batch changed in the destination."""
+        self.inserted += changes.inserted
+        self.updated += changes.updated
+        self.deleted += changes.deleted
 
 
 class BudgetReport(msgspec.Struct, kw_only=True):

@@ -41,7 +41,7 @@ from cio_replicate.pipeline.report import (
 from cio_replicate.pipeline.run_plan import LogCoverage, RunPlan, RunPlanner, RunSpec, late_entries
 from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
-from cio_replicate.pipeline.verification import Verifier, record_run
+from cio_replicate.pipeline.verification import record_run, verify_run
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import CopyIdentity, Owner, Sink
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
@@ -118,7 +118,7 @@ class Run:
                 loader.no_more()
             await self._look_back()
             await self._loading(self._settle_people)
-            await self._judge()
+            await self._verify()
         except CioReplicateError as error:
             self._failed_whole(error)
         finally:
@@ -270,26 +270,14 @@ class Run:
             self.report.notes.append(note)
             self._tell(events.NoteAdded(note))
 
-    async def _judge(self) -> None:
-        """Prove the tables, and tell which are not true."""
-        await self._loading(self._prove)
+    async def _verify(self) -> None:
+        """Verify the tables, and say which are not true."""
+        if self._identity is not None and self._order.prove:
+            now = int(self._clock.now())
+            await self._loading(lambda: verify_run(self._destination, self._order.tables, self.report, now))
         for one in self.report.tables:
             if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
                 self._tell(events.NoteAdded(one.error or one.proof.why, one.name))
-
-    def _prove(self) -> None:
-        """Find out whether the tables of the copy are true; one that is not has failed."""
-        if self._identity is None or not self._order.prove:
-            return
-        tables = {table.name: table for table in self._order.tables}
-        try:
-            Verifier(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
-        except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"The proof could not be made. {recorded(error)}")
-        for one in self.report.tables:
-            if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
-                one.status = Status.FAILED
-                one.error = one.error or f"The copy is not true. {one.proof.why}"
 
     def _record(self) -> None:
         """Record the run in the copy, as it stands."""

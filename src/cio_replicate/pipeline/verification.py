@@ -17,6 +17,7 @@ from cio_replicate.pipeline.report import (
     VerificationInput,
     VerificationStatus,
     judge,
+    recorded,
 )
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Table
@@ -144,6 +145,18 @@ class Verifier:
         ]
         if rows:
             record(copy, PROOF, rows)
+
+
+def verify_run(destination: Sink, tables: Sequence[Table], report: Report, now: int) -> None:
+    """Verify the tables in the report of a run, and fail those of which the copy is not true."""
+    try:
+        Verifier(destination, {table.name: table for table in tables}, report.run_id, now).prove(report.tables)
+    except (LoadError, DestinationUnavailableError) as error:
+        report.notes.append(f"The proof could not be made. {recorded(error)}")
+    for one in report.tables:
+        if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
+            one.status = Status.FAILED
+            one.error = one.error or f"The copy is not true. {one.proof.why}"
 
 
 def record(destination: Sink, table: Record, rows: Sequence[Mapping[str, object]]) -> None:

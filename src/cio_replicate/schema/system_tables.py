@@ -73,6 +73,13 @@ class Record:
     key: str
 
 
+COUNTS = (
+    integer("rows_read", "Records received."),
+    integer("inserted", "Rows that were new."),
+    integer("updated", "Rows that had changed or came back."),
+    integer("deleted", "Rows that were gone."),
+)
+
 RUNS = Record(
     "_cio_runs",
     "One row per run.",
@@ -83,10 +90,7 @@ RUNS = Record(
         string("status", "`complete`, `failed`, or `interrupted`, which is also that of one under way."),
         integer("requests", "Requests that were sent."),
         integer("throttled", "How many of them were answered 429."),
-        integer("rows_read", "Records received."),
-        integer("inserted", "Rows that were new."),
-        integer("updated", "Rows that had changed or came back."),
-        integer("deleted", "Rows that were gone."),
+        *COUNTS,
         string("error", "Why the run as a whole ended badly; null if it did not."),
         string("version", "The version of cio-replicate."),
     ),
@@ -102,10 +106,7 @@ RUN_TABLES = Record(
         string("table_name", "The table."),
         string("status", "`complete`, `failed` or `interrupted`."),
         string("mode", "The change mode."),
-        integer("rows_read", "Records received."),
-        integer("inserted", "Rows that were new."),
-        integer("updated", "Rows that had changed or came back."),
-        integer("deleted", "Rows that were gone."),
+        *COUNTS,
         integer("requests", "Requests that were sent for it."),
         integer("misfits", "Values that did not fit their column and are kept in `_cio_extra`."),
         number("seconds", "How long it took."),

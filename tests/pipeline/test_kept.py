@@ -196,7 +196,7 @@ def test_pages_that_were_loaded_before_they_were_to_be_kept_are_missed(tmp_path:
 @pytest.mark.parametrize(
     ("point", "number"),
     [
-        ("before commit", 18),
+        pytest.param("before commit", 18, marks=pytest.mark.slow),
         ("after commit", 19),
         pytest.param("after commit", 36, marks=pytest.mark.slow),
     ],

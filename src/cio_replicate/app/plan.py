@@ -48,19 +48,11 @@ from cio_replicate.source.strategies.base import START, Estimate, Partition, Rea
 from cio_replicate.source.strategies.people import changes_requests, people_requests
 
 
-@dataclass(frozen=True, slots=True)
-class RunEstimate:
-    """What a whole run will cost; `most` is None when there is no telling."""
-
-    least: int
-    most: int | None
-
-
-def total(estimates: Sequence[Estimate]) -> RunEstimate:
-    """The sum."""
+def total(estimates: Sequence[Estimate]) -> tuple[int, int | None]:
+    """Return the least and the most requests of a whole run; no most when one table has none."""
     bounds = [one.most for one in estimates]
     known = [bound for bound in bounds if bound is not None]
-    return RunEstimate(sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None)
+    return sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +67,17 @@ class PeopleCosts:
 
 def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadPolicy) -> PeopleCosts | None:
     """What both ways to read people cost; None when it is not known how many there are."""
-    people = PEOPLE
-    mine = next((one for one in estimates if one.table == people.name and one.error is None), None)
-    base = past.positions.get(people.name)
+    mine = next((one for one in estimates if one.table == PEOPLE.name and one.error is None), None)
+    base = past.positions.get(PEOPLE.name)
     if mine is None:
         return None
     if base is not None and past.copy is not None:
-        count, changed = past.rows(people), past.changed_people(base.through, now)
-        shorter = changes_requests(people, count, changed)
-        return PeopleCosts(people_requests(people, count), shorter, changed, rules.full_every_days)
+        count, changed = past.rows(PEOPLE), past.changed_people(base.through, now)
+        shorter = changes_requests(PEOPLE, count, changed)
+        return PeopleCosts(people_requests(PEOPLE, count), shorter, changed, rules.full_every_days)
     if mine.rows is None:
         return None
-    return PeopleCosts(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
+    return PeopleCosts(mine.least, ceil(mine.rows / (PEOPLE.page_size or 1)), None, rules.full_every_days)
 
 
 class PlanReport(msgspec.Struct, kw_only=True):
@@ -173,17 +164,17 @@ async def _plan(
     async with connected(connection, clock, IMPATIENT) as client:
         estimates = await estimate(client, tables, connection.start, now, past, rules)
         asked, speed = client.totals.requests, RequestSpeed(connection.max_rps, client.answer_time)
-    whole = total(estimates)
-    least = speed.together({one.table: one.least for one in estimates})
-    most = speed.together({one.table: one.most or 0 for one in estimates})
+    least, most = total(estimates)
+    seconds = speed.together({one.table: one.least for one in estimates})
+    longest = speed.together({one.table: one.most or 0 for one in estimates})
     return PlanReport(
         max_rps=connection.max_rps,
         asked=asked,
-        least=whole.least,
-        most=whole.most,
+        least=least,
+        most=most,
         answer_seconds=round(speed.answer_time, 3) or None,
-        seconds_least=round(least, 1),
-        seconds_most=round(most, 1) if whole.most is not None else None,
+        seconds_least=round(seconds, 1),
+        seconds_most=round(longest, 1) if most is not None else None,
         tables=estimates,
         customers=modes(estimates, now, past, rules),
     )

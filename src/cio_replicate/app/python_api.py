@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cio_replicate.app.settings import ResolvedTask, connected, connection_of, names_among, opened, resolve, tables_of
@@ -115,9 +114,7 @@ class Workspace:
             self._client = await self._stack.enter_async_context(connected(self._connection, self._clock))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._client = None
         await self._stack.aclose()
 

@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ import msgspec
 from cio_replicate.base.errors import Conflict, GatewayRefusedError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.version import __version__
-from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
+from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson, command, option
-from cio_replicate.cli.terminal import as_json, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import StopSignal, as_json, log_to_stderr, messages, product, say
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
 from cio_replicate.gateway.agent import Agent, AgentLimits, enrol, noted, trouble_of
@@ -187,25 +186,3 @@ def _identity(folder: GatewayFolder, console: str | None, wanted: GatewayStartOp
         identity = msgspec.structs.replace(identity, ca_file=str(wanted.ca_file.absolute()))
         folder.remember(identity)
     return identity
-
-
-class StopSignal:
-    """Asked for by the first signal; a second one ends the process at once, and its runs end in order by themselves.
-
-    A plain flag: a handler that takes a lock, as that of an event, can meet the thread that holds it.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, self._ask)
-
-    def __call__(self) -> bool:
-        """Whether it was asked for."""
-        return self._asked
-
-    def _ask(self, number: int, frame: object) -> None:
-        _ = number, frame
-        if self._asked:
-            os._exit(INTERRUPTED)
-        self._asked = True

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, argument, command, flag, option
 from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
-from cio_replicate.cli.terminal import answer, as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import StopSignal, answer, as_json, grid_of, log_to_stderr, messages, product, say
 from cio_replicate.config.options import as_options
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
@@ -174,12 +173,13 @@ def scheduler(
     clock, environment = SystemClock(), dict(os.environ)
     with opened(at.store, environment, clock) as kept:
         log_to_stderr(logging.INFO, "cio_replicate")
-        stop = _stopped_by_signals()
+        stop = StopSignal()
         launcher = ProcessStarter(state_root(state_dir))
         engine = BackgroundServices(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
         engine.start()
         say(messages(), f"Running the tasks in {kept.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.")
-        stop.wait()
+        while not stop():
+            time.sleep(LOOK)
         say(messages(), "Stopping: each run finishes its page and its batch first. Once more to stop at once.")
         engine.stop()
     return COMPLETE
@@ -245,10 +245,7 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
             (
                 one.name,
                 Text(one.status, STYLES.get(one.status, "")),
-                number(one.read),
-                number(one.inserted),
-                number(one.updated),
-                number(one.deleted),
+                *map(number, (one.read, one.inserted, one.updated, one.deleted)),
                 one.proof.verdict if one.proof is not None else "",
             )
             for one in found.report.tables
@@ -282,18 +279,3 @@ def _fields(run: StoredRunSummary) -> dict[str, Any]:
 def _runs(shown: StoreOutputOptions) -> Iterator[Runs]:
     with opened(shown.store) as store:
         yield Runs(store.database, SystemClock(), store.dispatch)
-
-
-def _stopped_by_signals() -> threading.Event:
-    """Set by the first signal; a second one ends the process at once, and its runs end in order by themselves."""
-    stop = threading.Event()
-
-    def asked(number: int, frame: object) -> None:
-        _ = number, frame
-        if stop.is_set():
-            os._exit(INTERRUPTED)
-        stop.set()
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, asked)
-    return stop

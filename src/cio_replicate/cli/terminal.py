@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
-from cio_replicate.cli.failure import COMPLETE
+from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
 from cio_replicate.cli.options import AsJson
 from cio_replicate.config.options import as_options
 
@@ -158,3 +159,25 @@ def secret_from_input(what: str) -> Secret:
     except UnicodeDecodeError:
         raise InvalidSettings("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
     return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+class StopSignal:
+    """Asked for by the first signal; a second one ends the process at once, and its runs end in order by themselves.
+
+    A plain flag: a handler that takes a lock, as that of an event, can meet the thread that holds it.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, self._ask)
+
+    def __call__(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked
+
+    def _ask(self, number: int, frame: object) -> None:
+        _ = number, frame
+        if self._asked:
+            os._exit(INTERRUPTED)
+        self._asked = True

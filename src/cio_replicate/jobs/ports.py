@@ -132,7 +132,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class JobQueue(Protocol):
-    """Hands out runs. Every method raises BoardAwayError when it cannot be reached; each may be repeated then."""
+    """Hands out runs. Every method raises Unavailable when it cannot be reached; each may be repeated then."""
 
     def claim(self, worker: str) -> Lease | None:
         """The next run that this worker may execute, now its own; None when there is nothing to do."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import re
+import ssl
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -144,6 +145,7 @@ class Client:
         self._clock = clock
         self._limits = limits or RequestLimits()
         self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
+        protected = not url.lower().startswith("http:")
         try:
             self._http = httpx2.AsyncClient(
                 base_url=url,
@@ -153,7 +155,9 @@ class Client:
                 follow_redirects=False,
                 transport=transport,
                 # unprotected is for this machine only, so no proxy may see it; for all else the company's proxy counts
-                trust_env=not url.lower().startswith("http:"),
+                trust_env=protected,
+                # certificates of authorities take longer to load than all else here
+                verify=protected or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             )
         except (ImportError, OSError, ValueError) as error:
             raise InvalidSettings(

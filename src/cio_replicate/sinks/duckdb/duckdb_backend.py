@@ -131,10 +131,11 @@ class DuckDBBackend:
         listed = ", ".join(statements.quoted(column.name) for column in shape.columns)
         with self._usable(), self.transaction(shape.name):
             self.fit(shape.name, shape.columns)
-            with self._given(given=edit.rows.read_all(), gone=pa.table({"key": edit.gone})):
-                self.run(
-                    f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given) OR {key} IN (SELECT key FROM gone)"
-                )
+            rows = edit.rows.read_all()
+            leaving = [*rows.column(shape.key).to_pylist(), *edit.gone.to_pylist()]
+            if leaving:
+                self.run(f"DELETE FROM {target} WHERE {key} IN (SELECT unnest(?))", [leaving])
+            with self._given(given=rows):
                 self.run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
     def drop(self, table: str) -> None:

@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, SerializationException
 
-from cio_replicate.base.text import worded
+from cio_replicate.base.text import Secret, worded
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings, decoded
-from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, RunAction
-from cio_replicate.jobs.runs import StoredRunDetail, StoredRunSummary
+from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.pipeline.events import Progress
 from cio_replicate.pipeline.report import Report
 
 SECRET = 1_000_000  # characters at most
 
+Body = TypeVar("Body", bound=msgspec.Struct)
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=SECRET)]
 
 
-class NewConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A connection to be made. `access_token` is stored, encrypted, and named in the settings by itself."""
-
-    name: _Name
-    settings: ConnectionSettings
-    access_token: _Secret | None = None
-
-
-class EditedConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class EditedConnection(msgspec.Struct, forbid_unknown_fields=True):
     """All settings of a connection. `access_token` takes the place of the one that is stored for it."""
 
     settings: ConnectionSettings
     access_token: _Secret | None = None
 
 
-class NewTask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A task to be made."""
+class NewConnection(EditedConnection, kw_only=True):
+    """A connection to be made. `access_token` is stored, encrypted, and named in the settings by itself."""
 
     name: _Name
-    settings: TaskSettings
 
 
-class EditedTask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class EditedTask(msgspec.Struct, forbid_unknown_fields=True):
     """All settings of a task."""
 
     settings: TaskSettings
 
 
-class NewChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A channel to be made. `address` is stored, encrypted, and named in the settings by itself."""
+class NewTask(EditedTask, kw_only=True):
+    """A task to be made."""
 
     name: _Name
-    settings: ChannelSettings
-    address: _Secret | None = None
 
 
-class EditedChannel(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class EditedChannel(msgspec.Struct, forbid_unknown_fields=True):
     """All settings of a channel. `address` takes the place of the one that is stored for it."""
 
     settings: ChannelSettings
     address: _Secret | None = None
 
 
-class SecretBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class NewChannel(EditedChannel, kw_only=True):
+    """A channel to be made. `address` is stored, encrypted, and named in the settings by itself."""
+
+    name: _Name
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
     """A secret to be stored."""
 
     value: _Secret
@@ -149,42 +144,28 @@ class QueuedRun(msgspec.Struct, kw_only=True):
     run: str
 
 
-def connection_shown(kept: StoredConnection) -> ConnectionBody:
-    """A connection, as the API shows it."""
-    return ConnectionBody(
-        name=kept.name, settings=kept.settings, created_at=kept.created_at, changed_at=kept.changed_at
-    )
+def shown(stored: object, body: type[Body]) -> Body:
+    """Return what is stored as the API shows it: the fields that the body has."""
+    return body(**{name: getattr(stored, name) for name in body.__struct_fields__})
 
 
-def task_shown(kept: StoredTask) -> TaskBody:
-    """A task, as the API shows it."""
-    return TaskBody(
-        name=kept.name,
-        settings=kept.settings,
-        paused=kept.paused,
-        next_at=kept.next_at,
-        created_at=kept.created_at,
-        changed_at=kept.changed_at,
-    )
+def run_summary(stored: StoredRunSummary) -> RunSummary:
+    """Return a run as the API lists it."""
+    summary = shown(stored, RunSummary)
+    summary.error = worded(summary.error, {}) if summary.error is not None else None
+    return summary
 
 
-def run_summary(row: StoredRunSummary) -> RunSummary:
-    """A run, as the API lists it."""
-    shown = RunSummary(**{name: getattr(row, name) for name in RunSummary.__struct_fields__})
-    shown.error = worded(shown.error, {}) if shown.error is not None else None
-    return shown
-
-
-def run_detail(shown: StoredRunDetail) -> RunDetail:
-    """A run, as the API shows it."""
-    return RunDetail(run=run_summary(shown.run), waits=shown.waits, progress=shown.progress, report=shown.report)
+def secret_of(text: str | None) -> Secret | None:
+    """Return a secret that was sent, if one was."""
+    return Secret(text) if text is not None else None
 
 
 async def require_known(request: Request[Any, Any, Any]) -> None:
-    """Raises Refused for a setting in a body that there is not, with the one that may be meant.
+    """Raise InvalidSettings for a setting in a body that there is not, with the one that may be meant.
 
-    Handlers name the kind of settings that theirs hold. One that is nested too deeply to be read is refused here, and
-    what else is wrong with a body is found where it is decoded.
+    Handlers declare the kind of settings that their bodies hold. A body that is nested too deeply is refused here; what
+    else is wrong with a body is found where it is decoded.
     """
     if request.method not in ("POST", "PUT"):
         return

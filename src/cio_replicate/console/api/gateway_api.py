@@ -316,7 +316,7 @@ def _plain(text: str, most: int) -> str:
 def gateway_router(desk: GatewayEndpoint) -> Router:
     """The addresses of gateways. They know no session: each request proves by itself who sends it."""
 
-    @post("/{path:path}", opt=dict(GATEWAY), include_in_schema=False, request_max_body_size=MOST_BYTES)
+    @post("/{path:path}", opt={"needs": GATEWAY}, include_in_schema=False, request_max_body_size=MOST_BYTES)
     async def answer(request: AnyRequest, path: FromPath[str]) -> Response[Any]:
         """Answer a gateway."""
         signed = SignedRequest(path.strip("/"), request.headers.get("authorization"), await request.body())

@@ -31,23 +31,22 @@ from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.oidc import oidc_of
 from cio_replicate.console.secrets import EncryptionKeys
 from cio_replicate.console.web import admin_pages, connection_pages, http_errors, run_pages, sign_in_pages, task_pages
-from cio_replicate.console.web.authorization import ANYBODY, OPEN, guard, needs, require_declared
-from cio_replicate.console.web.forms import form_of
+from cio_replicate.console.web.authorization import ANYBODY, actor_of, guard, require_declared
 from cio_replicate.console.web.http_security import SecurityHeaders, Site
 from cio_replicate.console.web.rendering import FOR_GOOD, Asset, environment, read_assets
-from cio_replicate.console.web.services import WebServices, With, services_over
+from cio_replicate.console.web.routes import Routes, visit_of
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.actor import Role
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import connections, gateway_members, notices, runs, tasks
 from cio_replicate.jobs.worker import ProcessStarter
 
-# What others watch the console by: whether it works, and its numbers for Prometheus.
-
+route = Routes()
 
 SEEN = 120  # seconds since a machine of a gateway was heard of in which it counts as there
 
 
-@get("/healthz", include_in_schema=False, **ANYBODY)
+@route("GET /healthz", None)
 def healthz(services: With) -> Response[str]:
     """Whether the console, its database and its scheduler work."""
     with services.database.reading() as connection:
@@ -58,7 +57,7 @@ def healthz(services: With) -> Response[str]:
     return Response("ok\n", media_type=MediaType.TEXT)
 
 
-@get("/metrics", include_in_schema=False, opt={**needs(Role.VIEWER), "bearer": True}, sync_to_thread=True)
+@route("GET /metrics", Role.VIEWER, bearer=True)
 def metrics(services: With) -> Response[bytes]:
     """Numbers for Prometheus."""
     found = numbers(services.database, services.now)
@@ -122,9 +121,6 @@ def _last_runs(connection: Connection, registry: CollectorRegistry) -> None:
         gauges["complete"].labels(row.task).set(row.status == "complete")
 
 
-HANDLERS = (healthz, metrics)
-
-
 # The console as one application: every handler, what they work with, and what stands around them.
 
 
@@ -135,10 +131,15 @@ DESCRIPTION = (
 )
 
 
-#: Every page, by the module that has it.
-PAGES = (sign_in_pages, run_pages, connection_pages, task_pages, admin_pages)
-#: The API, the same way.
-API = (workspace_api, admin_api)
+PAGES = (
+    route,
+    sign_in_pages.ROUTES,
+    run_pages.ROUTES,
+    connection_pages.ROUTES,
+    task_pages.ROUTES,
+    admin_pages.ROUTES,
+)
+API = (*workspace_api.ROUTES, *admin_api.ROUTES)
 
 
 def application(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> SecurityHeaders:
@@ -149,16 +150,20 @@ def application(services: WebServices, more: Sequence[ControllerRouterHandler] =
 def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
     assets = read_assets()
-    pages = [*(handler for module in PAGES for handler in module.HANDLERS), *HANDLERS]
-    api = [handler for module in API for handler in module.HANDLERS]
+    pages = [handler for routes in PAGES for handler in routes.handlers]
+    api = [handler for routes in API for handler in routes.handlers]
     # a router for all of them: Litestar prepares a handler once more for each later one of the same path that is
     # given by itself, which a handler that runs in a thread does not survive
-    shown = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
-    told = Router("/", route_handlers=api, before_request=require_known)
+    for_people = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
+    for_programs = Router("/", route_handlers=api, before_request=require_known)
     made = Litestar(
-        [shown, told, *more],
+        [for_people, for_programs, *more],
         guards=[guard],
-        dependencies={"services": Provide(lambda: services, sync_to_thread=False), "form": Provide(form_of)},
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False),
+            "visit": Provide(visit_of),
+            "by": Provide(actor_of, sync_to_thread=False),
+        },
         exception_handlers={Exception: http_errors.answer},
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,
@@ -170,7 +175,7 @@ def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -
 
 
 def _served(assets: dict[str, Asset]) -> ControllerRouterHandler:
-    @get("/static/{name:str}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    @get("/static/{name:str}", opt={"needs": ANYBODY}, include_in_schema=False, sync_to_thread=False)
     def static(name: FromPath[str]) -> Response[bytes]:
         """One of the console's own files."""
         asset = assets.get(name)
@@ -190,7 +195,7 @@ def _openapi() -> OpenAPIConfig:
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"token": []}],
         render_plugins=[JsonRenderPlugin()],
-        openapi_router=Router("/api/v1/schema", route_handlers=[], include_in_schema=False, opt=dict(OPEN)),
+        openapi_router=Router("/api/v1/schema", route_handlers=[], include_in_schema=False, opt={"needs": ANYBODY}),
     )
 
 
@@ -267,7 +272,7 @@ def serve(
     """
     engine = BackgroundServices(database, keys, clock, ProcessStarter(state_dir), environment=environment)
     provider = oidc_of(environment, clock)
-    services = services_over(database, keys, clock, site, provider, environment, engine.health, state_dir)
+    services = WebServices(database, keys, clock, site, provider, environment, engine.health, state_dir)
     desk = desk_over(database, site.hosts, clock)
     config = uvicorn.Config(
         application(services, [gateway_router(desk)]),

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.console.api.gateway_api import desk_over, gateway_router
+from cio_replicate.console.api.gateway_api import gateway_endpoint, gateway_router
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
 from cio_replicate.console.web.services import WebServices
@@ -126,7 +126,7 @@ def served_console(folder: Path, host: str = "127.0.0.1", lease: int = 6) -> Ite
     with stage("sqlite", folder, clock) as made:  # type: ignore[arg-type] # time goes by itself here
         here = site("127.0.0.1", 0, f"https://{host}", (), tls=False)
         services = WebServices(made.database, made.keys, clock, here, environment=made.variables)
-        desk = desk_over(made.database, here.hosts, clock, lease)
+        desk = gateway_endpoint(made.database, here.hosts, clock, lease)
         server = uvicorn.Server(
             uvicorn.Config(
                 application(services, [gateway_router(desk)]), "127.0.0.1", 0, log_level="warning", lifespan="off"

@@ -12,7 +12,7 @@ from cio_replicate.base.text import Secret
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console import gateways
-from cio_replicate.console.api.api_models import EditedChannel, NewChannel, SecretBody, secret_of
+from cio_replicate.console.api.workspace_api import BodyName, BodySecret, secret_of
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.secrets import StoredSecret
 from cio_replicate.console.sessions import Token
@@ -36,6 +36,25 @@ ROUTES = (CHANNELS, SECRETS, GATEWAYS, AUDIT, ME, USERS, TOKENS)
 SecretName = Annotated[
     str, QueryParameter(name="name", pattern=r"^[a-z0-9][a-z0-9/-]{0,199}$", description="The secret's name.")
 ]
+
+
+class EditedChannel(msgspec.Struct, forbid_unknown_fields=True):
+    """All settings of a channel. `address` takes the place of the one that is stored for it."""
+
+    settings: ChannelSettings
+    address: BodySecret | None = None
+
+
+class NewChannel(EditedChannel, kw_only=True):
+    """A channel to be made. `address` is stored, encrypted, and named in the settings by itself."""
+
+    name: BodyName
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A secret to be stored."""
+
+    value: BodySecret
 
 
 @CHANNELS("GET", Role.ADMIN)

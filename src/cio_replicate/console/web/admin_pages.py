@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from cio_replicate.base.errors import CioReplicateError, InvalidSettings, NotFound
 from cio_replicate.base.text import Secret
+from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import EVENTS, PREFIX, ChannelSettings
 from cio_replicate.console import gateways
 from cio_replicate.console.notifications import scrubbed, send_by_apprise
@@ -30,14 +31,14 @@ def secrets(visit: Visiting) -> Page:
     return visit.page("secrets.html", secrets=visit.services.secrets.all(), name="")
 
 
-@route("POST /secrets", Role.ADMIN, again=secrets, keeps=("name",))
+@route("POST /secrets", Role.ADMIN, on_error=secrets, fields=("name",))
 def put_secret(visit: Visiting) -> Page:
     """Store a secret, or replace one."""
     visit.services.secrets.put(visit.form.text("name"), Secret(visit.form.raw("value")), visit.by)
     return go("/secrets", "saved")
 
 
-@route("POST /secrets/remove", Role.ADMIN, again=secrets)
+@route("POST /secrets/remove", Role.ADMIN, on_error=secrets)
 def remove_secret(visit: Visiting) -> Page:
     """Remove a secret that nothing uses."""
     visit.services.secrets.remove(visit.form.text("name"), visit.by)
@@ -58,6 +59,7 @@ def about(visit: Visiting) -> Page:
     services = visit.services
     return visit.page(
         "about.html",
+        version=__version__,
         python=platform.python_version(),
         store=services.database.shown,
         keys=services.keys.shown,
@@ -66,22 +68,13 @@ def about(visit: Visiting) -> Page:
     )
 
 
-ROLES = (
-    (Role.VIEWER, "sees connections, tasks and runs"),
-    (Role.OPERATOR, "also starts, cancels, pauses and repeats runs, and looks at rows"),
-    (Role.ADMIN, "everything: connections, tasks, secrets, gateways, users"),
-)
-
-
 @route("GET /users", Role.ADMIN)
 def users(visit: Visiting) -> Page:
     """Show all users, and the form to invite one."""
-    return visit.page(
-        "users.html", users=visit.services.people.all(), choices=ROLES, name="", role=Role.VIEWER, link="", invited=""
-    )
+    return visit.page("users.html", users=visit.services.people.all(), name="", role=Role.VIEWER, link="", invited="")
 
 
-@route("POST /users", Role.ADMIN, again=users, keeps=("name", "role"))
+@route("POST /users", Role.ADMIN, on_error=users, fields=("name", "role"))
 def invite(visit: Visiting) -> Page:
     """Invite a user, and show the link this once."""
     name = visit.form.text("name")
@@ -97,14 +90,14 @@ def link_for_password(visit: Visiting, user_id: Id) -> Page:
     return users(visit.showing(link=visit.services.password_link(link), invited=people.user(user_id).name))
 
 
-@route("POST /users/{user_id:str}/role", Role.ADMIN, again=users)
+@route("POST /users/{user_id:str}/role", Role.ADMIN, on_error=users)
 def change_role(visit: Visiting, user_id: Id) -> Page:
     """Give a user another role."""
     visit.services.people.change_role(user_id, role_of(visit.form.text("role")), visit.by)
     return go("/users", "changed")
 
 
-@route("POST /users/{user_id:str}/{what:str}", Role.ADMIN, again=users)
+@route("POST /users/{user_id:str}/{what:str}", Role.ADMIN, on_error=users)
 def shut_out(visit: Visiting, user_id: Id, what: FromPath[str]) -> Page:
     """Shut a user out, let them in again, or remove them."""
     people = visit.services.people
@@ -122,14 +115,6 @@ def role_of(text: str) -> Role:
     return Role(text) if text in list(Role) else Role.VIEWER
 
 
-EVENTS_SHOWN = {
-    "failure": "failure: a run has failed",
-    "recovery": "recovery: a run is complete again after one that failed",
-    "short": "short: a table of the copy lacks rows",
-    "schema": "schema: Customer.io sends a field that was not known",
-}
-
-
 @route("GET /channels", Role.ADMIN)
 def channels(visit: Visiting, edit: FromQuery[str] = "") -> Page:
     """Show all channels, and the form to make or edit one."""
@@ -143,8 +128,7 @@ def channels(visit: Visiting, edit: FromQuery[str] = "") -> Page:
         for channel in task.settings.notify:
             used.setdefault(channel, []).append(task.name)
     found = visit.services.channels.all()
-    events = list(EVENTS_SHOWN.items())
-    return visit.page("channels.html", channels=found, used=used, events=events, editing=edit, written=written)
+    return visit.page("channels.html", channels=found, used=used, editing=edit, written=written)
 
 
 @route("POST /channels", Role.ADMIN)
@@ -165,7 +149,7 @@ def save_channel(visit: Visiting) -> Page:
     return go("/channels", "saved")
 
 
-@route("POST /channels/{name:str}/test", Role.ADMIN, again=channels)
+@route("POST /channels/{name:str}/test", Role.ADMIN, on_error=channels)
 def test_channel(visit: Visiting, name: Name) -> Page:
     """Send a notification that says only that this works."""
     address = visit.services.channels.address(name)
@@ -176,7 +160,7 @@ def test_channel(visit: Visiting, name: Name) -> Page:
     return go("/channels", "sent")
 
 
-@route("POST /channels/{name:str}/delete", Role.ADMIN, again=channels)
+@route("POST /channels/{name:str}/delete", Role.ADMIN, on_error=channels)
 def delete_channel(visit: Visiting, name: Name) -> Page:
     """Delete a channel that no task names."""
     visit.services.channels.delete(name, visit.by)
@@ -200,28 +184,28 @@ def all_gateways(visit: Visiting) -> Page:
     )
 
 
-@route("POST /gateways", Role.ADMIN, again=all_gateways, keeps=("name",))
+@route("POST /gateways", Role.ADMIN, on_error=all_gateways, fields=("name",))
 def create(visit: Visiting) -> Page:
     """Make a gateway, and show its code this once."""
     code = gateways.create(visit.services.database, visit.form.text("name"), visit.services.now, visit.by)
     return all_gateways(visit.showing(code=code))
 
 
-@route("POST /gateways/{name:str}/code", Role.ADMIN, again=all_gateways)
+@route("POST /gateways/{name:str}/code", Role.ADMIN, on_error=all_gateways)
 def new_code(visit: Visiting, name: Name) -> Page:
     """Show a code for one more machine, this once."""
     code = gateways.new_code(visit.services.database, name, visit.services.now, visit.by)
     return all_gateways(visit.showing(code=code))
 
 
-@route("POST /gateways/{name:str}/revoke", Role.ADMIN, again=all_gateways)
+@route("POST /gateways/{name:str}/revoke", Role.ADMIN, on_error=all_gateways)
 def revoke(visit: Visiting, name: Name) -> Page:
     """Shut out one machine of a gateway, or all of them."""
     gateways.revoke(visit.services.database, visit.form.text("member") or name, visit.services.now, visit.by)
     return go("/gateways", "revoked")
 
 
-@route("POST /gateways/{name:str}/remove", Role.ADMIN, again=all_gateways)
+@route("POST /gateways/{name:str}/remove", Role.ADMIN, on_error=all_gateways)
 def remove(visit: Visiting, name: Name) -> Page:
     """Remove a gateway that no connection names."""
     gateways.remove(visit.services.database, name, visit.services.now, visit.by)

@@ -67,7 +67,7 @@ API = "/api/"
 
 
 async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Let in whoever may call the handler. Raises NotAuthorizedException and PermissionDeniedException.
+    """Let in a user or program that may call the handler. Raises NotAuthorizedException and PermissionDeniedException.
 
     A handler that declares nothing is for admins. The API takes bearer tokens and no cookies, so that no page of
     others can use it; pages take the session's cookie, and everything that changes something also the session's token,
@@ -83,19 +83,19 @@ async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
 
 
 def services_of(app: Litestar) -> WebServices:
-    """What the handlers of this application work with."""
+    """Return what the handlers of this application work with."""
     services: WebServices = app.state.services
     return services
 
 
 def actor_of(request: AnyRequest) -> Actor:
-    """Who calls, once the guard has let them in."""
+    """Return who calls, once the guard has let them in."""
     actor: Actor = request.state.actor
     return actor
 
 
 def visitor_of(request: AnyRequest) -> SessionUser | None:
-    """Who looks at a page, if they are logged in."""
+    """Return who looks at a page, if they are logged in."""
     visitor: SessionUser | None = getattr(request.state, "visitor", None)
     return visitor
 

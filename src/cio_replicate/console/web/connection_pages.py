@@ -63,13 +63,13 @@ def create_connection(visit: Visiting) -> Page:
 def connection(visit: Visiting, name: Name) -> Page:
     """Show one connection: what it is, what uses it, whether it works."""
     services = visit.services
-    kept = services.connections.named(name)
+    stored = services.connections.named(name)
     number = visit.request.query_params.get("asked", "")
-    reply = gateways.reply(services.database, number, services.now, kept.settings) if number else None
+    reply = gateways.reply(services.database, number, services.now, stored.settings) if number else None
     return visit.page(
         "connection.html",
-        kept=kept,
-        fields=shown_fields(ConnectionSettings, form_with(ConnectionSettings, kept.settings)),
+        stored=stored,
+        fields=shown_fields(ConnectionSettings, form_with(ConnectionSettings, stored.settings)),
         tasks=[task for task in services.tasks.all() if task.settings.connection == name],
         found=reply and reply.found,
         asked=number if reply is not None and reply.waiting else "",
@@ -92,48 +92,48 @@ def edit_form(visit: Visiting, name: Name) -> Page:
     return _form(visit, visit.services.connections.named(name))
 
 
-@route("POST /connections/{name:str}/edit", Role.ADMIN, again=edit_form)
+@route("POST /connections/{name:str}/edit", Role.ADMIN, on_error=edit_form)
 def edit_connection(visit: Visiting, name: Name) -> Page:
     """Give a connection other settings, or test them."""
-    kept = visit.services.connections.named(name)
+    stored = visit.services.connections.named(name)
     if visit.form.has("test"):
-        return _tested(visit, kept)
-    settings, token = _settings_sent(visit.form, kept)
+        return _tested(visit, stored)
+    settings, token = _settings_sent(visit.form, stored)
     visit.services.connections.edit(name, settings, visit.by, token)
     return go(f"/connections/{name}", "saved")
 
 
-@route("POST /connections/{name:str}/delete", Role.ADMIN, again=connection)
+@route("POST /connections/{name:str}/delete", Role.ADMIN, on_error=connection)
 def delete_connection(visit: Visiting, name: Name) -> Page:
     """Delete a connection that no task uses."""
     visit.services.connections.delete(name, visit.by)
     return go("/connections", "deleted")
 
 
-def _settings_sent(form: SubmittedForm, kept: StoredConnection | None) -> tuple[ConnectionSettings, Secret | None]:
+def _settings_sent(form: SubmittedForm, stored: StoredConnection | None) -> tuple[ConnectionSettings, Secret | None]:
     """Return the settings that a form brings, and the token that was typed into it. Raises InvalidSettings."""
     typed = form.text("access_from") == TYPED
     token = Secret(form.text("token")) if typed and form.text("token") else None
-    if typed and token is None and kept is None:
-        raise InvalidSettings("The access token is missing.", "Paste the App API key, or say where it is kept.")
+    if typed and token is None and stored is None:
+        raise InvalidSettings("The access token is missing.", "Paste the App API key, or say where it is stored.")
     if not typed and not form.text("access_token_from"):
-        raise InvalidSettings("It is not said where the access token is kept.", "Write env:NAME or file:/path.")
+        raise InvalidSettings("It is not said where the access token is stored.", "Write env:NAME or file:/path.")
     without = {"access_token_from"} if typed else set()
-    more = {"access_token_from": kept.settings.access_token_from} if typed and kept is not None else {}
+    more = {"access_token_from": stored.settings.access_token_from} if typed and stored is not None else {}
     return settings_of(form, ConnectionSettings, more, without), token
 
 
-def _form(visit: Visit, kept: StoredConnection | None) -> Page:
+def _form(visit: Visit, stored: StoredConnection | None) -> Page:
     """Return the form of a connection, with what was sent, or its settings, or those of a new one."""
-    if kept is not None:
-        usual = form_with(ConnectionSettings, kept.settings, access_from=REFERENCE)
+    if stored is not None:
+        usual = form_with(ConnectionSettings, stored.settings, access_from=REFERENCE)
     else:
         usual = form_with(ConnectionSettings, None, access_from=TYPED, open_metadata=YES)
     own = visit.form or usual
     names = [one.name for one in gateways.listed(visit.services.database, visit.services.now)]
     return visit.page(
         "connection_form.html",
-        kept=kept,
+        stored=stored,
         own=own,
         fields=shown_fields(ConnectionSettings, own),
         gateways=[("", "None: on this machine"), *((name, f"Gateway {name}") for name in names)] if names else [],
@@ -141,23 +141,23 @@ def _form(visit: Visit, kept: StoredConnection | None) -> Page:
     )
 
 
-def _tested(visit: Visit, kept: StoredConnection | None) -> Page:
+def _tested(visit: Visit, stored: StoredConnection | None) -> Page:
     """Return what came of trying the settings of a form, which are not stored."""
     try:
-        settings, token = _settings_sent(visit.form, kept)
+        settings, token = _settings_sent(visit.form, stored)
         found = visit.services.connections.inquire(settings, ProbeRequest.ACCESS, visit.by, token)
     except CioReplicateError as error:
         found = ProbeResult(cause=error.cause, fix=error.fix)
     if visit.is_for_a_part:
         return visit.page("tested.html", found=found)
-    return _form(visit.showing(tested=found), kept)
+    return _form(visit.showing(tested=found), stored)
 
 
-def _gateway_asked(visit: Visit, kept: StoredConnection, about: ProbeRequest) -> str | None:
+def _gateway_asked(visit: Visit, stored: StoredConnection, about: ProbeRequest) -> str | None:
     """Ask the gateway of a connection, and return the question's number; None for a connection without one."""
-    if kept.settings.gateway is None:
+    if stored.settings.gateway is None:
         return None
-    return gateways.ask(visit.services.database, kept.settings, about, visit.services.now)
+    return gateways.ask(visit.services.database, stored.settings, about, visit.services.now)
 
 
 ROWS = 10
@@ -167,20 +167,20 @@ LONGEST_VALUE = 120
 @route("GET /connections/{name:str}/metadata", Role.VIEWER)
 def metadata(visit: Visiting, name: Name) -> Page:
     """Show what is known of each table, and what was found out with the connection's key."""
-    kept = visit.services.connections.named(name)
+    stored = visit.services.connections.named(name)
     opened = visit.services.connections.last_metadata(name)
-    return visit.page("metadata.html", kept=kept, opened=opened, asked="", late=False)
+    return visit.page("metadata.html", stored=stored, opened=opened, asked="", late=False)
 
 
 @route("GET /connections/{name:str}/metadata/{number:str}", Role.OPERATOR)
 def metadata_of_gateway(visit: Visiting, name: Name, number: Id) -> Page:
     """Show the same while a gateway is asked, and with its answer."""
     services = visit.services
-    kept = services.connections.named(name)
-    reply = gateways.reply(services.database, number, services.now, kept.settings, ProbeRequest.TABLES)
+    stored = services.connections.named(name)
+    reply = gateways.reply(services.database, number, services.now, stored.settings, ProbeRequest.TABLES)
     if reply.found is None:
         return metadata(visit.showing(asked=number if reply.waiting else "", late=not reply.waiting), name)
-    return _found_out(visit, name, services.connections.keep_metadata(kept.id, reply.found))
+    return _found_out(visit, name, services.connections.keep_metadata(stored.id, reply.found))
 
 
 @route("POST /connections/{name:str}/metadata", Role.OPERATOR)
@@ -208,15 +208,15 @@ def preview(
     as_task: Annotated[str, QueryParameter(name="task")] = "",
 ) -> Page:
     """Show the first rows of a table, as the copy would have them."""
-    kept = visit.services.connections.named(name)
+    stored = visit.services.connections.named(name)
     tasks = [one for one in visit.services.tasks.all() if one.settings.connection == name]
     task = next((one for one in tasks if one.name == as_task), None)
-    shown: dict[str, Any] = {"kept": kept, "tasks": tasks, "task": task, "tables": TABLES, "table": table}
+    shown: dict[str, Any] = {"stored": stored, "tasks": tasks, "task": task, "tables": TABLES, "table": table}
     shown["found"] = None
     if not table:
         return visit.page("rows.html", **shown)
     try:
-        found = visit.services.probes.rows(kept, task, table, ROWS, visit.by)
+        found = visit.services.probes.rows(stored, task, table, ROWS, visit.by)
     except CioReplicateError as error:
         return visit.failed(error).page("rows.html", **shown)
     names = [one.name for one in found.table.columns if any(row.get(one.name) is not None for row in found.rows)]

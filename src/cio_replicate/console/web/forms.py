@@ -10,7 +10,6 @@ from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.config.documents import TaskSettings, as_labels, decoded
 from cio_replicate.config.options import Field, fields_of
 from cio_replicate.config.table_options import Deletes, SchemaChanges, WriteMode
-from cio_replicate.console.metadata import Metadata
 from cio_replicate.source.catalog import TABLES
 
 LONGEST = 20_000  # characters of a field
@@ -63,15 +62,13 @@ class SubmittedForm:
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """A field as a template shows it. `value` is a text, or for `yes or no` whether it is ticked."""
+    """A field as a template shows it. `value` is a text, or for a box whether it is ticked."""
 
     name: str
     label: str
     help: str
-    kind: str
     choices: tuple[str, ...]
     value: str | bool
-    required: bool
 
 
 def shown_fields(kind: type, form: SubmittedForm) -> dict[str, FormField]:
@@ -84,7 +81,7 @@ def _shown(one: Field, form: SubmittedForm) -> FormField:
     if one.kind == "texts":
         value = "\n".join(_several(form, one))
     about = as_labels(one.setting.about)
-    return FormField(one.name, one.setting.label, about, one.kind, one.setting.choices, value, one.required)
+    return FormField(one.name, one.setting.label, about, one.setting.choices, value)
 
 
 def form_with(kind: type, settings: object | None, **more: str) -> SubmittedForm:
@@ -217,13 +214,3 @@ def _fields_of_ways(name: str, ways: Sequence[str]) -> dict[str, list[str]]:
         table, separator, way = text.rpartition("=")
         fields[f"{name}:{table.strip()}" if separator else name] = [way]
     return fields
-
-
-def tables_to_choose(opened: Metadata | None) -> list[dict[str, Any]]:
-    """Return every table, with what is known of it in the connection that is read."""
-    known = {one.name: one for one in opened.tables} if opened is not None else {}
-    return [
-        {"name": table.name, "about": table.about, "retention": table.retention_days}
-        | {name: getattr(known.get(table.name), name, None) for name in ("readable", "rows", "least")}
-        for table in TABLES
-    ]

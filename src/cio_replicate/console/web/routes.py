@@ -18,7 +18,7 @@ from cio_replicate.console.sessions import SessionUser
 from cio_replicate.console.web.authorization import ANYBODY, PROBLEMS, SAFE, AnyRequest, actor_of, visitor_of
 from cio_replicate.console.web.forms import SubmittedForm
 from cio_replicate.console.web.http_errors import status_of
-from cio_replicate.console.web.rendering import page, said
+from cio_replicate.console.web.rendering import error_shown, page
 from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.actor import Actor, Role
 
@@ -65,10 +65,10 @@ class Visit:
 
     def failed(self, error: CioReplicateError, **shown: Any) -> Visit:  # noqa: ANN401 - what a template shows
         """Return the visit to show what went wrong."""
-        return self.showing(status_of(error), error=said(error), **shown)
+        return self.showing(status_of(error), error=error_shown(error), **shown)
 
     def page(self, template: str, **context: Any) -> Page:  # noqa: ANN401 - what a template shows
-        """Return a page, for whoever looks at it."""
+        """Return a page for the user who looks at it."""
         return page(self.request, template, self.status, **{**context, **self.shown})
 
 
@@ -99,13 +99,13 @@ class Routes:
         route: str,
         role: Role | None,
         *,
-        again: Callable[..., Page] | None = None,
-        keeps: Sequence[str] = (),
+        on_error: Callable[..., Page] | None = None,
+        fields: Sequence[str] = (),
         settings: type | None = None,
         bearer: bool = False,
         status_code: int | None = None,
     ) -> Callable[[Function], Function]:
-        """Declare a handler. When it fails, the page `again` says why, with the fields `keeps` as they were sent.
+        """Declare a handler. When it fails, the page `on_error` says why, and shows these fields as they were sent.
 
         `settings` is their kind in the body of a request to the API. `bearer` lets in programs outside of the API.
         """
@@ -120,22 +120,24 @@ class Routes:
         )
 
         def declare(function: Function) -> Function:
-            self.handlers.append(handler(function if again is None else _answering(function, again, keeps)))
+            self.handlers.append(handler(function if on_error is None else _answering(function, on_error, fields)))
             return function
 
         return declare
 
 
-def _answering(function: Callable[..., Page], again: Callable[..., Page], keeps: Sequence[str]) -> Callable[..., Page]:
+def _answering(
+    function: Callable[..., Page], on_error: Callable[..., Page], fields: Sequence[str]
+) -> Callable[..., Page]:
     """Return the function, but answering with a page where it raises an error of ours."""
-    taken = inspect.signature(again).parameters
+    taken = inspect.signature(on_error).parameters
 
     @wraps(function)
     def answer(visit: Visit, **values: Any) -> Page:  # noqa: ANN401 - what stands in the path
         try:
             return function(visit=visit, **values)
         except CioReplicateError as error:
-            failed = visit.failed(error, **{name: visit.form.text(name) for name in keeps})
-            return again(failed, **{name: value for name, value in values.items() if name in taken})
+            failed = visit.failed(error, **{name: visit.form.text(name) for name in fields})
+            return on_error(failed, **{name: value for name, value in values.items() if name in taken})
 
     return answer

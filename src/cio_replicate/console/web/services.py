@@ -19,6 +19,7 @@ from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.console.users import Users
 from cio_replicate.console.web.http_security import LoginThrottle, Site
 from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.runs import Runs
 
@@ -63,6 +64,11 @@ class WebServices:
     def now(self) -> int:
         """Unix time."""
         return int(self.clock.now())
+
+    def task_and_connection(self, name: str) -> tuple[StoredTask, StoredConnection]:
+        """Return a task, and the connection that it reads. Raises NotFound."""
+        task = self.tasks.named(name)
+        return task, self.connections.named(task.settings.connection)
 
     def password_link(self, value: str) -> str:
         """Return the address of a one-time link by which a user chooses a password."""

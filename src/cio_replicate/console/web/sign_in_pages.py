@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from zoneinfo import available_timezones
 
 from litestar.params import FromPath
 from litestar.response import Redirect
-from litestar.status_codes import (
-    HTTP_302_FOUND,
-    HTTP_303_SEE_OTHER,
-    HTTP_401_UNAUTHORIZED,
-    HTTP_410_GONE,
-    HTTP_422_UNPROCESSABLE_ENTITY,
-    HTTP_429_TOO_MANY_REQUESTS,
-)
 
 from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.console.oidc import PATH as OIDC_PATH
@@ -21,7 +14,7 @@ from cio_replicate.console.oidc import PATIENCE
 from cio_replicate.console.sessions import ABSOLUTE
 from cio_replicate.console.web.admin_pages import role_of
 from cio_replicate.console.web.authorization import Id, visitor_of
-from cio_replicate.console.web.rendering import THEME_COOKIE, THEMES, go, path_within, said, span
+from cio_replicate.console.web.rendering import THEME_COOKIE, THEMES, go, path_within, span
 from cio_replicate.console.web.routes import Page, Routes, Visit, Visiting
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import Role
@@ -51,7 +44,7 @@ def accept(visit: Visiting, link: FromPath[str]) -> Page:
         password = _chosen(visit, "password", "The two passwords differ.")
         user_id = people.accept(link, form.text("name"), password, form.text("zone"))
     except CioReplicateError as error:
-        return welcome(visit.showing(HTTP_422_UNPROCESSABLE_ENTITY, error=said(error)), link)
+        return welcome(visit.failed(error).showing(HTTPStatus.UNPROCESSABLE_ENTITY), link)
     return _entered(visit.services, user_id, "/")
 
 
@@ -69,12 +62,12 @@ def log_in(visit: Visiting) -> Page:
     wait = max(services.by_address.wait(address), services.by_name.wait(name.casefold()))
     if wait > 0:
         error = {"message": "Too many tries.", "fix": f"Wait {span(wait)} and try again; nobody is shut out for good."}
-        response = _login_page(visit.showing(HTTP_429_TOO_MANY_REQUESTS, error=error))
+        response = _login_page(visit.showing(HTTPStatus.TOO_MANY_REQUESTS, error=error))
         response.headers["retry-after"] = str(int(wait) + 1)
         return response
     user_id = services.people.log_in(name, visit.form.raw("password"))
     if user_id is None:
-        return _login_page(visit.showing(HTTP_401_UNAUTHORIZED, error=WRONG))
+        return _login_page(visit.showing(HTTPStatus.UNAUTHORIZED, error=WRONG))
     services.by_name.forget(name.casefold())
     services.by_address.give_back(address)
     return _entered(services, user_id, path_within(visit.form.text("next", "/")))
@@ -89,8 +82,8 @@ def begin_oidc(visit: Visiting) -> Page:
     try:
         url, holder = services.oidc.begin(services.database, services.site.url)
     except CioReplicateError as error:
-        return _login_page(visit.showing(HTTP_422_UNPROCESSABLE_ENTITY, error=said(error)))
-    response = Redirect(url, status_code=HTTP_302_FOUND)
+        return _login_page(visit.failed(error).showing(HTTPStatus.UNPROCESSABLE_ENTITY))
+    response = Redirect(url)
     secure = services.site.secure
     response.set_cookie(
         key=OIDC_COOKIE, value=holder, max_age=PATIENCE, path="/login", httponly=True, secure=secure, samesite="lax"
@@ -110,10 +103,10 @@ def end_oidc(visit: Visiting) -> Page:
         known = services.oidc.end(services.database, services.site.url, state, holder, code)
         user_id = people.log_in_as(known.subject, known.name, services.oidc.newcomers, verified=known.verified)
     except CioReplicateError as error:
-        return _login_page(visit.showing(HTTP_401_UNAUTHORIZED, error=said(error)))
+        return _login_page(visit.failed(error).showing(HTTPStatus.UNAUTHORIZED))
     if user_id is None:
         unknown = {"message": f"{services.oidc.title} knows you, but you are no user here.", "fix": "Ask an admin."}
-        return _login_page(visit.showing(HTTP_401_UNAUTHORIZED, error=unknown))
+        return _login_page(visit.showing(HTTPStatus.UNAUTHORIZED, error=unknown))
     response = _entered(services, user_id, "/")
     response.delete_cookie(OIDC_COOKIE, path="/login")
     return response
@@ -123,7 +116,7 @@ def end_oidc(visit: Visiting) -> Page:
 def log_out(visit: Visiting) -> Page:
     """End the session."""
     visit.services.people.log_out(visit.user)
-    response = Redirect("/login", status_code=HTTP_303_SEE_OTHER)
+    response = go("/login")
     response.delete_cookie(visit.services.site.session_cookie)
     return response
 
@@ -136,7 +129,7 @@ def _login_page(visit: Visit) -> Page:
 
 def _entered(services: WebServices, user_id: str, path: str) -> Redirect:
     """Go to that page in a new session; a session that the browser brought is not continued."""
-    response = Redirect(path, status_code=HTTP_303_SEE_OTHER)
+    response = go(path)
     response.set_cookie(
         key=services.site.session_cookie,
         value=services.sessions.begin(user_id),
@@ -150,7 +143,7 @@ def _entered(services: WebServices, user_id: str, path: str) -> Redirect:
 
 
 def _no_longer(visit: Visit) -> Page:
-    return visit.showing(HTTP_410_GONE).page(
+    return visit.showing(HTTPStatus.GONE).page(
         "failure.html",
         title="This link no longer counts",
         message="It was used, is too old, or a newer one was made.",
@@ -185,7 +178,7 @@ def account(visit: Visiting) -> Page:
     )
 
 
-@route("POST /account/password", Role.VIEWER, again=account)
+@route("POST /account/password", Role.VIEWER, on_error=account)
 def change_password(visit: Visiting) -> Page:
     """Set a new password, and end all other sessions."""
     new = _chosen(visit, "new", "The two new passwords differ.")
@@ -193,14 +186,14 @@ def change_password(visit: Visiting) -> Page:
     return go("/account", "password")
 
 
-@route("POST /account/zone", Role.VIEWER, again=account)
+@route("POST /account/zone", Role.VIEWER, on_error=account)
 def change_zone(visit: Visiting) -> Page:
     """Set the time zone in which dates are shown."""
     visit.services.people.change_zone(visit.user.user_id, visit.form.text("zone"))
     return go("/account", "saved")
 
 
-@route("POST /account/tokens", Role.VIEWER, again=account)
+@route("POST /account/tokens", Role.VIEWER, on_error=account)
 def create_token(visit: Visiting) -> Page:
     """Make a token for a program, and show it this once."""
     form, days, role = visit.form, visit.form.text("days"), role_of(visit.form.text("role"))

@@ -91,7 +91,7 @@ def test_a_request_carries_key_and_encoded_parts() -> None:
     sent = server.requests[0]
     assert sent.headers["authorization"] == f"Bearer {TOKEN}"
     assert sent.headers["accept-encoding"] == "gzip"
-    assert sent.url.raw_path == b"/v1/a/a%2Bb%40c%2Fd%25e%20f%3F/b?limit=10&start=x%3D%26y"
+    assert sent.extensions["target"] == b"/v1/a/a%2Bb%40c%2Fd%25e%20f%3F/b?limit=10&start=x%3D%26y"
 
 
 @pytest.mark.parametrize(

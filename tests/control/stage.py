@@ -16,12 +16,12 @@ from sqlalchemy import select
 
 from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, TaskSettings
-from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, SettingsKind, perform
+from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind, perform
 from cio_replicate.console.notifications import note
 from cio_replicate.console.secrets import keys_for, revealed
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import kept_tasks
+from cio_replicate.database.rows import SettingsKind, StoredTask, stored
 from cio_replicate.database.tables import missed, notices, runs
 from cio_replicate.jobs.local_engine import LEASE, LocalEngine
 from cio_replicate.jobs.ports import Dispatch, Lease, Outcome
@@ -133,7 +133,7 @@ class Stage:
     def settings(self, name: str) -> TaskSettings:
         """The settings of a task."""
         with self.database.reading() as connection:
-            return next(one.settings for one in kept_tasks(connection) if one.name == name)
+            return next(one.settings for one in stored(connection, StoredTask) if one.name == name)
 
     def edit(self, name: str, settings: TaskSettings) -> None:
         """Give a task other settings."""

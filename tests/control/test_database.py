@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,27 @@ def test_the_migrations_make_the_tables_that_are_declared(database: Database) ->
 
 
 _INDEXES = {True: "SELECT name FROM sqlite_master WHERE type = 'index'", False: "SELECT indexname FROM pg_indexes"}
+
+
+def test_a_database_of_before_has_the_tables_that_are_declared(tmp_path: Path) -> None:
+    """A table changes only with the revision: a file with the tables of then is one of now, with what was in it."""
+    file = tmp_path / "console.db"
+    with closing(sqlite3.connect(file)) as before:
+        before.executescript((Path(__file__).parent / "tables_0001b.sql").read_text(encoding="utf-8"))
+        before.execute("INSERT INTO audit (id, at, who, did, what) VALUES ('a', 0, 'w', 'd', 'w')")
+        before.commit()
+    with closing(Database(f"sqlite:///{file}")) as old, closing(Database(f"sqlite:///{tmp_path}/new.db")) as new:
+        old.migrate()
+        new.migrate()
+        assert _definitions(old) == _definitions(new)
+        assert _count(old) == 1
+
+
+def _definitions(database: Database) -> dict[str, set[str]]:
+    """The lines that define each table and index; SQLite keeps constraints in the order in which they were written."""
+    with database.reading() as connection:
+        found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        return {name: {line.strip(" \t,") for line in sql.splitlines()} for name, sql in found}
 
 
 def test_to_migrate_again_changes_nothing(database: Database) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from cio_replicate.database.actor import LOCAL
 from cio_replicate.database.tables import tasks
 from cio_replicate.jobs.local_engine import REST
-from cio_replicate.jobs.outcomes import Retry, again_after
+from cio_replicate.jobs.outcomes import retry_pause
 from cio_replicate.jobs.ports import ActionKind, Outcome, RunAction
 from cio_replicate.pipeline.report import BudgetReport, TableReport
 from tests.control.stage import Stage, ended, run_of, stage
@@ -39,26 +39,26 @@ def _execute(one: Stage, end: Outcome) -> str:
 @pytest.mark.parametrize(
     ("status", "attempt", "passing", "expected"),
     [
-        ("failed", 1, False, Retry(2, 300)),
-        ("failed", 2, False, Retry(3, 600)),
-        ("failed", 3, False, Retry(4, 1_200)),
+        ("failed", 1, False, 300),
+        ("failed", 2, False, 600),
+        ("failed", 3, False, 1_200),
         ("failed", 4, False, None),
-        ("interrupted", 1, False, Retry(2, 300)),
+        ("interrupted", 1, False, 300),
         ("refused", 1, False, None),
-        ("refused", 1, True, Retry(2, 300)),
+        ("refused", 1, True, 300),
         ("cancelled", 1, False, None),
         ("complete", 1, False, None),
     ],
 )
-def test_which_runs_are_tried_again(status: str, attempt: int, passing: bool, expected: Retry | None) -> None:  # noqa: FBT001 - a table
+def test_which_runs_are_tried_again(status: str, attempt: int, passing: bool, expected: int | None) -> None:  # noqa: FBT001 - a table
     """Those that failed or were broken off, each time after twice the pause, and no more often than is wanted."""
-    assert again_after(status, attempt, 3, 300, passing=passing) == expected
+    assert retry_pause(status, attempt, 3, 300, passing=passing) == expected
 
 
 def test_pauses_grow_to_a_day_and_no_further() -> None:
     """However often a run failed, it is tried again within a day."""
-    assert again_after("failed", 19, 20, 300, passing=False) == Retry(20, DAY)
-    assert again_after("failed", 10**9, 10**10, 1, passing=False) == Retry(10**9 + 1, DAY)
+    assert retry_pause("failed", 19, 20, 300, passing=False) == DAY
+    assert retry_pause("failed", 10**9, 10**10, 1, passing=False) == DAY
 
 
 def test_a_failed_run_is_tried_again_after_its_pause(one: Stage) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import select
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, ScheduleSettings, TaskSettings
 from cio_replicate.console.notifications import note
-from cio_replicate.database.rows import StoredTask, kept_connections, kept_tasks
+from cio_replicate.database.rows import StoredConnection, StoredTask, stored
 from cio_replicate.database.tables import runs, tasks
 from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.ports import Job, ProcessMessage
@@ -182,13 +182,13 @@ def _due_times(busy: Stage) -> dict[str, int]:
 
 def _tasks(busy: Stage) -> list[StoredTask]:
     with busy.database.reading() as connection:
-        return kept_tasks(connection)
+        return stored(connection, StoredTask)
 
 
 def _rates(busy: Stage) -> dict[str, float]:
     """The budget of each workspace, by where its token is kept."""
     with busy.database.reading() as connection:
-        kept = kept_connections(connection)
+        kept = stored(connection, StoredConnection)
     return {one.settings.access_token_from or "": one.settings.max_rps for one in kept}
 
 

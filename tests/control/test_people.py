@@ -137,5 +137,4 @@ def test_what_has_ended_is_tidied_away(store: ControlServices) -> None:
     user = people.accept(first or "", "ada", PASSWORD, "UTC")
     session = sessions.begin(user)
     clock.time += 8 * 86_400
-    sessions.sweep()
     assert sessions.visitor(session) is None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.base.errors import Unavailable
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.jobs.ports import HeartbeatReply, Job, Lease, Outcome, RunAction
 from cio_replicate.pipeline.events import LogLine, Progress
@@ -71,7 +71,7 @@ class MemoryQueue:
 
     def _require_here(self) -> None:
         if self.away:
-            raise BoardAwayError("The queue is away.", "It comes back.")
+            raise Unavailable("The queue is away.", "It comes back.")
 
 
 def until(done: Callable[[], bool], step: Callable[[], None], seconds: float = 60.0) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cio_replicate.base.text import LEFT_OUT, quoted, without_quotes
-from cio_replicate.gateway.policy import end_to_tell, found_to_tell
+from cio_replicate.gateway.policy import outbound, outbound_outcome
 from cio_replicate.jobs.ports import Outcome, ProbeResult, TableProbe
 from cio_replicate.pipeline.report import Report, TableReport, Verification, VerificationStatus
 
@@ -49,7 +49,7 @@ def test_a_report_is_told_without_what_could_be_guessed() -> None:
         verdict=VerificationStatus.PROVED, why="All is there.", rows=1, source=1, digest="abc", landed="abc"
     )
     report = Report(run_id="r", started="", tables=[TableReport(name="segments", proof=proof, read=1)])
-    told = end_to_tell(Outcome(status="complete", report=report)).report
+    told = outbound_outcome(Outcome(status="complete", report=report)).report
     assert told is not None
     assert told.tables[0].proof == Verification(
         verdict=VerificationStatus.PROVED, why="All is there.", rows=1, source=1
@@ -60,7 +60,7 @@ def test_a_report_is_told_without_what_could_be_guessed() -> None:
 def test_what_is_found_of_a_connection_is_told_without_quotations() -> None:
     """Each table's cause too."""
     table = TableProbe(name="segments", readable=False, cause="No (403: “eva@example.com may not”).", least=3)
-    told = found_to_tell(ProbeResult(api="https://a", tables=[table], cause="“eva”"))
+    told = outbound(ProbeResult(api="https://a", tables=[table], cause="“eva”"))
     assert (told.cause, told.tables[0].cause, told.tables[0].least) == ("“…”", "No (403: “…”).", 3)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.base.errors import BoardAwayError, Conflict, InvalidSettings
+from cio_replicate.base.errors import Conflict, InvalidSettings, Unavailable
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.gateway.gateway_client import GatewayClient
@@ -96,7 +96,7 @@ def test_a_private_authority_vouches_for_the_console(tmp_path: Path) -> None:
             if believed:
                 assert _ask(url, file) == wire.Acknowledged()
                 continue
-            with pytest.raises(BoardAwayError, match="is not believed") as caught:
+            with pytest.raises(Unavailable, match="is not believed") as caught:
                 _ask(url, file)
             assert ("--ca-file" in caught.value.fix, server.called) == (True, [])
         finally:
@@ -130,7 +130,7 @@ def test_what_is_not_the_console_is_waited_out(
 ) -> None:
     """A proxy's page, a redirect, a portal: none of it is taken for an answer, or followed."""
     server.answer = (status, headers, body)
-    with pytest.raises(BoardAwayError) as caught:
+    with pytest.raises(Unavailable) as caught:
         _ask(f"http://127.0.0.1:{server.server_address[1]}")
     assert caught.value.fix
     assert server.called == [wire.ROOT + wire.STANDING]
@@ -138,7 +138,7 @@ def test_what_is_not_the_console_is_waited_out(
 
 def test_nobody_there_is_a_sentence() -> None:
     """What the system said of it is quoted."""
-    with pytest.raises(BoardAwayError, match=r"Nobody answers at http://127.0.0.1:1 \(ConnectError: “.*refused”\)\."):
+    with pytest.raises(Unavailable, match=r"Nobody answers at http://127.0.0.1:1 \(ConnectError: “.*refused”\)\."):
         _ask("http://127.0.0.1:1")
 
 
@@ -146,9 +146,9 @@ def test_a_company_s_proxy_is_used(server: Server, monkeypatch: pytest.MonkeyPat
     """Which the environment names; not for a console on this machine, which no proxy may see."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
-    with pytest.raises(BoardAwayError, match="ProxyError"):
+    with pytest.raises(Unavailable, match="ProxyError"):
         _ask("https://console.example:8443")
-    with pytest.raises(BoardAwayError, match="refused"):
+    with pytest.raises(Unavailable, match="refused"):
         _ask("http://127.0.0.1:1")
     assert server.called == ["console.example:8443"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.base.errors import Unavailable
 from cio_replicate.config.documents import ConnectionSettings
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import ask, reply
@@ -161,7 +161,7 @@ def test_lines_that_a_worker_tells_again_are_told_once(machine: Machine, tmp_pat
     strict.transport.away = True
     for _ in range(2):
         machine.stage.clock.time += 10
-        with pytest.raises(BoardAwayError):
+        with pytest.raises(Unavailable):
             strict.queue.heartbeat("w", run, None, _lines("one", "two"))
     _back(strict)
     assert strict.queue.heartbeat("w", run, None, _lines("one", "two", "three")) is HeartbeatReply.GO_ON
@@ -178,7 +178,7 @@ def test_it_does_not_go_on_for_ever(machine: Machine, tmp_path: Path) -> None:
         machine.stage.clock.time += 10
         assert lone.queue.heartbeat("w", run, None, ()) is HeartbeatReply.GO_ON
     machine.stage.clock.time += 10
-    with pytest.raises(BoardAwayError):
+    with pytest.raises(Unavailable):
         lone.queue.heartbeat("w", run, None, ())
 
 
@@ -274,7 +274,7 @@ def test_a_console_that_is_away_is_asked_less_and_less(machine: Machine) -> None
     for _ in range(1_800):
         machine.stage.clock.time += 1
         before = machine.link._failures
-        with suppress(BoardAwayError):
+        with suppress(Unavailable):
             machine.queue.claim("w")
         if machine.link._failures > before:
             tried.append(machine.clock.now())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from cio_replicate.base.errors import BoardAwayError, GatewayRefusedError, NotFound
+from cio_replicate.base.errors import GatewayRefusedError, NotFound, Unavailable
 from cio_replicate.console import gateways
 from cio_replicate.console.api.gateway_api import AHEAD, SignedRequest
 from cio_replicate.database.actor import LOCAL
@@ -206,7 +206,7 @@ def test_a_database_that_is_away_is_no_refusal(machine: Machine, tmp_path: Path)
     machine.stage.database.close()
     for file in tmp_path.glob("console.db*"):
         file.write_bytes(b"no database " * 1_000)
-    with pytest.raises(BoardAwayError, match="cannot reach its database"):
+    with pytest.raises(Unavailable, match="cannot reach its database"):
         _standing(machine)
 
 

@@ -138,7 +138,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """When the folder went away under a run the error names it and what to do."""
     with Staging(tmp_path / "task") as folder:
         (tmp_path / "task" / "pages").rmdir()
-        with pytest.raises(LandingError, match=r"pages.*--state-dir"):
+        with pytest.raises(LandingError, match=r"pages.*‹state_dir›"):
             folder.write("a.parquet", rows("a"))
 
 
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, below: str
     """A file in the way is named, with the option that leads elsewhere."""
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / below
-    with pytest.raises(StateFolderError, match=r"cannot be written.*--state-dir") as caught, Staging(path):
+    with pytest.raises(StateFolderError, match=r"cannot be written.*‹state_dir›") as caught, Staging(path):
         pass
     assert str(path) in str(caught.value)
 

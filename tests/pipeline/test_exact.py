@@ -7,13 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from cio_replicate.pipeline.events import Event, NoteAdded
 from cio_replicate.pipeline.report import Report, Status, TableReport
 from cio_replicate.source.catalog import TABLES, table
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.pipeline.copies import copies, copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 
@@ -25,7 +25,7 @@ def _of(report: Report, name: str) -> TableReport:
 
 
 def _query(folder: Path, text: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(folder / "copy.duckdb", read_only=True) as connection:
         return connection.execute(text).fetchall()
 
 
@@ -189,7 +189,7 @@ def test_a_gap_in_the_log_is_reported(simulator: Simulator, tmp_path: Path) -> N
     """When the log no longer reaches back to what was read last, the report says from when to when entries may miss."""
     activities = (table("activities"),)
     sync(simulator, tmp_path, tables=activities)
-    with duckdb.connect(str(tmp_path / "copy.duckdb")) as connection:  # as if the last sync were 100 days ago
+    with duckdb_file(tmp_path / "copy.duckdb") as connection:  # as if the last sync were 100 days ago
         connection.execute(
             "UPDATE customerio._cio_positions SET position = json_merge_patch(position, "
             "json_object('through', 1690000000, 'latest', 1690000000))"

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cio_replicate.app.settings import ResolvedTask, connected, connection_of, names_among, opened, resolve, tables_of
@@ -111,12 +110,11 @@ class Workspace:
         self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(connected(self._connection, self._clock))
+        with _naming_arguments():
+            self._client = await self._stack.enter_async_context(connected(self._connection, self._clock))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._client = None
         await self._stack.aclose()
 
@@ -137,14 +135,15 @@ class Workspace:
             for strategy in (strategy_of(table, scope) for table in tables_of(names_among(tables)))
         ]
         failure: CioReplicateError | None = None
-        async with aclosing(Source(self._client, self._clock).read(reads)) as stream:
-            async for item in stream:
-                if isinstance(item, TableEnd):
-                    failure = failure or item.error
-                elif item.rows is not None and len(item.rows):
-                    yield item
-        if failure is not None:
-            raise failure
+        with _naming_arguments():
+            async with aclosing(Source(self._client, self._clock).read(reads)) as stream:
+                async for item in stream:
+                    if isinstance(item, TableEnd):
+                        failure = failure or item.error
+                    elif item.rows is not None and len(item.rows):
+                        yield item
+            if failure is not None:
+                raise failure
 
 
 #: Arguments that are called otherwise than the settings that they are.

@@ -16,8 +16,8 @@ from cio_replicate.app.settings import Copy, copy_of, looked_at, tables_of
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.journal import Journal
-from cio_replicate.pipeline.names import other_name
 from cio_replicate.pipeline.report import Report, iso, read_report
+from cio_replicate.pipeline.run_plan import other_name
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import count_rows
 from cio_replicate.source import catalog

@@ -16,7 +16,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.pipeline.events import Renderer
 from cio_replicate.pipeline.replay import reload
-from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso
+from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso, recorded
 from cio_replicate.pipeline.run import Run
 from cio_replicate.pipeline.staging import Staging
 
@@ -52,8 +52,8 @@ async def _sync(task: ResolvedTask, clock: Clock, show: Renderer, report: Report
         try:
             stopped = await _until_stopped(work(), show, beat)
         except CioReplicateError as error:
-            refused = _ended(latest(), Status.REFUSED, str(error), clock)
-            refused.passing = _passes(error)
+            refused = _ended(latest(), Status.REFUSED, recorded(error), clock)
+            refused.passing = isinstance(error, Unavailable) or not isinstance(error, Refused)
             return refused
     result = latest()
     if stopped and (not runs or result.status is Status.REFUSED):
@@ -77,11 +77,6 @@ def sync_from_staged(
         raise InvalidSettings("‹staged› and ‹to› name the same copy.", "Name another destination in ‹to›.")
     with Staging(kept.folder) as pages, opened(copy) as (_, destination):
         return reload(destination, pages, tables, treatments_of(task, [one.name for one in tables]), clock)
-
-
-def _passes(error: CioReplicateError) -> bool:
-    """Whether what was refused may be granted in a while, although nobody changes anything."""
-    return isinstance(error, Unavailable) or not isinstance(error, Refused)
 
 
 def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> Report:

@@ -19,10 +19,9 @@ from cio_replicate.base.text import counted
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.config.options import AccessOptions
-from cio_replicate.pipeline.names import require_same_names
-from cio_replicate.pipeline.report import Status, TableReport, VerificationStatus, iso
+from cio_replicate.pipeline.report import Status, TableReport, VerificationStatus, iso, recorded
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.run_plan import RunSpec, require_same_names
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Table
@@ -156,7 +155,7 @@ async def _count(
             try:
                 people += await people_by_workspace(client)
             except (NoReadAccessError, ReadError) as error:
-                _note_uncounted(by_name["customers"], str(error))
+                _note_uncounted(by_name["customers"], recorded(error))
         requests = client.totals.requests
     for one in found:
         report = by_name[one.name]

@@ -109,10 +109,6 @@ class NotAllowedError(Forbidden):
     """Who asked may not do that: another role may."""
 
 
-class BoardAwayError(Unavailable):
-    """What hands out runs, the control database or a console, cannot be reached just now."""
-
-
 class DatabaseError(Unavailable):
     """The control database is away, locked, full, or of a version that this program does not know."""
 

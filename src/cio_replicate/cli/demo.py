@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Grid
@@ -21,9 +20,9 @@ from cio_replicate.app.sync import sync
 from cio_replicate.base.errors import Conflict
 from cio_replicate.base.runtime import Clock, SystemClock, default_root
 from cio_replicate.base.text import Secret, counted, number
-from cio_replicate.cli.options import command
+from cio_replicate.cli.options import command, option
 from cio_replicate.cli.run_display import QuietRenderer, TableRenderer, sentence
-from cio_replicate.cli.terminal import messages, product, say, say_as_is
+from cio_replicate.cli.terminal import grid_of, messages, product, say, say_as_is
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.table_options import RECENT_DAYS
 from cio_replicate.pipeline.report import Report, Status, TableReport
@@ -62,10 +61,7 @@ WIDTH = 28
 def demo(
     *,
     to: Annotated[
-        Path,
-        typer.Option(
-            "--to", metavar="FILE", help="The DuckDB file to make; one that an earlier demo made is made anew."
-        ),
+        Path, option("--to", "FILE", "The DuckDB file to make; one that an earlier demo made is made anew.")
     ] = Path("demo.duckdb"),
 ) -> int:
     """Show what this does with a made-up workspace: no key, no network, about ten seconds.
@@ -281,16 +277,12 @@ def proofs(
 
 def proof_grid(every: Sequence[EditCheck]) -> Grid:
     """The proofs as a table."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("table", no_wrap=True)
-    for name in ("first", "new", "changed", "deleted", "copy", "source"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("", no_wrap=True)
+    numbers = ("first", "new", "changed", "deleted", "copy", "source")
+    rows = []
     for one in every:
         counts = (one.first, one.inserted, one.updated, one.deleted, one.copy, one.source)
-        mark = Text("equal", "green") if one.holds else Text("differs", "red")
-        grid.add_row(one.table, *map(number, counts), mark)
-    return grid
+        rows.append((one.table, *map(number, counts), Text("equal", "green") if one.holds else Text("differs", "red")))
+    return grid_of(("table", *numbers, ""), rows, numbers, wrapped=())
 
 
 def remarks(every: Sequence[EditCheck]) -> list[str]:

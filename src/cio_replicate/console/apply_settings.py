@@ -6,14 +6,14 @@ import hmac
 import re
 import secrets as randomness
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from cio_replicate.app.settings import erases, names_of, rules_of, tables_of, treatments_of
 from cio_replicate.base.errors import Conflict, InvalidSettings, NotFound, Refused
@@ -29,33 +29,39 @@ from cio_replicate.config.documents import (
     stored_names,
 )
 from cio_replicate.config.options import SourceOptions
-from cio_replicate.config.secret_references import is_reference, require_reference, stored_variable
-from cio_replicate.console.secrets import OWN, EncryptionKeys, require_own_secrets, revealed, users_in, write_own
+from cio_replicate.config.secret_references import is_reference, require_reference
+from cio_replicate.console.secrets import (
+    OWN,
+    EncryptionKeys,
+    require_own_secrets,
+    revealed,
+    users_in,
+    with_revealed,
+    write_own,
+)
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.audit_log import record
-from cio_replicate.database.rows import as_text, documents_of, kept_connections, settings_from
-from cio_replicate.database.tables import channels, connections, gateways, missed, notices, runs, secrets, tasks
+from cio_replicate.database.rows import (
+    Settings,
+    SettingsKind,
+    StoredConnection,
+    StoredTask,
+    as_text,
+    documents_of,
+    entries,
+    stored,
+)
+from cio_replicate.database.tables import connections, gateways, missed, notices, runs, secrets, tasks
 from cio_replicate.jobs.ports import Dispatch
 from cio_replicate.jobs.scheduler import next_due, schedule
 from cio_replicate.sinks.addresses import described, is_relative
 from cio_replicate.source.client import HOSTS
 
-# What differs between settings that are kept and settings that are wanted, field by field; pure.
-
-
-Settings = ConnectionSettings | TaskSettings | ChannelSettings
-
-
-class SettingsKind(StrEnum):
-    """What settings are of."""
-
-    CHANNEL = "channel"
-    CONNECTION = "connection"
-    TASK = "task"
+# What differs between settings that are stored and settings that are wanted, field by field; pure.
 
 
 class ChangeKind(StrEnum):
-    """What becomes of settings."""
+    """What is done with settings."""
 
     CREATE = "create"
     EDIT = "edit"
@@ -73,7 +79,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of one connection, task or channel; `settings` is None when it is deleted."""
+    """What is done with one connection, task or channel; `settings` is None when it is deleted."""
 
     kind: SettingsKind
     name: str
@@ -82,68 +88,40 @@ class Change:
     fields: tuple[FieldChange, ...] = ()
 
 
-def difference(kept: Documents, wanted: Documents, *, prune: bool) -> list[Change]:
-    """What brings the settings that are kept to those that are wanted; with `prune`, others are deleted.
+def difference(there: Documents, wanted: Documents, *, prune: bool) -> list[Change]:
+    """Return the changes that turn the stored settings into the wanted ones; with `prune`, others are deleted.
 
-    In an order in which it can be done: what others name is made before them, and deleted after them.
+    In an order in which it can be done: what others name is created before them, and deleted after them.
     """
-    made = [change for kind in SettingsKind for change in _made(kind, _of(kept, kind), _of(wanted, kind))]
-    if not prune:
-        return made
-    gone = [
-        Change(kind, name, ChangeKind.DELETE, None)
-        for kind in reversed(SettingsKind)
-        for name in _of(kept, kind)
-        if name not in _of(wanted, kind)
-    ]
-    return made + gone
+    changes: list[Change] = []
+    for kind in SettingsKind:
+        before = kind.settings_in(there)
+        for name, settings in kind.settings_in(wanted).items():
+            if before.get(name) != settings:
+                what = ChangeKind.EDIT if name in before else ChangeKind.CREATE
+                changes.append(Change(kind, name, what, settings, changed_fields(before.get(name), settings)))
+    for kind in reversed(SettingsKind) if prune else ():
+        gone = [name for name in kind.settings_in(there) if name not in kind.settings_in(wanted)]
+        changes += [Change(kind, name, ChangeKind.DELETE, None) for name in gone]
+    return changes
 
 
 def changed_fields(old: Settings | None, new: Settings) -> tuple[FieldChange, ...]:
-    """The fields that differ; of what is new, those that are not as they are by default."""
-    before = dict(_flat(old)) if old is not None else {}
+    """Return the fields that differ; of new settings, those that are not as they are by default."""
     if old is None:
-        return tuple(FieldChange(name, None, _text(value)) for name, value in _flattened(plain(new)))
-    after = dict(_flat(new))
-    names = dict.fromkeys([*before, *after])
+        return tuple(FieldChange(name, None, _text(value)) for name, value in _flat(plain(new)))
+    before, after = dict(_flat(asdict(old))), dict(_flat(asdict(new)))
     return tuple(
         FieldChange(name, _text(before.get(name)), _text(after.get(name)))
-        for name in names
+        for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     )
 
 
-def _made(kind: SettingsKind, kept: Mapping[str, Settings], wanted: Mapping[str, Settings]) -> Iterator[Change]:
-    for name, settings in wanted.items():
-        if name not in kept:
-            yield Change(kind, name, ChangeKind.CREATE, settings, changed_fields(None, settings))
-        elif kept[name] != settings:
-            yield Change(kind, name, ChangeKind.EDIT, settings, changed_fields(kept[name], settings))
-
-
-def _of(documents: Documents, kind: SettingsKind) -> Mapping[str, Settings]:
-    match kind:
-        case SettingsKind.CHANNEL:
-            return documents.channels
-        case SettingsKind.CONNECTION:
-            return documents.connections
-        case SettingsKind.TASK:
-            return documents.tasks
-
-
-def _flat(settings: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any dataclass of settings, and what it holds
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if is_dataclass(value):
-            yield from ((f"{one.name}.{name}", within) for name, within in _flat(value))
-        else:
-            yield one.name, value
-
-
-def _flattened(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if isinstance(value, Mapping):
-            yield from ((f"{name}.{inner}", within) for inner, within in _flattened(value))
+            yield from ((f"{name}.{inner}", within) for inner, within in _flat(value))
         else:
             yield name, value
 
@@ -217,66 +195,61 @@ _PLAIN_MAIL = re.compile(r"mailtos?://[^\s@:/?#]+(:\d+)?/?\?to=[^\s&#]+(&from=[^
 _ANY = {"ANY": "any text that is long enough"}
 
 
-def require_usable(kept: ConnectionSettings | TaskSettings | ChannelSettings, now: float) -> None:
+def require_usable(settings: Settings, now: float) -> None:
     """Raises Refused for settings that no run could use. A refusal shows nothing that may be a secret."""
-    if isinstance(kept, ConnectionSettings):
-        _require_connection(kept, now)
-    elif isinstance(kept, TaskSettings):
-        _require_task(kept)
+    if isinstance(settings, ConnectionSettings):
+        _require_connection(settings, now)
+    elif isinstance(settings, TaskSettings):
+        _require_task(settings)
     else:
-        _require_channel(kept)
+        _require_channel(settings)
 
 
 def require_all_usable(documents: Documents, now: float) -> None:
     """The same for all that files say; a refusal names the entry."""
-    for section, entries in (
-        ("connections", documents.connections),
-        ("tasks", documents.tasks),
-        ("channels", documents.channels),
-    ):
-        for name, one in entries.items():
-            try:
-                require_usable(one, now)
-            except InvalidSettings as error:
-                raise InvalidSettings(f"In {section}.{name}: {error.cause}", error.fix) from None
+    for kind, name, settings in entries(documents):
+        try:
+            require_usable(settings, now)
+        except InvalidSettings as error:
+            raise InvalidSettings(f"In {kind}s.{name}: {error.cause}", error.fix) from None
 
 
-def _require_connection(kept: ConnectionSettings, now: float) -> None:
-    if kept.access_token_from is not None:
-        require_reference(kept.access_token_from, "‹access_token_from›")
-    connection_options.region(kept.region)
-    if kept.api_url is not None:
-        connection_options.api_url(kept.api_url)
-    connection_options.requests_per_second(kept.max_rps)
-    connection_options.budget_share(kept.budget_share)
-    connection_options.start_date(kept.start_date, now)
+def _require_connection(settings: ConnectionSettings, now: float) -> None:
+    if settings.access_token_from is not None:
+        require_reference(settings.access_token_from, "‹access_token_from›")
+    connection_options.region(settings.region)
+    if settings.api_url is not None:
+        connection_options.api_url(settings.api_url)
+    connection_options.requests_per_second(settings.max_rps)
+    connection_options.budget_share(settings.budget_share)
+    connection_options.start_date(settings.start_date, now)
 
 
-def _require_task(kept: TaskSettings) -> None:
-    _require_places(kept.to)
-    connection_options.dataset(kept.dataset)
-    if kept.salt is not None:
-        require_reference(kept.salt, "‹salt›")
-        kept = replace(kept, salt="env:ANY")
-    names = names_of(SourceOptions(tables=kept.tables, exclude=kept.exclude))
-    chosen = tables_of(names, kept, _ANY)
-    treatments_of(kept, names)
-    rules_of(kept, chosen, kept, _ANY)
-    erases(kept, _ANY)
-    if kept.schedule is not None:
-        schedule(kept.schedule)
-        if kept.schedule.missed not in MISSED:
+def _require_task(settings: TaskSettings) -> None:
+    _require_places(settings.to)
+    connection_options.dataset(settings.dataset)
+    if settings.salt is not None:
+        require_reference(settings.salt, "‹salt›")
+        settings = replace(settings, salt="env:ANY")
+    names = names_of(SourceOptions(tables=settings.tables, exclude=settings.exclude))
+    chosen = tables_of(names, settings, _ANY)
+    treatments_of(settings, names)
+    rules_of(settings, chosen, settings, _ANY)
+    erases(settings, _ANY)
+    if settings.schedule is not None:
+        schedule(settings.schedule)
+        if settings.schedule.missed not in MISSED:
             raise InvalidSettings(
-                f"There is no way {kept.schedule.missed[:60]!r} to treat missed runs (‹missed›).",
+                f"There is no way {settings.schedule.missed[:60]!r} to treat missed runs (‹missed›).",
                 f"Choose {' or '.join(MISSED)}.",
             )
-    if not 0 <= kept.retries <= MOST_RETRIES:
+    if not 0 <= settings.retries <= MOST_RETRIES:
         raise InvalidSettings(
-            f"The number of retries, {kept.retries}, is out of range.", f"Choose from 0 to {MOST_RETRIES}."
+            f"The number of retries, {settings.retries}, is out of range.", f"Choose from 0 to {MOST_RETRIES}."
         )
-    if not 1 <= kept.retry_pause <= DAY:
+    if not 1 <= settings.retry_pause <= DAY:
         raise InvalidSettings(
-            f"The pause before a retry, {kept.retry_pause} seconds, is out of range.", f"Choose from 1 to {DAY}."
+            f"The pause before a retry, {settings.retry_pause} seconds, is out of range.", f"Choose from 1 to {DAY}."
         )
 
 
@@ -293,16 +266,16 @@ def _require_places(addresses: list[str]) -> None:
             )
 
 
-def _require_channel(kept: ChannelSettings) -> None:
-    if not (is_reference(kept.url) or _PLAIN_HOOK.fullmatch(kept.url) or _PLAIN_MAIL.fullmatch(kept.url)):
+def _require_channel(settings: ChannelSettings) -> None:
+    if not (is_reference(settings.url) or _PLAIN_HOOK.fullmatch(settings.url) or _PLAIN_MAIL.fullmatch(settings.url)):
         raise InvalidSettings(
             "The address of the channel may hold a secret.",
             "Store it and write stored:NAME, or name where it is kept: env:NAME, file:/path or keyring:service/user.",
         )
-    for event in kept.events:
+    for event in settings.events:
         if event not in EVENTS:
             raise InvalidSettings(f"There is no event {event[:60]!r}.", f"Choose from: {', '.join(EVENTS)}.")
-    if not kept.events:
+    if not settings.events:
         raise InvalidSettings("The channel is told of nothing.", f"Choose from: {', '.join(EVENTS)}.")
 
 
@@ -330,71 +303,6 @@ CUSTOMER_IO = "customer.io"  # all of its regions: a token is known to one of th
 
 
 @dataclass(frozen=True, slots=True)
-class KnownWorkspace:
-    """What is known of a connection from before: its settings, and its workspace by them."""
-
-    settings: ConnectionSettings
-    workspace: str
-
-
-def workspace_of(
-    connection: Connection,
-    keys: EncryptionKeys,
-    environment: Mapping[str, str],
-    settings: ConnectionSettings,
-    now: int,
-    known: KnownWorkspace | None = None,
-) -> str:
-    """The same text for settings with the same access token at the same API; call it in a transaction that writes.
-
-    Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there, unless it
-    was found once at that place. What is returned tells nothing of a token to whoever has the database alone.
-    """
-    host = _host(settings)
-    try:
-        token = None if settings.gateway is not None else _token(connection, keys, environment, settings)
-    except Refused:
-        token = None
-    if token is None:
-        if known is not None and _place(known.settings) == _place(settings):
-            return known.workspace
-        return f"reference:{sha256(_place(settings).encode()).hexdigest()[:40]}"
-    key = _key(connection, keys, now)
-    return f"token:{hmac.new(key.encode(), (host + token).encode(), sha256).hexdigest()[:40]}"
-
-
-def _place(settings: ConnectionSettings) -> str:
-    """Where the token is, and for which API."""
-    return "\n".join((_host(settings), settings.gateway or "", settings.access_token_from or USUAL))
-
-
-def _host(settings: ConnectionSettings) -> str:
-    url = connection_options.api_url(settings.api_url) if settings.api_url is not None else None
-    return CUSTOMER_IO if url is None or url in HOSTS.values() else url
-
-
-def _token(
-    connection: Connection, keys: EncryptionKeys, environment: Mapping[str, str], settings: ConnectionSettings
-) -> str:
-    stored = revealed(connection, keys, stored_names(settings))
-    found = {stored_variable(name): value for name, value in stored.items()}
-    return access_token_from(settings.access_token_from, {**environment, **found}).reveal()
-
-
-def _key(connection: Connection, keys: EncryptionKeys, now: int) -> str:
-    if connection.scalar(select(secrets.c.name).where(secrets.c.name == FINGERPRINTS)) is None:
-        write_own(connection, keys, FINGERPRINTS, randomness.token_hex(32), now)
-    return revealed(connection, keys, [FINGERPRINTS])[FINGERPRINTS]
-
-
-_TABLES: dict[SettingsKind, Table] = {
-    SettingsKind.CHANNEL: channels,
-    SettingsKind.CONNECTION: connections,
-    SettingsKind.TASK: tasks,
-}
-
-
-@dataclass(frozen=True, slots=True)
 class ChangeContext:
     """What a change needs besides its transaction: who makes it, when, where secrets are found, what runs tasks."""
 
@@ -403,6 +311,47 @@ class ChangeContext:
     keys: EncryptionKeys
     environment: Mapping[str, str]
     dispatch: Dispatch
+
+
+def workspace_of(
+    transaction: Connection, settings: ConnectionSettings, before: StoredConnection | None, means: ChangeContext
+) -> str:
+    """Return the same text for settings with the same access token at the same API.
+
+    Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there, unless it
+    was found once at that place: `before` is the connection as it was. The text tells nothing of a token to whoever
+    has the database alone. To be called in a transaction that writes.
+    """
+    try:
+        token = None if settings.gateway is not None else _token(transaction, settings, means)
+    except Refused:
+        token = None
+    if token is None:
+        if before is not None and _place(before.settings) == _place(settings):
+            return before.workspace
+        return f"reference:{sha256(_place(settings).encode()).hexdigest()[:40]}"
+    if transaction.scalar(select(secrets.c.name).where(secrets.c.name == FINGERPRINTS)) is None:
+        write_own(transaction, means.keys, FINGERPRINTS, randomness.token_hex(32), means.now)
+    key = revealed(transaction, means.keys, [FINGERPRINTS])[FINGERPRINTS]
+    return f"token:{hmac.new(key.encode(), (_host(settings) + token).encode(), sha256).hexdigest()[:40]}"
+
+
+def _place(settings: ConnectionSettings) -> str:
+    """Return where the token is, and for which API."""
+    return "\n".join((_host(settings), settings.gateway or "", settings.access_token_from or USUAL))
+
+
+def _host(settings: ConnectionSettings) -> str:
+    url = connection_options.api_url(settings.api_url) if settings.api_url is not None else None
+    return CUSTOMER_IO if url is None or url in HOSTS.values() else url
+
+
+def _token(transaction: Connection, settings: ConnectionSettings, means: ChangeContext) -> str:
+    found = with_revealed(transaction, means.keys, means.environment, stored_names(settings))
+    return access_token_from(settings.access_token_from, found).reveal()
+
+
+# Changes are made in one transaction, and nothing of it is committed when they do not fit together.
 
 
 def perform(transaction: Connection, changes: Sequence[Change], means: ChangeContext) -> None:
@@ -414,16 +363,18 @@ def perform(transaction: Connection, changes: Sequence[Change], means: ChangeCon
     for change in changes:
         if change.settings is not None:
             require_usable(change.settings, means.now)
-            _write(transaction, change, means)
-            _note(transaction, change, means)
+            _write(transaction, change, change.settings, means)
+            _record(transaction, change, means)
     gone = [change for change in changes if change.settings is None]
     tasks_there = documents_of(transaction).tasks if gone else {}
     for change in gone:
         _require_unused(change, tasks_there, {one.name for one in gone if one.kind is SettingsKind.TASK})
         _delete(transaction, change, means.dispatch)
-        _note(transaction, change, means)
+        _record(transaction, change, means)
     left = documents_of(transaction)
-    _forget_secrets(transaction, gone, users_in(left))
+    used = users_in(left)
+    unused = [name for one in gone if (name := own_secret(one.kind, one.name)) not in used]
+    transaction.execute(delete(secrets).where(secrets.c.name.in_(unused)))
     require_consistent(
         left,
         set(transaction.scalars(select(gateways.c.name))),
@@ -431,17 +382,16 @@ def perform(transaction: Connection, changes: Sequence[Change], means: ChangeCon
     )
 
 
-def _note(transaction: Connection, change: Change, means: ChangeContext) -> None:
-    did = f"{change.kind}.{change.what}"
-    record(transaction, means.now, means.by, did, change.name, told(change.fields))
+def _record(transaction: Connection, change: Change, means: ChangeContext) -> None:
+    changed = "; ".join(f"{one.name}: {shown(one.old)} → {shown(one.new)}" for one in change.fields)
+    record(transaction, means.now, means.by, f"{change.kind}.{change.what}", change.name, changed or None)
 
 
 def recognise(transaction: Connection, means: ChangeContext) -> int:
-    """Find out anew which connections reach the same workspace; how many are known otherwise now."""
+    """Find out again which connections reach the same workspace; return how many are known otherwise now."""
     changed = 0
-    for one in kept_connections(transaction):
-        known = KnownWorkspace(one.settings, one.workspace)
-        found = workspace_of(transaction, means.keys, means.environment, one.settings, means.now, known)
+    for one in stored(transaction, StoredConnection):
+        found = workspace_of(transaction, one.settings, one, means)
         if found != one.workspace:
             transaction.execute(update(connections).where(connections.c.id == one.id).values(workspace=found))
             changed += 1
@@ -450,71 +400,52 @@ def recognise(transaction: Connection, means: ChangeContext) -> int:
     return changed
 
 
-def told(fields: Sequence[FieldChange]) -> str | None:
-    """Changes of fields in one text."""
-    return "; ".join(f"{one.name}: {shown(one.old)} → {shown(one.new)}" for one in fields) or None
-
-
 def shown(value: str | None) -> str:
     """The value of a setting, or that it has none."""
     return "none" if value is None else value or "empty"
 
 
-# --- rows ------------------------------------------------------------------------------------------------------------
+def _write(transaction: Connection, change: Change, settings: Settings, means: ChangeContext) -> None:
+    """Insert or update the row of what has changed."""
+    table = change.kind.table
+    derived = _derived(transaction, change.name, settings, means)
+    values = {"settings": as_text(settings), "changed_at": means.now, **derived}
+    if change.what is ChangeKind.EDIT:
+        transaction.execute(update(table).where(table.c.name == change.name).values(values))
+    else:
+        name = checked_name(change.name, change.kind)
+        if transaction.scalar(select(table.c.id).where(table.c.name == name)) is not None:
+            fix = f"Choose another name, or edit it: {change.kind} edit {name}."
+            raise Conflict(f"There is a {change.kind} {name} already.", fix)
+        if "created_at" in table.c:
+            values["created_at"] = means.now
+        transaction.execute(insert(table).values(id=uuid.uuid4().hex, name=name, **values))
+    if change.kind is not SettingsKind.CHANNEL:
+        _refresh_waiting(transaction)
 
 
-def _write(transaction: Connection, change: Change, means: ChangeContext) -> None:
-    if isinstance(change.settings, ConnectionSettings):
-        _write_connection(transaction, change, change.settings, means)
-    elif isinstance(change.settings, TaskSettings):
-        _write_task(transaction, change, change.settings, means)
-    elif isinstance(change.settings, ChannelSettings):
-        _put(transaction, change, means, {})
-
-
-def _write_connection(
-    transaction: Connection, change: Change, settings: ConnectionSettings, means: ChangeContext
-) -> None:
-    found = kept_connections(transaction, connections.c.name == change.name)
-    known = KnownWorkspace(found[0].settings, found[0].workspace) if found else None
-    workspace = workspace_of(transaction, means.keys, means.environment, settings, means.now, known)
-    _put(transaction, change, means, {"gateway": settings.gateway, "workspace": workspace})
-    _refresh_waiting(transaction)
-
-
-def _write_task(transaction: Connection, change: Change, settings: TaskSettings, means: ChangeContext) -> None:
+def _derived(transaction: Connection, name: str, settings: Settings, means: ChangeContext) -> dict[str, object]:
+    """Return the columns that follow from settings, which queries look for."""
+    if isinstance(settings, ConnectionSettings):
+        connection = next(iter(stored(transaction, StoredConnection, connections.c.name == name)), None)
+        return {
+            "gateway": settings.gateway,
+            "workspace": workspace_of(transaction, settings, connection, means),
+        }
+    if isinstance(settings, ChannelSettings):
+        return {}
     source = transaction.scalar(select(connections.c.id).where(connections.c.name == settings.connection))
     if source is None:
         raise InvalidSettings(
-            f"There is no connection {settings.connection[:80]!r} for the task {change.name}.",
+            f"There is no connection {settings.connection[:80]!r} for the task {name}.",
             "Make it first: cio-replicate connection create.",
         )
-    row = transaction.execute(select(tasks).where(tasks.c.name == change.name)).one_or_none()
-    before = settings_from(row.settings, TaskSettings) if row is not None else None
-    if before is not None and (before.schedule, before.paused) == (settings.schedule, settings.paused):
-        next_at = row.next_at if row is not None else None
+    task = next(iter(stored(transaction, StoredTask, tasks.c.name == name)), None)
+    if task is not None and (task.settings.schedule, task.settings.paused) == (settings.schedule, settings.paused):
+        next_at = task.next_at
     else:
         next_at = None if settings.paused else next_due(settings.schedule, means.now)
-    values = {"connection_id": source, "paused": settings.paused, "after_task": settings.after, "next_at": next_at}
-    _put(transaction, change, means, values)
-    _refresh_waiting(transaction)
-
-
-def _put(transaction: Connection, change: Change, means: ChangeContext, values: Mapping[str, object]) -> None:
-    """Insert or update the row of what has changed."""
-    table = _TABLES[change.kind]
-    written = {"settings": as_text(change.settings), "changed_at": means.now, **values}
-    if change.what is ChangeKind.EDIT:
-        transaction.execute(update(table).where(table.c.name == change.name).values(written))
-        return
-    name = checked_name(change.name, change.kind)
-    if transaction.scalar(select(table.c.id).where(table.c.name == name)) is not None:
-        raise Conflict(
-            f"There is a {change.kind} {name} already.", f"Choose another name, or edit it: {change.kind} edit {name}."
-        )
-    if "created_at" in table.c:
-        written["created_at"] = means.now
-    transaction.execute(insert(table).values(id=uuid.uuid4().hex, name=name, **written))
+    return {"connection_id": source, "paused": settings.paused, "after_task": settings.after, "next_at": next_at}
 
 
 def _refresh_waiting(transaction: Connection) -> None:
@@ -525,7 +456,7 @@ def _refresh_waiting(transaction: Connection) -> None:
 
 
 def _delete(transaction: Connection, change: Change, dispatch: Dispatch) -> None:
-    table = _TABLES[change.kind]
+    table = change.kind.table
     row_id = transaction.scalar(select(table.c.id).where(table.c.name == change.name))
     if row_id is None:
         raise not_there(change.kind, change.name)
@@ -538,20 +469,9 @@ def _delete(transaction: Connection, change: Change, dispatch: Dispatch) -> None
     transaction.execute(delete(table).where(table.c.id == row_id))
 
 
-def _forget_secrets(transaction: Connection, gone: Sequence[Change], used: Collection[str]) -> None:
-    """What was stored for what is deleted goes with it."""
-    own = [own_secret(change.kind, change.name) for change in gone]
-    transaction.execute(delete(secrets).where(secrets.c.name.in_([name for name in own if name not in used])))
-
-
 def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Collection[str]) -> None:
     """Raises Refused while a task that stays names what is deleted."""
-    named: dict[SettingsKind, Callable[[TaskSettings], bool]] = {
-        SettingsKind.CHANNEL: lambda task: change.name in task.notify,
-        SettingsKind.CONNECTION: lambda task: task.connection == change.name,
-        SettingsKind.TASK: lambda task: task.after == change.name,
-    }
-    users = [name for name, task in there.items() if name not in gone and named[change.kind](task)]
+    users = [name for name, task in there.items() if name not in gone and change.name in _named(task, change.kind)]
     if users:
         raise Conflict(
             f"The {change.kind} {change.name} is used by the task {' and the task '.join(users)}.",
@@ -559,11 +479,18 @@ def _require_unused(change: Change, there: Mapping[str, TaskSettings], gone: Col
         )
 
 
+def _named(task: TaskSettings, kind: SettingsKind) -> Collection[str | None]:
+    """Return the names of a kind that a task has in its settings."""
+    if kind is SettingsKind.CHANNEL:
+        return task.notify
+    return [task.connection if kind is SettingsKind.CONNECTION else task.after]
+
+
 def not_there(kind: SettingsKind, name: str) -> NotFound:
-    """What is said when nothing of that name is kept."""
+    """Return the error for a name that does not exist."""
     return NotFound(f"There is no {kind} {name[:80]!r}.", f"See what there is: cio-replicate {kind} list.")
 
 
 def own_secret(kind: SettingsKind, name: str) -> str:
-    """The name of the stored secret that is kept for a connection or a channel, and goes with it."""
+    """Return the name of the secret that is stored for a connection or a channel, and deleted with it."""
     return f"{kind}/{name}"

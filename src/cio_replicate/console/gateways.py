@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from cio_replicate.base.errors import Conflict, GatewayRefusedError, InvalidSettings, NotFound
@@ -21,7 +21,7 @@ from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import connections, gateway_codes, gateway_members, gateways, inquiries, runs
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 
-# Enrolment codes: made to be copied by hand and never guessed, and kept only as a digest.
+# Enrolment codes: made to be copied by hand and never guessed, and stored only as a digest.
 
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: nothing in it looks like something else
@@ -31,14 +31,8 @@ LIFETIME = 3_600
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
 
-def random_code() -> str:
-    """A code that nobody can guess, in groups: `7K3QF-9ZB2M-…`."""
-    letters = [secrets.choice(ALPHABET) for _ in range(GROUPS * LETTERS)]
-    return "-".join("".join(letters[at : at + LETTERS]) for at in range(0, len(letters), LETTERS))
-
-
 def digest_of(code: str) -> str:
-    """What is kept of a code. Small letters, blanks, and letters that are easily misread, make no difference."""
+    """Return what is stored of a code. Small letters, blanks and letters that are easily misread make no difference."""
     return sha256(code.strip().upper().translate(_MISREAD).encode()).hexdigest()
 
 
@@ -77,7 +71,7 @@ class Gateway:
     connections: tuple[str, ...] = ()
     running: int = 0
     waiting: int = 0
-    codes: int = field(default=0)  # that wait to be used
+    codes: int = 0  # that wait to be used
 
 
 def create(database: Database, name: str, now: int, by: Actor) -> EnrolmentCode:
@@ -106,8 +100,7 @@ def new_code(database: Database, name: str, now: int, by: Actor) -> EnrolmentCod
     with database.writing() as connection:
         _require_there(connection, name)
         connection.execute(gateway_codes.delete().where(gateway_codes.c.expires_at <= now))
-        waiting = gateway_codes.c.gateway == name, gateway_codes.c.used_at.is_(None)
-        if (connection.scalar(select(func.count()).where(*waiting)) or 0) >= MOST_CODES:
+        if (connection.scalar(select(func.count()).where(_open_codes(name, now))) or 0) >= MOST_CODES:
             raise Conflict(f"{MOST_CODES} codes of {name} wait to be used.", "Use one of them, or wait an hour.")
         code = _new_code(connection, name, now)
         record(connection, now, by, "gateway.code", name)
@@ -165,25 +158,22 @@ def revoke(database: Database, target: str, now: int, by: Actor, *, of: str | No
     """
     by.require(Role.ADMIN)
     with database.writing() as connection:
-        named = select(gateways.c.name).where(gateways.c.name == target)
-        name = connection.scalar(named) if of is None else None
-        if name is not None:
-            chosen = gateway_members.c.gateway == name
-            connection.execute(gateway_codes.delete().where(gateway_codes.c.gateway == name))
+        whole = of is None and connection.scalar(select(gateways.c.name).where(gateways.c.name == target)) is not None
+        if whole:
+            chosen = gateway_members.c.gateway == target
+            connection.execute(gateway_codes.delete().where(gateway_codes.c.gateway == target))
         else:
             chosen = gateway_members.c.id == _member_named(connection, target, of)
-        found = select(gateway_members).where(chosen, gateway_members.c.revoked_at.is_(None))
-        members = [_member(row) for row in connection.execute(found)]
-        connection.execute(
-            gateway_members.update().where(chosen, gateway_members.c.revoked_at.is_(None)).values(revoked_at=now)
-        )
-        what = "gateway.revoke" if name is not None else "gateway.revoke member"
+        chosen &= gateway_members.c.revoked_at.is_(None)
+        members = _members(connection, chosen)
+        connection.execute(gateway_members.update().where(chosen).values(revoked_at=now))
+        what = "gateway.revoke" if whole else "gateway.revoke member"
         record(connection, now, by, what, target, ", ".join(f"{one.machine}, {one.id}" for one in members))
     return members
 
 
 def remove(database: Database, name: str, now: int, by: Actor) -> None:
-    """Forget a gateway, with its machines. Raises Refused while a connection names it."""
+    """Delete a gateway, with its machines. Raises Refused while a connection names it."""
     by.require(Role.ADMIN)
     with database.writing() as connection:
         _require_there(connection, name)
@@ -200,45 +190,39 @@ def remove(database: Database, name: str, now: int, by: Actor) -> None:
 
 
 def listed(database: Database, now: int) -> list[Gateway]:
-    """All gateways by name, with their machines, newest first."""
+    """Return all gateways by name, with their machines, newest first."""
     with database.reading() as connection:
-        made = {row.name: row.created_at for row in connection.execute(select(gateways))}
-        members: dict[str, list[GatewayMember]] = {name: [] for name in made}
-        for row in connection.execute(select(gateway_members).order_by(gateway_members.c.enrolled_at.desc())):
-            members[row.gateway].append(_member(row))
-        used: dict[str, list[str]] = {name: [] for name in made}
-        named = select(connections.c.gateway, connections.c.name).where(connections.c.gateway.is_not(None))
-        for gateway, name in connection.execute(named.order_by(connections.c.name)):
-            used.setdefault(gateway, []).append(name)
-        count = select(runs.c.gateway, runs.c.status, func.count()).where(
-            runs.c.gateway.is_not(None), runs.c.status.in_(("queued", "running"))
-        )
-        numbers = {
-            (gateway, status): n
-            for gateway, status, n in connection.execute(count.group_by(runs.c.gateway, runs.c.status))
-        }
-        open_codes = select(gateway_codes.c.gateway, func.count()).where(
-            gateway_codes.c.used_at.is_(None), gateway_codes.c.expires_at > now
-        )
-        codes = {row[0]: row[1] for row in connection.execute(open_codes.group_by(gateway_codes.c.gateway))}
-    return [
-        Gateway(
-            name,
-            created,
-            tuple(members[name]),
-            tuple(used[name]),
-            numbers.get((name, "running"), 0),
-            numbers.get((name, "queued"), 0),
-            codes.get(name, 0),
-        )
-        for name, created in sorted(made.items())
-    ]
+        made = connection.execute(select(gateways)).all()
+        return [_gateway(connection, row.name, row.created_at, now) for row in sorted(made)]
 
 
-def require_gateway(connection: Connection, name: str | None) -> None:
-    """Raises Refused when a connection names a gateway that is not there."""
-    if name is not None:
-        _require_there(connection, name)
+def _gateway(connection: Connection, name: str, created_at: int, now: int) -> Gateway:
+    users = select(connections.c.name).where(connections.c.gateway == name).order_by(connections.c.name)
+    count = select(func.count())
+    of_gateway, open_codes = runs.c.gateway == name, _open_codes(name, now)
+    return Gateway(
+        name,
+        created_at,
+        members=tuple(_members(connection, gateway_members.c.gateway == name)),
+        connections=tuple(connection.scalars(users)),
+        running=connection.scalar(count.where(of_gateway, runs.c.status == "running")) or 0,
+        waiting=connection.scalar(count.where(of_gateway, runs.c.status == "queued")) or 0,
+        codes=connection.scalar(count.where(open_codes)) or 0,
+    )
+
+
+def _open_codes(name: str, now: int) -> ColumnElement[bool]:
+    codes = gateway_codes.c
+    return (codes.gateway == name) & codes.used_at.is_(None) & (codes.expires_at > now)
+
+
+def _members(connection: Connection, where: ColumnElement[bool]) -> list[GatewayMember]:
+    """Return the machines for which this is true, newest first."""
+    machines = gateway_members.c
+    names = ("id", "machine", "version", "enrolled_at", "seen_at", "revoked_at")
+    query = select(*(machines[name] for name in names), machines.public_key.label("key")).where(where)
+    rows = connection.execute(query.order_by(machines.enrolled_at.desc())).mappings()
+    return [GatewayMember(**{str(name): value for name, value in row.items()}) for row in rows]
 
 
 def _require_there(connection: Connection, name: str) -> None:
@@ -249,10 +233,11 @@ def _require_there(connection: Connection, name: str) -> None:
 
 
 def _new_code(connection: Connection, name: str, now: int) -> EnrolmentCode:
-    code = random_code()
-    expires = now + LIFETIME
-    connection.execute(gateway_codes.insert().values(digest=digest_of(code), gateway=name, expires_at=expires))
-    return EnrolmentCode(name, code, expires)
+    letters = [secrets.choice(ALPHABET) for _ in range(GROUPS * LETTERS)]  # nobody can guess them: 7K3QF-9ZB2M-…
+    code = "-".join("".join(letters[at : at + LETTERS]) for at in range(0, len(letters), LETTERS))
+    values = {"gateway": name, "expires_at": now + LIFETIME}
+    connection.execute(gateway_codes.insert().values(digest=digest_of(code), **values))
+    return EnrolmentCode(name, code, now + LIFETIME)
 
 
 def _enrolled_before(connection: Connection, gateway: str | None, public_key: str) -> tuple[str, str]:
@@ -285,15 +270,11 @@ def _member_named(connection: Connection, target: str, gateway: str | None) -> s
     return str(ids[0])
 
 
-def _member(row: Row[tuple[object, ...]]) -> GatewayMember:
-    return GatewayMember(row.id, row.machine, row.version, row.enrolled_at, row.seen_at, row.revoked_at, row.public_key)
-
-
 # What gateways are asked about connections: a question waits, a machine of the gateway answers, a page reads it.
 
 
 PATIENCE = 180  # seconds that a question waits for a machine to take it, and for its answer then
-KEPT = 3_600
+STORED = 3_600  # seconds for which a question and its answer are there
 MOST_WAITING = 50  # of one gateway
 
 
@@ -308,7 +289,7 @@ class ProbeJob:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReply:
-    """What became of a question: an answer, none yet, or none any more, as no machine of the gateway came for it."""
+    """The state of a question: an answer, none yet, or none any more, as no machine of the gateway came for it."""
 
     found: ProbeResult | None
     waiting: bool
@@ -325,17 +306,16 @@ def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest,
     require_own_secrets(connection)
     settings = _as_text(connection)
     with database.writing() as transaction:
-        require_gateway(transaction, connection.gateway)
-        transaction.execute(inquiries.delete().where(inquiries.c.asked_at < now - KEPT))
-        mine = inquiries.c.gateway == connection.gateway, inquiries.c.answered_at.is_(None)
-        open_ones = *mine, inquiries.c.asked_at > now - PATIENCE
+        _require_there(transaction, connection.gateway)
+        transaction.execute(inquiries.delete().where(inquiries.c.asked_at < now - STORED))
+        open_ones = _waiting(connection.gateway, now)
         same = select(inquiries.c.id).where(
-            *open_ones, inquiries.c.about == about.value, inquiries.c.settings == settings
+            open_ones, inquiries.c.about == about.value, inquiries.c.settings == settings
         )
         number = transaction.scalar(same)
         if number is not None:
             return str(number)
-        if (transaction.scalar(select(func.count()).where(*open_ones)) or 0) >= MOST_WAITING:
+        if (transaction.scalar(select(func.count()).where(open_ones)) or 0) >= MOST_WAITING:
             raise Conflict(
                 f"{MOST_WAITING} questions wait for the gateway {connection.gateway}.", "See whether it is running."
             )
@@ -351,7 +331,7 @@ def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest,
 def reply(
     database: Database, number: str, now: int, of: ConnectionSettings | None = None, about: ProbeRequest | None = None
 ) -> ProbeReply:
-    """What became of a question; of one about another connection than `of`, or about something else, nothing."""
+    """Return the state of a question; of one about another connection than `of`, or about something else, nothing."""
     query = select(inquiries).where(inquiries.c.id == number)
     if of is not None:
         query = query.where(inquiries.c.settings == _as_text(of))
@@ -371,14 +351,16 @@ def _as_text(connection: ConnectionSettings) -> str:
     return msgspec.json.encode(connection, order="sorted").decode()
 
 
+def _waiting(gateway: str, now: int) -> ColumnElement[bool]:
+    """The questions for a gateway that nobody has answered."""
+    unanswered = inquiries.c.answered_at.is_(None) & (inquiries.c.asked_at > now - PATIENCE)
+    return (inquiries.c.gateway == gateway) & unanswered
+
+
 def take(connection: Connection, gateway: str, worker: str, now: int) -> ProbeJob | None:
-    """The next question for a gateway, now this machine's; None when none waits."""
-    waiting = select(inquiries).where(
-        inquiries.c.gateway == gateway,
-        inquiries.c.answered_at.is_(None),
-        inquiries.c.asked_at > now - PATIENCE,
-        or_(inquiries.c.lease_until.is_(None), inquiries.c.lease_until <= now),
-    )
+    """Return the next question for a gateway, now this machine's; None when none waits."""
+    free = or_(inquiries.c.lease_until.is_(None), inquiries.c.lease_until <= now)
+    waiting = select(inquiries).where(_waiting(gateway, now), free)
     first = waiting.order_by(inquiries.c.asked_at, inquiries.c.id).limit(1)
     row = connection.execute(first.with_for_update(skip_locked=True)).one_or_none()
     if row is None:
@@ -390,10 +372,10 @@ def take(connection: Connection, gateway: str, worker: str, now: int) -> ProbeJo
 
 
 def answer(connection: Connection, number: str, worker: str, found: ProbeResult, now: int) -> bool:
-    """Keep the answer of the machine that has taken a question; whether it was still its own."""
-    kept = connection.execute(
+    """Store the answer of the machine that has taken a question; return whether it was still its own."""
+    stored = connection.execute(
         inquiries.update()
         .where(inquiries.c.id == number, inquiries.c.worker == worker, inquiries.c.answered_at.is_(None))
         .values(found=msgspec.json.encode(found).decode(), answered_at=now)
     )
-    return kept.rowcount == 1
+    return stored.rowcount == 1

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, select, update
 
-from cio_replicate.database.tables import connections
 from cio_replicate.jobs.ports import ProbeResult, TableProbe
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
-from cio_replicate.schema.table import Column, Table
+from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, facts_of
 
 
@@ -66,13 +64,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         return next((one for one in self.tables if one.name == name), None)
 
 
-class _Kept(msgspec.Struct):
-    at: int
-    found: ProbeResult
-
-
 def joined(found: ProbeResult | None, at: int | None) -> Metadata:
-    """What is known of all tables, and of each what was found out."""
+    """Return what is known of all tables, and of each what was found out."""
     found = found or ProbeResult()
     by_name = {one.name: one for one in found.tables}
     return Metadata(
@@ -86,24 +79,9 @@ def joined(found: ProbeResult | None, at: int | None) -> Metadata:
     )
 
 
-def keep(transaction: Connection, connection_id: str, found: ProbeResult, now: int) -> Metadata:
-    """Keep what was found out; where nothing could be, what is kept from before stays."""
-    if found.works:
-        text = msgspec.json.encode(_Kept(now, found)).decode()
-        transaction.execute(update(connections).where(connections.c.id == connection_id).values(metadata=text))
-    return joined(found, now)
-
-
-def last_opened(transaction: Connection, connection_id: str) -> Metadata:
-    """What was found out last."""
-    text = transaction.scalar(select(connections.c.metadata).where(connections.c.id == connection_id))
-    kept = msgspec.json.decode(text, type=_Kept) if text is not None else None
-    return joined(kept.found, kept.at) if kept is not None else joined(None, None)
-
-
 def _table(table: Table, found: TableProbe | None) -> TableMetadata:
     return TableMetadata(
-        name=table.name,
+        **(msgspec.structs.asdict(found) if found is not None else {"name": table.name}),
         about=table.about,
         method=table.method,
         key=list(table.key),
@@ -111,22 +89,14 @@ def _table(table: Table, found: TableProbe | None) -> TableMetadata:
         reads=f"{table.http_method} {table.path}",
         reference=table.reference,
         notes=[*table.notes, *facts_of(table)],
-        columns=[_column(column, table.key) for column in (*table.columns, *SYSTEM_COLUMNS)],
-        readable=None if found is None else found.readable,
-        cause="" if found is None else found.cause,
-        fix="" if found is None else found.fix,
-        rows=None if found is None else found.rows,
-        least=None if found is None else found.least,
-        most=None if found is None else found.most,
-        basis="" if found is None else found.basis,
-    )
-
-
-def _column(column: Column, key: tuple[str, ...]) -> ColumnMetadata:
-    return ColumnMetadata(
-        name=column.name,
-        type=column.type,
-        about=column.about,
-        key=column.name in key,
-        personal=column.personal,
+        columns=[
+            ColumnMetadata(
+                name=column.name,
+                type=column.type,
+                about=column.about,
+                key=column.name in table.key,
+                personal=column.personal,
+            )
+            for column in (*table.columns, *SYSTEM_COLUMNS)
+        ],
     )

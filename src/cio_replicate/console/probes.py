@@ -15,9 +15,7 @@ from cio_replicate.base.errors import Conflict, LoadError, Refused, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config import connection_options
 from cio_replicate.config.documents import stored_names, stored_names_in
-from cio_replicate.config.secret_references import stored_variable
-from cio_replicate.console import secrets
-from cio_replicate.console.secrets import EncryptionKeys
+from cio_replicate.console.secrets import EncryptionKeys, with_revealed
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
@@ -122,8 +120,8 @@ class Probes:
         self, names: Iterable[str], by: Actor, what: str, target: str, details: str | None = None
     ) -> Mapping[str, str]:
         """The environment with these stored secrets; that they are used, and for what, is in the audit log."""
-        with self.database.writing() as transaction:
-            found = secrets.revealed(transaction, self.keys, names)
-            record(transaction, int(self.clock.now()), by, what, target, details)
         environment = os.environ if self.environment is None else self.environment
-        return {**environment, **{stored_variable(name): value for name, value in found.items()}}
+        with self.database.writing() as transaction:
+            found = with_revealed(transaction, self.keys, environment, names)
+            record(transaction, int(self.clock.now()), by, what, target, details)
+        return found

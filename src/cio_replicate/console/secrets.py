@@ -18,11 +18,11 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.documents import ConnectionSettings, Documents, TaskSettings, stored_names
-from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name, resolved
+from cio_replicate.config.secret_references import MOST_BYTES, is_stored_name, resolved, stored_variable
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import KEY_VARIABLE, Database, key_file
-from cio_replicate.database.rows import documents_of
+from cio_replicate.database.rows import documents_of, entries
 from cio_replicate.database.tables import secrets
 
 # The keys that stored secrets are encrypted with: kept in a file of their own, or wherever a reference says.
@@ -164,14 +164,9 @@ def users_of(connection: Connection) -> dict[str, list[str]]:
 def users_in(documents: Documents) -> dict[str, list[str]]:
     """The same, of what files say."""
     users: dict[str, list[str]] = {}
-    for kind, settings in (
-        ("connection", documents.connections),
-        ("task", documents.tasks),
-        ("channel", documents.channels),
-    ):
-        for name, one in settings.items():
-            for secret in stored_names(one):
-                users.setdefault(secret, []).append(f"{kind} {name}")
+    for kind, name, settings in entries(documents):
+        for secret in stored_names(settings):
+            users.setdefault(secret, []).append(f"{kind} {name}")
     return users
 
 
@@ -318,6 +313,14 @@ def revealed(connection: Connection, keys: EncryptionKeys, names: Iterable[str])
             )
     cipher = _cipher(connection, keys)
     return {name: _decrypted(cipher, found[name], keys) for name in wanted}
+
+
+def with_revealed(
+    connection: Connection, keys: EncryptionKeys, environment: Mapping[str, str], names: Iterable[str]
+) -> Mapping[str, str]:
+    """Return the environment with these stored secrets where references find them; see `revealed`."""
+    found = revealed(connection, keys, names)
+    return {**environment, **{stored_variable(name): value for name, value in found.items()}}
 
 
 def _renewed(connection: Connection, keys: EncryptionKeys, *, key_lost: bool) -> Rotation:

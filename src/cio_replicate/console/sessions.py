@@ -8,7 +8,7 @@ import secrets
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import insert, or_, select, update
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
@@ -17,8 +17,7 @@ from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import sessions, tokens, users
 
-# Sessions of the console: only the digest of what a browser holds is kept, and each of them ends.
-
+# Sessions of the console: only the digest of what a browser holds is stored, and each of them ends.
 
 IDLE, ABSOLUTE = 8 * 3_600, 7 * 86_400  # seconds after which a session ends: unused, and in any case
 NOTED = 60  # seconds between two notes that a session or token is used, so that not every page writes
@@ -43,21 +42,21 @@ class SessionUser:
 
 
 def digest(value: str) -> str:
-    """What is kept of a random value that somebody else holds."""
+    """Return what is stored of a random value that somebody else holds."""
     return hashlib.sha256(value.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
 class Sessions:
-    """Begins, finds and ends sessions."""
+    """Begins and finds sessions."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    database: Database
+    clock: Clock
 
     def begin(self, user_id: str) -> str:
         """A new session; what the browser keeps of it, which is nowhere else."""
-        value, now = secrets.token_urlsafe(BYTES), int(self._clock.now())
-        with self._database.writing() as connection:
+        value, now = secrets.token_urlsafe(BYTES), int(self.clock.now())
+        with self.database.writing() as connection:
             connection.execute(
                 insert(sessions).values(
                     digest=digest(value),
@@ -73,7 +72,7 @@ class Sessions:
 
     def visitor(self, value: str) -> SessionUser | None:
         """Who holds this session, if it goes on and its user may still log in."""
-        now = int(self._clock.now())
+        now = int(self.clock.now())
         query = (
             select(sessions, users.c.name, users.c.role, users.c.zone)
             .join(users, users.c.id == sessions.c.user_id)
@@ -84,31 +83,14 @@ class Sessions:
                 users.c.disabled.is_(False),
             )
         )
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
         if row.seen_at <= now - NOTED:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 connection.execute(update(sessions).where(sessions.c.digest == row.digest).values(seen_at=now))
         return SessionUser(row.user_id, row.name, Role(row.role), row.zone, row.digest, row.csrf)
-
-    def end(self, session: str) -> None:
-        """End the session with that digest."""
-        with self._database.writing() as connection:
-            connection.execute(delete(sessions).where(sessions.c.digest == session))
-
-    def end_all(self, user_id: str, but: str = "") -> None:
-        """End all sessions of a user, but perhaps one: after a new password, or when the role changes."""
-        with self._database.writing() as connection:
-            connection.execute(delete(sessions).where(sessions.c.user_id == user_id, sessions.c.digest != but))
-
-    def sweep(self) -> None:
-        """Forget sessions that have ended."""
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
-            ended = or_(sessions.c.expires_at <= now, sessions.c.seen_at <= now - IDLE)
-            connection.execute(delete(sessions).where(ended))
 
 
 def is_theirs(visitor: SessionUser, token: str) -> bool:
@@ -134,12 +116,12 @@ class Token:
     seen_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """Makes, finds and revokes tokens."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    database: Database
+    clock: Clock
 
     def create(self, user_id: str, name: str, role: Role, days: int | None, by: Actor) -> str:
         """A new token of that user, shown this once. Raises Refused and NotAllowedError."""
@@ -148,8 +130,8 @@ class Tokens:
             raise InvalidSettings("The token needs a name of 1 to 100 characters.", "Say what will use it.")
         if days is not None and not 1 <= days <= MOST_DAYS:
             raise InvalidSettings(f"A token cannot last {days} days.", f"Choose 1 to {MOST_DAYS}, or no end.")
-        value, now = PREFIX + secrets.token_urlsafe(32), int(self._clock.now())
-        with self._database.writing() as connection:
+        value, now = PREFIX + secrets.token_urlsafe(32), int(self.clock.now())
+        with self.database.writing() as connection:
             owner = connection.execute(select(users.c.name, users.c.role).where(users.c.id == user_id)).one()
             Actor(owner.name, Role(owner.role)).require(role)
             connection.execute(
@@ -168,56 +150,53 @@ class Tokens:
 
     def actor(self, value: str) -> Actor | None:
         """Who a token speaks for, with the lesser of its role and its user's; None when it does not count."""
-        now = int(self._clock.now())
+        now = int(self.clock.now())
         query = (
             select(tokens, users.c.name.label("owner"), users.c.role.label("owner_role"))
             .join(users, users.c.id == tokens.c.user_id)
             .where(tokens.c.digest == digest(value), tokens.c.revoked_at.is_(None), users.c.disabled.is_(False))
         )
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None or (row.expires_at is not None and row.expires_at <= now):
             return None
         if row.seen_at is None or row.seen_at <= now - NOTED:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 connection.execute(update(tokens).where(tokens.c.id == row.id).values(seen_at=now))
         role, limit = Role(row.role), Role(row.owner_role)
         return Actor(f"{row.owner} (token {row.name})", role if limit.covers(role) else limit)
 
     def all(self, user_id: str | None = None) -> list[Token]:
-        """The tokens that count, the newest first; only those of one user when it is named."""
-        now = int(self._clock.now())
+        """Return the tokens that count, the newest first; only those of one user when it is named."""
+        now = int(self.clock.now())
+        counts = (tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
         query = (
             select(tokens, users.c.name.label("owner"))
             .join(users, users.c.id == tokens.c.user_id)
-            .where(tokens.c.revoked_at.is_(None))
+            .where(*counts, *([tokens.c.user_id == user_id] if user_id is not None else []))
             .order_by(tokens.c.created_at.desc(), tokens.c.id)
         )
-        if user_id is not None:
-            query = query.where(tokens.c.user_id == user_id)
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            Token(
-                id=row.id,
-                name=row.name,
-                user=row.owner,
-                role=Role(row.role),
-                created_at=row.created_at,
-                expires_at=row.expires_at,
-                seen_at=row.seen_at,
-            )
-            for row in rows
-            if row.expires_at is None or row.expires_at > now
-        ]
+        with self.database.reading() as connection:
+            return [
+                Token(
+                    id=row.id,
+                    name=row.name,
+                    user=row.owner,
+                    role=Role(row.role),
+                    created_at=row.created_at,
+                    expires_at=row.expires_at,
+                    seen_at=row.seen_at,
+                )
+                for row in connection.execute(query)
+            ]
 
     def revoke(self, token_id: str, by: Actor, user_id: str | None = None) -> bool:
         """End a token at once, if it is that user's where one is named; whether there was one."""
-        now = int(self._clock.now())
+        now = int(self.clock.now())
         where = [tokens.c.id == token_id, tokens.c.revoked_at.is_(None)]
         if user_id is not None:
             where.append(tokens.c.user_id == user_id)
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             name = connection.execute(select(tokens.c.name).where(*where)).scalar_one_or_none()
             if name is None:
                 return False

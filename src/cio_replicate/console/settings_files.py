@@ -24,7 +24,7 @@ from cio_replicate.console.apply_settings import (
     require_all_usable,
 )
 from cio_replicate.database.actor import Role
-from cio_replicate.database.rows import documents_of
+from cio_replicate.database.rows import SettingsKind, documents_of, entries
 
 MOST_BYTES = 5_000_000
 
@@ -39,7 +39,7 @@ def read(place: Path, now: float) -> Documents:
         raise InvalidSettings(
             f"The folder {place} has no file that ends in .toml.", "Write one, or name another folder."
         )
-    merged, origin = Documents(), dict[tuple[str, str], Path]()
+    merged, origin = Documents(), dict[tuple[SettingsKind, str], Path]()
     for file in files:
         _merge(merged, _read_one(file, now), file, origin)
     return merged
@@ -77,9 +77,8 @@ def written(kept: Documents) -> str:
 def _read_one(file: Path, now: float) -> Documents:
     try:
         found = documents(_as_texts(tomllib.loads(_text(file))))
-        for section in fields(found):
-            for name in getattr(found, section.name):
-                checked_name(name, section.name.removesuffix("s"))
+        for kind, name, _ in entries(found):
+            checked_name(name, kind)
         require_all_usable(found, now)
     except OSError as error:
         cause = error.strerror or type(error).__name__
@@ -121,15 +120,14 @@ def _place(error: tomllib.TOMLDecodeError) -> str:
     return f"{cause}, at {where.rstrip(')')}"
 
 
-def _merge(merged: Documents, found: Documents, file: Path, origin: dict[tuple[str, str], Path]) -> None:
-    for section in fields(found):
-        for name, settings in getattr(found, section.name).items():
-            first = origin.setdefault((section.name, name), file)
-            if first != file:
-                raise InvalidSettings(
-                    f"The entry {section.name}.{name} stands in two files, {first} and {file}.", "Keep one of them."
-                )
-            getattr(merged, section.name)[name] = settings
+def _merge(merged: Documents, found: Documents, file: Path, origin: dict[tuple[SettingsKind, str], Path]) -> None:
+    for kind, name, settings in entries(found):
+        first = origin.setdefault((kind, name), file)
+        if first != file:
+            raise InvalidSettings(
+                f"The entry {kind}s.{name} stands in two files, {first} and {file}.", "Keep one of them."
+            )
+        kind.settings_in(merged)[name] = settings
 
 
 def _table(values: Mapping[str, Any]) -> tomlkit.items.Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import available_timezones
 
@@ -30,30 +32,20 @@ _OF_NOBODY = _HASHER.hash("the password of nobody, which takes as long to compar
 
 
 def hashed(password: str, name: str) -> str:
-    """The hash of a new password of the user of that name. Raises Refused for one that is guessed too easily."""
+    """Return the hash of a new password of the user of that name. Raises Refused for one that is guessed too easily."""
     require_strong(password, name)
     return _HASHER.hash(password)
 
 
-def matches(password: str, kept: str | None) -> bool:
-    """Whether the password is the one that was hashed; takes as long when nothing was kept."""
+def matches(password: str, expected: str | None) -> bool:
+    """Return whether the password has this hash; takes as long when there is none."""
     if len(password) > LONGEST:
         password = ""
     try:
-        _HASHER.verify(kept or _OF_NOBODY, password)
+        _HASHER.verify(expected or _OF_NOBODY, password)
     except (Argon2Error, InvalidHashError):
         return False
-    return kept is not None
-
-
-def is_dated(kept: str) -> bool:
-    """Whether a hash was made with values that are no longer the usual ones."""
-    return _HASHER.check_needs_rehash(kept)
-
-
-def hashed_again(password: str) -> str:
-    """The hash of a password that is already somebody's."""
-    return _HASHER.hash(password)
+    return expected is not None
 
 
 def require_strong(password: str, name: str) -> None:
@@ -112,50 +104,46 @@ class Invitation:
     user: User | None
 
 
+@dataclass(frozen=True, slots=True)
 class Users:
-    """The users. Whoever does something is named in the audit log with it."""
+    """The users. The audit log names who did something."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    database: Database
+    clock: Clock
 
     # --- how one comes in ---
 
     def first_link(self) -> str | None:
-        """What the link for the first user holds, anew with each call; None once there is a user."""
-        value, now = secrets.token_urlsafe(BYTES), int(self._clock.now())
-        with self._database.writing() as connection:
+        """Return what the link for the first user holds, another with each call; None once there is a user."""
+        with self.database.writing() as connection:
             if _count(connection):
                 return None
-            connection.execute(delete(invitations).where(invitations.c.user_id.is_(None)))
-            connection.execute(insert(invitations).values(digest=digest(value), user_id=None, expires_at=NEVER))
-            record(connection, now, LOCAL, "user.first link", "the first admin")
-        return value
+            record(connection, self._now, LOCAL, "user.first link", "the first admin")
+            return _link(connection, None, NEVER)
 
     def invite(self, name: str, role: Role, by: Actor) -> str:
-        """A new user, who chooses a password by the link that holds what is returned. Raises Refused."""
+        """Add a user, who chooses a password by the link that holds what is returned. Raises Refused."""
         by.require(Role.ADMIN)
-        name, now = required_name(name), int(self._clock.now())
-        with self._database.writing() as connection:
+        name = required_name(name)
+        with self.database.writing() as connection:
             if _named(connection, name) is not None:
                 raise Conflict(f"There is a user {name!r} already.", "Choose another name.")
-            user_id = _add(connection, name, role, now)
-            record(connection, now, by, "user.invite", name, f"role {role}")
-            return _link(connection, user_id, now)
+            user_id = _add(connection, name, role, self._now)
+            record(connection, self._now, by, "user.invite", name, f"role {role}")
+            return _link(connection, user_id, self._now + INVITED_DAYS * DAY)
 
     def invite_again(self, user_id: str, by: Actor) -> str:
-        """A link by which a user chooses a new password; links made before no longer count. Raises Refused."""
+        """Return a link by which a user chooses a new password; earlier links no longer count. Raises Refused."""
         by.require(Role.ADMIN)
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             row = _required(connection, user_id)
-            record(connection, now, by, "user.link", row.name)
-            return _link(connection, user_id, now)
+            record(connection, self._now, by, "user.link", row.name)
+            return _link(connection, user_id, self._now + INVITED_DAYS * DAY)
 
     def invitation(self, value: str) -> Invitation | None:
         """What a link is for, if it still counts."""
-        with self._database.reading() as connection:
-            found = _invitation(connection, value, int(self._clock.now()))
+        with self.database.reading() as connection:
+            found = _invitation(connection, value, self._now)
             if found is None:
                 return None
             if found.user_id is None:
@@ -163,40 +151,38 @@ class Users:
             return Invitation(_user(_required(connection, found.user_id)))
 
     def accept(self, value: str, name: str, password: str, zone: str) -> str:
-        """Use a link up: the password is set, sessions of before end. The user's id. Raises Refused."""
-        now, zone = int(self._clock.now()), zone if zone in available_timezones() else "UTC"
-        with self._database.reading() as connection:
+        """Set the password by a link, which counts once; earlier sessions end. Return the user's id. Raises Refused."""
+        now, zone = self._now, zone if zone in available_timezones() else "UTC"
+        with self.database.reading() as connection:
             found = _invitation(connection, value, now)
             named = name if found is None or found.user_id is None else _required(connection, found.user_id).name
-        kept = hashed(password, named)  # takes its time, so outside of the transaction
-        with self._database.writing() as connection:
+        password = hashed(password, named)  # takes its time, so outside of the transaction
+        over = NotFound("This link no longer counts.", "Ask an admin for a new one.")
+        with self.database.writing() as connection:
             found = _invitation(connection, value, now)
             if found is None or (found.user_id is None and _count(connection)):
-                raise NotFound("This link no longer counts.", "Ask an admin for a new one.")
-            user_id = found.user_id or _add(connection, required_name(name), Role.ADMIN, now)
+                raise over
+            user_id = str(found.user_id or _add(connection, required_name(name), Role.ADMIN, now))
             unused = (invitations.c.digest == found.digest, invitations.c.used_at.is_(None))
             if connection.execute(update(invitations).where(*unused).values(used_at=now)).rowcount != 1:
-                raise NotFound("This link no longer counts.", "Ask an admin for a new one.")
-            connection.execute(update(users).where(users.c.id == user_id).values(password=kept, zone=zone))
+                raise over
+            _change(connection, user_id, password=password, zone=zone)
             connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
             row = _required(connection, user_id)
             record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name, "by a one-time link")
-        return str(user_id)
+        return user_id
 
     def log_in(self, name: str, password: str) -> str | None:
-        """The id of the user of this name and password; None takes as long for a name that there is not."""
-        now, name = int(self._clock.now()), name.strip() if name.isprintable() else ""
-        with self._database.reading() as connection:
+        """Return the id of the user of this name and password; None takes as long for a name that there is not."""
+        name = name.strip() if name.isprintable() else ""
+        with self.database.reading() as connection:
             row = _named(connection, name[:LONGEST_NAME])
         right = matches(password, None if row is None else row.password)
-        allowed = right and row is not None and not row.disabled
-        with self._database.writing() as connection:
-            who = Actor(row.name if row is not None else "somebody", Role.VIEWER)
-            record(connection, now, who, "login" if allowed else "login.refused", who.name)
-            if allowed and row is not None and is_dated(row.password):
-                again = hashed_again(password)
-                connection.execute(update(users).where(users.c.id == row.id).values(password=again))
-        return str(row.id) if allowed and row is not None else None
+        with self.database.writing() as connection:
+            user_id = self._log_in(connection, row if right else None, "somebody" if row is None else row.name)
+            if user_id is not None and row is not None and _HASHER.check_needs_rehash(row.password):
+                _change(connection, user_id, password=_HASHER.hash(password))
+        return user_id
 
     def log_in_as(self, subject: str, name: str, newcomers: Role | None, *, verified: bool) -> str | None:
         """The id of the user whom an identity provider names.
@@ -205,105 +191,102 @@ class Users:
         has `verified`, and has not chosen a password yet, is that user from now on. Somebody new becomes a user of the
         role for `newcomers`, if there is one. Any other name that is taken lets nobody in.
         """
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             row = connection.execute(select(users).where(users.c.subject == subject)).one_or_none()
             named = _named(connection, name) if row is None else None
             if named is not None and verified and named.password is None and named.subject is None:
-                connection.execute(update(users).where(users.c.id == named.id).values(subject=subject))
+                _change(connection, named.id, subject=subject)
                 row = named
             if row is None and named is None and newcomers is not None:
-                user_id = _add(connection, required_name(name), newcomers, now, subject=subject)
+                user_id = _add(connection, required_name(name), newcomers, self._now, subject=subject)
                 row = _required(connection, user_id)
-            allowed = row is not None and not row.disabled
             who = row.name if row is not None else name[:LONGEST_NAME]
-            record(
-                connection,
-                now,
-                Actor(who, Role.VIEWER),
-                "login" if allowed else "login.refused",
-                who,
-                "by the identity provider",
-            )
-        return str(row.id) if allowed and row is not None else None
+            return self._log_in(connection, row, who, "by the identity provider")
+
+    def _log_in(
+        self, connection: Connection, row: Row[tuple[object, ...]] | None, name: str, how: str | None = None
+    ) -> str | None:
+        """Note in the audit log who may log in, or who was refused; return the user's id or None."""
+        allowed = row is not None and not row.disabled
+        record(connection, self._now, Actor(name, Role.VIEWER), "login" if allowed else "login.refused", name, how)
+        return str(row.id) if row is not None and allowed else None
 
     def log_out(self, visitor: SessionUser) -> None:
         """End a session."""
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(delete(sessions).where(sessions.c.digest == visitor.session))
-            record(connection, int(self._clock.now()), visitor.actor, "logout", visitor.name)
+            record(connection, self._now, visitor.actor, "logout", visitor.name)
 
     # --- what is done with those who are there ---
 
     def all(self) -> list[User]:
         """Every user, by name."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return [_user(row) for row in connection.execute(select(users).order_by(users.c.name))]
 
     def user(self, user_id: str) -> User:
         """One user. Raises Refused."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return _user(_required(connection, user_id))
 
     def count(self) -> int:
         """How many users there are."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return _count(connection)
 
     def change_role(self, user_id: str, role: Role, by: Actor) -> None:
         """Give a user another role, from the next page on. Raises Refused when no admin would be left."""
-        by.require(Role.ADMIN)
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
-            row = _required(connection, user_id)
-            connection.execute(update(users).where(users.c.id == user_id).values(role=role.value))
-            _require_an_admin(connection)
-            record(connection, now, by, "user.role", row.name, f"{row.role} to {role}")
+        with self._changing(user_id, by) as (connection, row):
+            _change(connection, user_id, role=role.value)
+            record(connection, self._now, by, "user.role", row.name, f"{row.role} to {role}")
 
     def disable(self, user_id: str, by: Actor, *, disabled: bool = True) -> None:
         """Shut a user out at once, or let them in again. Raises Refused when no admin would be left."""
-        by.require(Role.ADMIN)
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
-            row = _required(connection, user_id)
-            connection.execute(update(users).where(users.c.id == user_id).values(disabled=disabled))
-            _require_an_admin(connection)
+        with self._changing(user_id, by) as (connection, row):
+            _change(connection, user_id, disabled=disabled)
             if disabled:
                 connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
-            record(connection, now, by, "user.disable" if disabled else "user.enable", row.name)
+            record(connection, self._now, by, "user.disable" if disabled else "user.enable", row.name)
 
     def remove(self, user_id: str, by: Actor) -> None:
         """Remove a user with sessions and tokens; the audit log keeps the name. Raises Refused."""
-        by.require(Role.ADMIN)
-        now = int(self._clock.now())
-        with self._database.writing() as connection:
-            row = _required(connection, user_id)
+        with self._changing(user_id, by) as (connection, row):
             for table in (sessions, tokens, invitations):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
             connection.execute(delete(users).where(users.c.id == user_id))
+            record(connection, self._now, by, "user.remove", row.name)
+
+    @contextmanager
+    def _changing(self, user_id: str, by: Actor) -> Iterator[tuple[Connection, Row[tuple[object, ...]]]]:
+        """Begin a transaction in which an admin changes a user, who is in the row; an admin must be left at its end."""
+        by.require(Role.ADMIN)
+        with self.database.writing() as connection:
+            yield connection, _required(connection, user_id)
             _require_an_admin(connection)
-            record(connection, now, by, "user.remove", row.name)
 
     def change_password(self, user_id: str, old: str, new: str, session: str) -> None:
-        """A user's own new password; all other sessions end. Raises Refused."""
-        now = int(self._clock.now())
-        with self._database.reading() as connection:
+        """Set a user's own new password; all other sessions end. Raises Refused."""
+        with self.database.reading() as connection:
             row = _required(connection, user_id)
         if row.password is None or not matches(old, row.password):
             raise InvalidSettings("The present password is not right.", "Type it again, or ask an admin for a link.")
-        kept = hashed(new, row.name)
-        with self._database.writing() as connection:
-            connection.execute(update(users).where(users.c.id == user_id).values(password=kept))
-            ended = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.digest != session)
-            connection.execute(ended)
-            record(connection, now, Actor(row.name, Role(row.role)), "user.password", row.name)
+        password = hashed(new, row.name)
+        with self.database.writing() as connection:
+            _change(connection, user_id, password=password)
+            others = (sessions.c.user_id == user_id, sessions.c.digest != session)
+            connection.execute(delete(sessions).where(*others))
+            record(connection, self._now, Actor(row.name, Role(row.role)), "user.password", row.name)
 
     def change_zone(self, user_id: str, zone: str) -> None:
-        """The time zone in which dates are shown to a user. Raises Refused."""
+        """Set the time zone in which dates are shown to a user. Raises Refused."""
         if zone not in available_timezones():
             raise InvalidSettings(f"There is no time zone {zone[:60]!r}.", "Write it as Europe/Berlin.")
-        with self._database.writing() as connection:
-            connection.execute(update(users).where(users.c.id == user_id).values(zone=zone))
+        with self.database.writing() as connection:
+            _change(connection, user_id, zone=zone)
+
+    @property
+    def _now(self) -> int:
+        return int(self.clock.now())
 
 
 def required_name(name: str) -> str:
@@ -338,28 +321,21 @@ def _required(connection: Connection, user_id: str) -> Row[tuple[object, ...]]:
 
 
 def _add(connection: Connection, name: str, role: Role, now: int, subject: str | None = None) -> str:
+    values = {"subject": subject, "role": role.value, "zone": "UTC", "disabled": False, "created_at": now}
     user_id = uuid.uuid4().hex
-    connection.execute(
-        insert(users).values(
-            id=user_id,
-            name=name,
-            password=None,
-            subject=subject,
-            role=role.value,
-            zone="UTC",
-            disabled=False,
-            created_at=now,
-        )
-    )
+    connection.execute(insert(users).values(id=user_id, name=name, **values))
     return user_id
 
 
-def _link(connection: Connection, user_id: str, now: int) -> str:
+def _change(connection: Connection, user_id: str, **values: object) -> None:
+    connection.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+def _link(connection: Connection, user_id: str | None, expires_at: int) -> str:
+    """Make a link for a user, or for the first one, who is nobody yet; the one before no longer counts."""
     value = secrets.token_urlsafe(BYTES)
     connection.execute(delete(invitations).where(invitations.c.user_id == user_id))
-    connection.execute(
-        insert(invitations).values(digest=digest(value), user_id=user_id, expires_at=now + INVITED_DAYS * DAY)
-    )
+    connection.execute(insert(invitations).values(digest=digest(value), user_id=user_id, expires_at=expires_at))
     return value
 
 

@@ -1,17 +1,46 @@
-"""Connections, tasks and channels as they are kept: rows of the control database, and settings again."""
+"""Stored connections, tasks and channels: rows of the control database with their settings decoded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Table, select
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, Documents, TaskSettings, decoded
-from cio_replicate.database.tables import channels, connections, tasks
+from cio_replicate.database.tables import channels, connections, metadata, tasks
 
 T = TypeVar("T")
+
+Settings = ConnectionSettings | TaskSettings | ChannelSettings
+
+
+class SettingsKind(StrEnum):
+    """What settings are of, in an order in which they can be created: a task names channels and a connection."""
+
+    CHANNEL = "channel"
+    CONNECTION = "connection"
+    TASK = "task"
+
+    @property
+    def table(self) -> Table:
+        """The table with a row for each."""
+        return metadata.tables[f"{self}s"]
+
+    def settings_in(self, documents: Documents) -> dict[str, Settings]:
+        """Return what files say of this kind, by name."""
+        found: dict[str, Settings] = getattr(documents, f"{self}s")
+        return found
+
+
+def entries(documents: Documents) -> Iterator[tuple[SettingsKind, str, Settings]]:
+    """Yield every connection, then every task and every channel, with its name."""
+    for section in fields(documents):
+        kind = SettingsKind(section.name.removesuffix("s"))
+        yield from ((kind, name, settings) for name, settings in kind.settings_in(documents).items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,73 +79,42 @@ class StoredChannel:
     changed_at: int
 
 
-def kept_connections(connection: Connection, *where: ColumnElement[bool]) -> list[StoredConnection]:
-    """All of them, or those of which this is true, by name."""
-    rows = connection.execute(select(connections).where(*where).order_by(connections.c.name))
-    return [
-        StoredConnection(
-            id=row.id,
-            name=row.name,
-            settings=settings_from(row.settings, ConnectionSettings),
-            workspace=row.workspace,
-            created_at=row.created_at,
-            changed_at=row.changed_at,
-        )
-        for row in rows
-    ]
+Stored = TypeVar("Stored", bound=StoredConnection | StoredTask | StoredChannel)
+
+_STORED: dict[type, tuple[Table, type[Settings]]] = {
+    StoredConnection: (connections, ConnectionSettings),
+    StoredTask: (tasks, TaskSettings),
+    StoredChannel: (channels, ChannelSettings),
+}
 
 
-def kept_tasks(connection: Connection, *where: ColumnElement[bool]) -> list[StoredTask]:
-    """All of them, or those of which this is true, by name."""
-    rows = connection.execute(select(tasks).where(*where).order_by(tasks.c.name))
-    return [
-        StoredTask(
-            id=row.id,
-            name=row.name,
-            settings=settings_from(row.settings, TaskSettings),
-            connection_id=row.connection_id,
-            paused=row.paused,
-            next_at=row.next_at,
-            created_at=row.created_at,
-            changed_at=row.changed_at,
-        )
-        for row in rows
-    ]
-
-
-def kept_channels(connection: Connection, *where: ColumnElement[bool]) -> list[StoredChannel]:
-    """All of them, or those of which this is true, by name."""
-    rows = connection.execute(select(channels).where(*where).order_by(channels.c.name))
-    return [
-        StoredChannel(
-            id=row.id,
-            name=row.name,
-            settings=settings_from(row.settings, ChannelSettings),
-            changed_at=row.changed_at,
-        )
-        for row in rows
-    ]
+def stored(connection: Connection, kind: type[Stored], *where: ColumnElement[bool]) -> list[Stored]:
+    """Return all connections, tasks or channels, or those for which `where` is true, by name."""
+    table, settings = _STORED[kind]
+    columns = [table.c[one.name] for one in fields(kind)]
+    rows = connection.execute(select(*columns).where(*where).order_by(table.c.name)).mappings()
+    return [kind(**{**row, "settings": settings_from(row["settings"], settings)}) for row in rows]
 
 
 def documents_of(connection: Connection) -> Documents:
-    """All that is kept, as a file would say it."""
+    """Return all that is stored, as a file would say it."""
     return Documents(
-        connections={one.name: one.settings for one in kept_connections(connection)},
-        tasks={one.name: one.settings for one in kept_tasks(connection)},
-        channels={one.name: one.settings for one in kept_channels(connection)},
+        connections={one.name: one.settings for one in stored(connection, StoredConnection)},
+        tasks={one.name: one.settings for one in stored(connection, StoredTask)},
+        channels={one.name: one.settings for one in stored(connection, StoredChannel)},
     )
 
 
 def as_text(settings: Any) -> str:  # noqa: ANN401 - any dataclass of settings
-    """Settings as they are kept: with every default, so that another version's changes nothing."""
+    """Encode settings with every default, so that another version's defaults change nothing."""
     return msgspec.json.encode(settings).decode()
 
 
 def settings_from(text: str, kind: type[T]) -> T:
-    """Settings as they were kept."""
+    """Decode what `as_text` has encoded. Raises InvalidSettings for settings of another version."""
     return decoded(msgspec.json.decode(text), kind)
 
 
 def storable(text: str) -> str:
-    """What others said, as every database keeps it: PostgreSQL takes no NUL."""
+    """Return a text as every database can store it: PostgreSQL takes no NUL."""
     return text.replace("\0", "�")

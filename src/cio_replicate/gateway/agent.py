@@ -18,13 +18,13 @@ import tenacity
 
 from cio_replicate.app.probe import inquire
 from cio_replicate.app.settings import connection_of
-from cio_replicate.base.errors import BoardAwayError, CioReplicateError, Defect, GatewayRefusedError, StateFolderError
+from cio_replicate.base.errors import CioReplicateError, Defect, GatewayRefusedError, StateFolderError, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted
 from cio_replicate.base.version import __version__
 from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQueue, connection_settings_of
 from cio_replicate.gateway.identity import Enrolment, GatewayFolder, MemberKey, new_key, read_key
-from cio_replicate.gateway.policy import GatewayPolicy, found_to_tell, require_allowed
+from cio_replicate.gateway.policy import GatewayPolicy, outbound, require_allowed
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
 from cio_replicate.jobs.ports import PROTOCOL, ProbeRequest, ProbeResult, refused
@@ -109,9 +109,9 @@ class ProbeRunner:
             asked = self._link.ask(wire.INQUIRY, wire.ProbeRequestBody(self._name), wire.ProbeAnswer)
             if asked.id is None:
                 return False
-            found = found_to_tell(self._found(asked))
+            found = outbound(self._found(asked))
             self._link.ask(wire.found_path(asked.id), wire.ProbeResultBody(self._name, found), wire.Acknowledged)
-        except (BoardAwayError, GatewayRefusedError) as error:
+        except (Unavailable, GatewayRefusedError) as error:
             log.debug("%s", error)  # the queue tells the same
             return False
         return True
@@ -218,7 +218,7 @@ class Agent:
         """Say who is there. A console that is away is waited for; one that refuses this machine ends it."""
         try:
             standing = link.ask(STANDING, StatusRequest(), MemberStatus)
-        except BoardAwayError as error:
+        except Unavailable as error:
             log.warning("%s", error)
             return
         log.info(
@@ -267,14 +267,14 @@ def enrol(
     ca_file: Path | None = None,
     pause: Callable[[float], None],
 ) -> Enrolment:
-    """Enrol this machine and remember it. Raises GatewayRefusedError for a code that does not count, BoardAwayError.
+    """Enrol this machine and remember it. Raises GatewayRefusedError for a code that does not count, Unavailable.
 
     The key is kept before it is shown to anybody: when the answer is lost, the same command asks again, as the same.
     """
     key = _kept_key(folder)
     wish = wire.EnrolRequest(code.strip(), platform.node() or "unnamed", key.public, __version__, PROTOCOL)
     again = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(BoardAwayError),
+        retry=tenacity.retry_if_exception_type(Unavailable),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
         sleep=pause,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,11 +14,12 @@ from cio_replicate.base.text import without_quotes
 from cio_replicate.config.connection_options import LOOPBACK, api_url, host_of
 from cio_replicate.config.destination_kind import Address, UrlStyle
 from cio_replicate.config.documents import ConnectionSettings
-from cio_replicate.jobs.ports import Outcome, ProbeResult
-from cio_replicate.pipeline.events import LONGEST, LogLine, Progress
-from cio_replicate.pipeline.report import Report
+from cio_replicate.jobs.ports import Outcome
+from cio_replicate.pipeline.events import LONGEST
 from cio_replicate.sinks.addresses import described
 from cio_replicate.source.client import HOSTS
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 # What a gateway's own owner lets the console ask for: where the access token may go, and where rows may.
 
@@ -55,14 +56,8 @@ def require_allowed(connection: ConnectionSettings, to: Sequence[str], allowed: 
 
 
 def _lies_in(one: Address, other: Address) -> bool:
-    """Whether an address is another one, or in its folder."""
-    if (one.kind, one.host, one.port, one.user, one.options) != (
-        other.kind,
-        other.host,
-        other.port,
-        other.user,
-        other.options,
-    ):
+    """Return whether an address is another one, or in its folder."""
+    if replace(one, path="") != replace(other, path=""):
         return False
     if one.kind.place not in (UrlStyle.FILE, UrlStyle.FOLDER):
         return one.path == other.path
@@ -73,40 +68,21 @@ def _lies_in(one: Address, other: Address) -> bool:
 MOST_NOTES = 100  # of a run, and of each of its tables
 
 
-def progress_to_tell(progress: Progress | None) -> Progress | None:
-    """How a run stands, as the console may know it."""
-    return None if progress is None else msgspec.convert(_cut(msgspec.to_builtins(progress)), Progress)
+def outbound(value: T) -> T:
+    """Return a message for the console without what others said: see `without_quotes`."""
+    return msgspec.convert(_cut(msgspec.to_builtins(value)), type(value))
 
 
-def lines_to_tell(lines: Iterable[LogLine]) -> tuple[LogLine, ...]:
-    """Lines of a log, as the console may know them."""
-    return tuple(msgspec.structs.replace(line, text=without_quotes(line.text)[:LONGEST]) for line in lines)
-
-
-def end_to_tell(end: Outcome) -> Outcome:
-    """The end of a run, as the console may know it."""
-    return Outcome(
-        status=str(end.status),
-        report=_report_to_tell(end.report) if end.report is not None else None,
-        error=without_quotes(end.error)[:LONGEST] if end.error is not None else None,
-        lines=list(lines_to_tell(end.lines)),
-        given_back=end.given_back,
-    )
-
-
-def found_to_tell(found: ProbeResult) -> ProbeResult:
-    """What was found about a connection, as the console may know it."""
-    return msgspec.convert(_cut(msgspec.to_builtins(found)), ProbeResult)
-
-
-def _report_to_tell(report: Report) -> Report:
-    told = msgspec.convert(_cut(msgspec.to_builtins(report)), Report)
-    told.notes = _some(told.notes)
-    for table in told.tables:
-        table.notes = _some(table.notes)
-        if table.proof is not None:  # of a table with very few rows, a digest of its keys could be guessed
-            table.proof = msgspec.structs.replace(table.proof, digest="", landed=None)
-    return told
+def outbound_outcome(end: Outcome) -> Outcome:
+    """Return the end of a run as the console may know it."""
+    sent = outbound(end)
+    if sent.report is not None:
+        sent.report.notes = _some(sent.report.notes)
+        for table in sent.report.tables:
+            table.notes = _some(table.notes)
+            if table.proof is not None:  # of a table with very few rows, a digest of its keys could be guessed
+                table.proof = msgspec.structs.replace(table.proof, digest="", landed=None)
+    return sent
 
 
 def _some(notes: list[str]) -> list[str]:

@@ -7,21 +7,21 @@ one be executed, and one of a workspace. SQLite has one writer at a time anyway.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cio_replicate.base.errors import BoardAwayError, DatabaseError, InvalidSettings, Refused
+from cio_replicate.base.errors import InvalidSettings, Refused
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings, stored_names
 from cio_replicate.database.connection import Database, upsert
-from cio_replicate.database.rows import settings_from, storable
+from cio_replicate.database.rows import as_text, settings_from, storable
 from cio_replicate.database.tables import WAITING, connections, run_lines, runs, tasks
-from cio_replicate.jobs.outcomes import ENDS, EndedRun, OutcomeHook, again_after, measured
+from cio_replicate.jobs.outcomes import ENDS, EndedRun, OutcomeHook, measured, retry_pause
 from cio_replicate.jobs.ports import (
     CANCELLED,
     SYNC,
@@ -50,7 +50,7 @@ class LocalEngine:
     """Takes requests for runs, and hands out those of connections with this gateway, or with none.
 
     One run at a time is executed of a task, and of a workspace, whoever asks, and a second lies between two runs of a
-    workspace, so that its budget is kept. Those that have waited longest come first. Nothing is kept here, so that any
+    workspace, so that its budget is kept. Those that have waited longest come first. No state is held here, so that any
     number of engines may work on one database, from any thread. Secrets are revealed only by `reveal`, which no
     gateway's engine is given. `ended` is called when a run ends, in the transaction that ends it.
     """
@@ -91,7 +91,7 @@ class LocalEngine:
             workspace=place.workspace,
             gateway=place.gateway,
             cause=request.cause,
-            action=action_text(request.action),
+            action=as_text(request.action),
             status=QUEUED,
             attempt=request.attempt,
             claims=0,
@@ -138,24 +138,23 @@ class LocalEngine:
     # --- queue -------------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str) -> Lease | None:
-        """The run that has waited longest of those that may begin, now this worker's for the time of a lease.
+        """Return the run that has waited longest of those that may begin, now this worker's for the time of a lease.
 
         One whose settings cannot be used ends as refused instead.
         """
         now = self._now()
-        with _away():
-            with self._database.reading() as connection:  # as most often nothing is due
-                if not connection.scalar(select(exists().where(runs.c.status == QUEUED, runs.c.not_before <= now))):
-                    return None
-            for _ in range(MOST_REFUSED):
-                with self._database.updating() as connection:
-                    row = self._claimed(connection, worker, now)
-                if row is None:
-                    return None
-                try:
-                    return Lease(self._job(row), self._lease)
-                except Refused as error:
-                    self.end(worker, row.id, Outcome(status=Status.REFUSED, error=str(error)))
+        with self._database.reading() as connection:  # as most often nothing is due
+            if not connection.scalar(select(exists().where(runs.c.status == QUEUED, runs.c.not_before <= now))):
+                return None
+        for _ in range(MOST_REFUSED):
+            with self._database.updating() as connection:
+                row = self._claimed(connection, worker, now)
+            if row is None:
+                return None
+            try:
+                return Lease(self._job(row), self._lease)
+            except Refused as error:
+                self.end(worker, row.id, Outcome(status=Status.REFUSED, error=str(error)))
         return None
 
     def heartbeat(
@@ -166,10 +165,11 @@ class LocalEngine:
         A worker that comes back after its lease has run out gets its run back unless another has it, or a run of the
         same workspace has begun: then it is lost.
         """
-        told = {} if progress is None else {"progress": msgspec.json.encode(progress).decode()}
-        values = {"status": RUNNING, "lease_until": self._now() + self._lease, **told}
+        values: dict[str, object] = {"status": RUNNING, "lease_until": self._now() + self._lease}
+        if progress is not None:
+            values["progress"] = as_text(progress)
         beat = update(runs).where(*self._mine(worker, run_id)).values(values).returning(runs.c.cancelling)
-        with _away(), self._database.updating() as connection:
+        with self._database.updating() as connection:
             try:
                 with connection.begin_nested():
                     cancelling = connection.scalar(beat)
@@ -186,7 +186,7 @@ class LocalEngine:
         A run that is given back waits for another worker, unless a user wants it to end.
         """
         now = self._now()
-        with _away(), self._database.updating() as connection:
+        with self._database.updating() as connection:
             run = _locked(connection, *self._mine(worker, run_id))
             if run is None:
                 return HeartbeatReply.LOST
@@ -238,9 +238,9 @@ class LocalEngine:
             )
             self._conclude(connection, run, Outcome(status=Status.FAILED, error=error), now)
             return
-        said = f"The worker {run.worker} was not heard of for {self._lease} seconds."
-        said = f"{said} The run waits for a worker, and goes on where it was."
-        add_lines(connection, run.id, [LogLine(now, WARNING, said)])
+        text = f"The worker {run.worker} was not heard of for {self._lease} seconds."
+        text = f"{text} The run waits for a worker, and goes on where it was."
+        add_lines(connection, run.id, [LogLine(now, WARNING, text)])
         connection.execute(update(runs).where(runs.c.id == run.id).values(status=QUEUED, lease_until=now + self._lease))
 
     # --- how a run ends ----------------------------------------------------------------------------------------------
@@ -262,22 +262,22 @@ class LocalEngine:
             return
         passing = end.report is not None and end.report.passing
         retries = 0 if run.cancelling else settings.retries  # somebody wants no more of it
-        again = again_after(status, run.attempt, retries, settings.retry_pause, passing=passing)
-        if again is not None:
+        pause = retry_pause(status, run.attempt, retries, settings.retry_pause, passing=passing)
+        if pause is not None:
             retry = RunRequest(
                 task_id=run.task_id,
                 cause=Trigger.RETRY,
-                due_at=now + again.pause,
-                not_before=now + again.pause,
+                due_at=now + pause,
+                not_before=now + pause,
                 action=action_of(run.action),
-                attempt=again.attempt,
+                attempt=run.attempt + 1,
                 asked_by=run.asked_by,
             )
             self.ask(transaction, retry)
         elif status == Status.COMPLETE and action_of(run.action) == SYNC:
             self._ask_followers(transaction, task.name, now)
-        told = EndedRun(run.id, task.name, status, run.attempt, error, end.report, will_retry=again is not None)
-        self._ended(transaction, task, settings.notify, told, now)
+        ended = EndedRun(run.id, task.name, status, run.attempt, error, end.report, will_retry=pause is not None)
+        self._ended(transaction, task, settings.notify, ended, now)
 
     def _ask_followers(self, transaction: Connection, name: str, now: int) -> None:
         """Enqueue the tasks that run after this one."""
@@ -300,7 +300,7 @@ class LocalEngine:
         return None
 
     def _waiting(self, worker: str, now: int) -> Select[Any]:  # Any: of every column
-        """The run that a worker is to begin: with its task's and its connection's settings."""
+        """Select the run that a worker is to begin, with its task's and its connection's settings."""
         same_task, same_workspace, last = (runs.alias(name) for name in ("same_task", "same_workspace", "last"))
         workspace = connections.c.workspace
         busy = (
@@ -368,7 +368,7 @@ class LocalEngine:
         )
 
     def _mine(self, worker: str, run_id: str) -> tuple[ColumnElement[bool], ...]:
-        """What is true of a run that is this worker's: it executes it, or did so until it was lost to nobody else."""
+        """Return what is true of a worker's run: it executes it, or did so until it was lost to nobody else."""
         held = or_(runs.c.status == RUNNING, (runs.c.status == QUEUED) & (runs.c.claims > 0))
         return runs.c.id == run_id, runs.c.worker == worker, _is(runs.c.gateway, self._gateway), held
 
@@ -388,38 +388,24 @@ def _give_back(transaction: Connection, run: Row[Any], now: int) -> None:  # Any
     """Let a locked run wait for another worker: it counts as begun, but not as one that lost its worker."""
     values = {"status": QUEUED, "worker": None, "lease_until": None, "claims": max(1, run.claims - 1)}
     transaction.execute(update(runs).where(runs.c.id == run.id).values(values))
-    said = "Its worker was stopped. The run waits for another one, and goes on where it was."
-    add_lines(transaction, run.id, [LogLine(now, INFO, said)])
+    text = "Its worker was stopped. The run waits for another one, and goes on where it was."
+    add_lines(transaction, run.id, [LogLine(now, INFO, text)])
 
 
 def _settings(text: str) -> TaskSettings | None:
-    """The settings of a task; None when another version of this program has kept what this one cannot read."""
+    """Return the settings of a task; None when another version of this program has stored what this one cannot read."""
     try:
         return settings_from(text, TaskSettings)
     except InvalidSettings:
         return None
 
 
-def action_text(action: RunAction) -> str:
-    """An action as it is kept: the same for the same."""
-    return msgspec.json.encode(action).decode()
-
-
 def action_of(text: str) -> RunAction:
-    """An action as it was kept."""
+    """Decode a stored action."""
     return msgspec.json.decode(text, type=RunAction)
 
 
-@contextmanager
-def _away() -> Iterator[None]:
-    """Says of a database that is away what a worker understands."""
-    try:
-        yield
-    except DatabaseError as error:
-        raise BoardAwayError(error.cause, error.fix) from None
-
-
-# The log of a run: lines are added, none twice although they may be told twice, and bounded in number.
+# The log of a run: lines are added, none twice although they may be sent twice, and bounded in number.
 
 
 LATEST = 32_503_680_000  # the year 3000
@@ -435,7 +421,7 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[LogLine]) -> 
     last = connection.scalar(select(func.max(run_lines.c.number)).where(here)) or 0
     newest = connection.execute(select(run_lines).where(here, run_lines.c.number > last - len(lines)))
     tail = [LogLine(row.at, row.level, row.text) for row in newest.all()]
-    fresh = unseen(tail, [_kept(line) for line in lines])
+    fresh = unseen(tail, [_bounded(line) for line in lines])
     fresh = fresh[: max(0, MOST_LINES - last)]
     if fresh and last + len(fresh) >= MOST_LINES:
         fresh[-1] = LogLine(fresh[-1].at, WARNING, LEFT_OUT)
@@ -447,13 +433,13 @@ def add_lines(connection: Connection, run_id: str, lines: Sequence[LogLine]) -> 
         connection.execute(insert(run_lines), rows)
 
 
-def _kept(line: LogLine) -> LogLine:
-    """A line as it is kept: whoever tells it, its time is one that can be shown."""
+def _bounded(line: LogLine) -> LogLine:
+    """Return a line as it can be stored, with a time that can be shown."""
     return LogLine(min(max(line.at, 0), LATEST), line.level[:10], storable(line.text[:LONGEST]))
 
 
 def unseen(tail: Sequence[LogLine], lines: Sequence[LogLine]) -> list[LogLine]:
-    """What is new of lines, of which the first may be those that a log ends with: who told them did not hear back."""
+    """Return the new ones of lines, of which the first may be those that a log ends with, as they are sent again."""
     for length in range(min(len(tail), len(lines)), 0, -1):
         if list(tail[-length:]) == list(lines[:length]):
             return list(lines[length:])

@@ -1,4 +1,4 @@
-"""How runs end: which statuses there are, whether another try follows, and what hooks are told."""
+"""How runs end: the statuses, the pause before a retry, and what hooks get."""
 
 from __future__ import annotations
 
@@ -6,35 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Row
 
+from cio_replicate.database.rows import as_text
 from cio_replicate.jobs.ports import CANCELLED
 from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus
 
 LONGEST_PAUSE = 86_400
-MOST = 2**63 - 1  # that a database can hold; what a gateway tells is not counted here
+MOST = 2**63 - 1  # that a database can hold; what a gateway sends is not counted here
 ENDS = (*map(str, Status), CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Another try that follows a run: which one, and after how many seconds."""
-
-    attempt: int
-    pause: int
-
-
-def again_after(status: str, attempt: int, retries: int, pause: int, *, passing: bool) -> Retry | None:
-    """The try that follows the end of a run, if any.
+def retry_pause(status: str, attempt: int, retries: int, pause: int, *, passing: bool) -> int | None:
+    """Return the seconds after which a run that ended is tried again; None when it is not.
 
     One that failed or was interrupted is tried again, each time after twice the pause and at most a day; one that was
     refused only when what refused it may pass by itself, such as a place that is locked.
     """
     lost = status in (Status.FAILED, Status.INTERRUPTED) or (status == Status.REFUSED and passing)
-    if not lost or attempt > retries:
-        return None
-    return Retry(attempt + 1, min(pause * 2 ** min(attempt - 1, 30), LONGEST_PAUSE))
+    return min(pause * 2 ** min(attempt - 1, 30), LONGEST_PAUSE) if lost and attempt <= retries else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +80,11 @@ OutcomeHook = Callable[[Connection, Row[Any], Sequence[str], EndedRun, int], Non
 
 
 def measured(report: Report | None) -> dict[str, object]:
-    """What a run's row says of its report."""
+    """Return the columns of a run that hold its report and its main numbers."""
     if report is None:
         return {}
     return {
-        "report": msgspec.json.encode(report).decode(),
+        "report": as_text(report),
         "rows": min(sum(one.inserted + one.updated + one.deleted for one in report.tables), MOST),
         "requests": min(report.requests, MOST),
         "budget_used": round(min(max(report.budget.used, 0.0), 1_000.0) * 1_000) if report.budget is not None else None,

@@ -10,6 +10,7 @@ import msgspec
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.config.options import as_options
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report
 
@@ -131,7 +132,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 class JobQueue(Protocol):
-    """Hands out runs. Every method raises BoardAwayError when it cannot be reached; each may be repeated then."""
+    """Hands out runs. Every method raises Unavailable when it cannot be reached; each may be repeated then."""
 
     def claim(self, worker: str) -> Lease | None:
         """The next run that this worker may execute, now its own; None when there is nothing to do."""
@@ -199,4 +200,4 @@ class ProbeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def refused(error: CioReplicateError) -> ProbeResult:
     """What is answered when nothing could be asked."""
-    return ProbeResult(cause=error.cause, fix=error.fix)
+    return ProbeResult(cause=as_options(error.cause), fix=as_options(error.fix))

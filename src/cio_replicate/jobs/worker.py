@@ -18,7 +18,7 @@ from typing import IO, Protocol
 
 import msgspec
 
-from cio_replicate.base.errors import BoardAwayError
+from cio_replicate.base.errors import Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import quoted
 from cio_replicate.jobs.ports import (
@@ -231,7 +231,7 @@ class Worker:
         """Claim a run and start it; whether there was one."""
         try:
             claim = self._queue.claim(self.name)
-        except BoardAwayError as error:
+        except Unavailable as error:
             log.warning("%s", error)
             return False
         if claim is None:
@@ -249,7 +249,7 @@ class Worker:
     def _give_back(self, claim: Lease, end: Outcome) -> None:
         try:
             self._queue.end(self.name, claim.job.run_id, end)
-        except BoardAwayError as error:
+        except Unavailable as error:
             log.warning("%s", error)  # its lease runs out
 
     def _tend(self, held: ActiveRun) -> None:
@@ -281,7 +281,7 @@ class Worker:
         held.tried = self._clock.monotonic()
         try:
             tell(held)
-        except BoardAwayError as error:
+        except Unavailable as error:
             log.warning("%s: %s", held.claim.job.task_name, error)
             return False
         return True
@@ -302,7 +302,7 @@ class Worker:
     def _end(self, held: ActiveRun) -> None:
         if held.ended is not None and not held.lost:
             if held.untold:  # the last numbers, of a short run the only ones
-                with suppress(BoardAwayError):  # a queue that is away may still take the end in
+                with suppress(Unavailable):  # a queue that is away may still take the end in
                     self._queue.heartbeat(self.name, held.run_id, held.progress, ())
                 held.untold = False
             self._queue.end(self.name, held.run_id, held.ended)

@@ -12,7 +12,7 @@ from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.pipeline.events import BatchWritten, Listener
 from cio_replicate.pipeline.journal import StagedPage
-from cio_replicate.pipeline.report import TableReport
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
@@ -20,8 +20,8 @@ from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
 NOT_KEPT = (
-    "Pages were not kept, since a run before did not keep those that they stand on. `sync --keep-landed "
-    "--full-refresh {table}` keeps all of them."
+    "Pages were not kept, since a run before did not keep those that they stand on. `sync ‹keep_landed› "
+    "‹full_refresh› {table}` keeps all of them."
 )
 LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests a second, about a batch of messages
 
@@ -131,7 +131,7 @@ class BatchWriter:
                 left = await self._on_thread(lambda: self._load_batch(work, reading=reading))
             except LoadError as error:
                 work.failed = work.unloadable = True
-                work.report.error = str(error)
+                work.report.error = recorded(error)
         report = work.report
         self._tell(BatchWritten(work.table.name, report.inserted, report.updated, report.deleted))
         if not reading and not left:
@@ -189,9 +189,9 @@ class BatchWriter:
             )
         except PartlyLoadedError as error:
             changes, work.partly = Changes(*error.changed), True
-            work.report.error = work.report.error or str(error)
+            work.report.error = work.report.error or recorded(error)
             work.half_loaded.update(page.number for page in chosen)
-        _count(work.report, changes)
+        work.report.count(changes)
         if not work.partly:
             self._note_loaded(work, chosen, done, closing=closing)
         return left
@@ -216,7 +216,7 @@ class BatchWriter:
         tells_gone = close.seen is not None
         alone = tells_gone and read_whole(work)
         if not journal.keep_read(work.read, close.position, tells_gone=tells_gone, alone=alone, at=close.at):
-            work.report.notes.append(NOT_KEPT.format(table=work.table.name))
+            work.report.notes.append(recorded(NOT_KEPT.format(table=work.table.name)))
 
     def _note_loaded(
         self, work: TableRun, chosen: Sequence[StagedPage], done: Sequence[StagedPage], *, closing: bool
@@ -231,9 +231,3 @@ class BatchWriter:
             kept = journal.kept_files() if self._keeps else ()
             self._folder.drop([page.file for page in done if page.file not in kept])
         work.closed = closing
-
-
-def _count(report: TableReport, changes: Changes) -> None:
-    report.inserted += changes.inserted
-    report.updated += changes.updated
-    report.deleted += changes.deleted

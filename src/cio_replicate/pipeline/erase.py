@@ -12,7 +12,7 @@ from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.table_options import WriteOptions
 from cio_replicate.pipeline.journal import Journal
-from cio_replicate.pipeline.report import Report, Status
+from cio_replicate.pipeline.report import Report, Status, recorded
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
@@ -245,7 +245,7 @@ def settle_people(
             notes += [where + one for one in _settled(gone, order, report, since)]
         except (LoadError, DestinationUnavailableError) as error:
             failed = True
-            _fail(report, people, f"{where}{error}", erase=order.erase)
+            _fail(report, people, f"{where}{recorded(error)}", erase=order.erase)
     if log_began is not None and not failed:
         journal.remember(_FOLLOWED, f"{copy_id} {log_began}")
     return notes
@@ -273,11 +273,12 @@ def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) ->
 
 
 def kept_pages_note(journal: Journal, tables: tuple[Table, ...]) -> str:
-    """What --keep-landed has kept of people though they were erased, in a sentence; "" when there is nothing."""
+    """The pages that ‹keep_landed› keeps of people though they were erased, in a sentence; "" when there is nothing."""
     pages = sum(len(read.pages) for one in tables if one.person is not None for read in journal.kept(one.name))
     if not pages:
         return ""
-    return f"Not erased: pages that --keep-landed has kept ({pages} of them), which may hold what they held of people."
+    note = f"Not erased: pages that ‹keep_landed› has kept ({pages} of them), which may hold what they held of people."
+    return recorded(note)
 
 
 def _followed(journal: Journal, copy_id: str) -> int:

@@ -13,9 +13,8 @@ from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_lea
 from cio_replicate.sinks.port import Sink, count_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.catalog import table as table_named
-from cio_replicate.source.pages import Page
 from cio_replicate.source.strategies import strategy_of
-from cio_replicate.source.strategies.base import Estimate, ReadScope, Strategy, integers
+from cio_replicate.source.strategies.base import Estimate, ReadScope, Strategy
 from cio_replicate.source.strategies.log import anchor
 
 
@@ -90,11 +89,6 @@ def predicted(strategy: Strategy, past: History) -> Estimate | None:
     if strategy.scope.base is None or past.copy is None:
         return None
     return strategy.estimate(past)
-
-
-def account_people(page: Page) -> list[int]:
-    """The people of each workspace, in a page of the list of workspaces."""
-    return integers(page, "people")
 
 
 def compared(tables: Sequence[TableReport], speed: RequestSpeed) -> EstimateCheck | None:

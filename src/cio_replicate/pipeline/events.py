@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from types import MappingProxyType, TracebackType
-from typing import Protocol, Self
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 
@@ -172,27 +173,23 @@ def after(standing: RunProgress, event: Event, now: float) -> RunProgress:
             }
             return replace(standing, source=api, destination=destination, lines=MappingProxyType(lines))
         case TableStarted(table=table):
-            return _with(standing, replace(_line(standing, table), status=ASKING, began=now))
+            return _with(standing, table, status=ASKING, began=now)
         case PageStaged(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
-            line = replace(_line(standing, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
-            return _with(standing, line)
+            return _with(standing, table, rows=rows, pages=pages, requests=requests, done=done, status=status)
         case BatchWritten(table=table, inserted=inserted, updated=updated, deleted=deleted):
-            return _with(standing, replace(_line(standing, table), inserted=inserted, updated=updated, deleted=deleted))
+            return _with(standing, table, inserted=inserted, updated=updated, deleted=deleted)
         case TableEnded(table=table, status=status, error=error):
-            return _with(standing, replace(_line(standing, table), status=status, error=error, ended=now))
+            return _with(standing, table, status=status, error=error, ended=now)
         case RateUsageChanged():
             return replace(standing, spent=event)
         case NoteAdded():
             return standing
 
 
-def _line(standing: RunProgress, table: str) -> TableProgress:
-    return standing.lines.get(table, TableProgress(table))
-
-
-def _with(standing: RunProgress, line: TableProgress) -> RunProgress:
-    return replace(standing, lines=MappingProxyType({**standing.lines, line.table: line}))
+def _with(standing: RunProgress, table: str, **changed: Any) -> RunProgress:  # noqa: ANN401 - fields of the line
+    line = replace(standing.lines.get(table, TableProgress(table)), **changed)
+    return replace(standing, lines=MappingProxyType({**standing.lines, table: line}))
 
 
 # What is told of a run while it goes on: numbers and our own sentences, never a row's value or a secret.
@@ -254,21 +251,18 @@ def progress_of(standing: RunProgress, now: float) -> Progress:
         tables=[
             TableProgressEvent(
                 name=line.table,
-                status=line.status,
-                rows=line.rows,
-                pages=line.pages,
-                requests=line.requests,
                 done=None if line.done is None else round(line.done, 3),
-                inserted=line.inserted,
-                updated=line.updated,
-                deleted=line.deleted,
                 rate=_rounded(line.rate(now)),
                 left=_rounded(line.seconds_left(now)),
-                error=line.error,
+                **{name: getattr(line, name) for name in _SAME},
             )
             for line in standing.lines.values()
         ],
     )
+
+
+#: What the progress of a table and its event have in common.
+_SAME = ("status", "rows", "pages", "requests", "inserted", "updated", "deleted", "error")
 
 
 def _rounded(value: float | None) -> float | None:
@@ -314,23 +308,10 @@ def changes(line: TableProgress) -> str:
 # Who shows a run while it goes on, as the run knows it.
 
 
-class Renderer(Protocol):
-    """Shows a run. Used as a context manager, from one thread.
-
-    `seconds` is how often it wants a beat.
-    """
+class Renderer(AbstractContextManager["Renderer"], Protocol):
+    """Shows a run, from one thread. `seconds` is how often it wants a beat. Leaving it ends what it shows."""
 
     seconds: float
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End, leaving the terminal as it was."""
-        ...
 
     def tell(self, event: Event) -> None:
         """Show an event."""

@@ -138,7 +138,7 @@ class Journal:
             if version not in (0, VERSION):
                 raise StateFolderError(
                     f"The journal {file} was written by another version of this program ({version}, not {VERSION}).",
-                    "Use that version, or choose another --state-dir: the destination knows how far it was read.",
+                    "Use that version, or choose another ‹state_dir›: the destination knows how far it was read.",
                 )
             self._sqlite.executescript(f"{PRAGMAS} {SCHEMA} PRAGMA user_version={VERSION};")
 
@@ -165,7 +165,7 @@ class Journal:
         except sqlite3.OperationalError as error:
             raise LandingError(
                 f"The journal {self._file} cannot be written ({quoted(error)}).",
-                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+                "Make room or choose another ‹state_dir›, then run again; what is landed is kept.",
             ) from None
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # a misuse, which no user can mend

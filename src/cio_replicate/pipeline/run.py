@@ -23,17 +23,25 @@ from cio_replicate.base.runtime import Clock, tasks
 from cio_replicate.base.text import counted
 from cio_replicate.config.table_options import PeopleRefresh
 from cio_replicate.pipeline import events
-from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.estimates import RequestSpeed, compared
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
-from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
-from cio_replicate.pipeline.run_plan import RunPlan, RunPlanner, RunSpec
+from cio_replicate.pipeline.report import (
+    Report,
+    Status,
+    TableReport,
+    VerificationStatus,
+    budget_report,
+    iso,
+    outcome,
+    recorded,
+)
+from cio_replicate.pipeline.run_plan import LogCoverage, RunPlan, RunPlanner, RunSpec, late_entries
 from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
-from cio_replicate.pipeline.verification import Verifier, record_run
+from cio_replicate.pipeline.verification import record_run, verify_run
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import CopyIdentity, Owner, Sink
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
@@ -110,7 +118,7 @@ class Run:
                 loader.no_more()
             await self._look_back()
             await self._loading(self._settle_people)
-            await self._judge()
+            await self._verify()
         except CioReplicateError as error:
             self._failed_whole(error)
         finally:
@@ -210,7 +218,7 @@ class Run:
         """A table is read to its end, or failed."""
         if error is not None:
             work.failed = True
-            work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
+            work.report.error, work.report.frozen_out = recorded(error), isinstance(error, SchemaChangedError)
         elif not work.read.recorded:
             await self._staging(lambda: self._folder.journal.begin(work.read))
         work.reading = False
@@ -262,26 +270,14 @@ class Run:
             self.report.notes.append(note)
             self._tell(events.NoteAdded(note))
 
-    async def _judge(self) -> None:
-        """Prove the tables, and tell which are not true."""
-        await self._loading(self._prove)
+    async def _verify(self) -> None:
+        """Verify the tables, and say which are not true."""
+        if self._identity is not None and self._order.prove:
+            now = int(self._clock.now())
+            await self._loading(lambda: verify_run(self._destination, self._order.tables, self.report, now))
         for one in self.report.tables:
             if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
                 self._tell(events.NoteAdded(one.error or one.proof.why, one.name))
-
-    def _prove(self) -> None:
-        """Find out whether the tables of the copy are true; one that is not has failed."""
-        if self._identity is None or not self._order.prove:
-            return
-        tables = {table.name: table for table in self._order.tables}
-        try:
-            Verifier(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
-        except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"The proof could not be made. {error}")
-        for one in self.report.tables:
-            if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
-                one.status = Status.FAILED
-                one.error = one.error or f"The copy is not true. {one.proof.why}"
 
     def _record(self) -> None:
         """Record the run in the copy, as it stands."""
@@ -291,7 +287,7 @@ class Run:
         try:
             record_run(self._destination, self.report, modes)
         except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"This run could not be recorded in the copy. {error}")
+            self.report.notes.append(f"This run could not be recorded in the copy. {recorded(error)}")
 
     def _ended(self, work: TableRun) -> None:
         """A table is done: set down how."""
@@ -333,14 +329,14 @@ class Run:
         if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
             self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
             raise error
-        self.report.error = str(error)
+        self.report.error = recorded(error)
         if not self.report.tables:  # it came before the plan was made
-            failed = partial(TableReport, status=Status.FAILED, error=str(error))
+            failed = partial(TableReport, status=Status.FAILED, error=recorded(error))
             self.report.tables = [failed(name=table.name) for table in self._order.tables]
         for work in self._works:
             if work.report.status is Status.INTERRUPTED:
                 work.report.status = Status.FAILED
-                work.report.error = work.report.error or str(error)
+                work.report.error = work.report.error or recorded(error)
 
     def _conclude(self) -> None:
         report = self.report
@@ -368,7 +364,7 @@ class Run:
             if report.status is not Status.INTERRUPTED:
                 self._folder.journal.run_ended()
         except LandingError as error:
-            report.notes.append(f"This run could not be recorded in the state folder. {error}")
+            report.notes.append(f"This run could not be recorded in the state folder. {recorded(error)}")
 
     async def _staging(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._staging_thread, call)

@@ -68,7 +68,7 @@ class Staging:
         except OSError as error:
             raise StateFolderError(
                 f"The state folder {self.path} cannot be written ({error.strerror or error}).",
-                "Choose another with --state-dir, or mend its permissions.",
+                "Choose another with ‹state_dir›, or mend its permissions.",
             ) from None
         return self
 
@@ -136,7 +136,7 @@ class Staging:
         except OSError as error:
             raise LandingError(
                 f"A page could not be written to {self._pages} ({error.strerror or error}).",
-                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+                "Make room or choose another ‹state_dir›, then run again; what is landed is kept.",
             ) from None
 
     def append(self, chunks: Sequence[tuple[TableRead, Chunk]], at: int) -> None:

@@ -93,7 +93,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if status == 403:
         return NoReadAccessError(
             f"The access token may not read {request.label} (403{said}).",
-            "Give the App API key this scope, allow this machine's address, or leave the table out with --exclude.",
+            "Give the App API key this scope, allow this machine's address, or leave the table out with ‹exclude›.",
         )
     if status == 429 and wait is None and names_daily_quota(detail):
         return daily_quota(request, detail)
@@ -108,7 +108,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if 300 <= status < 400:
         return RequestRejectedError(
             f"{request.label} was redirected ({status}), which this API never does.",
-            "Check --region and --api-url, and whether a proxy stands in between.",
+            "Check ‹region› and ‹api_url›, and whether a proxy stands in between.",
         )
     return RequestRejectedError(
         f"The API rejected {request.label} ({status}{said}).",
@@ -126,7 +126,7 @@ def _absent(request: Request, status: int, said: str) -> CioReplicateError:
         return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
     return EndpointNotFoundError(
         f"{request.label} does not exist for this workspace ({status}{said}).",
-        "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
+        "The feature is off or the address is wrong: leave the table out with ‹exclude›, or check ‹api_url›.",
     )
 
 
@@ -134,7 +134,7 @@ def unauthorized(host: str) -> UnauthorizedError:
     """401: by live observation four causes look alike, so the message names them all."""
     return UnauthorizedError(
         f"{host} does not accept the access token (401).",
-        "It must be an App API key (not a Track API key) of this region (else --region us or eu), not expired, and "
+        "It must be an App API key (not a Track API key) of this region (else ‹region› us or eu), not expired, and "
         "allowed for this machine's address.",
     )
 

@@ -20,7 +20,7 @@ from litestar.params import FromPath
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from cio_replicate.base.errors import BoardAwayError, CioReplicateError, DatabaseError, GatewayRefusedError
+from cio_replicate.base.errors import CioReplicateError, GatewayRefusedError, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.console import gateways
@@ -203,7 +203,7 @@ class GatewayEndpoint:
             return 200, wire.encoded(self._answer(request, now))
         except GatewayRefusedError as error:
             code, message, fix = error.code, error.cause, error.fix
-        except (BoardAwayError, DatabaseError):
+        except Unavailable:
             code, message, fix = "away", "The console cannot reach its database.", "The request is made again."
         except CioReplicateError as error:
             code, message, fix = "request", error.cause, error.fix

@@ -234,11 +234,8 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
             raise InvalidSettings(f"There is no file {file}.", "Name the certificate and its key, in PEM.")
     _require_addresses(proxy)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        server = socket.socket(family, kind, protocol)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(address)
-        server.listen(WAITING)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        server = socket.create_server(address, family=family, backlog=WAITING)
     except OSError as error:
         raise InvalidSettings(
             f"The console cannot listen on {host}, port {port} ({error.strerror or error}).",

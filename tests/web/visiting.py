@@ -18,7 +18,7 @@ from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.users import hashed
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
-from cio_replicate.console.web.services import WebServices, services_over
+from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.database.tables import invitations, users
 from tests.control.stage import Stage, stage
@@ -88,7 +88,7 @@ class Console:
     def twin(self) -> Console:
         """Another console over the same control database, as another machine has it."""
         database, mine = self.stage.another(), self.services
-        return Console(self.stage, services_over(database, mine.keys, mine.clock, mine.site, mine.oidc))
+        return Console(self.stage, WebServices(database, mine.keys, mine.clock, mine.site, mine.oidc))
 
     def browser(self) -> Browser:
         """Another browser, which has never been here."""
@@ -139,7 +139,7 @@ def console_of(folder: Path, url: str = ORIGIN, oidc: Oidc | None = None, kind: 
     """A console with an empty database."""
     with stage(kind, folder) as made:
         here = site("127.0.0.1", 8765, url if url != ORIGIN else None, (), tls=False)
-        services = services_over(
+        services = WebServices(
             made.database, made.keys, made.clock, here, oidc, environment=made.variables, state_dir=folder / "state"
         )
         yield Console(made, services)

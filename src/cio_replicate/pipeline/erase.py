@@ -41,7 +41,7 @@ class DeletedPeople:
     """People in one destination, at the end of a run. `people`, `log` and `others` are tables as the copy has them.
 
     `others` are all tables with rows about people, but for the first. `treatment` is how changes reach the people;
-    None where this run was not told.
+    None where this run does not read them.
     """
 
     copy: Sink
@@ -174,11 +174,11 @@ class DeletedPeople:
             return []
         columns = [kind, at, who, self.log.name_of("id"), self.log.name_of("data")]
         rows = self.copy.read(self.log, columns, [NOT_DELETED, since, one_of(kind, (DELETED, MERGED))])
-        told = [
+        people = [
             departure(LogEntry(type_, _seconds(time), cio_id, None), str(entry), data, self._as_copied)
             for type_, time, cio_id, entry, data in rows
         ]
-        return [one for one in told if one is not None]
+        return [one for one in people if one is not None]
 
     def _entries_of(self, people: Sequence[str], since: int) -> list[LogEntry]:
         kind, at, who = self._log_columns()
@@ -210,7 +210,7 @@ def _seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-# What a run does about gone people in each destination, and what it tells of it: a step between loading and proof.
+# What a run does about deleted people in each destination, and what it reports of it: a step between loading and proof.
 
 
 _FOLLOWED = "people_log"  # in the journal: of which copy, and since when entries of the log are to be looked at
@@ -252,9 +252,9 @@ def settle_people(
 
 
 def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) -> list[str]:
-    notes, told = [], {one.name: one for one in report.tables}
-    mine = told.get(gone.people.name)
-    if ACTIVITY_LOG.name in told:
+    notes, reports = [], {one.name: one for one in report.tables}
+    mine = reports.get(gone.people.name)
+    if ACTIVITY_LOG.name in reports:
         gone.note_merges(since)
     if mine is None or mine.status is not Status.COMPLETE:
         marked = gone.mark_logged(marking=order.erase)

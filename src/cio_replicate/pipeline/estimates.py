@@ -93,16 +93,16 @@ def predicted(strategy: Strategy, past: History) -> Estimate | None:
 
 def compared(tables: Sequence[TableReport], speed: RequestSpeed) -> EstimateCheck | None:
     """What was expected of complete tables, beside what it took; None when nothing was."""
-    told = {
+    expected = {
         table.name: table.predicted
         for table in tables
         if table.predicted is not None and table.status is Status.COMPLETE
     }
-    if not told:
+    if not expected:
         return None
     return EstimateCheck(
-        tables=len(told),
-        requests=sum(told.values()),
-        sent=sum(table.requests for table in tables if table.name in told),
-        seconds=round(speed.together(told), 1),
+        tables=len(expected),
+        requests=sum(expected.values()),
+        sent=sum(table.requests for table in tables if table.name in expected),
+        seconds=round(speed.together(expected), 1),
     )

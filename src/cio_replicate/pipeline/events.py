@@ -12,7 +12,7 @@ import msgspec
 
 from cio_replicate.base.text import counted, number
 
-# What happens during a run, told to whoever shows it.
+# What happens during a run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class NoteAdded:
 
 @dataclass(frozen=True, slots=True)
 class RateUsageChanged:
-    """What the run has spent of its request budget so far; told every few seconds. `used` is a share, from 0 to 1."""
+    """What the run has spent of its request budget so far, every few seconds. `used` is a share, from 0 to 1."""
 
     requests: int = 0
     throttled: int = 0
@@ -83,7 +83,7 @@ class RateUsageChanged:
 
 Event = RunStarted | TableStarted | PageStaged | BatchWritten | TableEnded | NoteAdded | RateUsageChanged
 
-#: Told every event, from the event loop's thread, in order; must return quickly.
+#: Gets every event, from the event loop's thread, in order; must return quickly.
 Listener = Callable[[Event], None]
 
 
@@ -121,7 +121,7 @@ class TableProgress:
         return self.rows / seconds if seconds >= 1 else None
 
     def seconds_left(self, now: float) -> float | None:
-        """How long it will still be read, going by what is done; None when that cannot be told."""
+        """How long it will still be read, going by what is done; None when that is not known."""
         if self.began is None or self.is_over or self.status != READING or not self.done:
             return None
         return (now - self.began) * (1 - self.done) / self.done
@@ -139,12 +139,12 @@ class RunProgress:
 
     @property
     def rows(self) -> int:
-        """Rows landed by this run."""
+        """Rows staged by this run."""
         return sum(line.rows for line in self.lines.values())
 
     @property
     def requests(self) -> int:
-        """Requests sent by this run, as far as pages have told."""
+        """Requests sent by this run, as far as pages show."""
         return sum(line.requests for line in self.lines.values())
 
     @property
@@ -192,7 +192,7 @@ def _with(standing: RunProgress, table: str, **changed: Any) -> RunProgress:  # 
     return replace(standing, lines=MappingProxyType({**standing.lines, table: line}))
 
 
-# What is told of a run while it goes on: numbers and our own sentences, never a row's value or a secret.
+# The progress of a run: numbers and our own sentences, never a row's value or a secret.
 
 
 INFO, WARNING, ERROR = "info", "warning", "error"
@@ -241,7 +241,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 def progress_of(standing: RunProgress, now: float) -> Progress:
-    """How a run stands, as it is told. `now` is of the same steady clock."""
+    """The progress of a run. `now` is of the same steady clock."""
     return Progress(
         seconds=round(max(0.0, now - standing.began), 1),
         requests=max(standing.requests, standing.spent.requests),

@@ -1,4 +1,4 @@
-"""Fills a destination from pages that were kept when they were loaded elsewhere, without a request."""
+"""Load pages that were kept after another destination got them into a destination, without a request."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def reload(
     treatments: Mapping[str, WriteOptions],
     clock: Clock,
 ) -> Report:
-    """Load what is kept of these tables; what became of it. A table of which nothing is kept is left out and named.
+    """Load the pages that are kept of these tables, and report it. A table without any is left out and named.
 
-    Raises InvalidSettings when nothing at all is kept. Loading what the destination has already changes nothing.
+    Raises NotFound when no page at all is kept. Loading what the destination has already changes nothing.
     """
     began = clock.now()
     report = Report(run_id=uuid.uuid4().hex[:12], started=iso(began))

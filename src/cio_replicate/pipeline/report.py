@@ -62,7 +62,9 @@ class TableReport(msgspec.Struct, kw_only=True):
     updated: int = 0
     deleted: int = 0
     requests: int = 0
-    predicted: int | None = None  # the requests that were expected; none when nothing told, or after an interruption
+    predicted: int | None = (
+        None  # the requests that were expected; none when nothing showed it, or after an interruption
+    )
     seconds: float = 0.0
     error: str | None = None
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
@@ -71,7 +73,7 @@ class TableReport(msgspec.Struct, kw_only=True):
     proof: Verification | None = None  # of several destinations, that of the worst
     new_columns: list[str] = msgspec.field(default_factory=list)  # made of fields that the copy did not know before
     frozen_out: bool = False  # it failed since the API sends what the table, whose schema is frozen, does not know
-    untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
+    untold: int = 0  # people whose change only a whole read found, since the activity log does not name them
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)
 
@@ -93,7 +95,7 @@ class BudgetReport(msgspec.Struct, kw_only=True):
 
 
 class EstimateCheck(msgspec.Struct, kw_only=True):
-    """What was expected of the tables of which that could be told, and what became of it."""
+    """How many requests were expected, of the tables where that was known, and how many it took."""
 
     tables: int
     requests: int
@@ -113,7 +115,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     requests: int = 0
     throttled: int = 0  # requests that were answered 429
-    expected: EstimateCheck | None = None  # none after an interruption, or when nothing told
+    expected: EstimateCheck | None = None  # none after an interruption, or when nothing showed it
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
     passing: bool = False  # it was refused for what may be otherwise in a while, such as a place that is locked or away
@@ -142,7 +144,7 @@ def read_report(text: str) -> Report:
 
 
 def budget_report(account: RateUsage) -> BudgetReport | None:
-    """What is told of a budget; None if no request had a turn."""
+    """The report of a request budget; None if no request had a permit."""
     if not account.turns:
         return None
     return BudgetReport(

@@ -32,12 +32,12 @@ LAST_REPORTS = 10  # in which each table is looked for
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
+    """What a run is to do: the tables, from which moment (unix seconds), which of them whole, what of them again.
 
     `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
     times (unix seconds, both included) of deliveries that are read, and nothing else. With `keep_landed` the pages stay
-    when they are loaded. With `forget` the tables that are read anew are counted anew too. With `prove` it is found out
-    at the end whether the copy is true. With `erase` what may be personal is blanked of people who are gone; `others`
+    when they are loaded. With `forget` the tables that are read whole are counted from zero too. With `prove` the
+    copy is verified at the end. With `erase` what may be personal is blanked of people who are gone; `others`
     are the tables that are not read, as the copy has them.
     """
 
@@ -63,7 +63,7 @@ class RunSpec:
         return next((one for one in self.tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
 
     @property
-    def anew(self) -> tuple[str, ...]:
+    def reread(self) -> tuple[str, ...]:
         """The tables that are read whole, whatever was read before."""
         full = (table.name for table in self.tables if self.treatment(table.name).mode is WriteMode.FULL)
         return tuple(dict.fromkeys((*self.refresh, *full)))
@@ -71,7 +71,7 @@ class RunSpec:
 
 @dataclass(slots=True)
 class RunPlan:
-    """What a run will do: the work of each table that is to be read, the reports of all, and what to tell about it."""
+    """What a run will do: the work of each table that is to be read, the reports of all, and what to say about it."""
 
     works: list[TableRun] = field(default_factory=list)
     reports: list[TableReport] = field(default_factory=list)
@@ -102,7 +102,7 @@ class RunPlanner:
             reports = [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
             past = replace(past, reports=last_complete(reports))
         names = tuple(table.name for table in self._order.tables)
-        starting = starting_positions(positions, names, self._order.anew)
+        starting = starting_positions(positions, names, self._order.reread)
         plan.notices += _forget_other_rules(self._order.tables, starting)
         past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
         self._require_copied(positions)
@@ -151,7 +151,7 @@ class RunPlanner:
 
     def _replaced(self, positions: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:
         """The positions of tables that are read whole on every run, as far as their last read was whole."""
-        names = set(self._order.anew) - set(self._order.refresh)
+        names = set(self._order.reread) - set(self._order.refresh)
         found = {}
         for table in self._order.tables:
             at = positions.get(table.name)
@@ -215,7 +215,7 @@ class RunPlanner:
         )
 
     def _goes_on(self, read: TableRead, table: Table, position: Checkpoint | None, base: Checkpoint | None) -> bool:
-        """Whether this run takes up a read that another one has begun, as far as what landed of it is of use here."""
+        """Whether this run takes up a read that another one has begun, as far as its staged pages are of use here."""
         order, pages = self._order, self._folder.journal.pages(read)
         loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
         return (
@@ -242,17 +242,17 @@ class RunPlanner:
 
 
 def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Checkpoint | None]) -> list[str]:
-    """Let tables begin anew whose rows came by other rules for columns and names; one sentence for each."""
-    told = []
+    """Let tables begin from the start whose rows came by other rules for columns and names; one sentence for each."""
+    notices = []
     for table in tables:
         position = starting.get(table.name)
         if position is not None and position.rules != table.rules:
             starting[table.name] = None
-            told.append(
+            notices.append(
                 f"{table.name}: the rules for its columns are not those of the last run, so it is read anew. Rows that "
                 "are not read again, older versions and noted changes keep what they held, until you `drop` the table."
             )
-    return told
+    return notices
 
 
 # What an earlier run has left behind, and what of it is still worth continuing: pure decisions.
@@ -312,7 +312,7 @@ def still_done(
 def starting_positions(
     positions: Mapping[str, Checkpoint], tables: tuple[str, ...], refresh: tuple[str, ...]
 ) -> dict[str, Checkpoint | None]:
-    """The position that each table starts from; none for a table that is to be read anew."""
+    """The position that each table starts from; none for a table that is to be read from the start."""
     return {table: None if table in refresh else positions.get(table) for table in tables}
 
 
@@ -357,7 +357,7 @@ def _known(destination: Sink, tables: Sequence[Table]) -> Iterator[tuple[str, Ta
 def other_name(table: Table, position: Checkpoint | None) -> str:
     """What a copy calls a table by the position that it has, if that is not its name here; else "".
 
-    Positions of earlier versions do not tell it.
+    Positions of earlier versions lack it.
     """
     called = position.target if position is not None else ""
     return called if called != table.target else ""

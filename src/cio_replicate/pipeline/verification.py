@@ -74,7 +74,7 @@ NOT_READ_BACK = (
     "The copy has as many rows as were loaded into it. Whether they are the same was not looked at, since they are so "
     "many: `cio-replicate verify` does it."
 )
-MEND = "Run `cio-replicate resync` for this table."
+RESYNC = "Run `cio-replicate resync` for this table."
 
 
 def judge(found: VerificationInput) -> Verification:
@@ -100,12 +100,12 @@ def _verdict(found: VerificationInput) -> tuple[VerificationStatus, str]:
         said = f"{_rows(more)} more than" if more > 0 else f"{_rows(-more)} fewer than"
         return (
             VerificationStatus.SHORT,
-            f"The copy has {said} were loaded into it: somebody else has changed it. {MEND}",
+            f"The copy has {said} were loaded into it: somebody else has changed it. {RESYNC}",
         )
     if expected is not None and not found.counted_only and found.held != expected:
         return (
             VerificationStatus.SHORT,
-            f"The copy has other rows than were loaded into it: somebody else has changed it. {MEND}",
+            f"The copy has other rows than were loaded into it: somebody else has changed it. {RESYNC}",
         )
     if not found.closed:
         return VerificationStatus.UNPROVED, "The table was not read to its end."

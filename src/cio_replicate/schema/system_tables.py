@@ -184,7 +184,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     replication key (or of the start date's column) seen. `whole`: when the last read began that left out nothing; in
     positions of earlier versions, whose reads never did, it is missing. `read`: the read that brought this position,
     so that two positions are the same only if one read made them. `rules`: the rules for columns and names by which it
-    was landed. `target`: what the table is called in the copy; "" in positions of earlier versions.
+    was staged. `target`: what the table is called in the copy; "" in positions of earlier versions.
     """
 
     read: str

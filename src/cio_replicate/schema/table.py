@@ -91,10 +91,10 @@ class DeclaredPartition:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What is done to each record of a table before it is landed.
+    """What is done to each record of a table before it is staged.
 
     `actions` lead from the path of a value to what is done to it; a path may go on into the objects, and the arrays of
-    objects, of a JSON column. `only` are the paths of all values that are kept; None keeps the others.
+    objects, of a JSON column. `only` are the paths of all values that stay; with None the others stay.
     """
 
     actions: Mapping[tuple[str, ...], RedactionKind]
@@ -141,7 +141,7 @@ class Table:
     redaction: Redaction | None = None
     naming: Naming = AS_IS
     schema_changes: SchemaChanges = SchemaChanges.EVOLVE
-    rules: str = ""  # differs where pages would be landed otherwise: by other rules for columns, names or salt
+    rules: str = ""  # differs where pages would be staged otherwise: by other rules for columns, names or salt
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", self.records or self.name)

@@ -289,7 +289,7 @@ class Client:
         if isinstance(error, PageShapeError):
             return self.policy.attempts_on_shape
         if error.status == httpx2.codes.TOO_MANY_REQUESTS:
-            # told when to come back, we do, as long as time allows: the customer's own calls take what they need
+            # a wait that the API names is taken as long as time allows: the customer's own calls use what they need
             return self.policy.attempts_without_header if error.retry_after is None else math.inf
         if error.status is None and not self.totals.answered:
             return self.policy.attempts_unreachable

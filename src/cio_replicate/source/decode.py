@@ -255,7 +255,7 @@ class RowEncoder:
     def _place(
         self, record: Mapping[str, msgspec.Raw], at: tuple[str, ...], row: dict[str, Any]
     ) -> tuple[dict[str, Any], int]:
-        """Fill `row` from the object at path `at`; return what must be kept besides, and how many values that is."""
+        """Fill `row` from the object at path `at`; return what `_cio_extra` must hold, and how many values that is."""
         extra: dict[str, Any] = {}
         misfits = 0
         for name, raw in record.items():

@@ -1,4 +1,4 @@
-"""Records treated by the rules for columns before anything is written: excluded, hashed, masked, or only some kept."""
+"""Redact records by the rules for columns before anything is written: exclude, hash, mask, or include only some."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Redactor:
         """The records by the rules, and how many values were withheld.
 
         A value is withheld when a rule reaches into it and it is neither an object nor an array of objects, as the rule
-        takes it to be: what it holds then cannot be told. What is no record at all is handed on, since the encoder of
+        takes it to be: what it holds then is not known. What is no record at all is handed on, since the encoder of
         rows refuses it.
         """
         if self._top is None:
@@ -118,7 +118,7 @@ class Redactor:
 
 @dataclass(slots=True)
 class _Inside:
-    """What is done in one object: per field, by the folded name of those not `known`, and which fields are kept."""
+    """What is done in one object: per field, by the folded name of those not `known`, and which fields stay."""
 
     changes: dict[str, _Change] = field(default_factory=dict)
     folded: dict[str, _Change] = field(default_factory=dict)

@@ -55,7 +55,7 @@ class Chunk:
     without a page. `seen` are keys of records that exist and are not rows: listed without their content, or from before
     the start date. `cursor` is None when the partition is complete; `partitions` are those that the page has added.
     `stats` is what the page adds to the counters of the read, `columns` were found in it. `expected` is how many
-    requests the table needs, with the chunk from which on that can be told.
+    requests the table needs, with the chunk from which on that is known.
     """
 
     table: str

@@ -50,7 +50,7 @@ def names() -> tuple[str, ...]:
 
 
 def facts_of(table: Table) -> Iterator[str]:
-    """What sets the table apart from the rest in how it is read and kept, in sentences."""
+    """Yield what sets the table apart in how it is read and stored, in sentences."""
     if strategy_class(table).by_time:
         yield "Asked for in windows of time."
     if table.page_size:

@@ -32,7 +32,7 @@ def chosen(
     naming: Naming = AS_IS,
     schema_changes: SchemaChanges = SchemaChanges.EVOLVE,
 ) -> Table:
-    """The declared `table` by these rules: everything that reads, lands and loads it follows from what is returned.
+    """The declared `table` by these rules: everything that reads, stages and loads it follows from what is returned.
 
     A column that is left out is `hidden`: it is not in the copy, and its values are taken out of records. One that is
     hashed or masked is text. A name given by `rename` is final, every other follows the naming rule. Without any rule
@@ -45,12 +45,12 @@ def chosen(
     out = {
         spot.column for spot, action in rules.actions.items() if action is RedactionKind.EXCLUDE and spot.key is None
     }
-    kept: list[Column] = []
+    included: list[Column] = []
     hidden: list[Column] = []
     for column in table.columns:
         gone = column.name in out or (wanted is not None and column.name not in wanted)
-        (hidden if gone else kept).append(column)
-    names = {one.name: rules.renamed.get(one.name) or naming.column(one.name) for one in kept}
+        (hidden if gone else included).append(column)
+    names = {one.name: rules.renamed.get(one.name) or naming.column(one.name) for one in included}
     _require_names(table, names.values())
     texts = {
         spot.column
@@ -61,14 +61,14 @@ def chosen(
         table,
         columns=tuple(
             replace(one, name=names[one.name], type=ColumnType.STRING if one.name in texts else one.type)
-            for one in kept
+            for one in included
         ),
         hidden=tuple(hidden),
         replication_key=names[table.replication_key] if table.replication_key else None,
         start_date_column=names[table.start_date_column] if table.start_date_column else None,
         partitioned_by=names[table.partitioned_by] if table.partitioned_by else None,
         person=names.get(table.person, table.person if table.person == KEY.name else None) if table.person else None,
-        redaction=_redaction(table, rules, kept if wanted is not None else None),
+        redaction=_redaction(table, rules, included if wanted is not None else None),
         naming=naming,
         schema_changes=schema_changes,
         rules=_fingerprint(rules, naming),
@@ -81,7 +81,7 @@ def named(table: Table, naming: Naming) -> Table:
 
 
 def kept_besides(table: Table, rules: ColumnRules) -> tuple[str, ...]:
-    """The columns that are kept though `include` does not name them: reading the declared `table` needs them."""
+    """The columns that stay though `include` does not name them: reading the declared `table` needs them."""
     return tuple(name for name in _needed(table) if rules.include is not None and name not in rules.include)
 
 

@@ -222,7 +222,7 @@ def departure(
 
     Whom it names is deleted by `profile_delete`. Of `profile_merge` the API's description has no more than the name:
     in its `data` the one who was merged is called `secondary` and the one who stays `primary`, as where merges are
-    asked for, and whoever is not there is the one whom the entry names. Where neither is there, nobody is known to be
+    asked for, and the one who is missing there is whom the entry names. Where neither is there, nobody is known to be
     gone. `as_copied` makes of a `cio_id` in `data` what the copy has of it, such as a hash, as the entry's own is.
     """
     named = entry.cio_id.removeprefix(PREFIX) if entry.cio_id else ""

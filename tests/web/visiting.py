@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import httpx
+from litestar import Litestar
+from litestar.datastructures import State
 from litestar.testing import TestClient
 from sqlalchemy import select, update
 
 from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.users import hashed
-from cio_replicate.console.web.application import application
-from cio_replicate.console.web.http_security import site
+from cio_replicate.console.web.application import inner
+from cio_replicate.console.web.http_security import SecurityHeaders, site
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.database.tables import invitations, users
@@ -83,7 +86,7 @@ class Console:
     def __init__(self, made: Stage, services: WebServices) -> None:
         self.stage = made
         self.services = services
-        self.app = application(services)
+        self.app = SecurityHeaders(_shared(services), services.site)
 
     def twin(self) -> Console:
         """Another console over the same control database, as another machine has it."""
@@ -127,6 +130,18 @@ class Console:
         if role is not None:
             client.headers["authorization"] = f"Bearer {self.token(role)}"
         return client
+
+
+_PREPARED: list[Litestar] = []
+
+
+def _shared(services: WebServices) -> Litestar:
+    """The console for these services; its handlers, whose preparation takes half a second, are those of all tests."""
+    if not _PREPARED:
+        _PREPARED.append(inner(services))
+    made = copy(_PREPARED[0])
+    made.state = State({**_PREPARED[0].state.dict(), "services": services})
+    return made
 
 
 @cache

@@ -32,7 +32,7 @@ from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.oidc import oidc_of
 from cio_replicate.console.secrets import EncryptionKeys
 from cio_replicate.console.web import admin_pages, connection_pages, http_errors, sign_in_pages, task_pages
-from cio_replicate.console.web.authorization import ANYBODY, AnyRequest, actor_of, guard, require_declared
+from cio_replicate.console.web.authorization import ANYBODY, AnyRequest, actor_of, guard, require_declared, services_of
 from cio_replicate.console.web.http_security import SecurityHeaders, Site
 from cio_replicate.console.web.rendering import FOR_GOOD, Asset, environment, read_assets
 from cio_replicate.console.web.routes import Routes, visit_of
@@ -145,7 +145,7 @@ def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -
         [for_people, for_programs, *more],
         guards=[guard],
         dependencies={
-            "services": Provide(lambda: services, sync_to_thread=False),
+            "services": Provide(services_of, sync_to_thread=False),
             "visit": Provide(visit_of),
             "by": Provide(actor_of, sync_to_thread=False),
         },

@@ -9,6 +9,7 @@ import msgspec
 from litestar import Litestar, Request
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.exceptions import (
     ClientException,
     ImproperlyConfiguredException,
@@ -73,7 +74,7 @@ async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     others can use it; pages take the session's cookie, and everything that changes something also the session's token,
     from this site alone.
     """
-    needed, services = handler.opt.get("needs", Role.ADMIN), services_of(connection.app)
+    needed, services = handler.opt.get("needs", Role.ADMIN), services_of(connection.app.state)
     if needed == GATEWAY:
         return
     if connection.url.path.startswith(API) or handler.opt.get("bearer"):
@@ -82,9 +83,9 @@ async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
         await _let_in_visitor(connection, needed, services)
 
 
-def services_of(app: Litestar) -> WebServices:
-    """Return what the handlers of this application work with."""
-    services: WebServices = app.state.services
+def services_of(state: State) -> WebServices:
+    """Return what the handlers of an application with this state work with."""
+    services: WebServices = state.services
     return services
 
 

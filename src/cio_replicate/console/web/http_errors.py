@@ -123,7 +123,7 @@ def _login(request: AnyRequest) -> Response[Any]:
     if request.headers.get("hx-request"):  # a part of a page: the whole page is to log in
         return Response(b"", status_code=HTTPStatus.UNAUTHORIZED, headers={"hx-redirect": "/login"})
     wanted = request.url.path if request.method in SAFE else "/"
-    oidc = services_of(request.app).oidc
+    oidc = services_of(request.app.state).oidc
     return page(
         request, "login.html", HTTPStatus.UNAUTHORIZED, next=path_within(wanted), name="", oidc=oidc and oidc.title
     )

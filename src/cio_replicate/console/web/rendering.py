@@ -211,7 +211,7 @@ def environment(assets: Mapping[str, Asset]) -> Environment:
 
 def page(request: AnyRequest, template: str, status: int = HTTP_200_OK, **context: Any) -> Response[str]:  # noqa: ANN401 - what a template shows
     """Return a page for the user who looks at it."""
-    services, visitor = services_of(request.app), visitor_of(request)
+    services, visitor = services_of(request.app.state), visitor_of(request)
     zone = visitor.zone if visitor is not None else "UTC"
     now = services.clock.now()
     theme = request.cookies.get(THEME_COOKIE, "")

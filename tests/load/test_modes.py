@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.sinks.backend import Condition, StoredTable, TableBackend
-from cio_replicate.sinks.merge.change_sets import COMPARED_AT_ONCE
+from cio_replicate.sinks.merge.table_merge import COMPARED_AT_ONCE
 from cio_replicate.sinks.port import Changes, Sink
 from tests.load.copies import COPIES, Copy, TwinCopy, tried
 from tests.load.copying import alone

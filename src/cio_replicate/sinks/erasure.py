@@ -6,7 +6,7 @@ whole, blanked beside the digest index, and put back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -16,10 +16,18 @@ from cio_replicate.config.table_options import RESERVED
 from cio_replicate.schema.system_tables import DIGEST, EXTRA
 from cio_replicate.schema.table import Column, Table
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend
-from cio_replicate.sinks.merge import statements
-from cio_replicate.sinks.merge.change_sets import changes_shape, left_in, main_shape
-from cio_replicate.sinks.merge.digest_index import DigestIndex
-from cio_replicate.sinks.merge.statements import KEY, ErasedColumns, Run, json_name, literal, quoted
+from cio_replicate.sinks.copy import People, changes_shape, left_in, main_shape
+from cio_replicate.sinks.merge.table_merge import (
+    KEY,
+    ErasedColumns,
+    Execute,
+    Scratch,
+    create,
+    digest,
+    json_name,
+    literal,
+    quoted,
+)
 from cio_replicate.sinks.port import CopyFacts, ErasureHits, found_columns
 
 FOUND = "about_them"  # a temporary table, as `blanked_now`, `erasing` and `about`
@@ -28,11 +36,11 @@ PEOPLE_AT_ONCE = 1_000
 PREFIX = "cio_"
 
 
-def note_people(run: Run, people: Mapping[str, Sequence[str]]) -> None:
+def note_people(run: Execute, people: People) -> None:
     """Set down, as `erasing`, the people by `cio_id`, and by what else names them in rows that lack it."""
     rows = [(person, name, False) for person in people for name in (person, PREFIX + person)]
     rows += [(person, name, True) for person, names in people.items() for name in names]
-    run("CREATE OR REPLACE TEMP TABLE erasing (person VARCHAR, named VARCHAR, otherwise BOOLEAN)", [])
+    run("CREATE OR REPLACE TEMP TABLE erasing (person VARCHAR, named VARCHAR, otherwise BOOLEAN)")
     if rows:
         values = [list(column) for column in zip(*rows, strict=True)]
         run("INSERT INTO erasing SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BOOLEAN[])", values)
@@ -56,13 +64,12 @@ def named_by(table: Table, there: Collection[str]) -> list[tuple[str, bool]]:
     return [(table.person, False), *(() if table.person == KEY else others)]
 
 
-def erasure_hits(run: Run, target: str) -> ErasureHits:
+def erasure_hits(run: Execute, target: str) -> ErasureHits:
     """What is in `about`, once it was made of rows of `target`."""
-    found = run("SELECT person, count(DISTINCT place) FROM about GROUP BY person", []).fetchall()
+    found = run("SELECT person, count(DISTINCT place) FROM about GROUP BY person").fetchall()
     keys = run(
         f"SELECT DISTINCT a.person, t.{KEY} FROM about AS a JOIN {target} AS t ON t.rowid = a.place WHERE a.otherwise "
-        "AND a.place NOT IN (SELECT place FROM about WHERE NOT otherwise) ORDER BY ALL",
-        [],
+        "AND a.place NOT IN (SELECT place FROM about WHERE NOT otherwise) ORDER BY ALL"
     ).fetchall()
     otherwise: dict[str, list[str]] = {}
     for person, key in keys:
@@ -95,9 +102,7 @@ def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> ErasedC
 class TableErasure:
     """The blanking of one table of a copy, within a transaction of the ledger."""
 
-    def __init__(
-        self, store: TableBackend, ledger: DigestIndex, table: Table, facts: CopyFacts, rows_at_once: int
-    ) -> None:
+    def __init__(self, store: TableBackend, ledger: Scratch, table: Table, facts: CopyFacts, rows_at_once: int) -> None:
         self._store = store
         self._ledger = ledger
         self._table = table
@@ -107,7 +112,7 @@ class TableErasure:
         main = main_shape(table, columns, versions=table.name in facts.versions)
         self._shapes = (changes_shape(table, columns), main)  # the rows themselves last: they tell what is to be done
 
-    def blank(self, people: Mapping[str, Sequence[str]], keys: str | None) -> dict[str, ErasureHits]:
+    def blank(self, people: People, keys: str | None) -> dict[str, ErasureHits]:
         """Blank, and note what the rows are like now in `keys` of the ledger, if it knows them; as a destination does.
 
         `people` are given as to a destination.
@@ -123,7 +128,7 @@ class TableErasure:
             run(f"UPDATE {keys} AS k SET digest = b.digest FROM blanked_now AS b WHERE k.{KEY} = b.{KEY} AND k.live")
         return found
 
-    def _blank_in(self, shape: StoredTable, people: Mapping[str, Sequence[str]]) -> ErasureHits:
+    def _blank_in(self, shape: StoredTable, people: People) -> ErasureHits:
         found = ErasureHits()
         there = [column.name for column in shape.columns]
         for some in _pieces(people):
@@ -136,10 +141,10 @@ class TableErasure:
                 self._store.write(edit)
         return found
 
-    def _find(self, shape: StoredTable, people: Mapping[str, Sequence[str]], there: Sequence[str]) -> None:
+    def _find(self, shape: StoredTable, people: People, there: Sequence[str]) -> None:
         """Bring in the rows about these people, each once."""
         run = self._ledger.run
-        run(statements.create(FOUND, shape.columns, temporary=True)[0])
+        run(create(FOUND, shape.columns, temporary=True))
         others = sorted({name for names in people.values() for name in names})
         for column, otherwise in named_by(self._table, there):
             values = others if otherwise else [name for one in people for name in (one, PREFIX + one)]
@@ -160,7 +165,7 @@ class TableErasure:
         if shape.name != self._table.target or DIGEST.name not in there:
             return
         columns = [one for one in shape.columns if not one.name.startswith(RESERVED)]
-        run(f"UPDATE {FOUND} SET {DIGEST.name} = {statements.digest(columns)}")
+        run(f"UPDATE {FOUND} SET {DIGEST.name} = {digest(columns)}")
         current = "WHERE _cio_is_current" if "_cio_is_current" in there else ""
         run(f"INSERT INTO blanked_now SELECT {KEY}, unhex({DIGEST.name}) FROM {FOUND} {current}")
 
@@ -173,7 +178,7 @@ class TableErasure:
             yield self._ledger.edit(piece, shape, gone)
 
 
-def _pieces(people: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:
+def _pieces(people: People) -> Iterator[dict[str, Sequence[str]]]:
     left = iter(people.items())
     while some := dict(islice(left, PEOPLE_AT_ONCE)):
         yield some

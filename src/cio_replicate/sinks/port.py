@@ -90,16 +90,6 @@ class CopyFacts(msgspec.Struct):
             self.found[table] = list(every.values())
 
 
-def to_text(facts: CopyFacts) -> str:
-    """The facts as JSON."""
-    return msgspec.json.encode(facts).decode()
-
-
-def from_text(text: str | None) -> CopyFacts:
-    """The facts in a JSON text that `to_text` wrote; none in a copy that never had any."""
-    return msgspec.json.decode(text, type=CopyFacts) if text else CopyFacts()
-
-
 @dataclass(frozen=True, slots=True)
 class Close:
     """What ends a read: the position it brings and, when absence means deletion, all pages that it landed."""

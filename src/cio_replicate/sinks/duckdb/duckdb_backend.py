@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,18 @@ from cio_replicate.schema.system_tables import (
 )
 from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
 from cio_replicate.sinks import erasure
-from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, StoredTable, resolved
-from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.merge import statements
-from cio_replicate.sinks.merge.change_sets import Merge, MergeTarget, keys_seen, left_in
-from cio_replicate.sinks.merge.digest_index import remove_left
-from cio_replicate.sinks.merge.index_merger import CopyRecord, TableMerge
-from cio_replicate.sinks.merge.statements import AS_IT_IS, StagedColumns
-from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, PendingCommit
+from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, Operator, StoredTable, resolved
+from cio_replicate.sinks.copy import BatchMerge, CopyRecord, CopySink, Merger, People, left_in
+from cio_replicate.sinks.merge import table_merge as statements
+from cio_replicate.sinks.merge.table_merge import (
+    AS_IT_IS,
+    Merge,
+    StagedColumns,
+    connected,
+    keys_seen,
+    remove_spilled,
+)
+from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
@@ -47,14 +50,6 @@ THREADS = 1
 #: its log, and are written again with each checkpoint until their group is full. Just under two groups costs a third
 #: of what 50,000 rows a commit cost, and leaves groups so full that no checkpoint joins them (measured).
 BATCH_ROWS = 240_000
-
-
-@dataclass(frozen=True, slots=True)
-class QueryResult:
-    """The rows that a query gave, and the names of their columns."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
 
 
 class DuckDBBackend:
@@ -184,11 +179,10 @@ class DuckDBBackend:
                 self.file.unlink(missing_ok=True)
             self._made_file = self._made_schema = False
 
-    def ask(self, query: str) -> QueryResult:
-        """The answer to a query of one's own."""
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of one's own."""
         with self._usable():
-            result = self.run(query)
-            return QueryResult(tuple(column[0] for column in result.description or ()), result.fetchall())
+            return self.run(query).fetchall()
 
     def more_memory(self, error: duckdb.Error) -> bool:
         """Open the file anew with more memory, if an error was for want of it; whether that was done."""
@@ -244,12 +238,13 @@ class DuckDBBackend:
             ).fetchall():
                 self._made_schema = True
             self.run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-            for statement in statements.create(target, columns):
-                self.reshape(statement)
-        for column in columns if there else ():
+            self.reshape(statements.create(target, columns))
+        for column in columns:
+            name = statements.quoted(column.name)
+            if there and column.name not in there:
+                self.reshape(f"ALTER TABLE {target} ADD COLUMN {name} {statements.TYPES[column.type]}")
             if column.name not in there:
-                for statement in statements.add(target, column):
-                    self.reshape(statement)
+                self.run(f"COMMENT ON COLUMN {target}.{name} IS {statements.literal(column.about)}")
 
     def _query(self, shape: StoredTable, chosen: str, where: Sequence[Condition]) -> tuple[str, list[object]] | None:
         """A query on a table, and its values; None when it gives no rows."""
@@ -258,7 +253,8 @@ class DuckDBBackend:
         if shape.key not in there or conditions is None:
             return None
         values: list[object] = [one.value for one in conditions if one.value is not None]
-        return statements.select(self.name(shape.name), chosen, conditions), values
+        tests = [_CONDITIONS[one.comparison].format(statements.quoted(one.column)) for one in conditions]
+        return f"SELECT {chosen} FROM {self.name(shape.name)} WHERE {' AND '.join(tests or ['true'])}", values
 
     def _tables(self, where: str, *values: str) -> bool:
         query = f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND {where} LIMIT 1"
@@ -280,24 +276,19 @@ class DuckDBBackend:
         self._seen_columns.clear()
         self._made_file = not os.path.exists(self.file)  # noqa: PTH110 - as above
         try:
-            self._connection = duckdb.connect(
-                str(self.file),
-                config={
-                    "storage_compatibility_version": STORAGE,
-                    **({"memory_limit": self._memory} if self._memory is not None else {}),
-                    "threads": THREADS,
-                    "preserve_insertion_order": False,
-                    # nothing is fetched from elsewhere, not even to open a file that is another program's
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                },
+            memory = {"memory_limit": self._memory} if self._memory is not None else {}
+            self._connection = connected(
+                self.file,
                 read_only=self._read_only,
+                storage_compatibility_version=STORAGE,
+                threads=THREADS,
+                **memory,
             )
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
         self._found = file_at(self.file)
         if not self._read_only:
-            remove_left(self.file)
+            remove_spilled(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
         self._schema = (
@@ -353,6 +344,13 @@ def file_at(path: Path) -> tuple[int, int] | None:
 
 #: JSON comes as its text.
 _PLAIN = {ColumnType.JSON: "VARCHAR"}
+_CONDITIONS = {
+    Operator.IN: "{} IN (SELECT unnest(?::VARCHAR[]))",
+    Operator.AT_LEAST: "{} >= ?",
+    Operator.AT_MOST: "{} <= ?",
+    Operator.NULL: "{} IS NULL",
+    Operator.TRUE: "{}",
+}
 
 
 class DuckDBSink(CopySink):
@@ -363,11 +361,10 @@ class DuckDBSink(CopySink):
         super().__init__(self.backend, DuckDBMerger(self.backend), dataset, str(file), elsewhere="--dataset or file")
 
 
-class DuckDBMerger:
+class DuckDBMerger(Merger):
     """Merges batches in the file itself, with no digests: columns are compared."""
 
     refusal = "DuckDB did not accept rows of {table} ({why})."
-    nul_allowed = True
     oldest = 1
 
     def __init__(self, backend: DuckDBBackend) -> None:
@@ -415,18 +412,12 @@ class DuckDBMerger:
         """The keys of the rows that meet all conditions, computed by DuckDB."""
         return self._backend.digests(shape, where)
 
-    def together(self) -> AbstractContextManager[None]:
-        """Do nothing: nothing is remembered beside the file."""
-        return nullcontext()
-
-    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> TableMerge:
+    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> BatchMerge:
         """Return the merge of a batch, which does nothing before it is written."""
         _ = aside
         return DuckDBMerge(self._backend, batch, before, copy)
 
-    def erase(
-        self, table: Table, people: Mapping[str, Sequence[str]], copy: CopyRecord, commits: int
-    ) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: People, copy: CopyRecord, commits: int) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people."""
         _ = copy, commits
         backend, found = self._backend, {}
@@ -439,27 +430,12 @@ class DuckDBMerger:
                 backend.run(erasure.blank_rows(backend.name(name), table, there))
         return found
 
-    def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
-        """Do nothing: a commit is whole."""
-
-    def forget(self, table: str) -> None:
-        """Do nothing: nothing is remembered."""
-
-    def advance(self, copy_id: str, before: int, after: int) -> None:
-        """Do nothing: nothing is remembered."""
-
-    def erasures_changed(self) -> None:
-        """Do nothing: the record is read with each batch."""
-
     def makes_room(self, error: duckdb.Error) -> bool:
         """Open the file with more memory, if that is what was lacking."""
         return self._backend.more_memory(error)
 
-    def close(self) -> None:
-        """Do nothing: there is nothing beside the file."""
 
-
-class DuckDBMerge:
+class DuckDBMerge(BatchMerge):
     """One batch, merged into the file as it is written."""
 
     writes = True
@@ -475,21 +451,13 @@ class DuckDBMerge:
         """Merge the pages into the table, and take out what is gone."""
         backend, batch, run = self._backend, self._batch, self._backend.run
         left = left_in(backend, batch.table, batch.columns, self._copy.facts)
-        goal = MergeTarget(
-            backend.name(batch.table.target),
-            backend.name(batch.table.target + CHANGES_SUFFIX),
-            batch.columns,
-            left,
-            batch.treatment,
-            batch.run_id,
-            self._copy.commits + 1,
-        )
-        merge = Merge(run, goal, self._blanks(left))
+        table, changes = backend.name(batch.table.target), backend.name(batch.table.target + CHANGES_SUFFIX)
+        blanks = self._blanks(left)
+        merge = Merge(run, batch, self._copy.commits + 1, blanks, table=table, changes=changes, left=left)
         if batch.files:
             merge.add([str(path) for path in batch.files])
-        keys = (
-            f"SELECT {statements.KEY} FROM {goal.table} WHERE {statements.live_rows(backend.types(batch.table.target))}"
-        )
+        live = statements.live_rows(backend.types(batch.table.target))
+        keys = f"SELECT {statements.KEY} FROM {table} WHERE {live}"
         whole = None
         if batch.close is not None and batch.close.seen is not None:
             seen = [str(path) for path in batch.close.seen]

@@ -319,9 +319,7 @@ def open_files(address: Address, dataset: str) -> Files:
     root = "/".join(step for step in (address.host, address.path.strip("/"), named(dataset)) if step)
     endpoint = urlsplit(address.options.get("endpoint", ""))
     filesystem = fs.S3FileSystem(
-        access_key=_secret(address, "access_key_id"),
-        secret_key=_secret(address, "secret_access_key"),
-        session_token=_secret(address, "session_token"),
+        **s3_secrets(address, "access_key", "secret_key", "session_token"),
         region=region_of(address),
         scheme=endpoint.scheme or "https",
         endpoint_override=endpoint.netloc or None,
@@ -338,9 +336,10 @@ def region_of(address: Address) -> str | None:
     return named_here or (REGION if "endpoint" in address.options else None)
 
 
-def _secret(address: Address, name: str) -> str | None:
-    secret = address.secrets.get(name)
-    return None if secret is None else secret.reveal()
+def s3_secrets(address: Address, *names: str) -> dict[str, str]:
+    """Return the secrets of an access key under the names that a library has for id, secret and session token."""
+    ours = zip(("access_key_id", "secret_access_key", "session_token"), names, strict=True)
+    return {theirs: address.secrets[name].reveal() for name, theirs in ours if name in address.secrets}
 
 
 def named(text: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -350,14 +350,6 @@ Cursor = Any  # of a driver: its types say less than its documentation
 Connection = Any
 
 
-class DriverRows(Protocol):
-    """What a driver gives an answer by."""
-
-    def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:  # Any: what a driver makes of a value
-        """The next rows, at most so many."""
-        ...
-
-
 class DbapiBackend(SqlBackend):
     """One dataset in a database with transactions. A subclass says how its driver connects, and what its errors mean.
 
@@ -537,7 +529,7 @@ def as_tuples(rows: pa.Table) -> list[tuple[Any, ...]]:  # Any: any value that a
     return list(zip(*columns, strict=True))
 
 
-def as_batches(rows: DriverRows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def as_batches(rows: Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an answer in batches of this schema."""
     while some := rows.fetchmany(ROWS_OF_AN_ANSWER):
         columns = [_array(values, field.type) for values, field in zip(zip(*some, strict=True), schema, strict=True)]

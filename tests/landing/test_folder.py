@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.base.errors import StagingError, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import default_root
 from cio_replicate.pipeline.staging import Staging, task_folder
 from tests.landing.reads import BEGAN, read_of, rows, stage
@@ -128,7 +128,7 @@ def test_a_page_is_never_written_over(tmp_path: Path) -> None:
     """A name that is taken is an error that stops the run, and the first page stays."""
     with Staging(tmp_path / "task") as folder:
         folder.write("a.parquet", rows("first"))
-        with pytest.raises(LandingError, match=r"could not be written.*what is landed is kept"):
+        with pytest.raises(StagingError, match=r"could not be written.*what is landed is kept"):
             folder.write("a.parquet", rows("second"))
         assert pq.read_table(folder.file("a.parquet")).to_pylist() == [{"id": "first"}]
         folder.drop(["a.parquet"])
@@ -138,7 +138,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """When the folder went away under a run the error names it and what to do."""
     with Staging(tmp_path / "task") as folder:
         (tmp_path / "task" / "pages").rmdir()
-        with pytest.raises(LandingError, match=r"pages.*--state-dir"):
+        with pytest.raises(StagingError, match=r"pages.*--state-dir"):
             folder.write("a.parquet", rows("a"))
 
 

@@ -191,7 +191,7 @@ class TransientError(CioReplicateError):
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-class LandingError(CioReplicateError):
+class StagingError(CioReplicateError):
     """A page could not be made durable (disk full, folder gone)."""
 
     code = "staging_failed"
@@ -201,7 +201,7 @@ class LoadError(TableFailed):
     """The destination refused a batch; it stays landed and is loaded by the next run."""
 
 
-class PartlyLoadedError(LoadError):
+class FanOutFailed(LoadError):
     """Some of several destinations refused a batch; the others have it, and the next run loads it to all of them.
 
     `changed` counts what it changed in the others: inserted, updated and deleted rows.

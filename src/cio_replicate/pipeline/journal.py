@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from cio_replicate.base.errors import LandingError, StateFolderError
+from cio_replicate.base.errors import StagingError, StateFolderError
 from cio_replicate.base.text import quoted
 from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import Column, ColumnType
@@ -163,7 +163,7 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise LandingError(
+            raise StagingError(
                 f"The journal {self._file} cannot be written ({quoted(error)}).",
                 "Make room or choose another --state-dir, then run again; what is landed is kept.",
             ) from None

@@ -15,9 +15,9 @@ import pyarrow as pa
 from cio_replicate.base.errors import (
     CioReplicateError,
     DestinationUnavailableError,
-    LandingError,
     LoadError,
     SchemaChangedError,
+    StagingError,
 )
 from cio_replicate.base.runtime import Clock, tasks
 from cio_replicate.base.text import counted
@@ -330,7 +330,7 @@ class Run:
 
     def _failed_whole(self, error: BaseException) -> None:
         """An error that concerns the whole run: raised when nothing was read, else set down for each open table."""
-        if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
+        if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, StagingError)):
             self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
             raise error
         self.report.error = str(error)
@@ -367,7 +367,7 @@ class Run:
             self._folder.journal.record_run(report.run_id, self._began, report.to_json())
             if report.status is not Status.INTERRUPTED:
                 self._folder.journal.run_ended()
-        except LandingError as error:
+        except StagingError as error:
             report.notes.append(f"This run could not be recorded in the state folder. {error}")
 
     async def _staging(self, call: Callable[[], T]) -> T:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.base.errors import StagingError, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import PRIVATE, Clock, OnThread
 from cio_replicate.pipeline.journal import Journal, StagedGroup, TableRead
 from cio_replicate.source.pages import Cursor
@@ -120,7 +120,7 @@ class Staging:
             return 0
 
     def write(self, name: str, table: pa.Table) -> None:
-        """Make a page durable: when this returns, it survives the loss of power. Raises LandingError."""
+        """Make a page durable: when this returns, it survives the loss of power. Raises StagingError."""
         path = self._pages / name
         page = _page(table)
         try:
@@ -134,7 +134,7 @@ class Staging:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise LandingError(
+            raise StagingError(
                 f"A page could not be written to {self._pages} ({error.strerror or error}).",
                 "Make room or choose another --state-dir, then run again; what is landed is kept.",
             ) from None

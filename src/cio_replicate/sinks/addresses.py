@@ -1,4 +1,4 @@
-"""Parse a destination address (`--to`), its options and secrets, and name the cause and the fix when it is wrong."""
+"""Parse the address of a destination, its options and secrets, and name the cause and the fix when it is wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from cio_replicate.config.secret_references import FORMS, caution, conventional,
 from cio_replicate.sinks.kinds import KINDS, schemes
 from cio_replicate.sinks.lake.file_kinds import DUCKDB
 
-# What stands behind the question mark of `--to`: options checked, defaults filled in, secrets found.
+# What stands behind the question mark of an address: options checked, defaults filled in, secrets found.
 
 
 _BUCKET_OPTION = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^\s?#]*)?")
@@ -112,7 +112,7 @@ def _unknown_option(kind: DestinationKind, name: str, known: Sequence[str]) -> I
 
 
 def _checked(kind: DestinationKind, option: UrlOption, text: str) -> str:
-    """The value of an option that is no secret, as it is kept."""
+    """The value of an option that is no secret, as an address holds it."""
     wanted = ""
     in_a_bucket = option.form is OptionSyntax.BUCKET or (option.form is OptionSyntax.FOLDER and "://" in text)
     if option.choices and text not in option.choices:

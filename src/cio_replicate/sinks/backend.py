@@ -23,7 +23,7 @@ from cio_replicate.schema.table import Column, ColumnType, schema_for
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """A table as it stands in a store: its name, its columns in order, and the column by which rows are told apart.
+    """A table as it stands in a store: its name, its columns in order, and the column that identifies a row.
 
     `key` names one of the columns; it is text, or an integer, never null, and no two rows have the same.
     `split_by` names a column that tells when a row came about, for stores that keep large tables in several files:

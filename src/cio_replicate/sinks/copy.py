@@ -33,7 +33,7 @@ from cio_replicate.schema.system_tables import (
     from_text,
     to_text,
 )
-from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
+from cio_replicate.schema.table import Column, Table, schema_for
 from cio_replicate.sinks.backend import (
     NOT_DELETED,
     ChangeSet,
@@ -151,24 +151,22 @@ COPY_SHAPE = StoredTable(COPY, COPY_COLUMNS, "copy_id")
 POSITION_SHAPE = StoredTable(POSITIONS, POSITION_COLUMNS, "table_name")
 
 
-def left_columns(columns: Sequence[Column], there: Mapping[str, ColumnType]) -> list[Column]:
-    """Of the columns that a table has, those of the workspace that are not among `columns`: ones no longer copied."""
-    known = {column.name.casefold() for column in columns}
-    return [
-        Column(name, kind, "No longer copied.")
-        for name, kind in there.items()
-        if name.casefold() not in known and not name.casefold().startswith(RESERVED)
-    ]
-
-
 def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts: CopyFacts) -> list[Column]:
-    """As `left_columns`, of a table in a store, as far as they are known to be ours: somebody may have added more."""
+    """Of the columns that a table in a store has, those of the workspace that are not among `columns`: copied no more.
+
+    Only as far as they are known to be ours: somebody may have added more.
+    """
     ours = {column.name: column.type for column in found_columns(table, facts.found)}
     if table.hidden:
         there = store.columns(table.target)
         hidden = {table.naming.column(one.name): one.type for one in table.hidden}
         ours |= {name: kind for name, kind in hidden.items() if there.get(name) is kind}
-    return left_columns(columns, ours)
+    known = {column.name.casefold() for column in columns}
+    return [
+        Column(name, kind, "No longer copied.")
+        for name, kind in ours.items()
+        if name.casefold() not in known and not name.casefold().startswith(RESERVED)
+    ]
 
 
 def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> StoredTable:
@@ -192,7 +190,7 @@ class CopySink:
     """
 
     def __init__(
-        self, store: TableBackend, merger: Merger, dataset: str, shown: str, *, elsewhere: str = "--dataset"
+        self, store: TableBackend, merger: Merger, dataset: str, shown: str, *, elsewhere: str = "‹dataset›"
     ) -> None:
         self._store = store
         self._merger = merger
@@ -439,7 +437,7 @@ class CopySink:
         return copy
 
     def _recount(self, table: Table) -> None:
-        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        """Take what a table holds now for what was loaded into it, also where another program has changed it."""
         copy = self._held
         self._merger.forget(table.name)
         if table.name in copy.facts.expected:

@@ -86,7 +86,7 @@ def blank_rows(target: str, table: Table, there: Collection[str]) -> str:
 def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> ErasedColumns | None:
     """What is blank in rows that come; `erased` is a table with the columns of the record of erasures.
 
-    In the table of people nothing is: whoever is listed is there again.
+    In the table of people nothing is: a person who is listed is there again.
     """
     if table.person is None or table.person == KEY or table.person not in {one.name for one in columns}:
         return None
@@ -100,24 +100,23 @@ def stays_blank(table: Table, columns: Sequence[Column], erased: str) -> ErasedC
 
 
 class TableErasure:
-    """The blanking of one table of a copy, within a transaction of the ledger."""
+    """The blanking of one table of a copy, within a transaction of the digest index."""
 
-    def __init__(self, store: TableBackend, ledger: Scratch, table: Table, facts: CopyFacts, rows_at_once: int) -> None:
+    def __init__(self, store: TableBackend, scratch: Scratch, table: Table, facts: CopyFacts) -> None:
         self._store = store
-        self._ledger = ledger
+        self._scratch = scratch
         self._table = table
-        self._rows_at_once = rows_at_once
         columns = (*table.columns, *found_columns(table, facts.found))
         columns = (*columns, *left_in(store, table, columns, facts))
         main = main_shape(table, columns, versions=table.name in facts.versions)
         self._shapes = (changes_shape(table, columns), main)  # the rows themselves last: they tell what is to be done
 
     def blank(self, people: People, keys: str | None) -> dict[str, ErasureHits]:
-        """Blank, and note what the rows are like now in `keys` of the ledger, if it knows them; as a destination does.
+        """Blank, and note what the rows are like now in `keys` of the index, if it knows them; as a destination does.
 
         `people` are given as to a destination.
         """
-        run = self._ledger.run
+        run = self._scratch.run
         run(f"CREATE OR REPLACE TEMP TABLE blanked_now ({KEY} VARCHAR, digest BLOB)")
         found = {}
         for shape in self._shapes:
@@ -133,7 +132,7 @@ class TableErasure:
         there = [column.name for column in shape.columns]
         for some in _pieces(people):
             self._find(shape, some, there)
-            now = erasure_hits(self._ledger.run, FOUND)
+            now = erasure_hits(self._scratch.run, FOUND)
             found.rows.update(now.rows)
             found.otherwise.update(now.otherwise)
             self._blank(shape, there)
@@ -143,7 +142,7 @@ class TableErasure:
 
     def _find(self, shape: StoredTable, people: People, there: Sequence[str]) -> None:
         """Bring in the rows about these people, each once."""
-        run = self._ledger.run
+        run = self._scratch.run
         run(create(FOUND, shape.columns, temporary=True))
         others = sorted({name for names in people.values() for name in names})
         for column, otherwise in named_by(self._table, there):
@@ -151,7 +150,7 @@ class TableErasure:
             if values:
                 rows = self._store.read(shape, there, [Condition(column, Operator.IN, values)])
                 own = quoted(shape.key)
-                self._ledger.take(
+                self._scratch.take(
                     FOUND, rows, f"SELECT * FROM taken ANTI JOIN (SELECT {own} FROM {FOUND}) USING ({own})"
                 )
         note_people(run, people)
@@ -159,7 +158,7 @@ class TableErasure:
 
     def _blank(self, shape: StoredTable, there: Collection[str]) -> None:
         """Blank them, and give them the digest of what they hold now: so a row that comes blanked is no change."""
-        run = self._ledger.run
+        run = self._scratch.run
         run(f"DELETE FROM {FOUND} WHERE rowid NOT IN (SELECT place FROM about)")
         run(blank_rows(FOUND, self._table, there))
         if shape.name != self._table.target or DIGEST.name not in there:
@@ -171,11 +170,12 @@ class TableErasure:
 
     def _edits(self, shape: StoredTable) -> Iterator[ChangeSet]:
         """What puts them back, no more at a time than the store takes."""
-        first, last = self._ledger.run(f"SELECT min(rowid), max(rowid) FROM {FOUND}").fetchall()[0]
+        first, last = self._scratch.run(f"SELECT min(rowid), max(rowid) FROM {FOUND}").fetchall()[0]
         gone = pa.array([], pa.int64() if shape.key == "_cio_sequence" else pa.string())
-        for begin in range(first, last + 1, self._rows_at_once) if first is not None else ():
-            piece = f"(SELECT * FROM {FOUND} WHERE rowid >= {begin} AND rowid < {begin + self._rows_at_once})"
-            yield self._ledger.edit(piece, shape, gone)
+        step = self._store.rows_at_once
+        for begin in range(first, last + 1, step) if first is not None else ():
+            piece = f"(SELECT * FROM {FOUND} WHERE rowid >= {begin} AND rowid < {begin + step})"
+            yield self._scratch.edit(piece, shape, gone)
 
 
 def _pieces(people: People) -> Iterator[dict[str, Sequence[str]]]:

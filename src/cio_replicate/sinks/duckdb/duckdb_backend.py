@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from cio_replicate.schema.system_tables import (
     HISTORY_COLUMNS,
     SYSTEM_COLUMNS,
 )
-from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
+from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks import erasure
-from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, Operator, StoredTable, resolved
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable, not_deleted
 from cio_replicate.sinks.copy import BatchMerge, CopyRecord, CopySink, Merger, People, left_in
 from cio_replicate.sinks.merge import table_merge as statements
 from cio_replicate.sinks.merge.table_merge import (
@@ -35,6 +36,7 @@ from cio_replicate.sinks.merge.table_merge import (
     remove_spilled,
 )
 from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits
+from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, SqlBackend, Statement
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
@@ -52,26 +54,40 @@ THREADS = 1
 BATCH_ROWS = 240_000
 
 
-class DuckDBBackend:
+DIALECT = Dialect(
+    title="DuckDB",
+    quote=statements.quoted,
+    types=statements.TYPES,
+    kinds=statements.KINDS,
+    place=lambda _number: "?",
+    as_text="{}::VARCHAR",
+    true="{}",
+    any_of="{} IN (SELECT unnest({}::VARCHAR[]))",
+    nul_allowed=True,
+    at_once=sys.maxsize,
+)
+
+
+class DuckDBBackend(SqlBackend):
     """A dataset (schema) in a DuckDB file. With `read_only` nothing can be changed, and others may read meanwhile.
 
     Raises DestinationUnavailableError when the file cannot be used now, as while another program writes it. Errors for
     want of memory leave as they are.
     """
 
+    dialect = DIALECT
     rows_at_once = BATCH_ROWS
     whole_edits = True
     transactional = True
 
     def __init__(self, file: Path, dataset: str, *, memory: str = MEMORY, read_only: bool = False) -> None:
+        super().__init__(dataset, str(file))
         self.file = file
-        self.dataset = dataset
         self._memory: str | None = memory
         self._read_only = read_only
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = statements.quoted(dataset)
         self._found: tuple[int, int] | None = None
-        self._seen_columns: dict[str, dict[str, str]] = {}
         self._within = False  # a transaction is open
         self._made_file = self._made_schema = False  # by this connection
 
@@ -79,65 +95,63 @@ class DuckDBBackend:
         """Return True: a column can have any name."""
         return bool(name)
 
-    def open(self) -> None:
+    def target(self, table: str) -> str:
+        """The whole name of a table, quoted."""
+        return f"{self._schema}.{statements.quoted(table)}"
+
+    def digests(self, shape: StoredTable, conditions: Sequence[Condition]) -> Digests:
+        """Return the number of the rows for which all conditions hold, and the sum of their keys."""
+        found = Digests()
+        for query in self._queries(shape, [statements.KEY], conditions, self.there(shape.name)):
+            with self._usable():
+                answer = self.run(f"SELECT count(*), {statements.key_sum()} FROM ({query.text})", query.values)
+                ((rows, total),) = answer.fetchall()
+            found += Digests(int(rows), int(total))
+        return found
+
+    def _connect(self) -> None:
         """Open the file if it is there. Fails when one cannot be made."""
         if os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where one may not look
             self._open()
         elif not self._read_only:
             self._require_room()
 
-    def columns(self, table: str) -> Mapping[str, ColumnType]:
-        """The columns of a table by name, in order; none when the table is not there."""
-        return {name: statements.KINDS.get(kind, ColumnType.STRING) for name, kind in self.types(table).items()}
-
-    def read(
-        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
-        """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
-        found = [shape.column(name) for name in columns]
-        there, schema = self.types(shape.name), schema_for(found)
-        types = statements.TYPES | _PLAIN
-        chosen = [f"{statements.quoted(one.name) if one.name in there else 'NULL'}::{types[one.type]}" for one in found]
-        query = self._query(shape, ", ".join(f"{one} AS c{number}" for number, one in enumerate(chosen)), conditions)
-        if query is None:
-            return schema.empty_table().to_reader()
+    def _columns(self, table: str) -> Columns:
+        if self._connection is None:
+            return {}
         with self._usable():
-            assert self._connection is not None  # noqa: S101 - else there are no types
-            rows = self._connection.sql(query[0], params=query[1] or None).to_arrow_table()
-        return rows.rename_columns(list(columns)).cast(schema).to_reader()
+            rows = self.run(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+                "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
+                [self.dataset, table],
+            ).fetchall()
+        return {name: self.dialect.kinds.get(kind) for name, kind in rows}
 
-    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
-        """How many rows `read` would give."""
-        return self.digests(shape, conditions, keys=False).rows
-
-    def digests(self, shape: StoredTable, conditions: Sequence[Condition], *, keys: bool = True) -> Digests:
-        """Return the number of the rows for which all conditions hold, and with `keys` the sum of their keys."""
-        query = self._query(shape, f"count(*), {statements.key_sum() if keys else 0}", conditions)
-        if query is None:
-            return Digests()
+    def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._usable():
-            ((rows, total),) = self.run(*query).fetchall()
-        return Digests() + Digests(int(rows), int(total))
+            assert self._connection is not None  # noqa: S101 - else there are no columns
+            rows = self._connection.sql(query.text, params=list(query.values) or None).to_arrow_table()
+        yield from rows.rename_columns(schema.names).cast(schema).to_batches()
 
-    def write(self, edit: ChangeSet) -> None:
-        """Put the rows in the place of those with the same key, or add them; remove those that are gone."""
+    def _write(self, edit: ChangeSet, there: Columns) -> None:
         shape = edit.shape
-        target, key = self.name(shape.name), statements.quoted(shape.key)
+        target, key = self.target(shape.name), statements.quoted(shape.key)
         listed = ", ".join(statements.quoted(column.name) for column in shape.columns)
         with self._usable(), self.transaction(shape.name):
-            self.fit(shape.name, shape.columns)
+            if any(column.name not in there for column in shape.columns):
+                self.fit(shape.name, shape.columns)
             with self._given(given=edit.rows.read_all(), gone=pa.table({"key": edit.gone})):
                 self.run(
                     f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given) OR {key} IN (SELECT key FROM gone)"
                 )
                 self.run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
-    def drop(self, table: str) -> None:
-        """Remove a table; no error when it is not there. A schema that was made for it goes with the last one."""
+    def _drop(self, table: str) -> None:
+        """Remove a table, and with the last one a schema that was made for it."""
         if self._connection is None:
             return
         with self._usable():
-            self.reshape(f"DROP TABLE IF EXISTS {self.name(table)}")
+            self.reshape(f"DROP TABLE IF EXISTS {self.target(table)}")
             if self._made_schema and not self._tables("schema_name = ?", self.dataset):
                 self.reshape(f"DROP SCHEMA {self._schema}")
                 self._made_schema = False
@@ -170,6 +184,7 @@ class DuckDBBackend:
 
     def close(self) -> None:
         """Let go of the file; one that was made and holds nothing goes."""
+        super().close()
         if self._connection is not None:
             with suppress(duckdb.Error):
                 self._made_file = self._made_file and not self._tables("true")
@@ -185,7 +200,7 @@ class DuckDBBackend:
             return self.run(query).fetchall()
 
     def more_memory(self, error: duckdb.Error) -> bool:
-        """Open the file anew with more memory, if an error was for want of it; whether that was done."""
+        """Open the file again with more memory, if an error was for want of it; whether that was done."""
         if self._memory is None or not _lacks_memory(error) or self._found != file_at(self.file):
             return False
         made = self._made_file, self._made_schema
@@ -196,27 +211,6 @@ class DuckDBBackend:
         self._made_file, self._made_schema = made
         return True
 
-    def types(self, table: str) -> dict[str, str]:
-        """The columns of a table with DuckDB's types; none if it is not there.
-
-        They are remembered, since nobody else can change an open file, and to ask costs more than most statements.
-        """
-        if self._connection is None:
-            return {}
-        if table not in self._seen_columns:
-            with self._usable():
-                rows = self.run(
-                    "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
-                    "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
-                    [self.dataset, table],
-                ).fetchall()
-            self._seen_columns[table] = dict(rows)
-        return self._seen_columns[table]
-
-    def name(self, table: str) -> str:
-        """The whole name of a table, quoted."""
-        return f"{self._schema}.{statements.quoted(table)}"
-
     def run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Execute a statement."""
         assert self._connection is not None, "`open` opens the file"  # noqa: S101 - a programmer's error
@@ -224,12 +218,12 @@ class DuckDBBackend:
 
     def reshape(self, statement: str) -> None:
         """Execute a statement that makes, changes or removes tables."""
-        self._seen_columns.clear()
+        self._known.clear()
         self.run(statement)
 
     def fit(self, table: str, columns: Sequence[Column]) -> None:
         """Make a table, or add the columns that it lacks."""
-        target, there = self.name(table), self.types(table)
+        target, there = self.target(table), self.there(table)
         if not there:
             if not self.run(
                 "SELECT 1 FROM duckdb_schemas() WHERE lower(schema_name) = lower(?) "
@@ -245,16 +239,6 @@ class DuckDBBackend:
                 self.reshape(f"ALTER TABLE {target} ADD COLUMN {name} {statements.TYPES[column.type]}")
             if column.name not in there:
                 self.run(f"COMMENT ON COLUMN {target}.{name} IS {statements.literal(column.about)}")
-
-    def _query(self, shape: StoredTable, chosen: str, where: Sequence[Condition]) -> tuple[str, list[object]] | None:
-        """A query on a table, and its values; None when it gives no rows."""
-        there = self.types(shape.name)
-        conditions = resolved(where, there)
-        if shape.key not in there or conditions is None:
-            return None
-        values: list[object] = [one.value for one in conditions if one.value is not None]
-        tests = [_CONDITIONS[one.comparison].format(statements.quoted(one.column)) for one in conditions]
-        return f"SELECT {chosen} FROM {self.name(shape.name)} WHERE {' AND '.join(tests or ['true'])}", values
 
     def _tables(self, where: str, *values: str) -> bool:
         query = f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND {where} LIMIT 1"
@@ -273,7 +257,7 @@ class DuckDBBackend:
                 self._connection.unregister(name)
 
     def _open(self) -> None:
-        self._seen_columns.clear()
+        self._known.clear()
         self._made_file = not os.path.exists(self.file)  # noqa: PTH110 - as above
         try:
             memory = {"memory_limit": self._memory} if self._memory is not None else {}
@@ -304,7 +288,7 @@ class DuckDBBackend:
                 raise
             raise DestinationUnavailableError(
                 f"The dataset {self.dataset} in {self.file} cannot be used ({quoted(str(error).splitlines()[0])}).",
-                "Choose another --dataset or file.",
+                "Choose another ‹dataset› or file.",
             ) from None
 
     def _unavailable(self, said: str) -> DestinationUnavailableError:
@@ -317,19 +301,19 @@ class DuckDBBackend:
             )
         return DestinationUnavailableError(
             f"The DuckDB file {self.file} cannot be opened ({quoted(said.splitlines()[0])}).",
-            "Check that it is a DuckDB file and that you may write it, or name another with --to.",
+            "Check that it is a DuckDB file and that you may write it, or name another with ‹to›.",
         )
 
     def _require_room(self) -> None:
         folder = self.file.parent
         if not os.path.isdir(folder):  # noqa: PTH112 - as above
             raise DestinationUnavailableError(
-                f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with --to."
+                f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with ‹to›."
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise DestinationUnavailableError(
                 f"The folder {folder} of the DuckDB file cannot be written.",
-                "Mend its permissions, or name another file with --to.",
+                "Mend its permissions, or name another file with ‹to›.",
             )
 
 
@@ -342,23 +326,12 @@ def file_at(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-#: JSON comes as its text.
-_PLAIN = {ColumnType.JSON: "VARCHAR"}
-_CONDITIONS = {
-    Operator.IN: "{} IN (SELECT unnest(?::VARCHAR[]))",
-    Operator.AT_LEAST: "{} >= ?",
-    Operator.AT_MOST: "{} <= ?",
-    Operator.NULL: "{} IS NULL",
-    Operator.TRUE: "{}",
-}
-
-
 class DuckDBSink(CopySink):
     """A copy in a DuckDB file."""
 
     def __init__(self, file: Path, dataset: str, *, memory: str = MEMORY, read_only: bool = False) -> None:
         self.backend = DuckDBBackend(file, dataset, memory=memory, read_only=read_only)
-        super().__init__(self.backend, DuckDBMerger(self.backend), dataset, str(file), elsewhere="--dataset or file")
+        super().__init__(self.backend, DuckDBMerger(self.backend), dataset, str(file), elsewhere="‹dataset› or file")
 
 
 class DuckDBMerger(Merger):
@@ -374,29 +347,29 @@ class DuckDBMerger(Merger):
         """Make the tables of a batch, or bring them into the layout of its mode."""
         backend, name, treatment, facts = self._backend, batch.table.target, batch.treatment, copy.facts
         columns = (*batch.columns, *SYSTEM_COLUMNS)
-        there = backend.types(name)
+        there = backend.there(name)
         if there and statements.KEY not in there:
             raise LoadError(
                 f"{backend.dataset}.{name} exists in {backend.file} and was not made by cio-replicate.",
-                "Choose another --dataset, or move that table away.",
+                "Choose another ‹dataset›, or move that table away.",
             )
         _require_place(batch, there)
         had_versions = "_cio_is_current" in there
         if had_versions and not treatment.versions:
-            ((ended,),) = backend.run(statements.count_ended(backend.name(name))).fetchall()
+            ((ended,),) = backend.run(statements.count_ended(backend.target(name))).fetchall()
             if ended:
                 raise LoadError(
                     f"{name} holds {ended} ended versions of its rows, which the mode {treatment.mode} would lose.",
-                    f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
+                    f"Keep ‹mode› {name}=history, choose another ‹dataset›, or drop the table first.",
                 )
         with backend.transaction(name):
             backend.fit(name, (*columns, *(HISTORY_COLUMNS if treatment.versions else ())))
             if treatment.mode is WriteMode.CHANGES:
                 backend.fit(name + CHANGES_SUFFIX, (*CHANGE_COLUMNS, *columns))
             if there and treatment.versions and not had_versions:
-                backend.run(statements.first_versions(backend.name(name)))
+                backend.run(statements.first_versions(backend.target(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
-                backend.reshape(f"ALTER TABLE {backend.name(name)} DROP COLUMN {statements.quoted(column.name)}")
+                backend.reshape(f"ALTER TABLE {backend.target(name)} DROP COLUMN {statements.quoted(column.name)}")
             if (batch.table.name in facts.versions) is not treatment.versions:
                 facts.versions = [one for one in facts.versions if one != batch.table.name]
                 facts.versions += [batch.table.name] * treatment.versions
@@ -406,7 +379,7 @@ class DuckDBMerger(Merger):
         """The keys of the live rows of a table."""
         _ = copy
         shape = StoredTable(table.target, SYSTEM_COLUMNS, statements.KEY)
-        return self._backend.digests(shape, [NOT_DELETED])
+        return self._backend.digests(shape, [not_deleted(self._backend.there(table.target))])
 
     def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
         """The keys of the rows that meet all conditions, computed by DuckDB."""
@@ -423,11 +396,11 @@ class DuckDBMerger(Merger):
         backend, found = self._backend, {}
         erasure.note_people(backend.run, people)
         for name in (table.target, table.target + CHANGES_SUFFIX):
-            there = backend.types(name)
+            there = backend.there(name)
             if erasure.named_by(table, there):
-                backend.run(erasure.note_rows(backend.name(name), table, there))
-                found[name] = erasure.erasure_hits(backend.run, backend.name(name))
-                backend.run(erasure.blank_rows(backend.name(name), table, there))
+                backend.run(erasure.note_rows(backend.target(name), table, there))
+                found[name] = erasure.erasure_hits(backend.run, backend.target(name))
+                backend.run(erasure.blank_rows(backend.target(name), table, there))
         return found
 
     def makes_room(self, error: duckdb.Error) -> bool:
@@ -451,12 +424,12 @@ class DuckDBMerge(BatchMerge):
         """Merge the pages into the table, and take out what is gone."""
         backend, batch, run = self._backend, self._batch, self._backend.run
         left = left_in(backend, batch.table, batch.columns, self._copy.facts)
-        table, changes = backend.name(batch.table.target), backend.name(batch.table.target + CHANGES_SUFFIX)
+        table, changes = backend.target(batch.table.target), backend.target(batch.table.target + CHANGES_SUFFIX)
         blanks = self._blanks(left)
         merge = Merge(run, batch, self._copy.commits + 1, blanks, table=table, changes=changes, left=left)
         if batch.files:
             merge.add([str(path) for path in batch.files])
-        live = statements.live_rows(backend.types(batch.table.target))
+        live = statements.live_rows(backend.there(batch.table.target))
         keys = f"SELECT {statements.KEY} FROM {table} WHERE {live}"
         whole = None
         if batch.close is not None and batch.close.seen is not None:
@@ -472,21 +445,21 @@ class DuckDBMerge(BatchMerge):
 
     def _blanks(self, left: Sequence[Column]) -> StagedColumns:
         """What is left out of the rows of a batch, since it is about people who were erased."""
-        if not self._backend.types(ERASURES.name):
+        if not self._backend.there(ERASURES.name):
             return AS_IT_IS
-        columns, erased = (*self._batch.columns, *left), self._backend.name(ERASURES.name)
+        columns, erased = (*self._batch.columns, *left), self._backend.target(ERASURES.name)
         return StagedColumns(blanked=erasure.stays_blank(self._batch.table, columns, erased))
 
 
-def _require_place(batch: Batch, there: Mapping[str, str]) -> None:
+def _require_place(batch: Batch, there: Columns) -> None:
     """Raise LoadError when rules for columns want in a table that is there what it cannot take."""
     name, folded = batch.table.name, {one.casefold(): one for one in there}
-    fix = f"Give --columns as before, or `cio-replicate drop {name}` and sync it anew."
+    fix = f"Give ‹columns› as before, or `cio-replicate drop {name}` and sync it anew."
     for column in batch.columns:
         same = folded.get(column.name.casefold(), column.name)
         if same != column.name:
             raise LoadError(f"The copy of {name} has a column {same}, and cannot have {column.name} beside it.", fix)
-        kind = statements.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
+        kind = there.get(column.name) or ColumnType.STRING
         if column.type is ColumnType.STRING and kind not in (ColumnType.STRING, ColumnType.JSON):
             raise LoadError(
                 f"The column {column.name} of {name} is to hold text now, and is of the type {kind} in the copy.", fix

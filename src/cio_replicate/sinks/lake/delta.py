@@ -24,8 +24,8 @@ from cio_replicate.sinks.lake.rewrite import JSON, MARK, FileRewrite, LakeBacken
 
 #: How many commits lie between two times at which files are removed that no version needs any more.
 VACUUM_EVERY = 50
-#: What a new table is told: files that are no longer part of it stay a day, for who reads an older version; the log is
-#: summed up every 20 commits, so that opening a table takes milliseconds, and its old parts stay a week.
+#: The settings of a new table: files that are no longer part of it stay a day, for readers of an older version; the log
+#: is summed up every 20 commits, so that opening a table takes milliseconds, and its old parts stay a week.
 CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 1 days",
     "delta.logRetentionDuration": "interval 7 days",
@@ -189,7 +189,7 @@ def _require_plain(table: DeltaTable, name: str) -> None:
     if metadata.partition_columns or mapped or deleted:
         raise DestinationUnavailableError(
             f"The Delta table {name} has partitions, mapped columns or deletion vectors, which are not supported.",
-            "Choose another --dataset, or have the table written again without them.",
+            "Choose another ‹dataset›, or have the table written again without them.",
         )
 
 

@@ -164,7 +164,7 @@ def _data_files(table: Table) -> dict[StoredFile, DataFile]:
 def _foreign(table: Table, what: str) -> DestinationUnavailableError:
     return DestinationUnavailableError(
         f"The Iceberg table {table.name()[-1]} has {what}, which is not supported.",
-        "Choose another --dataset, or have the table written again without them.",
+        "Choose another ‹dataset›, or have the table written again without them.",
     )
 
 
@@ -187,8 +187,8 @@ def _snapshot(transaction: Transaction) -> _OverwriteFiles:
 
     class Exchange(_OverwriteFiles):
         def _existing_manifests(self) -> list[ManifestFile]:
-            kept = super()._existing_manifests()
-            return [manifest for manifest in kept if manifest.has_added_files() or manifest.has_existing_files()]
+            every = super()._existing_manifests()
+            return [manifest for manifest in every if manifest.has_added_files() or manifest.has_existing_files()]
 
     return Exchange(Operation.OVERWRITE, transaction, transaction._table.io)  # noqa: SLF001
 

@@ -101,7 +101,7 @@ class FolderTables(Tables):
         return self._below.setdefault(name, self._files.below(name))
 
     def load(self, name: str) -> Table | None:
-        """A table in its latest state; None when it is not there. A hint that a kill left behind is mended."""
+        """A table in its latest state; None when it is not there. A hint that a kill left behind is put right."""
         known, table = self._opened.get(name, (0, None))
         version = self._latest(name, known)
         if version and version != known:
@@ -133,7 +133,7 @@ class FolderTables(Tables):
         self._opened.clear()
 
     def forget(self, name: str) -> None:
-        """Let go of a table, so that it is read anew."""
+        """Let go of a table, so that it is read again."""
         self._opened.pop(name, None)
 
     def drop(self, name: str) -> None:

@@ -189,7 +189,7 @@ def fitted(array: pa.Array, kind: pa.DataType, column: str, table: str) -> pa.Ar
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise LoadError(
             f"The column {column} of {table} holds {array.type} where {kind} is expected.",
-            "Another program changed the table; drop it or choose another --dataset.",
+            "Another program changed the table; drop it or choose another ‹dataset›.",
         ) from None
 
 
@@ -356,7 +356,7 @@ class RewriteOutput:
             self._files.remove(added.part.name)
 
 
-# The rows of an edit, kept so that they can be gone through more than once in bounded memory.
+# The rows of an edit on the disk, so that they can be read more than once in bounded memory.
 
 
 UNDATED = -1
@@ -489,5 +489,5 @@ def require_types(shape: StoredTable, schema: pa.Schema) -> None:
         if known != arrow_type(column.type):
             raise LoadError(
                 f"The column {column.name} of {shape.name} holds {known}, but is to hold {arrow_type(column.type)}.",
-                "Drop the table, or choose another --dataset.",
+                "Drop the table, or choose another ‹dataset›.",
             )

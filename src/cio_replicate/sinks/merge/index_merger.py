@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.base.errors import LandingError
+from cio_replicate.base.errors import StagingError
 from cio_replicate.base.text import quoted as quoted_text
 from cio_replicate.config.table_options import WriteMode
 from cio_replicate.schema.system_tables import ERASURES
@@ -52,9 +52,9 @@ MEMORY = "400MB"
 
 
 class DigestIndex(Scratch):
-    """An open ledger, which is also where the changes of a batch are worked out, in temporary tables.
+    """An open digest index, which is also where the changes of a batch are worked out, in temporary tables.
 
-    Raises LandingError when the disk does not let it.
+    Raises StagingError when the disk does not let it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -69,14 +69,14 @@ class DigestIndex(Scratch):
         )
 
     def keys_of(self, table: str, copy_id: str, commits: int) -> str | None:
-        """The name of the ledger's table for a table, if it holds for that commit of that copy."""
+        """The name of the index's table for a table, if it holds for that commit of that copy."""
         row = self.run(
             "SELECT number FROM known WHERE table_name = ? AND copy_id = ? AND commits = ?", [table, copy_id, commits]
         ).fetchone()
         return None if row is None else f"keys_{row[0]}"
 
-    def begin_anew(self, table: str) -> str:
-        """An empty ledger of a table; the name of its table."""
+    def begin(self, table: str) -> str:
+        """An empty index of a table; the name of its table."""
         row = self.run("SELECT number FROM known WHERE table_name = ?", [table]).fetchone()
         last = self.run("SELECT coalesce(max(number), 0) FROM known").fetchone()
         number = row[0] if row else (last[0] if last else 0) + 1
@@ -86,7 +86,7 @@ class DigestIndex(Scratch):
         return f"keys_{number}"
 
     def holds(self, table: str, copy_id: str, commits: int) -> None:
-        """What stands in the ledger of a table holds for this commit."""
+        """What stands in the index of a table holds for this commit."""
         self.run("UPDATE known SET copy_id = ?, commits = ? WHERE table_name = ?", [copy_id, commits, table])
 
     def advance(self, copy_id: str, before: int, after: int) -> None:
@@ -94,11 +94,11 @@ class DigestIndex(Scratch):
         self.run("UPDATE known SET commits = ? WHERE copy_id = ? AND commits = ?", [after, copy_id, before])
 
     def forget(self, table: str) -> None:
-        """What stands in the ledger of a table holds no more."""
+        """What stands in the index of a table holds no more."""
         self.run("UPDATE known SET copy_id = '' WHERE table_name = ?", [table])
 
     def live(self, keys: str) -> Digests:
-        """The keys of the live rows in a table of the ledger."""
+        """The keys of the live rows in a table of the index."""
         ((rows, total),) = self.run(f"SELECT count(*), {key_sum()} FROM {keys} WHERE live").fetchall()
         return Digests() + Digests(int(rows), int(total))
 
@@ -108,9 +108,9 @@ def _opened(file: Path) -> duckdb.DuckDBPyConnection:
         os.close(os.open(file.parent, os.O_RDONLY))
         connection = connected(file, threads=1, memory_limit=MEMORY, temp_directory=str(spill_folder(file)))
     except OSError as error:
-        raise LandingError(
+        raise StagingError(
             f"The state folder {file.parent} cannot be read ({error.strerror or error}).",
-            "Mend its permissions or choose another --state-dir, then run again.",
+            "Mend its permissions or choose another ‹state_dir›, then run again.",
         ) from None
     file.chmod(0o600)
     remove_spilled(file)
@@ -278,11 +278,11 @@ class IndexMerger(Merger):
     def fit(self, batch: Batch, copy: CopyRecord, save: Callable[[], None]) -> None:
         """Bring the table, if it is there, into the layout of the batch's mode, and note that in the facts."""
 
-        def save_anew() -> None:
+        def save_changed() -> None:
             self.forget(batch.table.name)
             save()
 
-        fitted(batch, self._store, self._held(), copy.facts, save_anew)
+        fitted(batch, self._store, self._held(), copy.facts, save_changed)
         self._keys(batch.table.name, batch.table.target, copy)  # read again where they are not of this commit
 
     def live(self, table: Table, copy: CopyRecord) -> Digests:
@@ -313,7 +313,7 @@ class IndexMerger(Merger):
         """Erase people, and note what their rows are like now."""
         index = self._held()
         keys = index.keys_of(table.name, copy.copy_id, commits)
-        return TableErasure(self._store, index, table, copy.facts, self._store.rows_at_once).blank(people, keys)
+        return TableErasure(self._store, index, table, copy.facts).blank(people, keys)
 
     def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
         """Find out what became of a commit that was broken off, and note in the facts what is live."""
@@ -336,7 +336,7 @@ class IndexMerger(Merger):
         self._held().advance(copy_id, before, after)
 
     def erasures_changed(self) -> None:
-        """Ask for the record of erasures anew."""
+        """Ask for the record of erasures again."""
         self._erased = None
 
     def close(self) -> None:
@@ -360,13 +360,13 @@ class IndexMerger(Merger):
         return stays_blank(batch.table, (*batch.columns, *left), "erased")
 
     def _keys(self, name: str, target: str, copy: CopyRecord) -> str:
-        """The index's table for a table, read anew from the store where what it holds is not of this commit."""
+        """The index's table for a table, read again from the store where what it holds is not of this commit."""
         index = self._held()
         keys = index.keys_of(name, copy.copy_id, copy.commits)
         if keys is not None:
             return keys
         with index.transaction():
-            keys = index.begin_anew(name)
+            keys = index.begin(name)
             live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
             if name in copy.facts.versions:
                 live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
@@ -385,8 +385,8 @@ class IndexMerger(Merger):
             try:
                 self._index = DigestIndex(self._file)
             except duckdb.Error as error:
-                raise LandingError(
+                raise StagingError(
                     f"The ledger {self._file} cannot be written ({quoted_text(str(error).splitlines()[0])}).",
-                    "Make room or choose another --state-dir, then run again.",
+                    "Make room or choose another ‹state_dir›, then run again.",
                 ) from None
         return self._index

@@ -227,8 +227,8 @@ def given_key(stored: str) -> str:
 def keys(paths: Sequence[str], staging: StagedColumns) -> str:
     """Set down the keys of the rows in the pages, as `staged_keys`; rows only seen have no part in it."""
     semi = f" SEMI JOIN wanted USING ({KEY})" if staging.wanted_only else ""
-    landed = f"SELECT {key_of(staging)} AS {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
-    return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM ({landed}){semi}"
+    staged = f"SELECT {key_of(staging)} AS {KEY} FROM {files(paths)} WHERE NOT _cio_seen_only"
+    return f"CREATE TEMP TABLE staged_keys AS SELECT {KEY} FROM ({staged}){semi}"
 
 
 def stale(paths: Sequence[str], staging: StagedColumns) -> str:
@@ -236,7 +236,7 @@ def stale(paths: Sequence[str], staging: StagedColumns) -> str:
     order = ", ".join(f"({literal(path)}, {number})" for number, path in enumerate(paths))
     return (
         f"CREATE TEMP TABLE stale AS SELECT _cio_file, file_row_number "
-        f"FROM {files(paths)} JOIN (VALUES {order}) AS landed(_cio_name, _cio_number) ON _cio_file = _cio_name "
+        f"FROM {files(paths)} JOIN (VALUES {order}) AS listed(_cio_name, _cio_number) ON _cio_file = _cio_name "
         f"WHERE NOT _cio_seen_only "
         f"QUALIFY row_number() OVER (PARTITION BY {key_of(staging)} "
         f"ORDER BY _cio_number DESC, file_row_number DESC) > 1"
@@ -266,8 +266,10 @@ def stage(
         left_out = f"EXCLUDE ({', '.join(quoted(c.name) for c in staging.aside)}) " if staging.aside else ""
         rows = f"SELECT * {left_out}REPLACE ({', '.join(_as_it_can_be(columns, staging))}) FROM ({rows})"
     if staging.blanked is not None:
-        told = f"SELECT *, coalesce({staging.blanked.rows}, false) AS _cio_is_blank FROM ({rows})"
-        rows = f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked, columns))}) FROM ({told})"
+        marked = f"SELECT *, coalesce({staging.blanked.rows}, false) AS _cio_is_blank FROM ({rows})"
+        rows = (
+            f"SELECT * EXCLUDE (_cio_is_blank) REPLACE ({', '.join(_blank(staging.blanked, columns))}) FROM ({marked})"
+        )
     if staging.wanted_only:
         rows = f"SELECT * FROM ({rows}) SEMI JOIN wanted USING ({KEY})"
     if staging.digest:
@@ -284,11 +286,11 @@ def _as_it_can_be(columns: Sequence[Column], staging: StagedColumns) -> list[str
     clean.append(f"{key_of(staging)} AS {KEY}")
     if not cases:
         return clean
-    kept = [
+    moved = [
         f"CASE WHEN {case} THEN {literal(json_name(name) + ':')} || to_json({quoted(name)})::VARCHAR END"
         for name, case in cases
     ]
-    some = f"concat_ws(',', {', '.join(kept)})"
+    some = f"concat_ws(',', {', '.join(moved)})"
     rest = "CASE WHEN _cio_extra IS NULL THEN '}' ELSE ',' || substr(_cio_extra::VARCHAR, 2) END"
     clean.append(f"CASE WHEN {some} = '' THEN _cio_extra ELSE ('{{' || {some} || {rest})::JSON END AS _cio_extra")
     return clean

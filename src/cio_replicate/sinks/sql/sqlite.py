@@ -52,7 +52,7 @@ def file_of(file: Path, dataset: str) -> Path:
 class SqliteBackend(DbapiBackend):
     """A file with the tables of one dataset.
 
-    It is kept in WAL mode, so that whoever reads it neither waits for a write nor makes one wait.
+    It is in WAL mode, so that readers neither wait for a write nor make one wait.
     """
 
     dialect = DIALECT
@@ -119,8 +119,8 @@ class SqliteBackend(DbapiBackend):
 
 
 _UNAVAILABLE: dict[str | tuple[str, ...], tuple[str, str]] = {
-    "SQLITE_CANTOPEN": ("cannot be opened", "Check --to, and who may read it."),
-    "SQLITE_NOTADB": ("is no SQLite file", "Check --to."),
+    "SQLITE_CANTOPEN": ("cannot be opened", "Check ‹to›, and who may read it."),
+    "SQLITE_NOTADB": ("is no SQLite file", "Check ‹to›."),
     "SQLITE_CORRUPT": ("is damaged", "Restore it, or choose another file."),
     "SQLITE_READONLY": ("cannot be written", "Check who may write to it and to its folder."),
     ("SQLITE_BUSY", "SQLITE_LOCKED"): ("is locked by another program", "Close it there, and run again."),

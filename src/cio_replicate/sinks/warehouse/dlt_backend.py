@@ -24,7 +24,7 @@ from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, SqlBackend, St
 # Runs dlt as if nothing of it were set up on this machine: no settings of the user's, no telemetry, no words.
 
 
-#: What dlt is told wherever it looks for a setting.
+#: The settings that dlt finds wherever it looks for one.
 SETTINGS: dict[str, Any] = {  # Any: settings are what they are
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
     "providers": {"enable_airflow_secrets": False},

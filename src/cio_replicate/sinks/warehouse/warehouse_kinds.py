@@ -26,7 +26,7 @@ from cio_replicate.config.destination_kind import (
     secret,
 )
 from cio_replicate.sinks.lake.object_files import s3_secrets
-from cio_replicate.sinks.sql.mysql import Login, MysqlBackend
+from cio_replicate.sinks.sql.mysql import MysqlBackend
 from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresBackend
 from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend, file_of
@@ -66,15 +66,7 @@ def _sqlite(address: Address, dataset: str, _folder: Path) -> SqlBackend:
 
 
 def _mysql(address: Address, dataset: str, _folder: Path) -> SqlBackend:
-    login = Login(
-        host=address.host,
-        port=address.port or 3306,
-        user=address.user,
-        password=Secret(_secret(address, "password")),
-        database=address.path,
-        connect_timeout=int(address.options.get("connect_timeout", "15")),
-    )
-    return MysqlBackend(login, dataset, _described(address))
+    return MysqlBackend(address, dataset, _described(address))
 
 
 _DIRECT: Mapping[str, Callable[[Address, str, Path], SqlBackend]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.own_loads import OWN
 from benchmarks.places import fresh, missing
+from cio_replicate.pipeline.staging import SEEN_ONLY
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import KnownColumns
 from cio_replicate.sinks.addresses import destination
@@ -74,7 +76,9 @@ class _Pages:
         self.first = self._landed(folder / "first", records)
         edited = [_edited(one) if number % 10 == 0 else one for number, one in enumerate(records)]
         self.changed = self._landed(folder / "changed", edited)
-        self.rows = pa.concat_tables([pq.read_table(page) for page in self.first], promote_options="default")
+        self.rows = pa.concat_tables(
+            [pq.read_table(page).drop_columns([SEEN_ONLY.name]) for page in self.first], promote_options="default"
+        )
 
     def _landed(self, folder: Path, records: Sequence[bytes]) -> list[Path]:
         folder.mkdir()
@@ -82,7 +86,9 @@ class _Pages:
         pages = []
         for first in range(0, len(records), PAGE):
             pages.append(folder / f"{first:09}.parquet")
-            pq.write_table(encoder.encode(records[first : first + PAGE], AT).table, pages[-1], store_schema=False)
+            rows = encoder.encode(records[first : first + PAGE], AT).table
+            rows = rows.append_column(SEEN_ONLY, pa.array([False] * len(rows)))
+            pq.write_table(rows, pages[-1], store_schema=False)
         return pages
 
 
@@ -93,7 +99,7 @@ def _edited(record: bytes) -> bytes:
 def _measured(kind: str, pages: _Pages, folder: Path) -> Load:
     folder.mkdir()
     place = fresh(kind, folder)
-    address = destination(place.to, place.variables or None)
+    address = destination(place.to, place.variables or os.environ)
     copy = destination_at(address, "customerio", folder)
     copy.open()
     copy.open(Owner(AT))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from cio_replicate.sinks.merge.statements import literal, quoted
+from cio_replicate.sinks.merge.table_merge import literal, quoted
 
 
 @contextmanager

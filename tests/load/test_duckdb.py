@@ -89,7 +89,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x" * 300, "a" * 100 + "/" + "b" * 5000])
 def test_a_name_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
     """The system's limits are no reason for a traceback."""
-    assert "--to" in _refusal(tmp_path / name)
+    assert "‹to›" in _refusal(tmp_path / name)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_dataset_may_be_called_like_anything(tmp_path: Path, pages: Pages, dat
 @pytest.mark.parametrize("dataset", ["pg_catalog", "information_schema"])
 def test_a_dataset_of_duckdbs_own_is_refused(tmp_path: Path, dataset: str) -> None:
     """Schemas of the database itself hold no copy."""
-    assert "Choose another --dataset" in _refusal(tmp_path / "copy.duckdb", dataset)
+    assert "Choose another ‹dataset›" in _refusal(tmp_path / "copy.duckdb", dataset)
 
 
 def test_a_dataset_in_another_case_is_the_same(tmp_path: Path, pages: Pages) -> None:
@@ -147,7 +147,7 @@ def test_a_table_of_somebody_else_is_refused(tmp_path: Path, pages: Pages, name:
     """A table that was not made here is neither changed nor added to."""
     file = tmp_path / "copy.duckdb"
     _statements(file, "CREATE SCHEMA customerio", f"CREATE TABLE customerio.{name} AS SELECT 1 AS id, 'mine' AS name")
-    with pytest.raises(LoadError, match=r"was not made by cio-replicate.*--dataset"):
+    with pytest.raises(LoadError, match=r"was not made by cio-replicate.*‹dataset›"):
         write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 1})))
     assert query(file, "SELECT * FROM copy.customerio.campaigns") == [{"id": 1, "name": "mine"}]
 
@@ -173,7 +173,7 @@ def test_a_copy_that_lost_its_record_is_refused(tmp_path: Path, pages: Pages, da
     _statements(file, damage)
     said = _refusal(file)
     assert str(file) in said
-    assert "Choose another --dataset or file" in said
+    assert "Choose another ‹dataset› or file" in said
 
 
 def test_a_column_of_the_users_own_stays(tmp_path: Path, pages: Pages) -> None:

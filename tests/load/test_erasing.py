@@ -15,8 +15,7 @@ import pytest
 from cio_replicate.config.column_rules import column_rules
 from cio_replicate.config.table_options import Deletes, WriteMode, WriteOptions
 from cio_replicate.schema.system_tables import ERASURES
-from cio_replicate.sinks.backend import NOT_DELETED, one_of
-from cio_replicate.sinks.merge.change_sets import record_shape
+from cio_replicate.sinks.backend import NOT_DELETED, one_of, record_shape
 from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, Owner, RunRows, Sink, run_rows
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen

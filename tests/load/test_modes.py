@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cio_replicate.sinks.backend import Condition, StoredTable, TableBackend
-from cio_replicate.sinks.merge.change_sets import COMPARED_AT_ONCE
+from cio_replicate.sinks.merge.table_merge import COMPARED_AT_ONCE
 from cio_replicate.sinks.port import Changes, Sink
 from tests.load.copies import COPIES, Copy, TwinCopy, tried
 from tests.load.copying import alone
@@ -150,7 +150,7 @@ def test_ended_versions_are_not_lost(copy: Copy, tmp_path: Path, after: str) -> 
     play.play(Step([Page([{"id": 1, **W}, {"id": 2, **W}])]), treatment=TREATMENTS["history"])
     said = play.refuses(Step([Page([{"id": 1, **V}])]), TREATMENTS[after])
     assert f"campaigns holds 2 ended versions of its rows, which the mode {TREATMENTS[after].mode} would lose" in said
-    assert "--mode campaigns=history" in said
+    assert "‹mode› campaigns=history" in said
 
 
 def test_an_excluded_column_is_emptied_and_not_told(copy: Copy, tmp_path: Path) -> None:

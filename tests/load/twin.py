@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cio_replicate.schema.table import ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, SeparateCommits, StoredTable
-from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
+from cio_replicate.sinks.merge.table_merge import KINDS, TYPES, quoted
 from tests.duckdb_files import attached, detach
 
 TESTS = {

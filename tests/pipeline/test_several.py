@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cio_replicate.app.verify import Nowhere
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.column_rules import column_rules
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
@@ -19,7 +20,6 @@ from cio_replicate.sinks.copy import CopySink
 from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.sinks.fan_out import FanOutSink, members_of, missing_in
 from cio_replicate.sinks.merge.index_merger import IndexMerger
-from cio_replicate.sinks.nowhere import Nowhere
 from cio_replicate.sinks.port import Batch, Changes, Owner, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen

@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,11 +27,60 @@ from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.fan_out import missing_in
-from cio_replicate.sinks.nowhere import Nowhere
-from cio_replicate.sinks.port import Sink, count_rows
+from cio_replicate.sinks.port import (
+    Batch,
+    Changes,
+    CopyIdentity,
+    Digests,
+    ErasureHits,
+    Owner,
+    RunRows,
+    Sink,
+    SinkState,
+    count_rows,
+)
 from cio_replicate.source.strategies import strategy_class
 
 MOST_REQUESTS = 60  # that a verification sends unless told otherwise
+
+
+class Nowhere:
+    """The sink of a run that only counts what the source has: it takes everything, and holds nothing."""
+
+    batch_rows = 240_000
+
+    def __init__(self) -> None:
+        self.state = SinkState(CopyIdentity("nowhere", 0))
+
+    def open(self, owner: Owner | None = None) -> SinkState | None:
+        """Return no copy without an owner."""
+        return None if owner is None else self.state
+
+    def read(self, *_: object) -> list[tuple[Any, ...]]:
+        """Return no rows."""
+        return []
+
+    def digests(self, *_: object, **__: object) -> Digests:
+        """Return the digests of no rows."""
+        return Digests()
+
+    def write(self, batch: Batch | RunRows) -> Changes:
+        """Let the rows go, and count the commit."""
+        self.state = SinkState(CopyIdentity("nowhere", self.state.identity.commits + isinstance(batch, Batch)))
+        return Changes()
+
+    def erase(self, *_: object) -> dict[str, ErasureHits]:
+        """Return no hits."""
+        return {}
+
+    def probe(self) -> None:
+        """Do nothing: nothing can fail."""
+
+    def drop(self, table: Table | None) -> None:
+        """Do nothing: there is nothing to drop."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
 
 
 class VerificationReport(msgspec.Struct, kw_only=True):

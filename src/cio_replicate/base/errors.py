@@ -197,7 +197,7 @@ class LoadError(TableFailed):
     """The destination refused a batch; its pages stay staged and are loaded by the next run."""
 
 
-class PartlyLoadedError(LoadError):
+class FanOutFailed(LoadError):
     """Some of several destinations refused a batch; the others have it, and the next run loads it to all of them.
 
     `changed` counts what it changed in the others: inserted, updated and deleted rows.

@@ -152,7 +152,7 @@ def _prove_and_ask(
     reader = DuckDBSink(task.copy.destinations[0].file, task.copy.dataset, read_only=True)
     reader.open()
     copy = {table.name: count_rows(reader, table) for table in TABLES}
-    funnel = [Campaign(*row) for row in reader.backend.ask(QUERY).rows]
+    funnel = [Campaign(*row) for row in reader.backend.ask(QUERY)]
     reader.close()
     every = proofs(runs[0].tables, runs[1].tables, copy=copy, source=source, edits=edits)
     _heading(console, "5. The copy equals the workspace")

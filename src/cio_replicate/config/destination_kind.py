@@ -80,15 +80,15 @@ class OpenHint:
     code: str
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class DestinationKind:
     """One row: what `--to` looks like, what it needs, and what is known of it."""
 
     scheme: str  # what `--to` begins with, before `://`
     title: str
-    engine: SinkFamily
+    engine: SinkFamily = SinkFamily.WAREHOUSE
     form: str  # the whole form of `--to`
-    place: UrlStyle
+    place: UrlStyle = UrlStyle.SERVER
     about: str  # a sentence
     example: str  # a `--to` with every option that is needed
     look: tuple[OpenHint, ...]
@@ -181,6 +181,22 @@ def _quoted(text: str, also: str) -> str:
     )
 
 
+def secret(
+    name: str, about: str, *references: str, needed: bool = False, login: str = "login", goes_with: tuple[str, ...] = ()
+) -> UrlOption:
+    """The option for a secret, which is looked for in these places."""
+    return UrlOption(name, about, needed, secret=True, references=references, login=login, goes_with=goes_with)
+
+
+def password(*references: str, needed: bool = False, about: str = "The user's password.") -> UrlOption:
+    """The option for a password, which is looked for in these places."""
+    return secret("password", about, *references, needed=needed)
+
+
+_ID, _KEY = ("access_key_id",), ("secret_access_key",)
+_NO_ID = "The id of the access key; without one, the profile or the role of the machine is used."
+_SECRET = "The secret part of the access key."  # noqa: S105 - what it is, not one
+_TOKEN = "The token that belongs to a temporary access key."  # noqa: S105
 S3_OPTIONS = (
     UrlOption(
         "endpoint",
@@ -189,36 +205,18 @@ S3_OPTIONS = (
         identifies=True,
     ),
     UrlOption("region", "The region of the bucket; without it, the one that your AWS settings name."),
-    UrlOption(
-        "access_key_id",
-        "The id of the access key; without one, the profile or the role of the machine is used.",
-        secret=True,
-        references=("env:AWS_ACCESS_KEY_ID",),
-        login=S3,
-        goes_with=("secret_access_key",),
+    secret("access_key_id", _NO_ID, "env:AWS_ACCESS_KEY_ID", login=S3, goes_with=_KEY),
+    secret(
+        "secret_access_key", "The secret part of the access key.", "env:AWS_SECRET_ACCESS_KEY", login=S3, goes_with=_ID
     ),
-    UrlOption(
-        "secret_access_key",
-        "The secret part of the access key.",
-        secret=True,
-        references=("env:AWS_SECRET_ACCESS_KEY",),
-        login=S3,
-        goes_with=("access_key_id",),
-    ),
-    UrlOption(
-        "session_token",
-        "The token that belongs to a temporary access key.",
-        secret=True,
-        references=("env:AWS_SESSION_TOKEN",),
-        login=S3,
-        goes_with=("access_key_id",),
-    ),
+    secret("session_token", _TOKEN, "env:AWS_SESSION_TOKEN", login=S3, goes_with=_ID),
 )
 
 
-def password(*references: str, needed: bool = False, about: str = "The user's password.") -> UrlOption:
-    """The option for a password, which is looked for in these places."""
-    return UrlOption("password", about, needed=needed, secret=True, references=references)
+def connect_timeout(seconds: int) -> UrlOption:
+    """The option for how long to wait for the server."""
+    about = "How many seconds to wait for the server."
+    return UrlOption("connect_timeout", about, default=str(seconds), form=OptionSyntax.NUMBER)
 
 
 def options_of(kind: DestinationKind, storage: str = "") -> tuple[UrlOption, ...]:

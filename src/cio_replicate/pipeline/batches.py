@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cio_replicate.base.errors import LoadError, PartlyLoadedError
+from cio_replicate.base.errors import FanOutFailed, LoadError
 from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.pipeline.events import BatchWritten, Listener
 from cio_replicate.pipeline.journal import StagedPage
@@ -187,7 +187,7 @@ class BatchWriter:
             changes = self._destination.write(
                 Batch(work.table, work.fields.all, files, self._run_id, close, work.written)
             )
-        except PartlyLoadedError as error:
+        except FanOutFailed as error:
             changes, work.partly = Changes(*error.changed), True
             work.report.error = work.report.error or recorded(error)
             work.half_loaded.update(page.number for page in chosen)

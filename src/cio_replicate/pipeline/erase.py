@@ -16,9 +16,8 @@ from cio_replicate.pipeline.report import Report, Status, recorded
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
-from cio_replicate.sinks.backend import NOT_DELETED, Condition, at_least, moment, one_of
+from cio_replicate.sinks.backend import NOT_DELETED, Condition, at_least, moment, one_of, record_shape
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.merge.change_sets import record_shape
 from cio_replicate.sinks.port import Batch, ErasureHits, RunRows, Sink, run_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.redact import hashed_text

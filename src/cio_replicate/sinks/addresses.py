@@ -1,4 +1,4 @@
-"""Parse a destination address (`--to`), its options and secrets, and name the cause and the fix when it is wrong."""
+"""Parse the address of a destination, its options and secrets, and name the cause and the fix when it is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -27,23 +27,14 @@ from cio_replicate.config.secret_references import FORMS, caution, conventional,
 from cio_replicate.sinks.kinds import KINDS, schemes
 from cio_replicate.sinks.lake.file_kinds import DUCKDB
 
-# What stands behind the question mark of `--to`: options checked, defaults filled in, secrets found.
+# What stands behind the question mark of an address: options checked, defaults filled in, secrets found.
 
 
 _BUCKET_OPTION = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^\s?#]*)?")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#@]*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class UrlOptions:
-    """The options of an address: values with the defaults, secrets, and what to warn of."""
-
-    values: Mapping[str, str]
-    secrets: Mapping[str, Secret]
-    cautions: tuple[str, ...]
-
-
-def decoded(text: str) -> str:
+def _decoded(text: str) -> str:
     """`text` without percent codes. Raises InvalidSettings when what comes out is no printable text."""
     try:
         plain = unquote(text, errors="strict")
@@ -57,14 +48,15 @@ def decoded(text: str) -> str:
     return plain
 
 
-def taken(
-    kind: DestinationKind, known: Sequence[UrlOption], query: str, environment: Mapping[str, str] | None
-) -> UrlOptions:
-    """The options of a query, among those that are known to the kind. Raises InvalidSettings, never showing a value.
+def _with_options(
+    address: Address, known: Sequence[UrlOption], query: str, environment: Mapping[str, str] | None
+) -> Address:
+    """The address with the options of a query, among those that are known: values with the defaults, and secrets.
 
-    Without an environment secrets are not looked for: what may be found where the run is counts as found.
+    Raises InvalidSettings, never showing a value. Without an environment secrets are not looked for: what may be found
+    where the run is counts as found.
     """
-    by_name = {option.name: option for option in known}
+    kind, by_name = address.kind, {option.name: option for option in known}
     written = _written(kind, by_name, query)
     values = {option.name: option.default for option in known if option.default is not None}
     values |= {name: _checked(kind, by_name[name], text) for name, text in written.items() if not by_name[name].secret}
@@ -73,7 +65,7 @@ def taken(
         present = {*values, *places, *(option.name for option in known if option.references)}
         _insist_on_company(kind, by_name, written, present)
         _insist(kind, known, present)
-        return UrlOptions(values, {}, ())
+        return replace(address, options=values)
     secrets = {name: resolved(place, environment, f"the option {name}") for name, place in places.items()}
     usual = _usual(known, written, environment)
     _insist_on_company(kind, by_name, written, {*values, *secrets, *usual})
@@ -83,13 +75,14 @@ def taken(
     secrets |= {name: secret for name, (_, secret) in usual.items()}
     _insist(kind, known, {*values, *secrets})
     said = (caution(place, environment) for place in places.values())
-    return UrlOptions(values, secrets, tuple(sentence for sentence in said if sentence))
+    cautions = tuple(sentence for sentence in said if sentence)
+    return replace(address, options=values, secrets=secrets, cautions=cautions)
 
 
 def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str) -> dict[str, str]:
     pieces = [piece.partition("=") for piece in query.split("&") if piece]
     for name, _, value in pieces:  # first of all: what follows a plain secret may be its second half
-        if name in by_name and by_name[name].secret and not is_reference(decoded(value)):
+        if name in by_name and by_name[name].secret and not is_reference(_decoded(value)):
             raise InvalidSettings(
                 f"The option {name} of {kind.scheme} takes no secret itself, but the place where it is kept.",
                 f"Write {name}= and {FORMS}; what stands on a command line can be read by others.",
@@ -100,7 +93,7 @@ def _written(kind: DestinationKind, by_name: Mapping[str, UrlOption], query: str
             raise _unknown_option(kind, name if equals else "", [*by_name])
         if name in written:
             raise InvalidSettings(f"The option {name} of {kind.scheme} is given twice.", "Give it once.")
-        written[name] = decoded(value)
+        written[name] = _decoded(value)
         if not written[name]:
             raise InvalidSettings(
                 f"The option {name} of {kind.scheme} is empty.", "Give it a value, or leave it out for the default."
@@ -119,7 +112,7 @@ def _unknown_option(kind: DestinationKind, name: str, known: Sequence[str]) -> I
 
 
 def _checked(kind: DestinationKind, option: UrlOption, text: str) -> str:
-    """The value of an option that is no secret, as it is kept."""
+    """The value of an option that is no secret, as an address holds it."""
     wanted = ""
     in_a_bucket = option.form is OptionSyntax.BUCKET or (option.form is OptionSyntax.FOLDER and "://" in text)
     if option.choices and text not in option.choices:
@@ -157,10 +150,10 @@ def _usual(
 def _insist_on_company(
     kind: DestinationKind, by_name: Mapping[str, UrlOption], written: Mapping[str, str], present: Collection[str]
 ) -> None:
-    for name in written:
-        for other in by_name[name].goes_with:
-            if other not in present:
-                raise InvalidSettings(f"The option {name} of {kind.scheme} needs {other} too.", _fix(by_name[other]))
+    pairs = ((name, other) for name in written for other in by_name[name].goes_with)
+    for name, other in pairs:
+        if other not in present:
+            raise InvalidSettings(f"The option {name} of {kind.scheme} needs {other} too.", _fix(by_name[other]))
 
 
 def _insist(kind: DestinationKind, known: Sequence[UrlOption], present: Collection[str]) -> None:
@@ -187,23 +180,15 @@ _FILE = re.compile(r"/(?!:memory:)[^\0]*[^\0/]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 
 
-def destination(text: str, environment: Mapping[str, str] | None = None) -> Address:
-    """The destination that `--to` names, its secrets found. `environment` is the process's own unless given.
-
-    Raises InvalidSettings for every text that names none; it never shows a secret that the text may hold.
-    """
-    return _destination(text, os.environ if environment is None else environment)
-
-
 def described(text: str) -> Address:
-    """The same without its secrets, for who only keeps the text: they may be found on another machine alone."""
-    return _destination(text, None)
+    """The destination without its secrets, for who only keeps the text: they may be found on another machine alone."""
+    return destination(text, None)
 
 
 def is_relative(text: str) -> bool:
     """Whether a text that names a destination names a file or a folder of whatever folder it is read in."""
     kind, rest = _on_this_machine(text)
-    return kind is not None and not decoded(rest).startswith(("/", "~"))
+    return kind is not None and not _decoded(rest).startswith(("/", "~"))
 
 
 def made_absolute(text: str, folder: Path) -> str:
@@ -228,7 +213,11 @@ def _is_verbatim(kind: DestinationKind) -> bool:
     return kind.place is UrlStyle.FILE and not kind.options
 
 
-def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
+def destination(text: str, environment: Mapping[str, str] | None = os.environ) -> Address:
+    """The destination that a text names, with the secrets that are found in an environment.
+
+    Raises InvalidSettings for every text that names none; it never shows a secret that the text may hold.
+    """
     scheme, separator, rest = text.partition("://")
     name, plus, storage = scheme.lower().partition("+")
     kind = schemes().get(name) if separator else None
@@ -244,8 +233,7 @@ def _destination(text: str, environment: Mapping[str, str] | None) -> Address:
         return _file(kind, text, rest)
     place, _, query = rest.partition("?")
     address = _placed(kind, text, place, in_a_bucket=bool(plus))
-    options = taken(kind, options_of(kind, storage), query, environment)
-    return replace(address, options=options.values, secrets=options.secrets, cautions=options.cautions)
+    return _with_options(address, options_of(kind, storage), query, environment)
 
 
 def duckdb_file(file: Path) -> Address:
@@ -275,7 +263,7 @@ def _shown(text: str) -> str:
 def _placed(kind: DestinationKind, text: str, place: str, *, in_a_bucket: bool) -> Address:
     _refuse_password(kind, place)
     if kind.place is UrlStyle.FILE:
-        return _file(kind, text, decoded(place))
+        return _file(kind, text, _decoded(place))
     if kind.place is UrlStyle.FOLDER:
         return _bucket(kind, place) if in_a_bucket else _folder(kind, place)
     return _named(kind, place) if kind.place is UrlStyle.NAME else _server(kind, place)
@@ -312,7 +300,7 @@ def _file(kind: DestinationKind, text: str, place: str) -> Address:
 
 
 def _folder(kind: DestinationKind, place: str) -> Address:
-    path = decoded(place)
+    path = _decoded(place)
     if not path.startswith("/") or path == "/":
         raise InvalidSettings(
             f"The destination {kind.scheme} names no folder.",
@@ -326,7 +314,7 @@ def _folder(kind: DestinationKind, place: str) -> Address:
 
 
 def _bucket(kind: DestinationKind, place: str) -> Address:
-    bucket, _, prefix = (decoded(part) for part in place.partition("/"))
+    bucket, _, prefix = (_decoded(part) for part in place.partition("/"))
     if not _BUCKET.fullmatch(bucket):
         raise InvalidSettings(
             f"The destination {kind.scheme}+s3 names no bucket.", f"Write it as {kind.scheme}+s3://bucket/prefix."
@@ -342,7 +330,7 @@ def _absolute(path: str) -> Path:
 
 
 def _named(kind: DestinationKind, place: str) -> Address:
-    name = decoded(place.removesuffix("/"))
+    name = _decoded(place.removesuffix("/"))
     if not name or "/" in name:
         raise InvalidSettings(f"The destination {kind.scheme} names no {kind.path_is}.", f"Write it as {kind.form}.")
     return Address(kind, name)
@@ -351,7 +339,7 @@ def _named(kind: DestinationKind, place: str) -> Address:
 def _server(kind: DestinationKind, place: str) -> Address:
     login, _, rest = place.rpartition("@")
     server, _, path = rest.partition("/")
-    user = decoded(login) or kind.user_default
+    user = _decoded(login) or kind.user_default
     host, port = _host_and_port(kind, server)
     name = path.removesuffix("/")
     missing = "user" if kind.user is UrlUser.NEEDED and not user else ""
@@ -360,13 +348,13 @@ def _server(kind: DestinationKind, place: str) -> Address:
         missing = missing or (kind.path_is if name or kind.path_default is None else "")
     if missing:
         raise InvalidSettings(f"The destination {kind.scheme} names no {missing}.", f"Write it as {kind.form}.")
-    return Address(kind, decoded(name) or kind.path_default or "", host, port, user)
+    return Address(kind, _decoded(name) or kind.path_default or "", host, port, user)
 
 
 def _host_and_port(kind: DestinationKind, server: str) -> tuple[str, int | None]:
     """The host in lower case, since its name is the same in upper case, and the port, which may be the usual one."""
     parts = _SERVER.fullmatch(server)
-    host = decoded((parts["six"] or parts["name"] or "") if parts else "[")
+    host = _decoded((parts["six"] or parts["name"] or "") if parts else "[")
     if parts and parts["six"] is not None:
         sound = _is_ipv6(host)
     else:

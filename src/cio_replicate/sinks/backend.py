@@ -16,13 +16,14 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from cio_replicate.base.errors import DestinationUnavailableError, LoadError
-from cio_replicate.schema.table import Column, ColumnType, arrow_type, schema_for
+from cio_replicate.base.errors import DestinationUnavailableError
+from cio_replicate.schema.system_tables import Record
+from cio_replicate.schema.table import Column, ColumnType, schema_for
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """A table as it stands in a store: its name, its columns in order, and the column by which rows are told apart.
+    """A table as it stands in a store: its name, its columns in order, and the column that identifies a row.
 
     `key` names one of the columns; it is text, or an integer, never null, and no two rows have the same.
     `split_by` names a column that tells when a row came about, for stores that keep large tables in several files:
@@ -40,6 +41,11 @@ class StoredTable:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def record_shape(record: Record) -> StoredTable:
+    """A table about runs."""
+    return StoredTable(record.name, record.columns, record.key)
 
 
 class Operator(StrEnum):
@@ -209,67 +215,17 @@ ROWS: tuple[dict[str, object], ...] = (
 )
 
 
-def trial_name() -> str:
-    """A name that no table has."""
-    return f"_cio_check_{uuid.uuid4().hex[:12]}"
-
-
 def try_out(store: TableBackend, shown: str) -> None:
     """Make, write, read back and drop a small table. Raises DestinationUnavailableError when that does not go well."""
-    shape = StoredTable(trial_name(), COLUMNS, "name")
-    rows = pa.Table.from_pylist(list(ROWS), schema=schema_for(COLUMNS))
+    shape = StoredTable(f"_cio_check_{uuid.uuid4().hex[:12]}", COLUMNS, "name")
     store.open()
     try:
-        store.write(ChangeSet(shape, rows.to_reader(), len(rows), pa.array([], pa.string())))
-        back = store.read(shape, [column.name for column in COLUMNS]).read_all()
-        require_same(back.to_pylist(), shown)
+        store.write(edit_of(shape, ROWS))
+        back = store.read(shape, [column.name for column in COLUMNS]).read_all().to_pylist()
+        if sorted(back, key=lambda row: str(row["name"])) != list(ROWS):
+            raise DestinationUnavailableError(
+                f"{shown} does not give back what is written to it.",
+                "Report this with the kind and version of the destination: a copy there could not be trusted.",
+            )
     finally:
         store.drop(shape.name)
-
-
-def require_same(rows: Sequence[Mapping[str, object]], shown: str) -> None:
-    """Raise DestinationUnavailableError when what was read back is not what was written."""
-    key = COLUMNS[0].name
-    if sorted(rows, key=lambda row: str(row[key])) != sorted(ROWS, key=lambda row: str(row[key])):
-        raise DestinationUnavailableError(
-            f"{shown} does not give back what is written to it.",
-            "Report this with the kind and version of the destination: a copy there could not be trusted.",
-        )
-
-
-# Columns as fields of the files of a lake, and back: JSON is text there, and is marked as what it is.
-
-
-MARK, JSON = "cio_replicate.type", "json"
-_FIRST = (
-    (pa.types.is_boolean, ColumnType.BOOLEAN),
-    (pa.types.is_integer, ColumnType.INTEGER),
-    (pa.types.is_floating, ColumnType.NUMBER),
-    (pa.types.is_decimal, ColumnType.NUMBER),
-    (pa.types.is_temporal, ColumnType.TIMESTAMP),
-    (pa.types.is_nested, ColumnType.JSON),
-)
-
-
-def field_for(column: Column) -> pa.Field:
-    """The field of a file for a column."""
-    marks = {MARK: JSON} if column.type is ColumnType.JSON else None
-    return pa.field(column.name, arrow_type(column.type), metadata=marks)
-
-
-def kind_of(field: pa.Field) -> ColumnType:
-    """The type of the column that a field is for; of what we never wrote, the one that comes nearest."""
-    if field.metadata and field.metadata.get(MARK.encode()) == JSON.encode():
-        return ColumnType.JSON
-    return next((kind for fits, kind in _FIRST if fits(field.type)), ColumnType.STRING)
-
-
-def require_types(shape: StoredTable, schema: pa.Schema) -> None:
-    """Raise LoadError when a column of a shape has another type than the table's."""
-    for column in shape.columns:
-        known = schema.field(column.name).type
-        if known != arrow_type(column.type):
-            raise LoadError(
-                f"The column {column.name} of {shape.name} holds {known}, but is to hold {arrow_type(column.type)}.",
-                "Drop the table, or choose another --dataset.",
-            )

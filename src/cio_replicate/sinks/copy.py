@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.base.text import quoted
-from cio_replicate.config.table_options import as_shown
+from cio_replicate.config.table_options import RESERVED, as_shown
 from cio_replicate.schema.system_tables import (
+    CHANGE_COLUMNS,
     CHANGES_SUFFIX,
     COPY,
+    COPY_COLUMNS,
+    DIGEST,
     ERASURES,
+    HISTORY_COLUMNS,
+    POSITION_COLUMNS,
     POSITIONS,
     RECORDS,
+    SYSTEM_COLUMNS,
     Checkpoint,
     from_text,
     to_text,
 )
-from cio_replicate.schema.table import Table, schema_for
-from cio_replicate.sinks import port
+from cio_replicate.schema.table import Column, Table, schema_for
 from cio_replicate.sinks.backend import (
     NOT_DELETED,
     ChangeSet,
@@ -38,9 +46,7 @@ from cio_replicate.sinks.backend import (
     resolved,
     try_out,
 )
-from cio_replicate.sinks.merge import statements
-from cio_replicate.sinks.merge.change_sets import COPY_SHAPE, POSITION_SHAPE, main_shape
-from cio_replicate.sinks.merge.index_merger import CopyRecord, Merger
+from cio_replicate.sinks.merge import table_merge as statements
 from cio_replicate.sinks.port import (
     NO_COPY,
     Batch,
@@ -58,6 +64,121 @@ from cio_replicate.sinks.port import (
 
 FORMAT = 1  # of the facts of a new copy
 T = TypeVar("T")
+People = Mapping[str, Sequence[str]]  # as `Sink.erase` takes them
+
+
+@dataclass(slots=True)
+class CopyRecord:
+    """What a copy keeps about itself, in one row."""
+
+    copy_id: str
+    created_at: datetime | None
+    commits: int
+    facts: CopyFacts
+
+
+class BatchMerge(ABC):
+    """What one batch does to its table. `changes` and `after` hold once it is written."""
+
+    writes: bool  # whether the table is to be written
+    changes: Changes  # what really changed
+    after: Digests  # what must be live afterwards
+
+    @abstractmethod
+    def write(self) -> None:
+        """Write it, within the caller's commit."""
+
+
+class Merger(ABC):
+    """How the rows of batches get into the tables of one backend, and how people are erased there.
+
+    What only concerns a merger that remembers something beside the backend does nothing here.
+    """
+
+    refusal: str  # what is said when a batch fails: `{table}` and `{why}`
+    nul_allowed = True  # whether texts may hold the character NUL
+    oldest: int  # the oldest format of facts that is understood
+
+    @abstractmethod
+    def fit(self, batch: Batch, copy: CopyRecord, save: Callable[[], None]) -> None:
+        """Bring the table, if it is there, into the layout of the batch's mode, and note that in the facts."""
+
+    @abstractmethod
+    def live(self, table: Table, copy: CopyRecord) -> Digests:
+        """Return the keys of the live rows of a table."""
+
+    @abstractmethod
+    def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
+        """Return the keys of the rows that meet all conditions, read back from the table."""
+
+    @abstractmethod
+    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> BatchMerge:
+        """Work out what a batch does; `aside` are columns that the table cannot have, `before` is what was live."""
+
+    @abstractmethod
+    def erase(self, table: Table, people: People, copy: CopyRecord, commits: int) -> dict[str, ErasureHits]:
+        """Erase people as a sink does, within the caller's commit; `commits` is the number of the one before."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """What is remembered within is remembered together, or not at all."""
+        return nullcontext()
+
+    def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:  # noqa: B027 - nothing to do
+        """Find out what became of a commit that was broken off, and note in the facts what is live."""
+
+    def forget(self, table: str) -> None:  # noqa: B027
+        """What is remembered of a table holds no more."""
+
+    def advance(self, copy_id: str, before: int, after: int) -> None:  # noqa: B027
+        """What is remembered for one commit holds for a later one."""
+
+    def erasures_changed(self) -> None:  # noqa: B027
+        """The record of erasures was written."""
+
+    def makes_room(self, error: duckdb.Error) -> bool:
+        """Whether a step that failed is worth another try, since there is more memory now."""
+        _ = error
+        return False
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of what is held open."""
+
+
+# The tables of a copy as they stand in a backend: pure functions of the table and what is known of the copy.
+
+
+COPY_SHAPE = StoredTable(COPY, COPY_COLUMNS, "copy_id")
+POSITION_SHAPE = StoredTable(POSITIONS, POSITION_COLUMNS, "table_name")
+
+
+def left_in(store: TableBackend, table: Table, columns: Sequence[Column], facts: CopyFacts) -> list[Column]:
+    """Of the columns that a table in a store has, those of the workspace that are not among `columns`: copied no more.
+
+    Only as far as they are known to be ours: somebody may have added more.
+    """
+    ours = {column.name: column.type for column in found_columns(table, facts.found)}
+    if table.hidden:
+        there = store.columns(table.target)
+        hidden = {table.naming.column(one.name): one.type for one in table.hidden}
+        ours |= {name: kind for name, kind in hidden.items() if there.get(name) is kind}
+    known = {column.name.casefold() for column in columns}
+    return [
+        Column(name, kind, "No longer copied.")
+        for name, kind in ours.items()
+        if name.casefold() not in known and not name.casefold().startswith(RESERVED)
+    ]
+
+
+def main_shape(table: Table, columns: Sequence[Column], *, versions: bool) -> StoredTable:
+    """The table itself; with `versions` a row per version."""
+    every = (*columns, *SYSTEM_COLUMNS, DIGEST, *(HISTORY_COLUMNS if versions else ()))
+    return StoredTable(table.target, every, "_cio_version" if versions else "_cio_key", table.partitioned_by)
+
+
+def changes_shape(table: Table, columns: Sequence[Column]) -> StoredTable:
+    """The table of its changes."""
+    every = (*CHANGE_COLUMNS, *columns, *SYSTEM_COLUMNS, DIGEST)
+    return StoredTable(table.target + CHANGES_SUFFIX, every, "_cio_sequence", "_cio_changed_at")
 
 
 class CopySink:
@@ -69,7 +190,7 @@ class CopySink:
     """
 
     def __init__(
-        self, store: TableBackend, merger: Merger, dataset: str, shown: str, *, elsewhere: str = "--dataset"
+        self, store: TableBackend, merger: Merger, dataset: str, shown: str, *, elsewhere: str = "‹dataset›"
     ) -> None:
         self._store = store
         self._merger = merger
@@ -168,7 +289,7 @@ class CopySink:
         finally:
             self.close()
 
-    def erase(self, table: Table, people: Mapping[str, Sequence[str]]) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: People) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people, versions and noted changes among them."""
         self._require_own()
         self._settle()
@@ -250,7 +371,7 @@ class CopySink:
         if batch.close is not None:
             self._checkpoints[name] = batch.close.position
 
-    def _erase(self, table: Table, people: Mapping[str, Sequence[str]], result: list[dict[str, ErasureHits]]) -> None:
+    def _erase(self, table: Table, people: People, result: list[dict[str, ErasureHits]]) -> None:
         copy = self._held
         before = copy.commits
         with self._merger.together():
@@ -312,20 +433,22 @@ class CopySink:
         if copy.facts.pending is not None:
             self._merger.settle(copy.facts.pending, copy)
             copy.facts.pending = None
-            before = copy.commits
-            self._write_row(before + 1)
-            self._merger.advance(copy.copy_id, before, before + 1)
+            self._count_commit()
         return copy
 
     def _recount(self, table: Table) -> None:
-        """Take what a table holds now for what was loaded into it, whoever has changed it meanwhile."""
+        """Take what a table holds now for what was loaded into it, also where another program has changed it."""
         copy = self._held
-        before = copy.commits
         self._merger.forget(table.name)
         if table.name in copy.facts.expected:
             copy.facts.expected[table.name] = self._merger.live(table, copy)
-            self._write_row(before + 1)
-            self._merger.advance(copy.copy_id, before, before + 1)
+            self._count_commit()
+
+    def _count_commit(self) -> None:
+        """Count a commit in which no row changed."""
+        before = self._held.commits
+        self._write_row(before + 1)
+        self._merger.advance(self._held.copy_id, before, before + 1)
 
     def _require_own(self) -> None:
         """Refuse to write what somebody else has written since: two runs must not write the same copy."""
@@ -348,7 +471,7 @@ class CopySink:
                 f"The copy in {self._shown} has lost its record of itself ({self._dataset}.{COPY}).", self._elsewhere
             )
         (row,) = rows
-        facts = port.from_text(row["facts"])
+        facts = msgspec.json.decode(row["facts"], type=CopyFacts) if row["facts"] else CopyFacts()
         if facts.format < self._merger.oldest:
             raise DestinationUnavailableError(
                 f"The copy in {self._shown}, dataset {self._dataset}, was made by an earlier version of cio-replicate.",
@@ -398,5 +521,5 @@ class CopySink:
 
 def _row(copy: CopyRecord, commits: int) -> dict[str, object]:
     """The copy's own row."""
-    facts = port.to_text(copy.facts)
+    facts = msgspec.json.encode(copy.facts).decode()
     return {"copy_id": copy.copy_id, "created_at": copy.created_at, "commits": commits, "facts": facts}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError, PartlyLoadedError
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, FanOutFailed, LoadError
 from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
@@ -96,7 +96,7 @@ class FanOutSink:
         """Write to each; the counts are those of the one that changed most.
 
         One that refuses a batch of a table gets no other of it, since each stands on those before. Raises LoadError
-        when none takes it, PartlyLoadedError when only some do: to write it to all again is what is left to do.
+        when none takes it, FanOutFailed when only some do: to write it to all again is what is left to do.
         """
         if isinstance(batch, RunRows):
             self._each(lambda one: one.write(batch))
@@ -115,7 +115,7 @@ class FanOutSink:
         most = max(done, key=lambda one: one.inserted + one.updated + one.deleted)
         if behind:
             counts = (most.inserted, most.updated, most.deleted)
-            raise PartlyLoadedError(" ".join(behind.values()), "The other destinations are written.", changed=counts)
+            raise FanOutFailed(" ".join(behind.values()), "The other destinations are written.", changed=counts)
         return most
 
     def probe(self) -> None:

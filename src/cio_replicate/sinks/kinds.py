@@ -42,7 +42,7 @@ KINDS: tuple[DestinationKind, ...] = (
 
 
 def schemes() -> dict[str, DestinationKind]:
-    """Every scheme that `--to` may begin with, other spellings included, and its kind."""
+    """Every scheme that an address may begin with, other spellings included, and its kind."""
     return {scheme: kind for kind in KINDS for scheme in (kind.scheme, *kind.aliases)}
 
 

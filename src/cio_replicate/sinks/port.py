@@ -16,7 +16,7 @@ from cio_replicate.sinks.backend import NOT_DELETED, Condition, StoredTable
 
 # What a copy must hold by what was loaded into it: per table how many live rows, and a sum over their keys.
 #
-# Both are counted from landed pages, commit by commit, and kept with the copy; to count the copy itself must give the
+# Both are counted from staged pages, commit by commit, and stored with the copy; to count the copy itself must give the
 # same.
 
 
@@ -68,7 +68,7 @@ class PendingCommit(msgspec.Struct, frozen=True):
 
 
 class CopyFacts(msgspec.Struct):
-    """What a copy knows of itself, kept in it as JSON. `versions` are the tables that have a row per version.
+    """What a copy knows of itself, stored in it as JSON. `versions` are the tables that have a row per version.
 
     `format` is 1 in copies in which `found` and `versions` tell all, also in a DuckDB file.
     """
@@ -90,19 +90,9 @@ class CopyFacts(msgspec.Struct):
             self.found[table] = list(every.values())
 
 
-def to_text(facts: CopyFacts) -> str:
-    """The facts as JSON."""
-    return msgspec.json.encode(facts).decode()
-
-
-def from_text(text: str | None) -> CopyFacts:
-    """The facts in a JSON text that `to_text` wrote; none in a copy that never had any."""
-    return msgspec.json.decode(text, type=CopyFacts) if text else CopyFacts()
-
-
 @dataclass(frozen=True, slots=True)
 class Close:
-    """What ends a read: the position it brings and, when absence means deletion, all pages that it landed."""
+    """What ends a read: the position it brings and, when absence means deletion, all pages that it staged."""
 
     position: Checkpoint
     seen: Sequence[Path] | None
@@ -111,10 +101,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Landed pages of one table, in landing order, that go in together; with `close` when they are the last.
+    """Staged pages of one table, in their order, that go in together; with `close` when they are the last.
 
-    `gone` are keys of rows that are known to be gone though no whole read told it; none of them is in the pages, and
-    where a whole read tells, they say nothing. As at its end, rows that were marked before leave a table from which
+    `gone` are keys of rows that are known to be gone though no whole read has shown it; none of them is in the pages,
+    and where a whole read tells, they say nothing. As at its end, rows that were marked before leave a table from which
     deleted rows are removed. With `as_it_is` there is nothing but `gone`, and the mode is the one that the table shows,
     whatever `treatment` says of it.
     """
@@ -180,7 +170,7 @@ NO_COPY = SinkState(CopyIdentity("", 0))
 class Owner:
     """Who is to write the copy, from `now` (unix seconds).
 
-    Of the tables in `recount`, what they hold now is taken for what was loaded, whoever has changed it meanwhile.
+    Of the tables in `recount`, what they hold now is taken for what was loaded, even if another program has changed it.
     """
 
     now: int
@@ -248,8 +238,8 @@ class Sink(Protocol):
         `people` leads from each `cio_id` to the ids and addresses by which rows name the person that lack it, or that
         have it wrong. Returns what was found, by the table's name in the copy; done a second time it changes nothing.
         As long as the record `_cio_erasures` names a person without a return, `write` leaves these columns empty in
-        rows that name the person or have one of the keys in it, but for the table of people: whoever is listed is there
-        again.
+        rows that name the person or have one of the keys in it, but for the table of people: a person who is listed
+        is there again.
         """
         ...
 

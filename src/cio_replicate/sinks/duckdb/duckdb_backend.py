@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,21 @@ from cio_replicate.schema.system_tables import (
     HISTORY_COLUMNS,
     SYSTEM_COLUMNS,
 )
-from cio_replicate.schema.table import Column, ColumnType, Table, schema_for
+from cio_replicate.schema.table import Column, ColumnType, Table
 from cio_replicate.sinks import erasure
-from cio_replicate.sinks.backend import NOT_DELETED, ChangeSet, Condition, StoredTable, resolved
-from cio_replicate.sinks.copy import CopySink
-from cio_replicate.sinks.merge import statements
-from cio_replicate.sinks.merge.change_sets import Merge, MergeTarget, keys_seen, left_in
-from cio_replicate.sinks.merge.digest_index import remove_left
-from cio_replicate.sinks.merge.index_merger import CopyRecord, TableMerge
-from cio_replicate.sinks.merge.statements import AS_IT_IS, StagedColumns
-from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, PendingCommit
+from cio_replicate.sinks.backend import ChangeSet, Condition, StoredTable, not_deleted
+from cio_replicate.sinks.copy import BatchMerge, CopyRecord, CopySink, Merger, People, left_in
+from cio_replicate.sinks.merge import table_merge as statements
+from cio_replicate.sinks.merge.table_merge import (
+    AS_IT_IS,
+    Merge,
+    StagedColumns,
+    connected,
+    keys_seen,
+    remove_spilled,
+)
+from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits
+from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, SqlBackend, Statement
 
 #: A file in this format is also opened by DuckDB 1.x tools; DuckDB 1.5 cannot open the newer one (measured).
 STORAGE = "v1.0.0"
@@ -49,34 +54,40 @@ THREADS = 1
 BATCH_ROWS = 240_000
 
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
-    """The rows that a query gave, and the names of their columns."""
+DIALECT = Dialect(
+    title="DuckDB",
+    quote=statements.quoted,
+    types=statements.TYPES,
+    kinds=statements.KINDS,
+    place=lambda _number: "?",
+    as_text="{}::VARCHAR",
+    true="{}",
+    any_of="{} IN (SELECT unnest({}::VARCHAR[]))",
+    nul_allowed=True,
+    at_once=sys.maxsize,
+)
 
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
 
-
-class DuckDBBackend:
+class DuckDBBackend(SqlBackend):
     """A dataset (schema) in a DuckDB file. With `read_only` nothing can be changed, and others may read meanwhile.
 
     Raises DestinationUnavailableError when the file cannot be used now, as while another program writes it. Errors for
     want of memory leave as they are.
     """
 
+    dialect = DIALECT
     rows_at_once = BATCH_ROWS
     whole_edits = True
     transactional = True
 
     def __init__(self, file: Path, dataset: str, *, memory: str = MEMORY, read_only: bool = False) -> None:
+        super().__init__(dataset, str(file))
         self.file = file
-        self.dataset = dataset
         self._memory: str | None = memory
         self._read_only = read_only
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = statements.quoted(dataset)
         self._found: tuple[int, int] | None = None
-        self._types: dict[str, dict[str, str] | None] | None = None  # by lower-case table; None: to be asked again
         self._within = False  # a transaction is open
         self._made_file = self._made_schema = False  # by this connection
 
@@ -84,53 +95,51 @@ class DuckDBBackend:
         """Return True: a column can have any name."""
         return bool(name)
 
-    def open(self) -> None:
+    def target(self, table: str) -> str:
+        """The whole name of a table, quoted."""
+        return f"{self._schema}.{statements.quoted(table)}"
+
+    def digests(self, shape: StoredTable, conditions: Sequence[Condition]) -> Digests:
+        """Return the number of the rows for which all conditions hold, and the sum of their keys."""
+        found = Digests()
+        for query in self._queries(shape, [statements.KEY], conditions, self.there(shape.name)):
+            with self._usable():
+                answer = self.run(f"SELECT count(*), {statements.key_sum()} FROM ({query.text})", query.values)
+                ((rows, total),) = answer.fetchall()
+            found += Digests(int(rows), int(total))
+        return found
+
+    def _connect(self) -> None:
         """Open the file if it is there. Fails when one cannot be made."""
         if os.path.exists(self.file):  # noqa: PTH110 - Path.exists raises where one may not look
             self._open()
         elif not self._read_only:
             self._require_room()
 
-    def columns(self, table: str) -> Mapping[str, ColumnType]:
-        """The columns of a table by name, in order; none when the table is not there."""
-        return {name: statements.KINDS.get(kind, ColumnType.STRING) for name, kind in self.types(table).items()}
-
-    def read(
-        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
-        """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
-        found = [shape.column(name) for name in columns]
-        there, schema = self.types(shape.name), schema_for(found)
-        types = statements.TYPES | _PLAIN
-        chosen = [f"{statements.quoted(one.name) if one.name in there else 'NULL'}::{types[one.type]}" for one in found]
-        query = self._query(shape, ", ".join(f"{one} AS c{number}" for number, one in enumerate(chosen)), conditions)
-        if query is None:
-            return schema.empty_table().to_reader()
+    def _columns(self, table: str) -> Columns:
+        if self._connection is None:
+            return {}
         with self._usable():
-            assert self._connection is not None  # noqa: S101 - else there are no types
-            rows = self._connection.sql(query[0], params=query[1] or None).to_arrow_table()
-        return rows.rename_columns(list(columns)).cast(schema).to_reader()
+            rows = self.run(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
+                "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
+                [self.dataset, table],
+            ).fetchall()
+        return {name: self.dialect.kinds.get(kind) for name, kind in rows}
 
-    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
-        """How many rows `read` would give."""
-        return self.digests(shape, conditions, keys=False).rows
-
-    def digests(self, shape: StoredTable, conditions: Sequence[Condition], *, keys: bool = True) -> Digests:
-        """Return the number of the rows for which all conditions hold, and with `keys` the sum of their keys."""
-        query = self._query(shape, f"count(*), {statements.key_sum() if keys else 0}", conditions)
-        if query is None:
-            return Digests()
+    def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._usable():
-            ((rows, total),) = self.run(*query).fetchall()
-        return Digests() + Digests(int(rows), int(total))
+            assert self._connection is not None  # noqa: S101 - else there are no columns
+            rows = self._connection.sql(query.text, params=list(query.values) or None).to_arrow_table()
+        yield from rows.rename_columns(schema.names).cast(schema).to_batches()
 
-    def write(self, edit: ChangeSet) -> None:
-        """Put the rows in the place of those with the same key, or add them; remove those that are gone."""
+    def _write(self, edit: ChangeSet, there: Columns) -> None:
         shape = edit.shape
-        target, key = self.name(shape.name), statements.quoted(shape.key)
+        target, key = self.target(shape.name), statements.quoted(shape.key)
         listed = ", ".join(statements.quoted(column.name) for column in shape.columns)
         with self._usable(), self.transaction(shape.name):
-            self.fit(shape.name, shape.columns)
+            if any(column.name not in there for column in shape.columns):
+                self.fit(shape.name, shape.columns)
             rows = edit.rows.read_all()
             leaving = [*rows.column(shape.key).to_pylist(), *edit.gone.to_pylist()]
             if leaving:
@@ -138,12 +147,12 @@ class DuckDBBackend:
             with self._given(given=rows):
                 self.run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
-    def drop(self, table: str) -> None:
-        """Remove a table; no error when it is not there. A schema that was made for it goes with the last one."""
+    def _drop(self, table: str) -> None:
+        """Remove a table, and with the last one a schema that was made for it."""
         if self._connection is None:
             return
         with self._usable():
-            self.reshape(table, f"DROP TABLE IF EXISTS {self.name(table)}")
+            self.reshape(table, f"DROP TABLE IF EXISTS {self.target(table)}")
             if self._made_schema and not self._tables("schema_name = ?", self.dataset):
                 self.run(f"DROP SCHEMA {self._schema}")
                 self._made_schema = False
@@ -164,7 +173,7 @@ class DuckDBBackend:
             self.run("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):  # what broke the transaction may have broken the connection too
-                self._types = None
+                self._known.clear()
                 self.run("ROLLBACK")
             raise
         finally:
@@ -177,6 +186,7 @@ class DuckDBBackend:
 
     def close(self) -> None:
         """Let go of the file; one that was made and holds nothing goes."""
+        super().close()
         if self._connection is not None:
             with suppress(duckdb.Error):
                 self._made_file = self._made_file and not self._tables("true")
@@ -186,14 +196,13 @@ class DuckDBBackend:
                 self.file.unlink(missing_ok=True)
             self._made_file = self._made_schema = False
 
-    def ask(self, query: str) -> QueryResult:
-        """The answer to a query of one's own."""
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of one's own."""
         with self._usable():
-            result = self.run(query)
-            return QueryResult(tuple(column[0] for column in result.description or ()), result.fetchall())
+            return self.run(query).fetchall()
 
     def more_memory(self, error: duckdb.Error) -> bool:
-        """Open the file anew with more memory, if an error was for want of it; whether that was done."""
+        """Open the file again with more memory, if an error was for want of it; whether that was done."""
         if self._memory is None or not _lacks_memory(error) or self._found != file_at(self.file):
             return False
         made = self._made_file, self._made_schema
@@ -204,38 +213,6 @@ class DuckDBBackend:
         self._made_file, self._made_schema = made
         return True
 
-    def types(self, table: str) -> dict[str, str]:
-        """The columns of a table with DuckDB's types; none if it is not there.
-
-        They are remembered, since nobody else can change an open file, and to ask costs more than most statements.
-        """
-        if self._connection is None:
-            return {}
-        name = table.lower()
-        if self._types is None:
-            self._types = dict(self._found_types("true"))
-        found = self._types.get(name, {})
-        if found is None:
-            found = self._types[name] = self._found_types("lower(table_name) = ?", name).get(name, {})
-        return found
-
-    def _found_types(self, condition: str, *values: str) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
-        with self._usable():
-            rows = self.run(
-                "SELECT lower(table_name), column_name, data_type FROM duckdb_columns() "
-                "WHERE database_name = current_database() AND lower(schema_name) = lower(?) "
-                f"AND {condition} ORDER BY column_index",
-                [self.dataset, *values],
-            ).fetchall()
-        for table, column, kind in rows:
-            found.setdefault(table, {})[column] = kind
-        return found
-
-    def name(self, table: str) -> str:
-        """The whole name of a table, quoted."""
-        return f"{self._schema}.{statements.quoted(table)}"
-
     def run(self, statement: str, values: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Execute a statement."""
         assert self._connection is not None, "`open` opens the file"  # noqa: S101 - a programmer's error
@@ -243,13 +220,13 @@ class DuckDBBackend:
 
     def reshape(self, table: str, *changes: str) -> None:
         """Execute statements that make, change or remove a table."""
+        self._known.pop(table, None)
         self.run("; ".join(changes))
-        if self._types is not None:
-            self._types[table.lower()] = None
 
     def fit(self, table: str, columns: Sequence[Column]) -> None:
         """Make a table, or add the columns that it lacks."""
-        target, there = self.name(table), self.types(table)
+        target, there = self.target(table), self.there(table)
+        changes = []
         if not there:
             if not self.run(
                 "SELECT 1 FROM duckdb_schemas() WHERE lower(schema_name) = lower(?) "
@@ -257,20 +234,15 @@ class DuckDBBackend:
                 [self.dataset],
             ).fetchall():
                 self._made_schema = True
-            self.reshape(table, f"CREATE SCHEMA IF NOT EXISTS {self._schema}", *statements.create(target, columns))
-            return
+            changes = [f"CREATE SCHEMA IF NOT EXISTS {self._schema}", statements.create(target, columns)]
         for column in columns:
+            name = statements.quoted(column.name)
+            if there and column.name not in there:
+                changes.append(f"ALTER TABLE {target} ADD COLUMN {name} {statements.TYPES[column.type]}")
             if column.name not in there:
-                self.reshape(table, *statements.add(target, column))
-
-    def _query(self, shape: StoredTable, chosen: str, where: Sequence[Condition]) -> tuple[str, list[object]] | None:
-        """A query on a table, and its values; None when it gives no rows."""
-        there = self.types(shape.name)
-        conditions = resolved(where, there)
-        if shape.key not in there or conditions is None:
-            return None
-        values: list[object] = [one.value for one in conditions if one.value is not None]
-        return statements.select(self.name(shape.name), chosen, conditions), values
+                changes.append(f"COMMENT ON COLUMN {target}.{name} IS {statements.literal(column.about)}")
+        if changes:
+            self.reshape(table, *changes)
 
     def _tables(self, where: str, *values: str) -> bool:
         query = f"SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND {where} LIMIT 1"
@@ -289,27 +261,22 @@ class DuckDBBackend:
                 self._connection.unregister(name)
 
     def _open(self) -> None:
-        self._types = None
+        self._known.clear()
         self._made_file = not os.path.exists(self.file)  # noqa: PTH110 - as above
         try:
-            self._connection = duckdb.connect(
-                str(self.file),
-                config={
-                    "storage_compatibility_version": STORAGE,
-                    **({"memory_limit": self._memory} if self._memory is not None else {}),
-                    "threads": THREADS,
-                    "preserve_insertion_order": False,
-                    # nothing is fetched from elsewhere, not even to open a file that is another program's
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                },
+            memory = {"memory_limit": self._memory} if self._memory is not None else {}
+            self._connection = connected(
+                self.file,
                 read_only=self._read_only,
+                storage_compatibility_version=STORAGE,
+                threads=THREADS,
+                **memory,
             )
         except duckdb.Error as error:
             raise self._unavailable(str(error)) from None
         self._found = file_at(self.file)
         if not self._read_only:
-            remove_left(self.file)
+            remove_spilled(self.file)
         # a schema called as the file is, as in customerio.duckdb, is found by its whole name only
         database = self._connection.execute("SELECT current_database()").fetchone()
         self._schema = (
@@ -325,7 +292,7 @@ class DuckDBBackend:
                 raise
             raise DestinationUnavailableError(
                 f"The dataset {self.dataset} in {self.file} cannot be used ({quoted(str(error).splitlines()[0])}).",
-                "Choose another --dataset or file.",
+                "Choose another ‹dataset› or file.",
             ) from None
 
     def _unavailable(self, said: str) -> DestinationUnavailableError:
@@ -338,19 +305,19 @@ class DuckDBBackend:
             )
         return DestinationUnavailableError(
             f"The DuckDB file {self.file} cannot be opened ({quoted(said.splitlines()[0])}).",
-            "Check that it is a DuckDB file and that you may write it, or name another with --to.",
+            "Check that it is a DuckDB file and that you may write it, or name another with ‹to›.",
         )
 
     def _require_room(self) -> None:
         folder = self.file.parent
         if not os.path.isdir(folder):  # noqa: PTH112 - as above
             raise DestinationUnavailableError(
-                f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with --to."
+                f"The folder {folder} of the DuckDB file does not exist.", "Make it, or name another file with ‹to›."
             )
         if not os.access(folder, os.W_OK | os.X_OK):
             raise DestinationUnavailableError(
                 f"The folder {folder} of the DuckDB file cannot be written.",
-                "Mend its permissions, or name another file with --to.",
+                "Mend its permissions, or name another file with ‹to›.",
             )
 
 
@@ -363,23 +330,18 @@ def file_at(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-#: JSON comes as its text.
-_PLAIN = {ColumnType.JSON: "VARCHAR"}
-
-
 class DuckDBSink(CopySink):
     """A copy in a DuckDB file."""
 
     def __init__(self, file: Path, dataset: str, *, memory: str = MEMORY, read_only: bool = False) -> None:
         self.backend = DuckDBBackend(file, dataset, memory=memory, read_only=read_only)
-        super().__init__(self.backend, DuckDBMerger(self.backend), dataset, str(file), elsewhere="--dataset or file")
+        super().__init__(self.backend, DuckDBMerger(self.backend), dataset, str(file), elsewhere="‹dataset› or file")
 
 
-class DuckDBMerger:
+class DuckDBMerger(Merger):
     """Merges batches in the file itself, with no digests: columns are compared."""
 
     refusal = "DuckDB did not accept rows of {table} ({why})."
-    nul_allowed = True
     oldest = 1
 
     def __init__(self, backend: DuckDBBackend) -> None:
@@ -389,29 +351,31 @@ class DuckDBMerger:
         """Make the tables of a batch, or bring them into the layout of its mode."""
         backend, name, treatment, facts = self._backend, batch.table.target, batch.treatment, copy.facts
         columns = (*batch.columns, *SYSTEM_COLUMNS)
-        there = backend.types(name)
+        there = backend.there(name)
         if there and statements.KEY not in there:
             raise LoadError(
                 f"{backend.dataset}.{name} exists in {backend.file} and was not made by cio-replicate.",
-                "Choose another --dataset, or move that table away.",
+                "Choose another ‹dataset›, or move that table away.",
             )
         _require_place(batch, there)
         had_versions = "_cio_is_current" in there
         if had_versions and not treatment.versions:
-            ((ended,),) = backend.run(statements.count_ended(backend.name(name))).fetchall()
+            ((ended,),) = backend.run(statements.count_ended(backend.target(name))).fetchall()
             if ended:
                 raise LoadError(
                     f"{name} holds {ended} ended versions of its rows, which the mode {treatment.mode} would lose.",
-                    f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
+                    f"Keep ‹mode› {name}=history, choose another ‹dataset›, or drop the table first.",
                 )
         with backend.transaction(name):
             backend.fit(name, (*columns, *(HISTORY_COLUMNS if treatment.versions else ())))
             if treatment.mode is WriteMode.CHANGES:
                 backend.fit(name + CHANGES_SUFFIX, (*CHANGE_COLUMNS, *columns))
             if there and treatment.versions and not had_versions:
-                backend.run(statements.first_versions(backend.name(name)))
+                backend.run(statements.first_versions(backend.target(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
-                backend.reshape(name, f"ALTER TABLE {backend.name(name)} DROP COLUMN {statements.quoted(column.name)}")
+                backend.reshape(
+                    name, f"ALTER TABLE {backend.target(name)} DROP COLUMN {statements.quoted(column.name)}"
+                )
             if (batch.table.name in facts.versions) is not treatment.versions:
                 facts.versions = [one for one in facts.versions if one != batch.table.name]
                 facts.versions += [batch.table.name] * treatment.versions
@@ -421,57 +385,36 @@ class DuckDBMerger:
         """The keys of the live rows of a table."""
         _ = copy
         shape = StoredTable(table.target, SYSTEM_COLUMNS, statements.KEY)
-        return self._backend.digests(shape, [NOT_DELETED])
+        return self._backend.digests(shape, [not_deleted(self._backend.there(table.target))])
 
     def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
         """The keys of the rows that meet all conditions, computed by DuckDB."""
         return self._backend.digests(shape, where)
 
-    def together(self) -> AbstractContextManager[None]:
-        """Do nothing: nothing is remembered beside the file."""
-        return nullcontext()
-
-    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> TableMerge:
+    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> BatchMerge:
         """Return the merge of a batch, which does nothing before it is written."""
         _ = aside
         return DuckDBMerge(self._backend, batch, before, copy)
 
-    def erase(
-        self, table: Table, people: Mapping[str, Sequence[str]], copy: CopyRecord, commits: int
-    ) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: People, copy: CopyRecord, commits: int) -> dict[str, ErasureHits]:
         """Empty what may be personal in all rows about these people."""
         _ = copy, commits
         backend, found = self._backend, {}
         erasure.note_people(backend.run, people)
         for name in (table.target, table.target + CHANGES_SUFFIX):
-            there = backend.types(name)
+            there = backend.there(name)
             if erasure.named_by(table, there):
-                backend.run(erasure.note_rows(backend.name(name), table, there))
-                found[name] = erasure.erasure_hits(backend.run, backend.name(name))
-                backend.run(erasure.blank_rows(backend.name(name), table, there))
+                backend.run(erasure.note_rows(backend.target(name), table, there))
+                found[name] = erasure.erasure_hits(backend.run, backend.target(name))
+                backend.run(erasure.blank_rows(backend.target(name), table, there))
         return found
-
-    def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
-        """Do nothing: a commit is whole."""
-
-    def forget(self, table: str) -> None:
-        """Do nothing: nothing is remembered."""
-
-    def advance(self, copy_id: str, before: int, after: int) -> None:
-        """Do nothing: nothing is remembered."""
-
-    def erasures_changed(self) -> None:
-        """Do nothing: the record is read with each batch."""
 
     def makes_room(self, error: duckdb.Error) -> bool:
         """Open the file with more memory, if that is what was lacking."""
         return self._backend.more_memory(error)
 
-    def close(self) -> None:
-        """Do nothing: there is nothing beside the file."""
 
-
-class DuckDBMerge:
+class DuckDBMerge(BatchMerge):
     """One batch, merged into the file as it is written."""
 
     writes = True
@@ -487,21 +430,13 @@ class DuckDBMerge:
         """Merge the pages into the table, and take out what is gone."""
         backend, batch, run = self._backend, self._batch, self._backend.run
         left = left_in(backend, batch.table, batch.columns, self._copy.facts)
-        goal = MergeTarget(
-            backend.name(batch.table.target),
-            backend.name(batch.table.target + CHANGES_SUFFIX),
-            batch.columns,
-            left,
-            batch.treatment,
-            batch.run_id,
-            self._copy.commits + 1,
-        )
-        merge = Merge(run, goal, self._blanks(left))
+        table, changes = backend.target(batch.table.target), backend.target(batch.table.target + CHANGES_SUFFIX)
+        blanks = self._blanks(left)
+        merge = Merge(run, batch, self._copy.commits + 1, blanks, table=table, changes=changes, left=left)
         if batch.files:
             merge.add([str(path) for path in batch.files])
-        keys = (
-            f"SELECT {statements.KEY} FROM {goal.table} WHERE {statements.live_rows(backend.types(batch.table.target))}"
-        )
+        live = statements.live_rows(backend.there(batch.table.target))
+        keys = f"SELECT {statements.KEY} FROM {table} WHERE {live}"
         whole = None
         if batch.close is not None and batch.close.seen is not None:
             seen = [str(path) for path in batch.close.seen]
@@ -516,21 +451,21 @@ class DuckDBMerge:
 
     def _blanks(self, left: Sequence[Column]) -> StagedColumns:
         """What is left out of the rows of a batch, since it is about people who were erased."""
-        if not self._backend.types(ERASURES.name):
+        if not self._backend.there(ERASURES.name):
             return AS_IT_IS
-        columns, erased = (*self._batch.columns, *left), self._backend.name(ERASURES.name)
+        columns, erased = (*self._batch.columns, *left), self._backend.target(ERASURES.name)
         return StagedColumns(blanked=erasure.stays_blank(self._batch.table, columns, erased))
 
 
-def _require_place(batch: Batch, there: Mapping[str, str]) -> None:
+def _require_place(batch: Batch, there: Columns) -> None:
     """Raise LoadError when rules for columns want in a table that is there what it cannot take."""
     name, folded = batch.table.name, {one.casefold(): one for one in there}
-    fix = f"Give --columns as before, or `cio-replicate drop {name}` and sync it anew."
+    fix = f"Give ‹columns› as before, or `cio-replicate drop {name}` and sync it anew."
     for column in batch.columns:
         same = folded.get(column.name.casefold(), column.name)
         if same != column.name:
             raise LoadError(f"The copy of {name} has a column {same}, and cannot have {column.name} beside it.", fix)
-        kind = statements.KINDS.get(there.get(column.name, ""), ColumnType.STRING)
+        kind = there.get(column.name) or ColumnType.STRING
         if column.type is ColumnType.STRING and kind not in (ColumnType.STRING, ColumnType.JSON):
             raise LoadError(
                 f"The column {column.name} of {name} is to hold text now, and is of the type {kind} in the copy.", fix

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import Field, PrimitiveType
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, schema_for
-from cio_replicate.sinks.backend import JSON, MARK, ChangeSet, Condition, SeparateCommits, StoredTable, kind_of
-from cio_replicate.sinks.lake import rewrite
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, StoredFile, named, trouble
-from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
-
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
-    from deltalake.schema import Field
+from cio_replicate.sinks.lake.rewrite import JSON, MARK, FileRewrite, LakeBackend, WrittenFile, kind_of, swap
 
 #: How many commits lie between two times at which files are removed that no version needs any more.
 VACUUM_EVERY = 50
-#: What a new table is told: files that are no longer part of it stay a day, for who reads an older version; the log is
-#: summed up every 20 commits, so that opening a table takes milliseconds, and its old parts stay a week.
+#: The settings of a new table: files that are no longer part of it stay a day, for readers of an older version; the log
+#: is summed up every 20 commits, so that opening a table takes milliseconds, and its old parts stay a week.
 CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 1 days",
     "delta.logRetentionDuration": "interval 7 days",
@@ -42,38 +41,22 @@ _TYPES = {
 }
 
 
-class DeltaBackend(SeparateCommits):
+class DeltaBackend(LakeBackend):
     """Tables as folders with a Delta log. `options` tell the Delta library how to reach the bucket.
 
     An edit is one commit, which fails when another program has written to the table meanwhile. A column that the table
-    lacks is a commit of its own before it: readers may see it empty for a moment. Small files are written again
-    together with new rows, the log is summed up, and files that are no longer needed are removed after a day: a table
-    stays quick however many commits it has seen.
+    lacks is a commit of its own before it: readers may see it empty for a moment. The log is summed up, and files that
+    are no longer needed are removed after a day: a table stays quick however many commits it has seen.
     """
 
-    nul_allowed = True
-    rows_at_once = 250_000  # about a full file (measured)
-    whole_edits = True
-
     def __init__(self, files: Files, options: Mapping[str, str], *, full: int = FULL) -> None:
+        super().__init__(full)
         self._files = files
-        self._full = full
         self._options = dict(options)
         self._opened: dict[str, DeltaTable] = {}
-        self._swept: set[str] = set()
-
-    def accepts_name(self, name: str) -> bool:
-        """Any name can be that of a column."""
-        return bool(name)
 
     def open(self) -> None:
         """Make sure that the place can be looked at and written to. Changes nothing."""
-        try:
-            import deltalake  # noqa: F401, PLC0415 - optional
-        except ImportError:
-            raise DestinationUnavailableError(
-                "A Delta destination needs the extra: pip install 'cio-replicate[delta]'.", "Install it."
-            ) from None
         self._files.check()
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
@@ -81,31 +64,18 @@ class DeltaBackend(SeparateCommits):
         there = self._table(table)
         return {} if there is None else {column.name: kind_of(column) for column in _schema(there)}
 
-    def read(
-        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
-        """The named columns of the rows for which all conditions hold, all of the version that is the latest now."""
-        schema = schema_for([shape.column(name) for name in columns])
-        rows = rewrite.read(self._files, self._parts(shape.name), shape, columns, conditions)
-        return pa.RecordBatchReader.from_batches(schema, rows)
-
-    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
-        """How many rows `read` would give."""
-        return rewrite.count(self._files, self._parts(shape.name), shape, conditions)
-
     def write(self, edit: ChangeSet) -> None:
         """One commit takes out the files that the edit concerns and puts in those with its rows."""
         name = named(edit.shape.name)
-        if name not in self._swept:
-            self._files.sweep(name)
-            self._swept.add(name)
+        self._sweep(self._files, name, name)
         table = self._table(name)
         if table is None:
             schema = schema_for(edit.shape.columns)
             self._create(name, edit.shape, swap(self._files, name, [], schema, edit, self._full))
             return
         table = self._widened(table, edit.shape)
-        done = swap(self._files, name, _parts(table, name), _plain(_schema(table)), edit, self._full)
+        schema = pa.schema([pa.field(field.name, field.type) for field in _schema(table)])
+        done = swap(self._files, name, _parts(table, name), schema, edit, self._full)
         if done:
             self._commit(table, edit.shape, done)
             if table.version() % VACUUM_EVERY == 0:
@@ -124,9 +94,6 @@ class DeltaBackend(SeparateCommits):
 
     def _table(self, name: str) -> DeltaTable | None:
         """The table in its latest version; None when it is not there."""
-        from deltalake import DeltaTable  # noqa: PLC0415 - optional
-        from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415
-
         table = self._opened.get(name)
         with self._reached(name):
             if table is not None:
@@ -140,14 +107,11 @@ class DeltaBackend(SeparateCommits):
         self._opened[name] = table
         return table
 
-    def _parts(self, name: str) -> list[StoredFile]:
-        table = self._table(named(name))
-        return [] if table is None else _parts(table, name)
+    def _parts(self, table: str) -> tuple[Files, list[StoredFile]]:
+        there = self._table(named(table))
+        return self._files, [] if there is None else _parts(there, table)
 
     def _create(self, name: str, shape: StoredTable, done: FileRewrite) -> None:
-        from deltalake import Schema  # noqa: PLC0415 - optional
-        from deltalake.transaction import create_table_with_add_actions  # noqa: PLC0415
-
         if isinstance(self._files, LocalFiles):
             self._files.make(name)
         schema = Schema([_field(column) for column in shape.columns])
@@ -171,8 +135,6 @@ class DeltaBackend(SeparateCommits):
         return table
 
     def _commit(self, table: DeltaTable, shape: StoredTable, done: FileRewrite) -> None:
-        from deltalake.transaction import CommitProperties, RemoveAction  # noqa: PLC0415 - optional
-
         name, now = shape.name, int(time.time() * 1000)
         removed = [
             RemoveAction(part.name.removeprefix(f"{name}/"), True, now, part.size, {})  # noqa: FBT003 - its own form
@@ -190,8 +152,6 @@ class DeltaBackend(SeparateCommits):
     @contextmanager
     def _reached(self, name: str) -> Iterator[None]:
         """Turn errors of the Delta library into ours."""
-        from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError  # noqa: PLC0415 - optional
-
         try:
             yield
         except (CioReplicateError, TableNotFoundError):
@@ -214,10 +174,6 @@ def _schema(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema())
 
 
-def _plain(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(field.name, field.type) for field in schema])
-
-
 def _parts(table: DeltaTable, name: str) -> list[StoredFile]:
     actions = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
     return sorted(
@@ -233,21 +189,16 @@ def _require_plain(table: DeltaTable, name: str) -> None:
     if metadata.partition_columns or mapped or deleted:
         raise DestinationUnavailableError(
             f"The Delta table {name} has partitions, mapped columns or deletion vectors, which are not supported.",
-            "Choose another --dataset, or have the table written again without them.",
+            "Choose another ‹dataset›, or have the table written again without them.",
         )
 
 
 def _field(column: Column) -> Field:
-    from deltalake import Field  # noqa: PLC0415 - optional
-    from deltalake.schema import PrimitiveType  # noqa: PLC0415
-
     marks = {MARK: JSON} if column.type is ColumnType.JSON else {}
     return Field(column.name, PrimitiveType(_TYPES[column.type]), metadata={"comment": column.about, **marks})
 
 
-def _action(added: WrittenFile, name: str, key: str) -> Any:  # noqa: ANN401 - a class of an optional library
-    from deltalake.transaction import AddAction  # noqa: PLC0415
-
+def _action(added: WrittenFile, name: str, key: str) -> AddAction:
     path = added.part.name.removeprefix(f"{name}/")
     stats = json.dumps(_statistics(added.footer, key), ensure_ascii=False)
     return AddAction(path, added.part.size, {}, int(time.time() * 1000), True, stats)  # noqa: FBT003 - its own form

@@ -37,7 +37,6 @@ DUCKDB = DestinationKind(
 SQLITE = DestinationKind(
     scheme="sqlite",
     title="SQLite",
-    engine=SinkFamily.WAREHOUSE,
     form="sqlite:///FILE",
     place=UrlStyle.FILE,
     about="One small file that nearly every tool can open.",
@@ -136,7 +135,6 @@ ICEBERG = DestinationKind(
 DUCKLAKE = DestinationKind(
     scheme="ducklake",
     title="DuckLake",
-    engine=SinkFamily.WAREHOUSE,
     form="ducklake:///FILE?data=FOLDER",
     place=UrlStyle.FILE,
     about="A catalog in a small database file, its rows in Parquet files in a folder or on S3.",

@@ -7,65 +7,47 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 from pyarrow import fs
+from pyiceberg import types
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+)
+from pyiceberg.io.pyarrow import (
+    PyArrowFileIO,
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+    schema_to_pyarrow,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import CreateTableTransaction, Table, Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.types import NestedField, PrimitiveType
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
-from cio_replicate.schema.table import Column, ColumnType, schema_for
-from cio_replicate.sinks.backend import ChangeSet, Condition, SeparateCommits, StoredTable
-from cio_replicate.sinks.lake import rewrite
-from cio_replicate.sinks.lake.iceberg_folder import PROPERTIES
+from cio_replicate.schema.table import Column, ColumnType
+from cio_replicate.sinks.backend import ChangeSet, StoredTable
+from cio_replicate.sinks.lake.iceberg_folder import PROPERTIES, Tables
 from cio_replicate.sinks.lake.object_files import FULL, Files, LocalFiles, S3Files, StoredFile, named, trouble
-from cio_replicate.sinks.lake.rewrite import FileRewrite, WrittenFile, swap
+from cio_replicate.sinks.lake.rewrite import FileRewrite, LakeBackend, WrittenFile, kind_of, swap
 
-if TYPE_CHECKING:
-    from pyiceberg.manifest import DataFile
-    from pyiceberg.schema import Schema
-    from pyiceberg.table import CreateTableTransaction, Table, Transaction
-    from pyiceberg.table.update.snapshot import _OverwriteFiles
-    from pyiceberg.types import NestedField, PrimitiveType
-
+_TYPES: Mapping[ColumnType, PrimitiveType] = {
+    ColumnType.STRING: types.StringType(),
+    ColumnType.INTEGER: types.LongType(),
+    ColumnType.NUMBER: types.DoubleType(),
+    ColumnType.BOOLEAN: types.BooleanType(),
+    ColumnType.TIMESTAMP: types.TimestamptzType(),
+    ColumnType.JSON: types.StringType(),
+}
 JSON = "JSON. "  # what the description of a column begins with that holds JSON
-
-
-class Tables(Protocol):
-    """Where the tables are: a folder or a catalog."""
-
-    shown: str  # what messages call the place
-
-    def check(self) -> None:
-        """Raise DestinationUnavailableError when tables cannot be looked at. Changes nothing."""
-        ...
-
-    def files(self, name: str, location: str) -> Files:
-        """The files of a table, which is at this address."""
-        ...
-
-    def load(self, name: str) -> Table | None:
-        """A table in its latest state; None when it is not there."""
-        ...
-
-    def creation(self, name: str, schema: Schema) -> CreateTableTransaction:
-        """A transaction that makes a table, together with what else is done in it."""
-        ...
-
-    def committed(self, name: str, table: Table) -> None:
-        """Called after each commit, to tidy up."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is held open."""
-        ...
-
-    def forget(self, name: str) -> None:
-        """Let go of a table, so that it is read anew."""
-        ...
-
-    def drop(self, name: str) -> None:
-        """Remove a table; no error when it is not there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,58 +60,33 @@ class OpenRewrite:
     changed: bool
 
 
-class IcebergBackend(SeparateCommits):
-    """Iceberg tables. An edit is one commit with its new columns, which fails when another program wrote meanwhile.
-
-    Small files are written again together with new rows, so that there are never many.
-    """
-
-    nul_allowed = True
-    rows_at_once = 250_000  # about a full file (measured)
-    whole_edits = True
+class IcebergBackend(LakeBackend):
+    """Iceberg tables. An edit is one commit with its new columns, which fails when another program wrote meanwhile."""
 
     def __init__(self, tables: Tables, *, full: int = FULL) -> None:
-        self._full = full
+        super().__init__(full)
         self._tables = tables
-        self._swept: set[str] = set()
-
-    def accepts_name(self, name: str) -> bool:
-        """Any name can be that of a column."""
-        return bool(name)
 
     def open(self) -> None:
         """Make sure that the place can be looked at and written to. Changes nothing."""
-        require_library()
         self._tables.check()
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
         """The columns of a table by name, in order; none when the table is not there."""
         with self._reached(table):
             there = self._tables.load(named(table))
-        return {} if there is None else {field.name: _kind(field) for field in there.schema().fields}
-
-    def read(
-        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
-        """The named columns of the rows for which all conditions hold, all of the state that is the latest now."""
-        schema = schema_for([shape.column(name) for name in columns])
-        files, parts = self._parts(shape.name)
-        rows = rewrite.read(files, parts, shape, columns, conditions) if files is not None else iter(())
-        return pa.RecordBatchReader.from_batches(schema, rows)
-
-    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
-        """How many rows `read` would give."""
-        files, parts = self._parts(shape.name)
-        return rewrite.count(files, parts, shape, conditions) if files is not None else 0
+        if there is None:
+            return {}
+        kinds = {field.name: kind_of(field) for field in schema_to_pyarrow(there.schema())}
+        json = {field.name: ColumnType.JSON for field in there.schema().fields if (field.doc or "").startswith(JSON)}
+        return kinds | json
 
     def write(self, edit: ChangeSet) -> None:
         """One commit adds the columns, takes out the files that the edit concerns, and puts in those with its rows."""
         name = named(edit.shape.name)
         with self._reached(name):
             begun = self._begun(name, edit.shape)
-        if name not in self._swept:
-            begun.files.sweep("")
-            self._swept.add(name)
+        self._sweep(begun.files, name, "")
         schema = _arrow(begun.transaction.table_metadata.schema())
         done = swap(begun.files, "data", [*begun.there], schema, edit, self._full)
         if done or begun.changed:
@@ -149,7 +106,7 @@ class IcebergBackend(SeparateCommits):
         if missing:
             with transaction.update_schema() as update:
                 for column in missing:
-                    update.add_column((column.name,), _type(column), doc=_doc(column))
+                    update.add_column((column.name,), _TYPES[column.type], doc=_doc(column))
         files = self._tables.files(name, table.location())
         return OpenRewrite(transaction, files, _data_files(table), changed=bool(missing))
 
@@ -162,18 +119,16 @@ class IcebergBackend(SeparateCommits):
         """Let go of what is held open."""
         self._tables.close()
 
-    def _parts(self, name: str) -> tuple[Files | None, list[StoredFile]]:
-        with self._reached(name):
-            table = self._tables.load(named(name))
-            if table is None:
+    def _parts(self, table: str) -> tuple[Files | None, list[StoredFile]]:
+        with self._reached(table):
+            there = self._tables.load(named(table))
+            if there is None:
                 return None, []
-            return self._tables.files(name, table.location()), [*_data_files(table)]
+            return self._tables.files(table, there.location()), [*_data_files(there)]
 
     @contextmanager
     def _reached(self, name: str) -> Iterator[None]:
         """Turn errors of pyiceberg into ours."""
-        from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException  # noqa: PLC0415 - optional
-
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that an old state could not be removed, and the like
@@ -189,16 +144,6 @@ class IcebergBackend(SeparateCommits):
         except Exception as error:  # noqa: BLE001 - pyiceberg's have no class in common
             self._tables.forget(name)
             raise trouble(error, self._tables.shown) from None
-
-
-def require_library() -> None:
-    """Raise DestinationUnavailableError when pyiceberg is not there."""
-    try:
-        import pyiceberg  # noqa: F401, PLC0415 - optional
-    except ImportError:
-        raise DestinationUnavailableError(
-            "An Iceberg destination needs the extra: pip install 'cio-replicate[iceberg]'.", "Install it."
-        ) from None
 
 
 def _data_files(table: Table) -> dict[StoredFile, DataFile]:
@@ -219,7 +164,7 @@ def _data_files(table: Table) -> dict[StoredFile, DataFile]:
 def _foreign(table: Table, what: str) -> DestinationUnavailableError:
     return DestinationUnavailableError(
         f"The Iceberg table {table.name()[-1]} has {what}, which is not supported.",
-        "Choose another --dataset, or have the table written again without them.",
+        "Choose another ‹dataset›, or have the table written again without them.",
     )
 
 
@@ -239,28 +184,22 @@ def _snapshot(transaction: Transaction) -> _OverwriteFiles:
 
     pyiceberg keeps them for ever and reads them all at each commit, which takes 0.6 s after 300 commits (measured).
     """
-    from pyiceberg.manifest import ManifestFile  # noqa: PLC0415 - optional
-    from pyiceberg.table.snapshots import Operation  # noqa: PLC0415
-    from pyiceberg.table.update.snapshot import _OverwriteFiles  # noqa: PLC0415 - it has no other way to say this
 
     class Exchange(_OverwriteFiles):
         def _existing_manifests(self) -> list[ManifestFile]:
-            kept = super()._existing_manifests()
-            return [manifest for manifest in kept if manifest.has_added_files() or manifest.has_existing_files()]
+            every = super()._existing_manifests()
+            return [manifest for manifest in every if manifest.has_added_files() or manifest.has_existing_files()]
 
     return Exchange(Operation.OVERWRITE, transaction, transaction._table.io)  # noqa: SLF001
 
 
 def _data_file(transaction: Transaction, added: WrittenFile) -> DataFile:
-    from pyiceberg.io import pyarrow as files  # noqa: PLC0415 - optional
-    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat  # noqa: PLC0415
-
     metadata = transaction.table_metadata
     schema = metadata.schema()
-    statistics = files.data_file_statistics_from_parquet_metadata(
+    statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=added.footer,
-        stats_columns=files.compute_statistics_plan(schema, metadata.properties),
-        parquet_column_mapping=files.parquet_path_to_id_mapping(schema),
+        stats_columns=compute_statistics_plan(schema, metadata.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(schema),
     )
     return DataFile.from_args(
         content=DataFileContent.DATA,
@@ -277,12 +216,9 @@ def _data_file(transaction: Transaction, added: WrittenFile) -> DataFile:
 
 
 def _schema(columns: Sequence[Column]) -> Schema:
-    from pyiceberg.schema import Schema  # noqa: PLC0415 - optional
-    from pyiceberg.types import NestedField  # noqa: PLC0415
-
     return Schema(
         *(
-            NestedField(number, column.name, _type(column), required=False, doc=_doc(column))
+            NestedField(number, column.name, _TYPES[column.type], required=False, doc=_doc(column))
             for number, column in enumerate(columns, 1)
         )
     )
@@ -290,8 +226,6 @@ def _schema(columns: Sequence[Column]) -> Schema:
 
 def _arrow(schema: Schema) -> pa.Schema:
     """The schema of a file: a reader finds a column by its number."""
-    from pyiceberg.io.pyarrow import schema_to_pyarrow  # noqa: PLC0415 - optional
-
     fields = []
     for field in schema_to_pyarrow(schema):
         kind = pa.string() if pa.types.is_large_string(field.type) else field.type
@@ -304,48 +238,10 @@ def _doc(column: Column) -> str:
     return f"{JSON}{column.about}" if column.type is ColumnType.JSON else column.about
 
 
-def _type(column: Column) -> PrimitiveType:
-    from pyiceberg import types  # noqa: PLC0415 - optional
-
-    return {
-        ColumnType.STRING: types.StringType(),
-        ColumnType.INTEGER: types.LongType(),
-        ColumnType.NUMBER: types.DoubleType(),
-        ColumnType.BOOLEAN: types.BooleanType(),
-        ColumnType.TIMESTAMP: types.TimestamptzType(),
-        ColumnType.JSON: types.StringType(),
-    }[column.type]
-
-
-def _kind(field: NestedField) -> ColumnType:
-    from pyiceberg import types  # noqa: PLC0415 - optional
-
-    match field.field_type:
-        case types.StringType() if (field.doc or "").startswith(JSON):
-            return ColumnType.JSON
-        case types.IntegerType() | types.LongType():
-            return ColumnType.INTEGER
-        case types.FloatType() | types.DoubleType() | types.DecimalType():
-            return ColumnType.NUMBER
-        case types.BooleanType():
-            return ColumnType.BOOLEAN
-        case types.TimestamptzType() | types.TimestampType() | types.DateType():
-            return ColumnType.TIMESTAMP
-        case types.StructType() | types.ListType() | types.MapType():
-            return ColumnType.JSON
-    return ColumnType.STRING
-
-
 # A catalog of the user's own for Iceberg tables: REST, Glue, Hive or SQL, as pyiceberg's settings describe it.
 
 
-if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
-    from pyiceberg.schema import Schema
-    from pyiceberg.table import CreateTableTransaction, Table
-
-
-class CatalogTables:
+class CatalogTables(Tables):
     """The tables of a namespace. New ones get a folder below `location`. Old snapshots and files are the catalog's."""
 
     def __init__(self, name: str, properties: dict[str, str], namespace: str, location: str) -> None:
@@ -370,8 +266,6 @@ class CatalogTables:
     def files(self, name: str, location: str) -> Files:
         """The files of a table, in the storage that the catalog names."""
         if name not in self._files:
-            from pyiceberg.io.pyarrow import PyArrowFileIO  # noqa: PLC0415 - optional
-
             scheme, host, path = PyArrowFileIO.parse_location(location)
             filesystem = PyArrowFileIO({**self._own().properties}).fs_by_scheme(scheme, host)
             local = isinstance(filesystem, fs.LocalFileSystem)
@@ -380,8 +274,6 @@ class CatalogTables:
 
     def load(self, name: str) -> Table | None:
         """A table in its latest state; None when it is not there."""
-        from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError  # noqa: PLC0415 - optional
-
         try:
             return self._own().load_table((self._namespace, name))
         except (NoSuchTableError, NoSuchNamespaceError):
@@ -393,17 +285,11 @@ class CatalogTables:
         identifier, location = (self._namespace, name), f"{self._start}/{name}"
         return self._own().create_table_transaction(identifier, schema, location, properties=PROPERTIES)
 
-    def committed(self, name: str, table: Table) -> None:
-        """Nothing to do: who has a catalog has its maintenance."""
-
     def close(self) -> None:
         """Let go of the catalog."""
         if self._catalog is not None:
             self._catalog.close()
             self._catalog = None
-
-    def forget(self, name: str) -> None:
-        """Nothing to do: the catalog is asked each time."""
 
     def drop(self, name: str) -> None:
         """Remove a table with its files; no error when it is not there."""
@@ -416,7 +302,5 @@ class CatalogTables:
 
     def _own(self) -> Catalog:
         if self._catalog is None:
-            from pyiceberg.catalog import load_catalog  # noqa: PLC0415 - optional
-
             self._catalog = load_catalog(self._name, **self._properties)
         return self._catalog

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pyiceberg.catalog.noop import NoopCatalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+from pyiceberg.schema import Schema
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table import CommitTableResponse, CreateTableTransaction, StagedTable, Table
+from pyiceberg.table.metadata import TableMetadata, TableMetadataV1, new_table_metadata
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+from pyiceberg.table.update import update_table_metadata
 
 from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.sinks.lake.object_files import Files, LocalFiles, named
-
-if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
-    from pyiceberg.io import FileIO
-    from pyiceberg.schema import Schema
-    from pyiceberg.table import CommitTableResponse, CreateTableTransaction, Table
-    from pyiceberg.table.metadata import TableMetadata
 
 #: How many snapshots a table has at most, and how many stay when it has them: with more, each commit takes longer.
 MOST_SNAPSHOTS, KEPT_SNAPSHOTS = 20, 10
@@ -35,7 +40,43 @@ _VERSION = re.compile(r"v(\d+)\.metadata\.json")
 UNUSED = "metadata/unused-files.json"
 
 
-class FolderTables:
+class Tables(ABC):
+    """Where Iceberg tables are: a folder or a catalog."""
+
+    shown: str  # what messages call the place
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise DestinationUnavailableError when tables cannot be looked at. Changes nothing."""
+
+    @abstractmethod
+    def files(self, name: str, location: str) -> Files:
+        """The files of a table, which is at this address."""
+
+    @abstractmethod
+    def load(self, name: str) -> Table | None:
+        """A table in its latest state; None when it is not there."""
+
+    @abstractmethod
+    def creation(self, name: str, schema: Schema) -> CreateTableTransaction:
+        """A transaction that makes a table, together with what else is done in it."""
+
+    def committed(self, name: str, table: Table) -> None:  # noqa: B027 - a catalog has maintenance of its own
+        """Called after each commit, to tidy up."""
+
+    def forget(self, name: str) -> None:  # noqa: B027 - a catalog is asked each time
+        """Let go of a table, so that it is read again."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None:
+        """Remove a table; no error when it is not there."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is held open."""
+
+
+class FolderTables(Tables):
     """The Iceberg tables in a place. `properties` tell pyiceberg how to reach the bucket."""
 
     def __init__(self, files: Files, properties: dict[str, str], now: Callable[[], float]) -> None:
@@ -60,32 +101,24 @@ class FolderTables:
         return self._below.setdefault(name, self._files.below(name))
 
     def load(self, name: str) -> Table | None:
-        """A table in its latest state; None when it is not there. A hint that a kill left behind is mended."""
-        from pyiceberg.serializers import FromInputFile  # noqa: PLC0415 - optional
-        from pyiceberg.table import Table  # noqa: PLC0415
-
+        """A table in its latest state; None when it is not there. A hint that a kill left behind is put right."""
         known, table = self._opened.get(name, (0, None))
         version = self._latest(name, known)
         if version and version != known:
             location = f"{self._location(name)}/metadata/v{version}.metadata.json"
-            io = self._io()
+            io = PyArrowFileIO(self._properties)
             with self._files.reached():
                 metadata = FromInputFile.table_metadata(io.new_input(location))
-            table = Table((self._files.root, name), metadata, location, io, self._catalog(name, version))
+            table = Table((self._files.root, name), metadata, location, io, FolderCatalog(self, name, version))
             self._opened[name] = version, table
         return table if version else None
 
     def creation(self, name: str, schema: Schema) -> CreateTableTransaction:
         """A transaction that makes a table, together with what else is done in it."""
-        from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC  # noqa: PLC0415 - optional
-        from pyiceberg.table import CreateTableTransaction, StagedTable  # noqa: PLC0415
-        from pyiceberg.table.metadata import new_table_metadata  # noqa: PLC0415
-        from pyiceberg.table.sorting import UNSORTED_SORT_ORDER  # noqa: PLC0415
-
         location = self._location(name)
         metadata = new_table_metadata(schema, UNPARTITIONED_PARTITION_SPEC, UNSORTED_SORT_ORDER, location, PROPERTIES)
-        staged = StagedTable((self._files.root, name), metadata, "", self._io(), self._catalog(name, 0))
-        return CreateTableTransaction(staged)
+        io, catalog = PyArrowFileIO(self._properties), FolderCatalog(self, name, 0)
+        return CreateTableTransaction(StagedTable((self._files.root, name), metadata, "", io, catalog))
 
     def committed(self, name: str, table: Table) -> None:
         """After a commit: every so often forget old snapshots, and remove files that nothing needs any more."""
@@ -100,7 +133,7 @@ class FolderTables:
         self._opened.clear()
 
     def forget(self, name: str) -> None:
-        """Let go of a table, so that it is read anew."""
+        """Let go of a table, so that it is read again."""
         self._opened.pop(name, None)
 
     def drop(self, name: str) -> None:
@@ -138,16 +171,15 @@ class FolderTables:
         finally:
             file.path.unlink(missing_ok=True)
 
-    def _commit(self, name: str, version: int, metadata: TableMetadata) -> str:
+    def commit(self, name: str, version: int, metadata: TableMetadata) -> str:
         """Make a state the latest; its address. Raises CommitFailedException when there is one already."""
-        from pyiceberg.exceptions import CommitFailedException  # noqa: PLC0415 - optional
-
         file = f"{name}/metadata/v{version}.metadata.json"
         try:
             self._write(file, metadata.model_dump_json(exclude_none=True).encode(), exclusive=True)
         except FileExistsError:
             raise CommitFailedException("another program wrote to the table") from None
         self._point(name, version)
+        self.forget(name)
         return f"{self._location(name)}/metadata/v{version}.metadata.json"
 
     def _clean(self, name: str, table: Table) -> None:
@@ -172,14 +204,6 @@ class FolderTables:
         path = self._files.path(name)
         return f"file://{path}" if isinstance(self._files, LocalFiles) else f"s3://{path}"
 
-    def _io(self) -> FileIO:
-        from pyiceberg.io.pyarrow import PyArrowFileIO  # noqa: PLC0415 - optional
-
-        return PyArrowFileIO(self._properties)
-
-    def _catalog(self, name: str, version: int) -> Catalog:
-        return _catalog(self, name, version)
-
 
 def _used(table: Table) -> set[str]:
     """The files of all snapshots that are remembered, below the table's folder."""
@@ -198,37 +222,28 @@ def _used(table: Table) -> set[str]:
     return {path[start:] for path in used}
 
 
-def _catalog(tables: FolderTables, name: str, version: int) -> Catalog:
-    """What pyiceberg commits one table to."""
-    from pyiceberg.catalog.noop import NoopCatalog  # noqa: PLC0415 - optional
-    from pyiceberg.schema import Schema  # noqa: PLC0415
-    from pyiceberg.table import CommitTableResponse  # noqa: PLC0415
-    from pyiceberg.table.metadata import TableMetadataV1  # noqa: PLC0415
-    from pyiceberg.table.update import update_table_metadata  # noqa: PLC0415
+class FolderCatalog(NoopCatalog):
+    """What pyiceberg commits the one table of a folder to, in a certain state."""
 
-    class FolderCatalog(NoopCatalog):
-        """The one table of a folder, in a certain state."""
+    def __init__(self, tables: FolderTables, name: str, version: int) -> None:
+        super().__init__("folder")
+        self._tables = tables
+        self._table = name
+        self._version = version
 
-        version: int
-
-        def commit_table(
-            self, table: Table, requirements: tuple[Any, ...], updates: tuple[Any, ...]
-        ) -> CommitTableResponse:
-            """Write the next state, unless somebody else has."""
-            base = table.metadata if self.version else None
-            for requirement in requirements:
-                requirement.validate(base)
-            metadata = update_table_metadata(
-                base if base is not None else TableMetadataV1.model_construct(last_column_id=-1, schema=Schema()),
-                updates,
-                enforce_validation=base is None,
-                metadata_location=table.metadata_location if base is not None else None,
-            )
-            location = tables._commit(name, self.version + 1, metadata)  # noqa: SLF001 - the other half of this class
-            self.version += 1
-            tables._opened.pop(name, None)  # noqa: SLF001
-            return CommitTableResponse.model_validate({"metadata": metadata, "metadata-location": location})
-
-    catalog = FolderCatalog("folder")
-    catalog.version = version
-    return catalog
+    def commit_table(
+        self, table: Table, requirements: tuple[Any, ...], updates: tuple[Any, ...]
+    ) -> CommitTableResponse:
+        """Write the next state, unless somebody else has."""
+        base = table.metadata if self._version else None
+        for requirement in requirements:
+            requirement.validate(base)
+        metadata = update_table_metadata(
+            base if base is not None else TableMetadataV1.model_construct(last_column_id=-1, schema=Schema()),
+            updates,
+            enforce_validation=base is None,
+            metadata_location=table.metadata_location if base is not None else None,
+        )
+        location = self._tables.commit(self._table, self._version + 1, metadata)
+        self._version += 1
+        return CommitTableResponse.model_validate({"metadata": metadata, "metadata-location": location})

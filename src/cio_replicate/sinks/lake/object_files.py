@@ -29,7 +29,7 @@ from cio_replicate.config.destination_kind import Address
 _KEY = "Check the access key: options access_key_id and secret_access_key, or your AWS environment or profile."
 #: What to look for in the text of an error of any of the libraries, and what it means.
 _CAUSES = (
-    (r"NO_SUCH_BUCKET|NoSuchBucket", "There is no such bucket: {}.", "Make it, or name another in --to."),
+    (r"NO_SUCH_BUCKET|NoSuchBucket", "There is no such bucket: {}.", "Make it, or name another in ‹to›."),
     (
         (
             "INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|InvalidAccessKeyId|"
@@ -214,7 +214,7 @@ class LocalFiles(Files):
         """Raise DestinationUnavailableError when files can be neither looked at nor made here. Changes nothing."""
         folder = next(path for path in (Path(self.root), *Path(self.root).parents) if os.path.lexists(path))
         if not folder.is_dir():
-            raise DestinationUnavailableError(f"{folder} is not a folder.", "Name a folder in --to.")
+            raise DestinationUnavailableError(f"{folder} is not a folder.", "Name a folder in ‹to›.")
         if len(Path(self.root).parts) - len(folder.parts) > len(("place", "dataset")):
             missing = Path(self.root).parents[1]
             raise DestinationUnavailableError(f"The folder {missing} does not exist.", "Make it, or name another.")
@@ -280,7 +280,7 @@ class S3Files(Files):
         bucket = self.root.split("/")[0]
         with self.reached():
             if self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
-                raise DestinationUnavailableError(f"There is no bucket {bucket}.", "Make it, or name another in --to.")
+                raise DestinationUnavailableError(f"There is no bucket {bucket}.", "Make it, or name another in ‹to›.")
         self.list("")
 
     def new(self, name: str) -> NewFile:
@@ -319,9 +319,7 @@ def open_files(address: Address, dataset: str) -> Files:
     root = "/".join(step for step in (address.host, address.path.strip("/"), named(dataset)) if step)
     endpoint = urlsplit(address.options.get("endpoint", ""))
     filesystem = fs.S3FileSystem(
-        access_key=_secret(address, "access_key_id"),
-        secret_key=_secret(address, "secret_access_key"),
-        session_token=_secret(address, "session_token"),
+        **s3_secrets(address, "access_key", "secret_key", "session_token"),
         region=region_of(address),
         scheme=endpoint.scheme or "https",
         endpoint_override=endpoint.netloc or None,
@@ -338,9 +336,10 @@ def region_of(address: Address) -> str | None:
     return named_here or (REGION if "endpoint" in address.options else None)
 
 
-def _secret(address: Address, name: str) -> str | None:
-    secret = address.secrets.get(name)
-    return None if secret is None else secret.reveal()
+def s3_secrets(address: Address, *names: str) -> dict[str, str]:
+    """Return the secrets of an access key under the names that a library has for id, secret and session token."""
+    ours = zip(("access_key_id", "secret_access_key", "session_token"), names, strict=True)
+    return {theirs: address.secrets[name].reveal() for name, theirs in ours if name in address.secrets}
 
 
 def named(text: str) -> str:

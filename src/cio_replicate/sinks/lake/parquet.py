@@ -9,22 +9,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.config.destination_kind import Address, SinkFamily
-from cio_replicate.schema.table import ColumnType, schema_for
-from cio_replicate.sinks.backend import (
-    ChangeSet,
-    Condition,
-    SeparateCommits,
-    StoredTable,
-    TableBackend,
-    field_for,
-    kind_of,
-    require_types,
-)
-from cio_replicate.sinks.lake import rewrite as scan
-from cio_replicate.sinks.lake.delta import DeltaBackend
-from cio_replicate.sinks.lake.iceberg import CatalogTables, IcebergBackend, Tables
-from cio_replicate.sinks.lake.iceberg_folder import FolderTables
+from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.backend import ChangeSet, StoredTable, TableBackend
 from cio_replicate.sinks.lake.object_files import (
     FULL,
     Files,
@@ -34,8 +22,20 @@ from cio_replicate.sinks.lake.object_files import (
     named,
     open_files,
     region_of,
+    s3_secrets,
 )
-from cio_replicate.sinks.lake.rewrite import UNDATED, KeySet, SpillBuffer, aligned, keys_in, without
+from cio_replicate.sinks.lake.rewrite import (
+    UNDATED,
+    KeySet,
+    LakeBackend,
+    SpillBuffer,
+    aligned,
+    field_for,
+    keys_in,
+    kind_of,
+    require_types,
+    without,
+)
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class _Rewrite:
     enter: list[pa.Array] = field(default_factory=list)
 
 
-class ParquetBackend(SeparateCommits):
+class ParquetBackend(LakeBackend):
     """Tables as folders of Parquet files; `*.parquet` in such a folder has exactly the rows of the table.
 
     A key is in one file, and stays there. An edit replaces each file that it concerns by a new one in one step: who
@@ -62,18 +62,11 @@ class ParquetBackend(SeparateCommits):
     columns from that one.
     """
 
-    nul_allowed = True
-    rows_at_once = 250_000  # at the first load nearly a full file, so that few are written twice (measured)
     whole_edits = False
 
     def __init__(self, files: Files, *, full: int = FULL) -> None:
+        super().__init__(full)
         self._files = files
-        self._full = full
-        self._swept: set[str] = set()
-
-    def accepts_name(self, name: str) -> bool:
-        """Any name can be that of a column."""
-        return bool(name)
 
     def open(self) -> None:
         """Make sure that the place can be looked at and written to. Changes nothing."""
@@ -81,30 +74,16 @@ class ParquetBackend(SeparateCommits):
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
         """The columns of a table by name, in order; none when the table is not there."""
-        return {column.name: kind_of(column) for column in self._schema(self._parts(table))}
-
-    def read(
-        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
-    ) -> pa.RecordBatchReader:
-        """The named columns of the rows for which all conditions hold; one file is open at a time."""
-        schema = schema_for([shape.column(name) for name in columns])
-        rows = scan.read(self._files, self._parts(shape.name), shape, columns, conditions)
-        return pa.RecordBatchReader.from_batches(schema, rows)
-
-    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
-        """How many rows `read` would give."""
-        return scan.count(self._files, self._parts(shape.name), shape, conditions)
+        _, parts = self._parts(table)
+        return {column.name: kind_of(column) for column in self._schema(parts)}
 
     def write(self, edit: ChangeSet) -> None:
         """Replace the files that the edit concerns, one after the other: what readers see, the class says."""
         table = named(edit.shape.name)
-        if table not in self._swept:
-            self._files.sweep(table)
-            self._swept.add(table)
-        with SpillBuffer(
-            edit
-        ) as spool:  # all rows are here before anything changes, even if they come from this very table
-            parts = self._parts(table)
+        self._sweep(self._files, table, table)
+        # all rows are here before anything changes, even if they come from this very table
+        with SpillBuffer(edit) as spool:
+            _, parts = self._parts(table)
             there = self._schema(parts)
             schema = _united([there, pa.schema([field_for(column) for column in edit.shape.columns])])
             require_types(edit.shape, schema)
@@ -124,8 +103,8 @@ class ParquetBackend(SeparateCommits):
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _parts(self, table: str) -> list[StoredFile]:
-        return [part for part in self._files.list(named(table)) if part.name.endswith(".parquet")]
+    def _parts(self, table: str) -> tuple[Files, list[StoredFile]]:
+        return self._files, [part for part in self._files.list(named(table)) if part.name.endswith(".parquet")]
 
     def _schema(self, parts: Sequence[StoredFile]) -> pa.Schema:
         return _united(self._files.footer(part).schema.to_arrow_schema() for part in parts)
@@ -212,40 +191,35 @@ def _room(parts: Sequence[StoredFile], shape: StoredTable, group: str, full: int
 # The store behind an address of files: plain Parquet, Delta or Iceberg, in a folder or a bucket.
 
 
-#: What each library calls what reaches a bucket.
-_DELTA = {
-    "access_key_id": "aws_access_key_id",
-    "secret_access_key": "aws_secret_access_key",
-    "session_token": "aws_session_token",
-}
-_ICEBERG = {
-    "access_key_id": "s3.access-key-id",
-    "secret_access_key": "s3.secret-access-key",
-    "session_token": "s3.session-token",
-}
-
-
 def file_store(address: Address, dataset: str) -> TableBackend:
     """The store for a dataset at an address. Nothing is looked at yet. Raises DestinationUnavailableError."""
-    files = open_files(address, dataset)
-    match address.kind.engine:
-        case SinkFamily.PARQUET:
-            return ParquetBackend(files)
-        case SinkFamily.DELTA:
+    files, kind = open_files(address, dataset), address.kind
+    try:
+        if kind.engine is SinkFamily.DELTA:
+            from cio_replicate.sinks.lake.delta import DeltaBackend  # noqa: PLC0415 - its library is an extra
+
             return DeltaBackend(files, _delta_options(address))
-        case SinkFamily.ICEBERG:
-            return IcebergBackend(_tables(address, named(dataset), files))
-        case SinkFamily.DUCKDB | SinkFamily.WAREHOUSE:
-            raise ValueError(f"{address.kind.engine} keeps no files")
+        if kind.engine is SinkFamily.ICEBERG:
+            return _iceberg(address, named(dataset), files)
+    except ImportError:
+        name = "An Iceberg" if kind.engine is SinkFamily.ICEBERG else "A Delta"
+        raise DestinationUnavailableError(
+            f"{name} destination needs the extra: pip install 'cio-replicate[{kind.extra}]'.",
+            "Install it.",
+        ) from None
+    return ParquetBackend(files)
 
 
-def _tables(address: Address, dataset: str, files: Files) -> Tables:
+def _iceberg(address: Address, dataset: str, files: Files) -> TableBackend:
+    from cio_replicate.sinks.lake.iceberg import CatalogTables, IcebergBackend  # noqa: PLC0415 - as above
+    from cio_replicate.sinks.lake.iceberg_folder import FolderTables  # noqa: PLC0415
+
     properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **_iceberg_properties(address)}
     catalog = address.options.get("catalog")
     if not catalog:
-        return FolderTables(files, properties, time.time)
+        return IcebergBackend(FolderTables(files, properties, time.time))
     scheme = "file" if isinstance(files, LocalFiles) else "s3"
-    return CatalogTables(catalog, properties, dataset, f"{scheme}://{files.root}")
+    return IcebergBackend(CatalogTables(catalog, properties, dataset, f"{scheme}://{files.root}"))
 
 
 def _delta_options(address: Address) -> dict[str, str]:
@@ -258,15 +232,12 @@ def _delta_options(address: Address) -> dict[str, str]:
         options["aws_virtual_hosted_style_request"] = "false"
     if region:
         options["aws_region"] = region
-    return options | _secrets(address, _DELTA)
+    return options | s3_secrets(address, "aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 def _iceberg_properties(address: Address) -> dict[str, str]:
     if not address.host:
         return {}
     found = {"s3.endpoint": address.options.get("endpoint"), "s3.region": region_of(address)}
-    return {name: value for name, value in found.items() if value} | _secrets(address, _ICEBERG)
-
-
-def _secrets(address: Address, names: dict[str, str]) -> dict[str, str]:
-    return {theirs: address.secrets[ours].reveal() for ours, theirs in names.items() if ours in address.secrets}
+    secrets = s3_secrets(address, "s3.access-key-id", "s3.secret-access-key", "s3.session-token")
+    return {name: value for name, value in found.items() if value} | secrets

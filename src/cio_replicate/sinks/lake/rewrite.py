@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cio_replicate.base.errors import LoadError
-from cio_replicate.schema.table import arrow_type, schema_for
-from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, require_types
+from cio_replicate.schema.table import Column, ColumnType, arrow_type, schema_for
+from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, SeparateCommits, StoredTable
 from cio_replicate.sinks.lake.object_files import Files, NewFile, ParquetWriter, StoredFile
 
 #: Rows that are looked at together; a group of rows in a file of our own has hardly more.
@@ -39,18 +41,8 @@ class KeySet:
         """Whether one of them may lie between two, both included. Text is compared by its UTF-8, as in the files."""
         if not len(self.values):
             return False
-        first, last = self._position(low), len(self.values)
-        return first < last and bool(self._sorted[first].as_py() <= high)
-
-    def _position(self, value: str | int) -> int:
-        low, high = 0, len(self.values)
-        while low < high:
-            middle = (low + high) // 2
-            if self._sorted[middle].as_py() < value:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        first = bisect_left(self._sorted, low, key=lambda value: value.as_py())
+        return first < len(self.values) and bool(self._sorted[first].as_py() <= high)
 
 
 _NO_KEYS, _NOTHING = KeySet(pa.array([], pa.string())), pa.scalar(None)
@@ -197,7 +189,7 @@ def fitted(array: pa.Array, kind: pa.DataType, column: str, table: str) -> pa.Ar
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise LoadError(
             f"The column {column} of {table} holds {array.type} where {kind} is expected.",
-            "Another program changed the table; drop it or choose another --dataset.",
+            "Another program changed the table; drop it or choose another ‹dataset›.",
         ) from None
 
 
@@ -364,11 +356,9 @@ class RewriteOutput:
             self._files.remove(added.part.name)
 
 
-# The rows of an edit, kept so that they can be gone through more than once in bounded memory.
+# The rows of an edit on the disk, so that they can be read more than once in bounded memory.
 
 
-#: Rows beyond so many bytes wait on the disk.
-IN_MEMORY = 16_000_000
 UNDATED = -1
 
 
@@ -377,32 +367,18 @@ class SpillBuffer:
 
     def __init__(self, edit: ChangeSet) -> None:
         self._edit = edit
-        self._held: list[pa.RecordBatch] = []
         self._file = tempfile.TemporaryFile(prefix="cio-replicate-")  # noqa: SIM115 - closed by __exit__
-        self._on_disk = False
+        keys, months = [], []
         try:
-            self._fill()
+            with pa.ipc.new_file(self._file, edit.rows.schema) as writer:
+                for batch in edit.rows:
+                    keys.append(batch.column(edit.shape.key))
+                    months.append(self._months(batch))
+                    writer.write_batch(batch)
         except BaseException:
             self._file.close()
             raise
-
-    def _fill(self) -> None:
-        keys, months, held = [], [], 0
-        writer: pa.RecordBatchWriter | None = None
-        for batch in self._edit.rows:
-            keys.append(batch.column(self._edit.shape.key))
-            months.append(self._months(batch))
-            held += batch.nbytes
-            if held <= IN_MEMORY:
-                self._held.append(batch)
-                continue
-            if writer is None:
-                writer = pa.ipc.new_file(self._file, self._edit.rows.schema)
-            writer.write_batch(batch)
-        if writer is not None:
-            writer.close()
-            self._on_disk = True
-        self.keys = pa.concat_arrays(keys) if keys else self._edit.gone.slice(0, 0)
+        self.keys = pa.concat_arrays(keys) if keys else edit.gone.slice(0, 0)
         self.months = pa.concat_arrays(months) if months else pa.array([], pa.int64())
 
     def __enter__(self) -> Self:
@@ -417,18 +393,13 @@ class SpillBuffer:
         """The rows with these keys."""
         if not len(keys):
             return
-        for batch in self._batches():
+        self._file.seek(0)
+        reader = pa.ipc.open_file(self._file)
+        for position in range(reader.num_record_batches):
+            batch = reader.get_batch(position)
             wanted = pc.is_in(batch.column(self._edit.shape.key), value_set=keys)
             if wanted.true_count:
                 yield batch if wanted.true_count == batch.num_rows else batch.filter(wanted)
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        yield from self._held
-        if self._on_disk:
-            self._file.seek(0)
-            reader = pa.ipc.open_file(self._file)
-            for position in range(reader.num_record_batches):
-                yield reader.get_batch(position)
 
     def _months(self, batch: pa.RecordBatch) -> pa.Array:
         """For each row its month, counted from the year 0; UNDATED without a moment, or for all when none is asked."""
@@ -437,3 +408,86 @@ class SpillBuffer:
         moments = batch.column(self._edit.shape.split_by)
         months = pc.add(pc.multiply(pc.year(moments), 12), pc.subtract(pc.month(moments), 1))
         return pc.fill_null(months, UNDATED)
+
+
+# The backend of tables that are files, whatever says which files a table has.
+
+
+class LakeBackend(SeparateCommits, ABC):
+    """Tables as Parquet files. A subclass knows which files a table has, and puts others in their place.
+
+    Small files are written again together with new rows, so that there are never many.
+    """
+
+    nul_allowed = True
+    rows_at_once = 250_000  # about a full file (measured)
+    whole_edits = True
+
+    def __init__(self, full: int) -> None:
+        self._full = full
+        self._swept: set[str] = set()
+
+    def accepts_name(self, name: str) -> bool:
+        """Any name can be that of a column."""
+        return bool(name)
+
+    @abstractmethod
+    def _parts(self, table: str) -> tuple[Files | None, Sequence[StoredFile]]:
+        """Return the files of a table, and where they are: None when the table is not there."""
+
+    def read(
+        self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> pa.RecordBatchReader:
+        """The named columns of the rows for which all conditions hold, all of the state that is the latest now."""
+        files, parts = self._parts(shape.name)
+        rows = read(files, parts, shape, columns, conditions) if files is not None else iter(())
+        return pa.RecordBatchReader.from_batches(schema_for([shape.column(name) for name in columns]), rows)
+
+    def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
+        """How many rows `read` would give."""
+        files, parts = self._parts(shape.name)
+        return count(files, parts, shape, conditions) if files is not None else 0
+
+    def _sweep(self, files: Files, table: str, folder: str) -> None:
+        """Remove what a kill has left in the folder of a table, before the first write to it."""
+        if table not in self._swept:
+            files.sweep(folder)
+            self._swept.add(table)
+
+
+# Columns as fields of the files of a lake, and back: JSON is text there, and is marked as what it is.
+
+
+MARK, JSON = "cio_replicate.type", "json"
+_FIRST = (
+    (pa.types.is_boolean, ColumnType.BOOLEAN),
+    (pa.types.is_integer, ColumnType.INTEGER),
+    (pa.types.is_floating, ColumnType.NUMBER),
+    (pa.types.is_decimal, ColumnType.NUMBER),
+    (pa.types.is_temporal, ColumnType.TIMESTAMP),
+    (pa.types.is_nested, ColumnType.JSON),
+)
+
+
+def field_for(column: Column) -> pa.Field:
+    """The field of a file for a column."""
+    marks = {MARK: JSON} if column.type is ColumnType.JSON else None
+    return pa.field(column.name, arrow_type(column.type), metadata=marks)
+
+
+def kind_of(field: pa.Field) -> ColumnType:
+    """The type of the column that a field is for; of what we never wrote, the one that comes nearest."""
+    if field.metadata and field.metadata.get(MARK.encode()) == JSON.encode():
+        return ColumnType.JSON
+    return next((kind for fits, kind in _FIRST if fits(field.type)), ColumnType.STRING)
+
+
+def require_types(shape: StoredTable, schema: pa.Schema) -> None:
+    """Raise LoadError when a column of a shape has another type than the table's."""
+    for column in shape.columns:
+        known = schema.field(column.name).type
+        if known != arrow_type(column.type):
+            raise LoadError(
+                f"The column {column.name} of {shape.name} holds {known}, but is to hold {arrow_type(column.type)}.",
+                "Drop the table, or choose another ‹dataset›.",
+            )

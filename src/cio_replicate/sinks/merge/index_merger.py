@@ -1,244 +1,268 @@
-"""How the rows of a batch get into a table: computed beside it, by the digest index."""
+"""Merge batches into a backend that only replaces whole rows: what changes is computed beside it, by a digest index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.base.errors import LoadError, StagingFailed
-from cio_replicate.base.text import quoted
-from cio_replicate.schema.system_tables import CHANGE_COLUMNS, CHANGES_SUFFIX, DIGEST, ERASURES
-from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
-from cio_replicate.schema.table import Column, Table, schema_for
-from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, StoredTable, TableBackend, edit_of
-from cio_replicate.sinks.erasure import TableErasure, stays_blank
-from cio_replicate.sinks.merge import statements
-from cio_replicate.sinks.merge.change_sets import (
-    ChangeComputation,
-    StoredTables,
-    changes_shape,
-    key_shape,
-    left_in,
-    main_shape,
+from cio_replicate.base.errors import StagingFailed
+from cio_replicate.base.text import quoted as quoted_text
+from cio_replicate.config.table_options import WriteMode
+from cio_replicate.schema.system_tables import ERASURES
+from cio_replicate.schema.table import Column, Table
+from cio_replicate.sinks.backend import (
+    Condition,
+    Operator,
+    StoredTable,
+    TableBackend,
+    edit_of,
     record_shape,
 )
-from cio_replicate.sinks.merge.digest_index import DigestIndex, keys_in
-from cio_replicate.sinks.merge.statements import KEY, ErasedColumns
-from cio_replicate.sinks.port import Batch, Changes, CopyFacts, Digests, ErasureHits, PendingCommit
+from cio_replicate.sinks.copy import BatchMerge, CopyRecord, Merger, People, changes_shape, left_in, main_shape
+from cio_replicate.sinks.erasure import TableErasure, stays_blank
+from cio_replicate.sinks.merge import table_merge as statements
+from cio_replicate.sinks.merge.recovery import fitted, key_shape, settle, take_back
+from cio_replicate.sinks.merge.table_merge import (
+    KEY,
+    ErasedColumns,
+    Merge,
+    Scratch,
+    StagedColumns,
+    connected,
+    key_sum,
+    keys_seen,
+    remove_spilled,
+    spill_folder,
+)
+from cio_replicate.sinks.port import Batch, Changes, Digests, ErasureHits, PendingCommit
+
+# The digest index: a digest per key of each table that a backend holds, in a DuckDB file of the state folder. It is
+# valid only for the copy and the commit that it names; otherwise it is read from the backend again.
 
 
-@dataclass(slots=True)
-class CopyRecord:
-    """What a copy keeps about itself, in one row."""
-
-    copy_id: str
-    created_at: datetime | None
-    commits: int
-    facts: CopyFacts
+#: Enough for the changes of a batch; what does not fit goes to disk beside the file.
+MEMORY = "400MB"
 
 
-class TableMerge(Protocol):
-    """What one batch does to its table. `changes` and `after`, what must be live then, hold once it is written."""
+class DigestIndex(Scratch):
+    """An open digest index, which is also where the changes of a batch are worked out, in temporary tables.
 
-    @property
-    def writes(self) -> bool:
-        """Whether the table is to be written."""
-        ...
+    Raises StagingFailed when the disk does not let it.
+    """
 
-    @property
-    def changes(self) -> Changes:
-        """What really changed."""
-        ...
+    def __init__(self, file: Path) -> None:
+        try:
+            super().__init__(_opened(file))
+        except duckdb.Error:  # one that a kill or another version of DuckDB has left unreadable is worth nothing
+            for one in (file, file.with_name(f"{file.name}.wal")):
+                one.unlink(missing_ok=True)
+            super().__init__(_opened(file))
+        self.run(
+            "CREATE TABLE IF NOT EXISTS known (table_name VARCHAR, number BIGINT, copy_id VARCHAR, commits BIGINT)"
+        )
 
-    @property
-    def after(self) -> Digests:
-        """What must be live afterwards."""
-        ...
+    def keys_of(self, table: str, copy_id: str, commits: int) -> str | None:
+        """The name of the index's table for a table, if it holds for that commit of that copy."""
+        row = self.run(
+            "SELECT number FROM known WHERE table_name = ? AND copy_id = ? AND commits = ?", [table, copy_id, commits]
+        ).fetchone()
+        return None if row is None else f"keys_{row[0]}"
 
-    def write(self) -> None:
-        """Write it, within the caller's commit."""
-        ...
+    def begin(self, table: str) -> str:
+        """An empty index of a table; the name of its table."""
+        row = self.run("SELECT number FROM known WHERE table_name = ?", [table]).fetchone()
+        last = self.run("SELECT coalesce(max(number), 0) FROM known").fetchone()
+        number = row[0] if row else (last[0] if last else 0) + 1
+        self.run("DELETE FROM known WHERE table_name = ?", [table])
+        self.run(f"CREATE OR REPLACE TABLE keys_{number} ({KEY} VARCHAR, digest BLOB, live BOOLEAN)")
+        self.run("INSERT INTO known VALUES (?, ?, '', 0)", [table, number])
+        return f"keys_{number}"
 
-
-class Merger(Protocol):
-    """How the rows of batches get into the tables of one backend, and how people are erased there."""
-
-    refusal: str  # what is said when a batch fails: `{table}` and `{why}`
-    nul_allowed: bool  # whether texts may hold the character NUL
-    oldest: int  # the oldest format of facts that is understood
-
-    def fit(self, batch: Batch, copy: CopyRecord, save: Callable[[], None]) -> None:
-        """Bring the table, if it is there, into the layout of the batch's mode, and note that in the facts."""
-        ...
-
-    def live(self, table: Table, copy: CopyRecord) -> Digests:
-        """The keys of the live rows of a table."""
-        ...
-
-    def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
-        """The keys of the rows that meet all conditions, read back from the table."""
-        ...
-
-    def together(self) -> AbstractContextManager[None]:
-        """What is remembered within is remembered together, or not at all."""
-        ...
-
-    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> TableMerge:
-        """Work out what a batch does; `aside` are columns that the table cannot have, `before` is what was live."""
-        ...
-
-    def erase(
-        self, table: Table, people: Mapping[str, Sequence[str]], copy: CopyRecord, commits: int
-    ) -> dict[str, ErasureHits]:
-        """Erase people as a sink does, within the caller's commit; `commits` is the number of the one before."""
-        ...
-
-    def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
-        """Find out what became of a commit that was broken off, and note in the facts what is live."""
-        ...
-
-    def forget(self, table: str) -> None:
-        """What is remembered of a table holds no more."""
-        ...
+    def holds(self, table: str, copy_id: str, commits: int) -> None:
+        """What stands in the index of a table holds for this commit."""
+        self.run("UPDATE known SET copy_id = ?, commits = ? WHERE table_name = ?", [copy_id, commits, table])
 
     def advance(self, copy_id: str, before: int, after: int) -> None:
-        """What is remembered for one commit holds for a later one."""
-        ...
+        """What held for one commit of a copy holds for a later one, in which these tables did not change."""
+        self.run("UPDATE known SET commits = ? WHERE copy_id = ? AND commits = ?", [after, copy_id, before])
 
-    def erasures_changed(self) -> None:
-        """The record of erasures was written."""
-        ...
+    def forget(self, table: str) -> None:
+        """What stands in the index of a table holds no more."""
+        self.run("UPDATE known SET copy_id = '' WHERE table_name = ?", [table])
 
-    def makes_room(self, error: duckdb.Error) -> bool:
-        """Whether a step that failed is worth another try, since there is more memory now."""
-        ...
-
-    def close(self) -> None:
-        """Let go of it."""
-        ...
+    def live(self, keys: str) -> Digests:
+        """The keys of the live rows in a table of the index."""
+        ((rows, total),) = self.run(f"SELECT count(*), {key_sum()} FROM {keys} WHERE live").fetchall()
+        return Digests() + Digests(int(rows), int(total))
 
 
-# The layout that a mode needs: a row per key, or a row per version.
+def _opened(file: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        os.close(os.open(file.parent, os.O_RDONLY))
+        connection = connected(file, threads=1, memory_limit=MEMORY, temp_directory=str(spill_folder(file)))
+    except OSError as error:
+        raise StagingFailed(
+            f"The state folder {file.parent} cannot be read ({error.strerror or error}).",
+            "Mend its permissions or choose another ‹state_dir›, then run again.",
+        ) from None
+    file.chmod(0o600)
+    remove_spilled(file)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
-def fitted(batch: Batch, store: TableBackend, ledger: DigestIndex, facts: CopyFacts, save: Callable[[], None]) -> None:
-    """See to it that the table, if it is there, has the layout of the batch's mode, and that the facts say so.
+def _keys_in(rows: pa.RecordBatchReader) -> Digests:
+    """The keys of all these rows."""
+    with duckdb.connect() as counting:
+        counting.register("rows_read", rows)
+        ((count, total),) = counting.execute(f"SELECT count(*), {key_sum()} FROM rows_read").fetchall()
+    return Digests() + Digests(int(count), int(total))
 
-    Raises LoadError, saying why, where the table is not ours or versions would be lost.
+
+MAIN, CHANGES = "merged", "noted"  # temporary tables
+
+
+class IndexedMerge(BatchMerge):
+    """The changes of a batch, worked out by the table `keys` of the index, within one transaction of it.
+
+    First, as `wanted`, the keys of rows that the backend lacks or has otherwise, and as `gone` those to go. `left` are
+    columns that are copied no more.
     """
-    name, versions = batch.table.name, batch.treatment.versions
-    if (name in facts.versions) == versions and name not in facts.turning:
-        if name not in facts.expected:
-            _require_ours(store, batch.table.target)
-        return
-    if store.columns(batch.table.target):
-        _require_ours(store, batch.table.target)
-        columns = (*batch.columns, *left_in(store, batch.table, batch.columns, facts))
-        shape = main_shape(batch.table, columns, versions=True)
-        if name in facts.versions:
-            _refuse_to_lose(store, ledger, shape, batch)
-            facts.versions.remove(name)
-        facts.turning.append(name)
-        save()  # while the rows are rewritten they count as such that have no versions: each is the only one of its key
-        statement = statements.first_versions("turned") if versions else statements.no_versions("turned")
-        store.write(_turned(store, ledger, shape, statement))
-        ledger.run("DROP TABLE turned")
-    facts.turning = [one for one in facts.turning if one != name]
-    facts.versions = [one for one in facts.versions if one != name] + [name] * versions
-    ledger.forget(name)
-    save()
 
-
-def _require_ours(store: TableBackend, name: str) -> None:
-    there = store.columns(name)
-    if there and statements.KEY not in there:
-        raise LoadError(
-            f"There is a table {name} in the dataset that was not made by cio-replicate.",
-            "Choose another --dataset, or move that table away.",
+    def __init__(
+        self,
+        store: TableBackend,
+        index: DigestIndex,
+        keys: str,
+        batch: Batch,
+        left: Sequence[Column],
+        staging: StagedColumns,
+        before: Digests,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._keys = keys
+        self._batch = batch
+        self._left = left
+        self._main = main_shape(batch.table, (*batch.columns, *left), versions=batch.treatment.versions)
+        self._noted = changes_shape(batch.table, batch.columns)
+        self._staging = staging
+        run = index.run
+        run(f"CREATE OR REPLACE TEMP TABLE wanted ({KEY} VARCHAR, digest BLOB)")
+        paths = [str(path) for path in batch.files]
+        if paths:
+            self._stage(paths)
+            run(
+                f"INSERT INTO wanted SELECT s.{KEY}, unhex(s._cio_digest) FROM staged AS s LEFT JOIN {keys} AS k "
+                f"ON k.{KEY} = s.{KEY} WHERE k.digest IS DISTINCT FROM unhex(s._cio_digest) OR NOT k.live"
+            )
+            run("DROP VIEW staged")
+            run("DROP TABLE IF EXISTS stale")
+        close, live, seen = batch.close, f"SELECT {KEY} FROM {keys} WHERE live", None
+        if close is not None and close.seen is not None:
+            listed, key = [str(path) for path in close.seen], statements.key_of(staging)
+            run(statements.gone(live, listed, key))
+            seen = keys_seen(run, listed, key)
+        else:
+            run(statements.known_gone(live), [list(batch.gone or ())])
+        came, went = self._count()
+        self.after = before + came - went if seen is None else seen
+        # rows that are gone leave the table, and those that an earlier mode has left marked as deleted with them
+        complete = batch.gone is not None or (close is not None and close.seen is not None)
+        self._removes_all = batch.treatment.removes and complete
+        self.writes = self.changes != Changes() or (
+            self._removes_all and self._number(f"SELECT count(*) FROM {keys} WHERE NOT live") > 0
         )
 
+    def work_out(self, commit: int) -> None:
+        """Merge the wanted rows with what the mode needs of the backend's, and mark what is gone."""
+        run, batch, treatment = self._index.run, self._batch, self._batch.treatment
+        for name, shape in ((MAIN, self._main), (CHANGES, self._noted)):
+            run(statements.create(name, shape.columns, temporary=True))
+        if treatment.mode in (WriteMode.CHANGES, WriteMode.HISTORY):
+            self._fetch(f"SELECT {KEY} FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
+        if not treatment.removes or treatment.mode is WriteMode.CHANGES:
+            self._fetch(f"SELECT {KEY} FROM gone")
+        staging = replace(self._staging, wanted_only=True)
+        merge = Merge(run, batch, commit, staging, table=MAIN, changes=CHANGES, left=self._left)
+        if self.changes.inserted or self.changes.updated:
+            merge.add([str(path) for path in batch.files])
+        run("CREATE OR REPLACE TEMP TABLE leaving AS SELECT * FROM gone")
+        whole = batch.close is not None and batch.close.seen is not None
+        merge.remove_gone(batch.close.at if batch.close is not None and whole else batch.gone_at)
 
-def _turned(store: TableBackend, ledger: DigestIndex, shape: StoredTable, statement: str) -> ChangeSet:
-    """Every row of a table that has one per key, after a statement on the table `turned`."""
-    ledger.run(statements.create("turned", shape.columns, temporary=True)[0])
-    ledger.take("turned", store.read(shape, [column.name for column in shape.columns]))
-    ledger.run(statement)
-    return ledger.edit("turned", replace(shape, key=statements.KEY), pa.array([], pa.string()))
+    def write(self) -> None:
+        """Write the noted changes first: of a commit that is broken off they tell what has come true."""
+        store, index = self._store, self._index
+        if self._batch.treatment.mode is WriteMode.CHANGES and self._number(f"SELECT count(*) FROM {CHANGES}"):
+            if store.transactional:  # tables are changed before rows are written, which that may commit
+                for shape in (self._noted, self._main):
+                    store.write(edit_of(shape, []))
+            store.write(index.edit(CHANGES, self._noted, pa.array([], pa.int64())))
+        gone = index.column(self._leaving()) if self._removes_all else pa.array([], pa.string())
+        store.write(index.edit(MAIN, self._main, gone))
+        run, keys = index.run, self._keys  # which hold now what the backend holds
+        if self._removes_all:
+            run(f"DELETE FROM {keys} WHERE {KEY} IN ({self._leaving()})")
+        else:
+            run(f"UPDATE {keys} SET live = false WHERE {KEY} IN (SELECT {KEY} FROM leaving)")
+        run(f"DELETE FROM {keys} WHERE {KEY} IN (SELECT {KEY} FROM wanted)")
+        run(f"INSERT INTO {keys} SELECT {KEY}, digest, true FROM wanted")
 
-
-def _refuse_to_lose(store: TableBackend, ledger: DigestIndex, shape: StoredTable, batch: Batch) -> None:
-    ledger.run(f"CREATE OR REPLACE TEMP TABLE every_version ({statements.KEY} VARCHAR)")
-    ledger.take("every_version", store.read(shape, [statements.KEY]))
-    ended = ledger.run(statements.count_ended("every_version")).fetchall()[0][0]
-    ledger.run("DROP TABLE every_version")
-    if ended:
-        name = batch.table.name
-        raise LoadError(
-            f"{name} holds {ended} ended versions of its rows, which the mode {batch.treatment.mode} would lose.",
-            f"Keep --mode {name}=history, choose another --dataset, or drop the table first.",
+    def _leaving(self) -> str:
+        """The keys whose rows are to be removed, those among them that an earlier mode has left marked as deleted."""
+        return (
+            f"SELECT {KEY} FROM leaving UNION SELECT {KEY} FROM {self._keys} WHERE NOT live "
+            f"AND {KEY} NOT IN (SELECT {KEY} FROM wanted)"
         )
 
+    def _stage(self, paths: Sequence[str]) -> None:
+        run = self._index.run
+        run(statements.keys(paths, self._staging))
+        repeats = self._number(f"SELECT count(*) - count(DISTINCT {KEY}) FROM staged_keys") > 0
+        run("DROP TABLE staged_keys")
+        if repeats:
+            run(statements.stale(paths, self._staging))
+        statements.stage(run, self._batch.columns, paths, self._staging, repeats=repeats)
 
-# What became of a commit that was broken off: which of its changes came true, in the table and in what was noted.
+    def _count(self) -> tuple[Digests, Digests]:
+        """Count what changes; returns the keys that come, and those that go."""
+        live = f"EXISTS (SELECT 1 FROM {self._keys} AS k WHERE k.{KEY} = wanted.{KEY} AND k.live)"
+        there = self._number(f"SELECT count(*) FROM wanted SEMI JOIN {self._keys} USING ({KEY})")
+        every = self._number("SELECT count(*) FROM wanted")
+        ((rows, total),) = self._index.run(f"SELECT count(*), {key_sum()} FROM wanted WHERE NOT {live}").fetchall()
+        ((gone, less),) = self._index.run(statements.COUNT_GONE).fetchall()
+        self.changes = Changes(every - there, there, int(gone))
+        return Digests(int(rows), int(total)), Digests(int(gone), int(less))
 
+    def _fetch(self, keys: str) -> None:
+        """Bring in the store's rows of the keys of a query: whole ones, and of versions the current one.
 
-READ = ("_cio_sequence", "_cio_operation", KEY, "_cio_digest")
-
-
-def settle(store: TableBackend, ledger: DigestIndex, keys: str, pending: PendingCommit, commits: int) -> None:
-    """Remove the noted changes of the commit after `commits` that the table does not show; `keys` is what it holds.
-
-    A change was noted before its row was written, so a note without its row is of a commit that did not happen.
-    """
-    shape = StoredTable(
-        pending.target + CHANGES_SUFFIX, (*CHANGE_COLUMNS, KEY_COLUMN, DIGEST), "_cio_sequence", "_cio_changed_at"
-    )
-    first = (commits + 1) * statements.ROOM
-    rows = store.read(shape, READ, [Condition("_cio_sequence", Operator.AT_LEAST, first)])
-    with ledger.transaction():
-        ledger.run(
-            "CREATE OR REPLACE TEMP TABLE noted_last (_cio_sequence BIGINT, _cio_operation VARCHAR, "
-            f"{KEY} VARCHAR, _cio_digest VARCHAR)"
+        No more are asked for at once than the store takes, since any number can be gone at once.
+        """
+        shape, step = self._main, self._store.rows_at_once
+        current = [Condition("_cio_is_current", Operator.TRUE)] if self._batch.treatment.versions else []
+        self._index.run(
+            f"CREATE OR REPLACE TEMP TABLE fetched AS SELECT *, row_number() OVER () AS place FROM ({keys})"
         )
-        ledger.take("noted_last", rows)
-        untrue = ledger.column(
-            f"SELECT _cio_sequence FROM noted_last AS n LEFT JOIN {keys} AS k USING ({KEY}) WHERE NOT "
-            "CASE WHEN n._cio_operation = 'delete' THEN coalesce(NOT k.live, true) "
-            "ELSE coalesce(k.live AND k.digest = unhex(n._cio_digest), false) END"
-        )
-    _remove(store, shape, untrue)
+        for last in range(0, self._number("SELECT count(*) FROM fetched"), step):
+            some = self._index.column(f"SELECT {KEY} FROM fetched WHERE place > {last} AND place <= {last + step}")
+            conditions = [Condition(KEY, Operator.IN, some.to_pylist()), *current]
+            self._index.take(MAIN, self._store.read(shape, [column.name for column in shape.columns], conditions))
+
+    def _number(self, query: str) -> int:
+        ((number,),) = self._index.run(query).fetchall()
+        return int(number)
 
 
-def take_back(store: TableBackend, ledger: DigestIndex, pending: PendingCommit, commits: int) -> None:
-    """Remove the versions of the commit after `commits` whose key still has the current version that was before.
-
-    For stores where an edit is not one commit: there a version may have begun though the one before has not ended.
-    """
-    shape = replace(key_shape(pending.target), key="_cio_version")
-    rows = store.read(shape, [KEY, shape.key], [Condition("_cio_is_current", Operator.TRUE)])
-    with ledger.transaction():
-        ledger.run(f"CREATE OR REPLACE TEMP TABLE holding ({KEY} VARCHAR, _cio_version VARCHAR)")
-        ledger.take("holding", rows)
-        twice = f"SELECT {KEY} FROM holding GROUP BY {KEY} HAVING count(*) > 1"
-        untrue = ledger.column(
-            f"SELECT _cio_version FROM holding WHERE _cio_version = {KEY} || '@{commits + 1}' AND {KEY} IN ({twice})"
-        )
-    _remove(store, shape, untrue)
-
-
-def _remove(store: TableBackend, shape: StoredTable, keys: pa.Array) -> None:
-    if len(keys):
-        store.write(ChangeSet(shape, schema_for(shape.columns).empty_table().to_reader(), 0, keys))
-
-
-class IndexMerger:
+class IndexMerger(Merger):
     """Works out changes beside the store, by the digest index in `file`, in a folder of this task."""
 
     refusal = "The changes of {table} could not be worked out ({why})."
@@ -253,52 +277,43 @@ class IndexMerger:
 
     def fit(self, batch: Batch, copy: CopyRecord, save: Callable[[], None]) -> None:
         """Bring the table, if it is there, into the layout of the batch's mode, and note that in the facts."""
-        fitted(batch, self._store, self._held(), copy.facts, save)
-        self._keys(batch.table, copy)  # which reads them anew where they are not of this commit
+
+        def save_changed() -> None:
+            self.forget(batch.table.name)
+            save()
+
+        fitted(batch, self._store, self._held(), copy.facts, save_changed)
+        self._keys(batch.table.name, batch.table.target, copy)  # read again where they are not of this commit
 
     def live(self, table: Table, copy: CopyRecord) -> Digests:
         """The keys of the live rows of a table."""
-        return self._held().live(self._keys(table, copy))
+        return self._held().live(self._keys(table.name, table.target, copy))
 
     def digests(self, shape: StoredTable, where: Sequence[Condition]) -> Digests:
         """The keys of the rows that meet all conditions, read back from the table."""
-        return keys_in(self._store.read(shape, [KEY], where))
+        return _keys_in(self._store.read(shape, [KEY], where))
 
     def together(self) -> AbstractContextManager[None]:
         """What the index holds is changed together, or not at all."""
         return self._held().transaction()
 
-    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> TableMerge:
+    def merge(self, batch: Batch, aside: Sequence[Column], before: Digests, copy: CopyRecord) -> BatchMerge:
         """Work out what a batch does to its table."""
         left = left_in(self._store, batch.table, batch.columns, copy.facts)
-        shapes = StoredTables(
-            main_shape(batch.table, (*batch.columns, *left), versions=batch.treatment.versions),
-            changes_shape(batch.table, batch.columns),
-            left,
+        staging = StagedColumns(
+            digest=True, without_nul=not self.nul_allowed, aside=tuple(aside), blanked=self._blanks(batch, left)
         )
-        blanked = self._blanks(batch, left)
-        found = ChangeComputation(
-            batch,
-            self._held(),
-            self._keys(batch.table, copy),
-            shapes,
-            nul_allowed=self.nul_allowed,
-            aside=aside,
-            blanked=blanked,
-        )
-        found.find()
-        merge = IndexedMerge(self._store, found, shapes, found.after(before))
+        keys = self._keys(batch.table.name, batch.table.target, copy)
+        merge = IndexedMerge(self._store, self._held(), keys, batch, left, staging, before)
         if merge.writes or batch.table.name not in copy.facts.expected:  # a table without rows is there too
-            found.work_out(self._store, copy.commits + 1)
+            merge.work_out(copy.commits + 1)
         return merge
 
-    def erase(
-        self, table: Table, people: Mapping[str, Sequence[str]], copy: CopyRecord, commits: int
-    ) -> dict[str, ErasureHits]:
+    def erase(self, table: Table, people: People, copy: CopyRecord, commits: int) -> dict[str, ErasureHits]:
         """Erase people, and note what their rows are like now."""
         index = self._held()
         keys = index.keys_of(table.name, copy.copy_id, commits)
-        return TableErasure(self._store, index, table, copy.facts, self._store.rows_at_once).blank(people, keys)
+        return TableErasure(self._store, index, table, copy.facts).blank(people, keys)
 
     def settle(self, pending: PendingCommit, copy: CopyRecord) -> None:
         """Find out what became of a commit that was broken off, and note in the facts what is live."""
@@ -306,7 +321,7 @@ class IndexMerger:
         index.forget(pending.table)
         if versions and not self._store.whole_edits:
             take_back(self._store, index, pending, copy.commits)
-        keys = self._keys_named(pending.table, pending.target, copy)
+        keys = self._keys(pending.table, pending.target, copy)
         settle(self._store, index, keys, pending, copy.commits)
         live = index.live(keys)
         if live == pending.after or not self._store.whole_edits:  # some rows of it may be there, and nobody knows which
@@ -321,13 +336,8 @@ class IndexMerger:
         self._held().advance(copy_id, before, after)
 
     def erasures_changed(self) -> None:
-        """Ask for the record of erasures anew."""
+        """Ask for the record of erasures again."""
         self._erased = None
-
-    def makes_room(self, error: duckdb.Error) -> bool:
-        """Return False: what does not fit goes to disk beside the index."""
-        _ = error
-        return False
 
     def close(self) -> None:
         """Let go of the index."""
@@ -349,26 +359,23 @@ class IndexMerger:
         self._held().run(f"CREATE OR REPLACE TEMP TABLE erased AS SELECT {chosen}", values)
         return stays_blank(batch.table, (*batch.columns, *left), "erased")
 
-    def _keys(self, table: Table, copy: CopyRecord) -> str:
-        return self._keys_named(table.name, table.target, copy)
-
-    def _keys_named(self, name: str, target: str, copy: CopyRecord) -> str:
-        """The index's table for a table, read anew from the store where what it holds is not of this commit."""
+    def _keys(self, name: str, target: str, copy: CopyRecord) -> str:
+        """The index's table for a table, read again from the store where what it holds is not of this commit."""
         index = self._held()
         keys = index.keys_of(name, copy.copy_id, copy.commits)
         if keys is not None:
             return keys
         with index.transaction():
-            keys = index.begin_anew(name)
+            keys = index.begin(name)
             live, holds = "_cio_deleted_at", "_cio_deleted_at IS NULL"
             if name in copy.facts.versions:
                 live, holds = "_cio_is_current", "coalesce(_cio_is_current, false)"
-            rows = self._store.read(key_shape(target), [statements.KEY, "_cio_digest", live])
+            rows = self._store.read(key_shape(target), [KEY, "_cio_digest", live])
             index.take(
                 keys,
                 rows,
-                f"SELECT {statements.KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
-                f"bool_or({holds}) AS live FROM taken GROUP BY {statements.KEY}",
+                f"SELECT {KEY}, unhex(coalesce(max(_cio_digest) FILTER (WHERE {holds}), '')) AS digest, "
+                f"bool_or({holds}) AS live FROM taken GROUP BY {KEY}",
             )
             index.holds(name, copy.copy_id, copy.commits)
         return keys
@@ -379,38 +386,7 @@ class IndexMerger:
                 self._index = DigestIndex(self._file)
             except duckdb.Error as error:
                 raise StagingFailed(
-                    f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
-                    "Make room or choose another --state-dir, then run again.",
+                    f"The ledger {self._file} cannot be written ({quoted_text(str(error).splitlines()[0])}).",
+                    "Make room or choose another ‹state_dir›, then run again.",
                 ) from None
         return self._index
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedMerge:
-    """Changes that were worked out beside the store."""
-
-    store: TableBackend
-    found: ChangeComputation
-    shapes: StoredTables
-    after: Digests
-
-    @property
-    def writes(self) -> bool:
-        """Whether the table is to be written."""
-        return self.found.writes
-
-    @property
-    def changes(self) -> Changes:
-        """What changes."""
-        return self.found.changes
-
-    def write(self) -> None:
-        """Write the noted changes first: of a commit that is broken off they tell what has come true."""
-        notes = self.found.notes
-        if notes and self.store.transactional:  # tables are changed before rows are written, which that may commit
-            for shape in (self.shapes.changes, self.shapes.main):
-                self.store.write(edit_of(shape, []))
-        if notes:
-            self.store.write(self.found.noted())
-        self.store.write(self.found.merged())
-        self.found.enter()

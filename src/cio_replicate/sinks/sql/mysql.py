@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError
-from cio_replicate.base.text import Secret
+from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import StoredTable
 from cio_replicate.sinks.sql.sql_backend import Connection, Cursor, DbapiBackend, Dialect, Statement, create
@@ -14,7 +13,7 @@ from cio_replicate.sinks.sql.sql_backend import Connection, Cursor, DbapiBackend
 NEEDS = "MySQL needs the extra: pip install 'cio-replicate[mysql]'."
 #: Collations that take no two texts for the same, not even those that differ by spaces at the end.
 COLLATIONS = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
-#: JSON is kept as text, which MySQL's own type would not keep as it came; the comment tells it from other texts.
+#: JSON is stored as text, which MySQL's own type would change; the comment tells it from other texts.
 _TYPES = {
     ColumnType.STRING: "LONGTEXT",
     ColumnType.INTEGER: "BIGINT",
@@ -63,18 +62,6 @@ DIALECT = Dialect(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """How the server is reached."""
-
-    host: str
-    port: int
-    user: str
-    password: Secret
-    database: str  # where the connection begins; the tables are in the dataset
-    connect_timeout: int
-
-
 class MysqlBackend(DbapiBackend):
     """A database on a MySQL or MariaDB server.
 
@@ -84,9 +71,9 @@ class MysqlBackend(DbapiBackend):
     dialect = DIALECT
     together = 10_000
 
-    def __init__(self, login: Login, dataset: str, described: str) -> None:
+    def __init__(self, address: Address, dataset: str, described: str) -> None:
         super().__init__(dataset, described)
-        self._login = login
+        self._address = address
         self._collation = ""
 
     def _connect(self) -> None:
@@ -132,12 +119,12 @@ class MysqlBackend(DbapiBackend):
             raise DestinationUnavailableError(NEEDS) from None
         moments = (FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
         connection = pymysql.connect(
-            host=self._login.host,
-            port=self._login.port,
-            user=self._login.user,
-            password=self._login.password.reveal(),
-            database=self._login.database,
-            connect_timeout=self._login.connect_timeout,
+            host=self._address.host,
+            port=self._address.port or 3306,
+            user=self._address.user,
+            password=self._address.secrets["password"].reveal() if "password" in self._address.secrets else "",
+            database=self._address.path,  # where the connection begins; the tables are in the dataset
+            connect_timeout=int(self._address.options.get("connect_timeout", "15")),
             charset="utf8mb4",
             autocommit=not writing,
             init_command=SESSION,

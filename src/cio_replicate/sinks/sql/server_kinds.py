@@ -6,29 +6,19 @@ from cio_replicate.config.destination_kind import (
     DestinationKind,
     OpenHint,
     OptionSyntax,
-    SinkFamily,
     UrlOption,
-    UrlStyle,
     UrlUser,
+    connect_timeout,
     password,
 )
 
 _COUNT = "select count(*) from customerio.campaigns where _cio_deleted_at is null"
 
 
-def connect_timeout(seconds: int) -> UrlOption:
-    """The option for how long to wait for the server."""
-    return UrlOption(
-        "connect_timeout", "How many seconds to wait for the server.", default=str(seconds), form=OptionSyntax.NUMBER
-    )
-
-
 POSTGRESQL = DestinationKind(
     scheme="postgresql",
     title="PostgreSQL",
-    engine=SinkFamily.WAREHOUSE,
     form="postgresql://USER@HOST:PORT/DATABASE",
-    place=UrlStyle.SERVER,
     about="A database on a PostgreSQL server, or on a service that speaks its protocol.",
     example="postgresql://loader@db.internal/analytics?sslmode=require",
     look=(OpenHint("sh", f'psql -h db.internal -U loader analytics -c "{_COUNT}"'),),
@@ -60,9 +50,7 @@ POSTGRESQL = DestinationKind(
 MYSQL = DestinationKind(
     scheme="mysql",
     title="MySQL",
-    engine=SinkFamily.WAREHOUSE,
     form="mysql://USER@HOST:PORT/DATABASE",
-    place=UrlStyle.SERVER,
     about="A MySQL or MariaDB server.",
     example="mysql://loader@db.internal/analytics",
     look=(OpenHint("sh", f'mysql -h db.internal -u loader -p -e "{_COUNT}"'),),
@@ -86,9 +74,7 @@ MYSQL = DestinationKind(
 MSSQL = DestinationKind(
     scheme="mssql",
     title="SQL Server",
-    engine=SinkFamily.WAREHOUSE,
     form="mssql://USER@HOST:PORT/DATABASE",
-    place=UrlStyle.SERVER,
     about="A database of SQL Server or Azure SQL.",
     example="mssql://loader@db.internal/analytics",
     look=(OpenHint("sh", f'sqlcmd -S db.internal -U loader -d analytics -Q "{_COUNT}"'),),
@@ -122,9 +108,7 @@ MSSQL = DestinationKind(
 SYNAPSE = DestinationKind(
     scheme="synapse",
     title="Azure Synapse",
-    engine=SinkFamily.WAREHOUSE,
     form="synapse://USER@HOST:PORT/POOL",
-    place=UrlStyle.SERVER,
     about="A dedicated SQL pool of Azure Synapse.",
     example="synapse://loader@workspace.sql.azuresynapse.net/pool",
     look=(OpenHint("sh", f'sqlcmd -S workspace.sql.azuresynapse.net -U loader -d pool -Q "{_COUNT}"'),),
@@ -148,9 +132,7 @@ SYNAPSE = DestinationKind(
 CLICKHOUSE = DestinationKind(
     scheme="clickhouse",
     title="ClickHouse",
-    engine=SinkFamily.WAREHOUSE,
     form="clickhouse://USER@HOST:PORT/DATABASE",
-    place=UrlStyle.SERVER,
     about="A database of a ClickHouse server or of ClickHouse Cloud.",
     example="clickhouse://loader@db.internal/analytics",
     look=(

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -233,16 +233,20 @@ class SqlBackend(ABC):
         """The columns of a table by name, in order; none when the table is not there."""
         return {name: kind or ColumnType.STRING for name, kind in self._look(table).items()}
 
+    def there(self, table: str) -> Columns:
+        """The columns of a table, asked for once: nobody else may change the tables while a copy is written."""
+        return self._known[table] if table in self._known else self._look(table)
+
     def read(
         self, shape: StoredTable, columns: Sequence[str], conditions: Sequence[Condition] = ()
     ) -> pa.RecordBatchReader:
         """The named columns of the rows for which all conditions hold, in the Arrow types of the shape's columns."""
         schema = schema_for([shape.column(name) for name in columns])
-        return pa.RecordBatchReader.from_batches(schema, self._rows(shape, schema, conditions, self._there(shape.name)))
+        return pa.RecordBatchReader.from_batches(schema, self._rows(shape, schema, conditions, self.there(shape.name)))
 
     def count(self, shape: StoredTable, conditions: Sequence[Condition] = ()) -> int:
         """How many rows `read` would give."""
-        queries = self._queries(shape, (), conditions, self._there(shape.name))
+        queries = self._queries(shape, (), conditions, self.there(shape.name))
         answers = (batch for query in queries for batch in self._select(query, _COUNTED))
         return sum(batch.column(0)[0].as_py() for batch in answers if len(batch))
 
@@ -253,9 +257,9 @@ class SqlBackend(ABC):
             if not self.accepts_name(name):
                 raise LoadError(
                     f"{self.dialect.title} takes no table or column called {name[:80]!r} ({shape.name}).",
-                    "Leave it out with --columns, or rename it there.",
+                    "Leave it out with ‹columns›, or rename it there.",
                 )
-        there = self._there(shape.name)
+        there = self.there(shape.name)
         self._require_same(shape, there)
         if edit.count == 0 and not len(edit.gone) and all(column.name in there for column in shape.columns):
             return
@@ -296,10 +300,6 @@ class SqlBackend(ABC):
     def _drop(self, table: str) -> None:
         """Remove a table; no error when it is not there."""
 
-    def _there(self, table: str) -> Columns:
-        """The columns of a table, asked for once: nobody else may change the tables while a copy is written."""
-        return self._known.get(table) or self._look(table)
-
     def _look(self, table: str) -> Columns:
         self._known[table] = self._columns(table)
         return self._known[table]
@@ -330,7 +330,7 @@ class SqlBackend(ABC):
         if there and shape.key not in there:
             raise LoadError(
                 f"The table {shape.name} in {self.described} was not made by cio-replicate.",
-                "Choose another --dataset, or move that table away.",
+                "Choose another ‹dataset›, or move that table away.",
             )
         for column in shape.columns:
             found = there.get(column.name, column.type)
@@ -350,19 +350,11 @@ Cursor = Any  # of a driver: its types say less than its documentation
 Connection = Any
 
 
-class DriverRows(Protocol):
-    """What a driver gives an answer by."""
-
-    def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:  # Any: what a driver makes of a value
-        """The next rows, at most so many."""
-        ...
-
-
 class DbapiBackend(SqlBackend):
     """One dataset in a database with transactions. A subclass says how its driver connects, and what its errors mean.
 
     Reads have connections of their own, so that an answer that is still coming does not stand in the way of a write.
-    After an error a connection is made anew. Moments travel as text in UTC.
+    After an error a new connection is made. Moments travel as text in UTC.
     """
 
     rows_at_once = 50_000
@@ -537,7 +529,7 @@ def as_tuples(rows: pa.Table) -> list[tuple[Any, ...]]:  # Any: any value that a
     return list(zip(*columns, strict=True))
 
 
-def as_batches(rows: DriverRows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def as_batches(rows: Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an answer in batches of this schema."""
     while some := rows.fetchmany(ROWS_OF_AN_ANSWER):
         columns = [_array(values, field.type) for values, field in zip(zip(*some, strict=True), schema, strict=True)]

@@ -52,7 +52,7 @@ def file_of(file: Path, dataset: str) -> Path:
 class SqliteBackend(DbapiBackend):
     """A file with the tables of one dataset.
 
-    It is kept in WAL mode, so that whoever reads it neither waits for a write nor makes one wait.
+    It is in WAL mode, so that readers neither wait for a write nor make one wait.
     """
 
     dialect = DIALECT
@@ -118,15 +118,13 @@ class SqliteBackend(DbapiBackend):
         return self._refusal(table, name or "SQLITE_ERROR")
 
 
-_UNAVAILABLE = {
-    "SQLITE_CANTOPEN": ("cannot be opened", "Check --to, and who may read it."),
-    "SQLITE_NOTADB": ("is no SQLite file", "Check --to."),
+_UNAVAILABLE: dict[str | tuple[str, ...], tuple[str, str]] = {
+    "SQLITE_CANTOPEN": ("cannot be opened", "Check ‹to›, and who may read it."),
+    "SQLITE_NOTADB": ("is no SQLite file", "Check ‹to›."),
     "SQLITE_CORRUPT": ("is damaged", "Restore it, or choose another file."),
     "SQLITE_READONLY": ("cannot be written", "Check who may write to it and to its folder."),
-    "SQLITE_BUSY": ("is locked by another program", "Close it there, and run again."),
-    "SQLITE_LOCKED": ("is locked by another program", "Close it there, and run again."),
+    ("SQLITE_BUSY", "SQLITE_LOCKED"): ("is locked by another program", "Close it there, and run again."),
     "SQLITE_FULL": ("cannot grow: the disk is full", "Make room, and run again."),
     "SQLITE_IOERR": ("cannot be read or written: the disk failed", "Check the disk, and run again."),
-    "SQLITE_PERM": ("cannot be opened", "Check who may read it."),
-    "SQLITE_AUTH": ("cannot be opened", "Check who may read it."),
+    ("SQLITE_PERM", "SQLITE_AUTH"): ("cannot be opened", "Check who may read it."),
 }

@@ -24,7 +24,7 @@ from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, SqlBackend, St
 # Runs dlt as if nothing of it were set up on this machine: no settings of the user's, no telemetry, no words.
 
 
-#: What dlt is told wherever it looks for a setting.
+#: The settings that dlt finds wherever it looks for one.
 SETTINGS: dict[str, Any] = {  # Any: settings are what they are
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
     "providers": {"enable_airflow_secrets": False},
@@ -230,7 +230,8 @@ class PackageBackend(SeparateCommits, SqlBackend):
         self._marked.discard(table)
         if GONE in names:
             self._marked.add(table)
-        return {name: _kind(hints.get(name, {})) for name in names if name != GONE}
+        kinds = {name: hints.get(name, {}).get(KIND) for name in names if name != GONE}
+        return {name: ColumnType(kind) if kind is not None else None for name, kind in kinds.items()}
 
     def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._asking() as client, client.execute_query(query.text, *query.values) as cursor:
@@ -239,8 +240,9 @@ class PackageBackend(SeparateCommits, SqlBackend):
     def _write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone: one merge, after the table has all columns."""
         shape, removes = edit.shape, bool(len(edit.gone))
-        kept = tuple(Column(name, kind, "") for name, kind in there.items() if kind and not _has(shape, name))
-        whole = StoredTable(shape.name, (*shape.columns, *kept), shape.key)
+        own = {column.name for column in shape.columns}
+        others = tuple(Column(name, kind, "") for name, kind in there.items() if kind and name not in own)
+        whole = StoredTable(shape.name, (*shape.columns, *others), shape.key)
         changes = any(column.name not in there for column in shape.columns) or (
             removes and shape.name not in self._marked
         )
@@ -280,7 +282,15 @@ class PackageBackend(SeparateCommits, SqlBackend):
         """
         import dlt  # noqa: PLC0415 - an extra, slow to import
 
-        columns: dict[str, Any] = {column.name: self._hints(column) for column in whole.columns}  # Any: dlt's hints
+        columns: dict[str, Any] = {  # Any: dlt's hints
+            column.name: {
+                "name": column.name,
+                "data_type": _HINTS.get(column.type, self.warehouse.json),
+                "nullable": True,
+                KIND: str(column.type),
+            }
+            for column in whole.columns
+        }
         if changes:
             columns[whole.key]["x-cio-change"] = uuid.uuid4().hex
         if removes:
@@ -299,10 +309,6 @@ class PackageBackend(SeparateCommits, SqlBackend):
         )
         return resource
 
-    def _hints(self, column: Column) -> dict[str, Any]:  # Any: dlt's hints
-        hint = _HINTS.get(column.type, self.warehouse.json)
-        return {"name": column.name, "data_type": hint, "nullable": True, KIND: str(column.type)}
-
     @contextmanager
     def _client(self, table: str) -> Iterator[tuple[SqlJobClientWithStagingDataset, str]]:
         """A client that knows about tables, and the name of the schema of this one."""
@@ -318,7 +324,9 @@ class PackageBackend(SeparateCommits, SqlBackend):
             import dlt  # noqa: PLC0415 - an extra, slow to import
 
             self._clear()
-            destination, staging = self._made()
+            if self._destinations is None:
+                self._destinations = (self.warehouse.destination(), self.warehouse.staging())
+            destination, staging = self._destinations
             pipeline = dlt.pipeline(
                 PIPELINE,
                 pipelines_dir=str(self._folder),
@@ -327,15 +335,11 @@ class PackageBackend(SeparateCommits, SqlBackend):
                 dataset_name=self.dataset,
             )
             try:
-                yield pipeline, dlt.Schema(_schema_name(table))
+                # each table has a schema of its own, so that a package needs to know only one
+                yield pipeline, dlt.Schema(f"cio_{sha256(table.encode()).hexdigest()[:16]}")
             finally:
                 pipeline.deactivate()
                 self._clear()
-
-    def _made(self) -> tuple[AnyDestination, AnyDestination | None]:
-        if self._destinations is None:
-            self._destinations = (self.warehouse.destination(), self.warehouse.staging())
-        return self._destinations
 
     @contextmanager
     def _asking(self) -> Iterator[SqlClientBase[Any]]:  # Any: a connection of the driver's
@@ -384,19 +388,6 @@ def _pieces(edit: ChangeSet, whole: StoredTable, *, removes: bool) -> Iterator[p
 def _fitted(columns: dict[str, Any], length: int, schema: pa.Schema) -> pa.Table:  # Any: arrays of either sort
     arrays = [columns.get(field.name, pa.nulls(length, field.type)) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _has(shape: StoredTable, name: str) -> bool:
-    return any(column.name == name for column in shape.columns)
-
-
-def _schema_name(table: str) -> str:
-    """Each table has a schema of its own, so that a package needs to know only one."""
-    return f"cio_{sha256(table.encode()).hexdigest()[:16]}"
-
-
-def _kind(hints: dict[str, Any]) -> ColumnType | None:  # Any: dlt's hints
-    return ColumnType(hints[KIND]) if KIND in hints else None
 
 
 def _storage_columns(client: SqlJobClientWithStagingDataset, table: str) -> Iterable[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
@@ -16,22 +18,22 @@ from cio_replicate.config.destination_kind import (
     DestinationKind,
     OpenHint,
     OptionSyntax,
-    SinkFamily,
     UrlOption,
     UrlStyle,
     UrlUser,
+    connect_timeout,
     password,
+    secret,
 )
-from cio_replicate.sinks.sql.mysql import Login, MysqlBackend
+from cio_replicate.sinks.lake.object_files import s3_secrets
+from cio_replicate.sinks.sql.mysql import MysqlBackend
 from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresBackend
-from cio_replicate.sinks.sql.server_kinds import connect_timeout
 from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend, file_of
 from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend, Warehouse
 
 if TYPE_CHECKING:
     from dlt.common.destination import AnyDestination
-    from dlt.common.storages.configuration import FilesystemConfiguration
 
 EXACT = "direct"  # dlt's naming that keeps names
 FOLDED = "cio_replicate.sinks.warehouse.naming"  # the same, where people do not write upper and lower case
@@ -64,15 +66,7 @@ def _sqlite(address: Address, dataset: str, _folder: Path) -> SqlBackend:
 
 
 def _mysql(address: Address, dataset: str, _folder: Path) -> SqlBackend:
-    login = Login(
-        host=address.host,
-        port=address.port or 3306,
-        user=address.user,
-        password=Secret(_secret(address, "password")),
-        database=address.path,
-        connect_timeout=int(address.options.get("connect_timeout", "15")),
-    )
-    return MysqlBackend(login, dataset, _described(address))
+    return MysqlBackend(address, dataset, _described(address))
 
 
 _DIRECT: Mapping[str, Callable[[Address, str, Path], SqlBackend]] = {
@@ -87,15 +81,20 @@ _DIRECT: Mapping[str, Callable[[Address, str, Path], SqlBackend]] = {
 
 def _warehouse(
     address: Address,
-    make: Callable[[Any], AnyDestination],  # Any: dlt's module of destinations
+    credentials: Any,  # noqa: ANN401 - as each of dlt's destinations wants them; a function, if that needs dlt
+    to_dlt: Mapping[str, object] = MappingProxyType({}),
     *,
     staging: str | None = None,
     **facts: Any,  # noqa: ANN401 - the fields of Warehouse
 ) -> Warehouse:
+    """Describe a destination of dlt, which calls it as we do; `to_dlt` are further arguments for it."""
+
     def destination() -> AnyDestination:
         from dlt import destinations  # noqa: PLC0415 - an extra, slow to import
 
-        return make(destinations)
+        make = getattr(destinations, _DLT_NAMES.get(address.kind.scheme, address.kind.scheme))
+        login = credentials() if callable(credentials) else credentials
+        return cast("AnyDestination", make(**{"credentials": login, "naming_convention": EXACT, **to_dlt}))
 
     def waiting() -> AnyDestination | None:
         from dlt import destinations  # noqa: PLC0415 - an extra, slow to import
@@ -107,11 +106,14 @@ def _warehouse(
     return Warehouse(address.kind.title, address.kind.extra or "", destination, waiting, **facts)
 
 
+_DLT_NAMES = {"postgresql": "postgres"}
+
+
 def _dlt_postgres(address: Address) -> Warehouse:
-    credentials = {**_server(address), "query": _options(address, "sslmode", "sslrootcert")}
     return _warehouse(
         address,
-        lambda dlt: dlt.postgres(credentials=credentials, naming_convention=EXACT, create_indexes=False),
+        {**_server(address), "query": _options(address, "sslmode", "sslrootcert")},
+        {"create_indexes": False},
         json="json",
         as_text="{}::text",
         file_format="parquet",
@@ -128,11 +130,8 @@ def _snowflake(address: Address) -> Warehouse:
         **_options(address, "warehouse", "role", "authenticator"),
         **_secrets(address, "password", "private_key", "private_key_passphrase", "token"),
     }
-    return _warehouse(
-        address,
-        lambda dlt: dlt.snowflake(credentials=credentials, naming_convention=FOLDED, keep_staged_files=False),
-        file_format="parquet",
-    )
+    to_dlt = {"naming_convention": FOLDED, "keep_staged_files": False}
+    return _warehouse(address, credentials, to_dlt, file_format="parquet")
 
 
 def _bigquery(address: Address) -> Warehouse:
@@ -143,23 +142,13 @@ def _bigquery(address: Address) -> Warehouse:
         raise DestinationUnavailableError(
             "The credentials for BigQuery are no JSON.", "Give the key file of the service account as it was made."
         ) from None
-    return _warehouse(
-        address,
-        lambda dlt: dlt.bigquery(
-            credentials=credentials, project_id=address.host, location=address.path, naming_convention=EXACT
-        ),
-        whole_edits=False,
-    )
+    to_dlt = {"project_id": address.host, "location": address.path}
+    return _warehouse(address, credentials, to_dlt, whole_edits=False)
 
 
 def _redshift(address: Address) -> Warehouse:
-    role = address.options.get("staging_iam_role")
-    return _warehouse(
-        address,
-        lambda dlt: dlt.redshift(credentials=_server(address), staging_iam_role=role, naming_convention=EXACT),
-        staging=address.options.get("staging"),
-        longest_name=127,
-    )
+    to_dlt = {"staging_iam_role": address.options.get("staging_iam_role")}
+    return _warehouse(address, _server(address), to_dlt, staging=address.options.get("staging"), longest_name=127)
 
 
 def _databricks(address: Address) -> Warehouse:
@@ -172,9 +161,7 @@ def _databricks(address: Address) -> Warehouse:
         **_secrets(address, "client_secret"),
         **({"access_token": token} if token else {}),
     }
-    return _warehouse(
-        address, lambda dlt: dlt.databricks(credentials=credentials, naming_convention=EXACT), whole_edits=False
-    )
+    return _warehouse(address, credentials, whole_edits=False)
 
 
 def _clickhouse(address: Address) -> Warehouse:
@@ -183,49 +170,30 @@ def _clickhouse(address: Address) -> Warehouse:
         "http_port": int(address.options.get("http_port", "8443")),
         "secure": int(address.options.get("secure", "1")),
     }
-    return _warehouse(
-        address,
-        lambda dlt: dlt.clickhouse(credentials=credentials, naming_convention=EXACT),
-        true="{} = true",
-        whole_edits=False,
-    )
+    return _warehouse(address, credentials, true="{} = true", whole_edits=False)
 
 
 def _motherduck(address: Address) -> Warehouse:
-    credentials = {"database": address.path, "password": _secret(address, "token")}
-    return _warehouse(
-        address,
-        lambda dlt: dlt.motherduck(credentials=credentials, naming_convention=EXACT),
-    )
+    return _warehouse(address, {"database": address.path, "password": _secret(address, "token")})
 
 
-def _mssql(address: Address) -> Warehouse:
-    return _warehouse(
-        address,
-        lambda dlt: dlt.mssql(credentials=_odbc(address), naming_convention=EXACT),
-        true="{} = 1",
-    )
-
-
-def _synapse(address: Address) -> Warehouse:
-    return _warehouse(
-        address,
-        lambda dlt: dlt.synapse(credentials=_odbc(address), naming_convention=EXACT),
-        true="{} = 1",
-        whole_edits=False,
-    )
+def _mssql(address: Address, *, whole_edits: bool = True) -> Warehouse:
+    trust = address.options.get("trust_server_certificate")
+    query = {"TrustServerCertificate": trust} if trust else {}
+    credentials = {**_server(address), **_options(address, "driver"), "query": query}
+    return _warehouse(address, credentials, true="{} = 1", whole_edits=whole_edits)
 
 
 def _athena(address: Address) -> Warehouse:
+    to_dlt = {
+        "query_result_bucket": address.options.get("results"),
+        "athena_work_group": address.options.get("workgroup"),
+        "aws_data_catalog": address.path,
+    }
     return _warehouse(
         address,
-        lambda dlt: dlt.athena(
-            credentials={**_aws(address), "region_name": address.host},
-            query_result_bucket=address.options.get("results"),
-            athena_work_group=address.options.get("workgroup"),
-            aws_data_catalog=address.path,
-            naming_convention=EXACT,
-        ),
+        {**_aws(address), "region_name": address.host},
+        to_dlt,
         staging=address.options.get("data"),
         table_format="iceberg",
         whole_edits=False,
@@ -233,25 +201,19 @@ def _athena(address: Address) -> Warehouse:
 
 
 def _ducklake(address: Address) -> Warehouse:
-    kind = address.options.get("catalog", "sqlite")
+    kind, aws = address.options.get("catalog", "sqlite"), _aws(address)
     data = address.options.get("data") or str(address.file.with_name(f"{address.file.name}.files"))
 
-    def destination(dlt: Any) -> AnyDestination:  # noqa: ANN401 - dlt's module of destinations
-        from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials  # noqa: PLC0415 - an extra
+    def credentials() -> object:
+        from dlt.common.configuration.specs import AwsCredentials  # noqa: PLC0415 - an extra
+        from dlt.common.storages.configuration import FilesystemConfiguration  # noqa: PLC0415
+        from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials  # noqa: PLC0415
 
-        credentials = DuckLakeCredentials("lake", catalog=f"{kind}:///{address.path}", storage=_storage(address, data))
-        made: AnyDestination = dlt.ducklake(credentials=credentials, naming_convention=EXACT)
-        return made
+        login = AwsCredentials(**cast("Any", aws)) if aws else None
+        storage = FilesystemConfiguration(bucket_url=data, credentials=login) if login else data
+        return DuckLakeCredentials("lake", catalog=f"{kind}:///{address.path}", storage=storage)
 
-    return _warehouse(address, destination, names_refused=frozenset({"rowid"}))
-
-
-def _storage(address: Address, where: str) -> str | FilesystemConfiguration:
-    from dlt.common.configuration.specs import AwsCredentials  # noqa: PLC0415 - an extra
-    from dlt.common.storages.configuration import FilesystemConfiguration  # noqa: PLC0415
-
-    aws = _aws(address)
-    return FilesystemConfiguration(bucket_url=where, credentials=AwsCredentials(**cast("Any", aws))) if aws else where
+    return _warehouse(address, credentials, names_refused=frozenset({"rowid"}))
 
 
 _WAREHOUSES: Mapping[str, Callable[[Address], Warehouse]] = {
@@ -263,7 +225,7 @@ _WAREHOUSES: Mapping[str, Callable[[Address], Warehouse]] = {
     "clickhouse": _clickhouse,
     "motherduck": _motherduck,
     "mssql": _mssql,
-    "synapse": _synapse,
+    "synapse": partial(_mssql, whole_edits=False),
     "athena": _athena,
     "ducklake": _ducklake,
 }
@@ -280,18 +242,11 @@ def _server(address: Address) -> dict[str, Any]:  # Any: texts and numbers, as d
     }
 
 
-def _odbc(address: Address) -> dict[str, Any]:  # Any: as above
-    trust = address.options.get("trust_server_certificate")
-    query = {"TrustServerCertificate": trust} if trust else {}
-    return {**_server(address), **_options(address, "driver"), "query": query}
-
-
 def _aws(address: Address) -> dict[str, str]:
     """The login to S3 as dlt wants it; empty when the machine's own is to be used."""
-    names = ("access_key_id", "secret_access_key", "session_token")
-    aws = {f"aws_{name}": secret for name, secret in _secrets(address, *names).items()}
+    secrets = s3_secrets(address, "aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     region, endpoint = address.options.get("region"), address.options.get("endpoint")
-    return aws | ({"region_name": region} if region else {}) | ({"endpoint_url": endpoint} if endpoint else {})
+    return secrets | ({"region_name": region} if region else {}) | ({"endpoint_url": endpoint} if endpoint else {})
 
 
 def _options(address: Address, *names: str) -> dict[str, str]:
@@ -318,9 +273,7 @@ _COUNT = "select count(*) from customerio.campaigns where _cio_deleted_at is nul
 SNOWFLAKE = DestinationKind(
     scheme="snowflake",
     title="Snowflake",
-    engine=SinkFamily.WAREHOUSE,
     form="snowflake://USER@ACCOUNT/DATABASE?warehouse=NAME&role=NAME",
-    place=UrlStyle.SERVER,
     about="A database of a Snowflake account.",
     example="snowflake://LOADER@myorg-account/ANALYTICS?warehouse=LOADING&role=LOADER&private_key=file:/run/secrets/key.pem",
     look=(OpenHint("sql", f"use database analytics; {_COUNT};"),),
@@ -331,11 +284,9 @@ SNOWFLAKE = DestinationKind(
         UrlOption("warehouse", "The warehouse that does the work; without it, the user's own default."),
         UrlOption("role", "The role to take; without it, the user's own default."),
         password("env:SNOWFLAKE_PASSWORD", about="The user's password, or a programmatic access token."),
-        UrlOption("private_key", "The user's private key, in PEM.", secret=True),
-        UrlOption(
-            "private_key_passphrase", "What the private key is locked with.", secret=True, goes_with=("private_key",)
-        ),
-        UrlOption("token", "A token for `authenticator=oauth`.", secret=True, goes_with=("authenticator",)),
+        secret("private_key", "The user's private key, in PEM."),
+        secret("private_key_passphrase", "What the private key is locked with.", goes_with=("private_key",)),
+        secret("token", "A token for `authenticator=oauth`.", goes_with=("authenticator",)),
         UrlOption("authenticator", "Another way to log in, as in Snowflake's connector, such as `oauth`."),
     ),
     one_of=("password", "private_key", "token"),
@@ -350,9 +301,7 @@ SNOWFLAKE = DestinationKind(
 BIGQUERY = DestinationKind(
     scheme="bigquery",
     title="BigQuery",
-    engine=SinkFamily.WAREHOUSE,
     form="bigquery://PROJECT/LOCATION",
-    place=UrlStyle.SERVER,
     about="A Google Cloud project's BigQuery, in one location.",
     example="bigquery://my-project/EU?credentials=file:/run/secrets/service-account.json",
     look=(OpenHint("sh", f"bq query --project_id my-project --location EU --nouse_legacy_sql '{_COUNT}'"),),
@@ -361,12 +310,11 @@ BIGQUERY = DestinationKind(
     path_is="location",
     path_default="US",
     options=(
-        UrlOption(
+        secret(
             "credentials",
             "The key of a service account, the JSON file as it was downloaded; without one, the credentials of the "
             "machine or of `gcloud auth application-default login` are used.",
-            secret=True,
-            references=("env-file:GOOGLE_APPLICATION_CREDENTIALS",),
+            "env-file:GOOGLE_APPLICATION_CREDENTIALS",
         ),
     ),
     notes=(
@@ -380,9 +328,7 @@ BIGQUERY = DestinationKind(
 REDSHIFT = DestinationKind(
     scheme="redshift",
     title="Redshift",
-    engine=SinkFamily.WAREHOUSE,
     form="redshift://USER@HOST:PORT/DATABASE",
-    place=UrlStyle.SERVER,
     about="A database of an Amazon Redshift cluster or workgroup.",
     example="redshift://loader@cluster.abc123.eu-west-1.redshift.amazonaws.com/analytics",
     look=(
@@ -415,9 +361,7 @@ REDSHIFT = DestinationKind(
 DATABRICKS = DestinationKind(
     scheme="databricks",
     title="Databricks",
-    engine=SinkFamily.WAREHOUSE,
     form="databricks://HOST/CATALOG?http_path=PATH",
-    place=UrlStyle.SERVER,
     about="A catalog of Unity Catalog, written through a SQL warehouse.",
     example="databricks://dbc-1234.cloud.databricks.com/main?http_path=/sql/1.0/warehouses/abc123",
     look=(OpenHint("sql", f"use catalog main; {_COUNT};"),),
@@ -425,13 +369,12 @@ DATABRICKS = DestinationKind(
     path_is="catalog",
     options=(
         UrlOption("http_path", "The HTTP path of the SQL warehouse, from its connection details.", needed=True),
-        UrlOption("token", "A personal access token.", secret=True, references=("env:DATABRICKS_TOKEN",)),
+        secret("token", "A personal access token.", "env:DATABRICKS_TOKEN"),
         UrlOption("client_id", "The id of a service principal.", goes_with=("client_secret",)),
-        UrlOption(
+        secret(
             "client_secret",
             "The OAuth secret of the service principal.",
-            secret=True,
-            references=("env:DATABRICKS_CLIENT_SECRET",),
+            "env:DATABRICKS_CLIENT_SECRET",
             goes_with=("client_id",),
         ),
     ),
@@ -446,7 +389,6 @@ DATABRICKS = DestinationKind(
 MOTHERDUCK = DestinationKind(
     scheme="motherduck",
     title="MotherDuck",
-    engine=SinkFamily.WAREHOUSE,
     form="motherduck://DATABASE",
     place=UrlStyle.NAME,
     about="A DuckDB database in MotherDuck's cloud.",
@@ -455,13 +397,7 @@ MOTHERDUCK = DestinationKind(
     extra="motherduck",
     aliases=("md",),
     options=(
-        UrlOption(
-            "token",
-            "An access token of MotherDuck.",
-            needed=True,
-            secret=True,
-            references=("env:MOTHERDUCK_TOKEN", "env:motherduck_token"),
-        ),
+        secret("token", "An access token of MotherDuck.", "env:MOTHERDUCK_TOKEN", "env:motherduck_token", needed=True),
     ),
     notes=(
         "MotherDuck takes the versions of DuckDB that it has caught up with, not always the newest.",
@@ -472,9 +408,7 @@ MOTHERDUCK = DestinationKind(
 ATHENA = DestinationKind(
     scheme="athena",
     title="Athena",
-    engine=SinkFamily.WAREHOUSE,
     form="athena://REGION/CATALOG?data=s3://BUCKET/PREFIX&results=s3://BUCKET/PREFIX",
-    place=UrlStyle.SERVER,
     about="Tables in an AWS data catalog, their rows on S3 as Iceberg tables, asked through Athena.",
     example="athena://eu-west-1/awsdatacatalog?data=s3://lake/customerio&results=s3://lake/results",
     look=(OpenHint("sql", f"{_COUNT}; -- in Athena's editor"),),

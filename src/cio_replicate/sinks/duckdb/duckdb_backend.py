@@ -88,6 +88,8 @@ class DuckDBBackend(SqlBackend):
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = statements.quoted(dataset)
         self._found: tuple[int, int] | None = None
+        self._catalog: dict[str, dict[str, ColumnType | None]] | None = None  # the columns of each table
+        self._reshaped: set[str] = set()  # tables of which they are to be asked for again
         self._within = False  # a transaction is open
         self._made_file = self._made_schema = False  # by this connection
 
@@ -117,15 +119,29 @@ class DuckDBBackend(SqlBackend):
             self._require_room()
 
     def _columns(self, table: str) -> Columns:
+        """Ask for all tables at once, as that costs no more; nobody else can change an open file."""
         if self._connection is None:
             return {}
+        name = table.lower()
+        if self._catalog is None:
+            self._catalog = self._tables_like("%")
+        elif name in self._reshaped:
+            self._catalog[name] = self._tables_like(name).get(name, {})
+        self._reshaped.discard(name)
+        return self._catalog.get(name, {})
+
+    def _tables_like(self, pattern: str) -> dict[str, dict[str, ColumnType | None]]:
+        found: dict[str, dict[str, ColumnType | None]] = {}
         with self._usable():
             rows = self.run(
-                "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
-                "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
-                [self.dataset, table],
+                "SELECT lower(table_name), column_name, data_type FROM duckdb_columns() "
+                "WHERE database_name = current_database() AND lower(schema_name) = lower(?) "
+                "AND lower(table_name) LIKE ? ORDER BY column_index",
+                [self.dataset, pattern],
             ).fetchall()
-        return {name: self.dialect.kinds.get(kind) for name, kind in rows}
+        for table, column, kind in rows:
+            found.setdefault(table, {})[column] = self.dialect.kinds.get(kind)
+        return found
 
     def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._usable():
@@ -174,6 +190,7 @@ class DuckDBBackend(SqlBackend):
         except BaseException:
             with suppress(duckdb.Error):  # what broke the transaction may have broken the connection too
                 self._known.clear()
+                self._catalog = None
                 self.run("ROLLBACK")
             raise
         finally:
@@ -221,6 +238,7 @@ class DuckDBBackend(SqlBackend):
     def reshape(self, table: str, *changes: str) -> None:
         """Execute statements that make, change or remove a table."""
         self._known.pop(table, None)
+        self._reshaped.add(table.lower())
         self.run("; ".join(changes))
 
     def fit(self, table: str, columns: Sequence[Column]) -> None:
@@ -262,6 +280,7 @@ class DuckDBBackend(SqlBackend):
 
     def _open(self) -> None:
         self._known.clear()
+        self._catalog = None
         self._made_file = not os.path.exists(self.file)  # noqa: PTH110 - as above
         try:
             memory = {"memory_limit": self._memory} if self._memory is not None else {}

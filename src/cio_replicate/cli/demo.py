@@ -92,7 +92,11 @@ def demo(
             f"{counted(spec.newsletters, 'newsletter')}, served by this process. No key, no network.",
         )
         _heading(console, "2. The first sync copies everything")
-        _command(console, task)
+        day = datetime.fromtimestamp(spec.start, UTC).date()
+        say_as_is(
+            console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{_shown(address.file)} \\", "cyan"
+        )
+        say_as_is(console, f"      --api-url {simulator.url} --max-rps {RPS:g}", "cyan")
         first = _run(console, task, clock)
         if first.status is not Status.COMPLETE:
             return first.exit_code
@@ -188,13 +192,6 @@ def _edits_in_words(edits: Mapping[str, SourceEdits]) -> str:
     )
 
 
-def _command(console: Console, task: ResolvedTask) -> None:
-    day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    shown = _shown(task.copy.destinations[0].file)
-    say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{shown} \\", "cyan")
-    say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
-
-
 def _shown(file: Path) -> str:
     """A file as it is named from here."""
     return file.name if file.parent == Path.cwd() else str(file)
@@ -250,9 +247,9 @@ def proofs(
     edits: Mapping[str, SourceEdits],
 ) -> list[EditCheck]:
     """One proof per table, in the order of the reports."""
-    again, none = {one.name: one for one in second}, SourceEdits()
+    by_name, none = {one.name: one for one in second}, SourceEdits()
     return [
-        EditCheck(name, one.inserted, again[name], copy.get(name, 0), source[name], edits.get(name, none))
+        EditCheck(name, one.inserted, by_name[name], copy.get(name, 0), source[name], edits.get(name, none))
         for one in first
         for name in [one.name]
     ]

@@ -181,6 +181,12 @@ def _quoted(text: str, also: str) -> str:
     )
 
 
+def _aws(name: str, about: str, goes_with: str) -> UrlOption:
+    """A part of an access key, which is looked for where Amazon's own tools do."""
+    references = (f"env:AWS_{name.upper()}",)
+    return UrlOption(name, about, secret=True, references=references, login=S3, goes_with=(goes_with,))
+
+
 S3_OPTIONS = (
     UrlOption(
         "endpoint",
@@ -189,30 +195,13 @@ S3_OPTIONS = (
         identifies=True,
     ),
     UrlOption("region", "The region of the bucket; without it, the one that your AWS settings name."),
-    UrlOption(
+    _aws(
         "access_key_id",
         "The id of the access key; without one, the profile or the role of the machine is used.",
-        secret=True,
-        references=("env:AWS_ACCESS_KEY_ID",),
-        login=S3,
-        goes_with=("secret_access_key",),
-    ),
-    UrlOption(
         "secret_access_key",
-        "The secret part of the access key.",
-        secret=True,
-        references=("env:AWS_SECRET_ACCESS_KEY",),
-        login=S3,
-        goes_with=("access_key_id",),
     ),
-    UrlOption(
-        "session_token",
-        "The token that belongs to a temporary access key.",
-        secret=True,
-        references=("env:AWS_SESSION_TOKEN",),
-        login=S3,
-        goes_with=("access_key_id",),
-    ),
+    _aws("secret_access_key", "The secret part of the access key.", "access_key_id"),
+    _aws("session_token", "The token that belongs to a temporary access key.", "access_key_id"),
 )
 
 

@@ -78,7 +78,8 @@ def demo(
     """
     console, clock = product(), SystemClock()
     address = duckdb_file(to.expanduser().absolute())
-    spec = workspace_spec(clock.now())
+    end = int(clock.now()) // DAY * DAY - DAY  # so that there is time for the workspace to change
+    spec = WorkspaceSpec(people=1_500, messages=20_000, activities=2_500, start=end - 400 * DAY, now=end, hostile=False)
     with Simulator(spec, token=TOKEN) as simulator:
         connection = Connection(Secret(TOKEN), "us", spec.start, simulator.url, RPS)
         copy = copy_at((address,), DATASET, default_root() / "demo")
@@ -111,19 +112,21 @@ def demo(
                 backdated_within=LOOKBACK,
             ).items()
         }
-        _paragraph(console, _edits_in_words(edits))
+        inserted, updated, deleted, expired = (
+            number(sum(getattr(one, what) for one in edits.values()))
+            for what in ("inserted", "updated", "deleted", "expired")
+        )
+        _paragraph(
+            console,
+            f"{inserted} records came, {updated} were edited, {deleted} were deleted, in "
+            f"{counted(len(edits), 'table')}; {expired} fell off the far end of the activity log.",
+        )
         _heading(console, "4. The second sync brings exactly that")
         second = _run(console, task, clock)
         if second.status is not Status.COMPLETE:
             return second.exit_code
         source = {table.name: simulator.workspace.summary(table.name).records for table in TABLES}
     return _prove_and_ask(console, task, (first, second), source, edits)
-
-
-def workspace_spec(now: float) -> WorkspaceSpec:
-    """A well-behaved workspace whose last moment is a day before today, so that there is time for it to change."""
-    end = int(now) // DAY * DAY - DAY
-    return WorkspaceSpec(people=1_500, messages=20_000, activities=2_500, start=end - 400 * DAY, now=end, hostile=False)
 
 
 def make_room(task: ResolvedTask) -> None:
@@ -180,16 +183,6 @@ def verdict(every: list[EditCheck]) -> str:
     rows = sum(one.copy for one in every)
     tables = counted(len(every), "table") if equal == len(every) else f"{equal} of {counted(len(every), 'table')}"
     return f"{tables} equal, {counted(rows, 'row')}: the second sync brought every change and nothing else."
-
-
-def _edits_in_words(edits: Mapping[str, SourceEdits]) -> str:
-    inserted, updated, deleted, expired = (
-        sum(getattr(one, what) for one in edits.values()) for what in ("inserted", "updated", "deleted", "expired")
-    )
-    return (
-        f"{number(inserted)} records came, {number(updated)} were edited, {number(deleted)} were deleted, in "
-        f"{counted(len(edits), 'table')}; {number(expired)} fell off the far end of the activity log."
-    )
 
 
 def _shown(file: Path) -> str:

@@ -235,21 +235,13 @@ def sentence(report: Report) -> str:
     )
 
 
-def forecast(report: Report) -> str | None:
-    """What was expected of the run, as far as it could be told, beside what it took."""
-    expected = report.expected
-    if expected is None:
-        return None
-    of_these = "" if expected.tables == len(report.tables) else f" for {counted(expected.tables, 'table')}"
-    requests = counted(expected.requests, "request")
-    return f"Expected{of_these}: {requests} in {duration(expected.seconds)}; sent: {number(expected.sent)}."
-
-
 def remarks(report: Report) -> Iterable[str]:
     """What the numbers alone do not tell: errors, notes, and what happens next."""
     yield from report.notes
-    if (line := forecast(report)) is not None:
-        yield line
+    if (expected := report.expected) is not None:
+        of_these = "" if expected.tables == len(report.tables) else f" for {counted(expected.tables, 'table')}"
+        requests = counted(expected.requests, "request")
+        yield f"Expected{of_these}: {requests} in {duration(expected.seconds)}; sent: {number(expected.sent)}."
     if report.budget is not None and report.budget.lost >= WORTH_A_LINE:
         yield (
             f"Others use the API's limit too: backing off after 429 took {duration(report.budget.lost_seconds)}, "

@@ -163,23 +163,18 @@ def _run_tables(
 
 
 def run(task: ResolvedTask, clock: Clock, output: Output) -> int:
-    """Execute a task once and tell its end; the exit code."""
+    """Run a task once and show its end; return the exit code."""
+    console, names = messages(), [table.name for table in task.spec.tables]
     for one in task.cautions:
-        say(messages(), one, "yellow")
-    report = executed(task, clock, show_for(task, clock, output))
+        say(console, one, "yellow")
+    renderer: Renderer = LogRenderer(console, clock, names)
+    if output.quiet:
+        renderer = QuietRenderer(console)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        renderer = TableRenderer(console, clock, names)
+    report = executed(task, clock, renderer)
     print_end(report, output)
     return report.exit_code
-
-
-def show_for(task: ResolvedTask, clock: Clock, output: Output) -> Renderer:
-    """How the run is shown while it goes on."""
-    console = messages()
-    names = [table.name for table in task.spec.tables]
-    if output.quiet:
-        return QuietRenderer(console)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return TableRenderer(console, clock, names)
-    return LogRenderer(console, clock, names)
 
 
 def print_end(report: Report, output: Output) -> None:

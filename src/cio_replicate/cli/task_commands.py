@@ -157,9 +157,6 @@ def _times(stored: StoredTask) -> list[int]:
     if stored.settings.schedule is None or stored.next_at is None:
         return []
     times, found = schedule(stored.settings.schedule), [stored.next_at]
-    while len(found) < TIMES:
-        following = times.next_after(found[-1])
-        if following is None:
-            break
+    while len(found) < TIMES and (following := times.next_after(found[-1])) is not None:
         found.append(following)
     return found

@@ -62,15 +62,14 @@ def _require_there(copies: Collection[Sink], where: str, named: Sequence[Table],
     missing = [table.name for table in named if table.name not in there | read]
     if missing:
         raise NotFound(f"{' and '.join(missing)} cannot be found in {where}.", "`status` shows what is there.")
-    lost = [table.target for table in tables for one in copies if _has_lost(one, table)]
+    lost = [
+        table.target
+        for table in tables
+        for one in copies
+        if (keys := one.state.expected.get(table.name)) is not None and keys.rows and not one.digests(table).rows
+    ]
     if lost and not there:
         raise NotFound(
             f"No table {lost[0]} with rows can be found in {where}.",
             "Give ‹table_prefix› and ‹column_case› as in `sync`.",
         )
-
-
-def _has_lost(copy: Sink, table: Table) -> bool:
-    """Whether none of the rows that were loaded can be found."""
-    keys = copy.state.expected.get(table.name)
-    return keys is not None and keys.rows > 0 and not copy.digests(table).rows

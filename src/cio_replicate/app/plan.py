@@ -31,12 +31,7 @@ from cio_replicate.base.text import duration, number
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.table_options import RereadPolicy, WriteMode
-from cio_replicate.pipeline.estimates import (
-    History,
-    RequestSpeed,
-    last_complete,
-    predicted,
-)
+from cio_replicate.pipeline.estimates import History, RequestSpeed, last_complete, predicted
 from cio_replicate.pipeline.report import recorded
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
@@ -115,8 +110,8 @@ class PlanReport(msgspec.Struct, kw_only=True):
         """The requests, rows and time of a table, each as well as it is known."""
         rows = f"{number(one.rows)}{'' if one.most is not None else '+'}" if one.rows is not None else ""
         needs = partial(self.speed.seconds, table_named(one.table))
-        time = _span(duration(needs(one.least)), one.most and duration(needs(one.most)))
-        return _span(number(one.least), one.most and number(one.most)), rows, time
+        time = span(duration(needs(one.least)), one.most and duration(needs(one.most)))
+        return span(number(one.least), one.most and number(one.most)), rows, time
 
 
 def plan(
@@ -133,13 +128,13 @@ def plan(
     treatments = treatments_of(task, [table.name for table in tables])
     rules = rules_of(task, tables, task, environment)
     with _past(task, tables, state_dir, environment) as past:
-        by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read anew
-        again = {
+        by_rules = {table.name: table.rules for table in tables}  # by other ones than before, tables are read whole
+        positions = {
             name: at
             for name, at in past.positions.items()
             if not (name in treatments and treatments[name].mode is WriteMode.FULL) and by_rules.get(name) == at.rules
         }
-        return asyncio.run(_plan(reached, tables, replace(past, positions=again), rules, clock))
+        return asyncio.run(_plan(reached, tables, replace(past, positions=positions), rules, clock))
 
 
 @contextmanager
@@ -180,7 +175,7 @@ async def _plan(
     )
 
 
-def _span(least: str, most: str | int | None) -> str:
+def span(least: str, most: str | int | None) -> str:
     """A number as well as it is known: `4`, `4 - 506`, or `2+` when there is no telling."""
     if most is None:
         return f"{least}+"

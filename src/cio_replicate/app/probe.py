@@ -68,11 +68,7 @@ class AccessReport(msgspec.Struct, kw_only=True):
 
 
 def check(
-    source: SourceOptions,
-    to: Sequence[str],
-    dataset: str,
-    clock: Clock,
-    environment: Mapping[str, str] = os.environ,
+    source: SourceOptions, to: Sequence[str], dataset: str, clock: Clock, environment: Mapping[str, str] = os.environ
 ) -> AccessReport:
     """Check that each table can be read, and each destination written. Raises Refused and AccessError."""
     connection, tables = connection_of(source, clock, environment=environment), tables_of(names_of(source))
@@ -80,8 +76,13 @@ def check(
     found = asyncio.run(_check(connection, tables, clock))
     if addresses:
         found.destination = " and ".join(one.shown for one in addresses)
-        problems = [_problem(one, name) for one in addresses]
-        found.destination_error = " ".join(one for one in problems if one is not None) or None
+        problems = []
+        for one in addresses:
+            try:
+                try_destination(one, name)
+            except (Refused, Unavailable, LoadError) as error:
+                problems.append(str(error))
+        found.destination_error = " ".join(problems) or None
     readable = all(one.readable for one in found.tables)
     found.status = "ready" if readable and found.destination_error is None else "refused"
     return found
@@ -97,14 +98,6 @@ async def _check(connection: Connection, tables: Sequence[Table], clock: Clock) 
 
 def _region(client: Client) -> str | None:
     return next((name for name, url in HOSTS.items() if url == client.url), None)
-
-
-def _problem(address: Address, dataset: str) -> str | None:
-    try:
-        try_destination(address, dataset)
-    except (Refused, Unavailable, LoadError) as error:
-        return str(error)
-    return None
 
 
 async def check_tables(client: Client, tables: Sequence[Table], now: int) -> list[AccessCheck]:

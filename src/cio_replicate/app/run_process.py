@@ -96,22 +96,22 @@ def main() -> int:
     for name, value in job.stored.items():  # where references find them: in this process alone
         os.environ[stored_variable(name)] = value
     threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), silence), daemon=True).start()
-    teller = MessageRenderer(sys.stdout.buffer, clock)
-    report = _executed(job, state_dir, clock, teller)
-    teller.send(ProcessMessage(report=report))
+    renderer = MessageRenderer(sys.stdout.buffer, clock)
+    report = _executed(job, state_dir, clock, renderer)
+    renderer.send(ProcessMessage(report=report))
     return report.exit_code
 
 
-def _executed(job: Job, state_dir: Path, clock: Clock, teller: MessageRenderer) -> Report:
+def _executed(job: Job, state_dir: Path, clock: Clock, renderer: MessageRenderer) -> Report:
     try:
         task = resolve(job.connection, job.task, clock, job.action, state_dir=state_dir)
     except CioReplicateError as error:
         now = iso(clock.now())
         return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=recorded(error))
-    teller.begin([table.name for table in task.spec.tables])
+    renderer.begin([table.name for table in task.spec.tables])
     for caution in task.cautions:
-        teller.say(caution)
-    return sync(task, clock, teller)
+        renderer.say(caution)
+    return sync(task, clock, renderer)
 
 
 def _stop_with_input(source: int, silence: float) -> None:

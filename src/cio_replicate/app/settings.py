@@ -120,14 +120,14 @@ def treatments_of(shaping: WriteModeOptions, names: Collection[str]) -> dict[str
 
 
 def rules_of(
-    again: RereadOptions,
+    reread: RereadOptions,
     tables: Collection[Table],
     shaping: WriteModeOptions,
     environment: Mapping[str, str] = os.environ,
 ) -> RereadPolicy:
     """The rules of reading again that the options name. Raises Refused."""
     names = [table.name for table in tables]
-    rules = table_options.rules(again.customers, again.recent_days, again.full_every, names)
+    rules = table_options.rules(reread.customers, reread.recent_days, reread.full_every, names)
     if rules.people is PeopleRefresh.CHANGES and "customers" in names:
         require_readable_changes(catalog.TABLES, column_rules_of(shaping, environment))
     return rules

@@ -86,7 +86,7 @@ def verdicts(runs: Sequence[Report]) -> dict[str, str]:
     return found
 
 
-def _look(found: CopyStatus, copy: Copy, tables: Sequence[Table], judged: Mapping[str, str]) -> None:
+def _look(found: CopyStatus, copy: Copy, tables: Sequence[Table], verdicts_by_table: Mapping[str, str]) -> None:
     try:
         with looked_at(copy) as sink:
             found.exists = sink.open() is not None
@@ -104,7 +104,7 @@ def _look(found: CopyStatus, copy: Copy, tables: Sequence[Table], judged: Mappin
         position = positions.get(table.name)
         if position is None:
             continue
-        one = TableStatus(name=table.name, rows=counts.get(table.name), verdict=judged.get(table.name))
+        one = TableStatus(name=table.name, rows=counts.get(table.name), verdict=verdicts_by_table.get(table.name))
         one.called = called[table.name] or None
         dated = table.start_date_column is not None
         one.start, one.through = iso(position.start) if dated else None, iso(position.through)

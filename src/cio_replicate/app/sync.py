@@ -77,10 +77,10 @@ def sync_from_staged(
     """Fill the task's copy from the pages that were kept of the copy in `staged`. Raises Refused."""
     tables = tables_of(names_of(task), task, environment)
     copy = copy_of(task.to, task.dataset, state_dir, environment)
-    kept = copy_of(staged, task.dataset, state_dir, environment)
-    if kept.folder == copy.folder:
+    source = copy_of(staged, task.dataset, state_dir, environment)
+    if source.folder == copy.folder:
         raise InvalidSettings("‹staged› and ‹to› name the same copy.", "Name another destination in ‹to›.")
-    with Staging(kept.folder) as pages, opened(copy) as (_, destination):
+    with Staging(source.folder) as pages, opened(copy) as (_, destination):
         return reload(destination, pages, tables, treatments_of(task, [one.name for one in tables]), clock)
 
 

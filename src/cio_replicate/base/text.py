@@ -66,10 +66,10 @@ _HALVES = re.compile(
 
 def with_literal_surrogates(text: bytes) -> bytes:
     """JSON text in which each lone surrogate escape became the six characters that write it, so nothing is lost."""
-    return _HALVES.sub(_mend, text)
+    return _HALVES.sub(_as_literal, text)
 
 
-def _mend(match: re.Match[bytes]) -> bytes:
+def _as_literal(match: re.Match[bytes]) -> bytes:
     escape = match[2]
     return match[0] if len(escape) > len(b"\\ud800") else match[1] + b"\\" + escape
 

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from rich.text import Text
 
+from cio_replicate.app.plan import span
 from cio_replicate.base.errors import NotFound, Unavailable
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.editing import acting, change_lines, edited, settings_shown
 from cio_replicate.cli.failure import COMPLETE, REFUSED
+from cio_replicate.cli.listings import print_table
 from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, argument, command, flag
 from cio_replicate.cli.terminal import answer, as_json, grid_of, product, require_meant, say, secret_from_input
 from cio_replicate.config.documents import ConnectionSettings, plain
@@ -49,9 +51,9 @@ def create_connection(
     """
     with opened(shown.store) as store:
         token = secret_from_input(TOKEN) if token_given else None
-        kept = store.connections.create(name, settings, acting(), token)
+        stored = store.connections.create(name, settings, acting(), token)
     said = f"Made the connection {name}. `cio-replicate connection test {name}` asks the API with it."
-    return answer(shown, _document(kept), said)
+    return answer(shown, _document(stored), said)
 
 
 @command("connection list", "cio-replicate connection list")
@@ -75,12 +77,12 @@ def list_connections(*, shown: StoreOutputOptions) -> int:
 def show_connection(name: Name, *, shown: StoreOutputOptions) -> int:
     """Show a connection's settings and tasks."""
     with opened(shown.store) as store:
-        kept = store.connections.named(name)
-        tasks = [one.name for one in store.tasks.all() if one.connection_id == kept.id]
+        stored = store.connections.named(name)
+        tasks = [one.name for one in store.tasks.all() if one.connection_id == stored.id]
         last = store.connections.last_metadata(name)
-    facts = {"tasks": ", ".join(tasks) or "none", "changed": iso(kept.changed_at)}
+    facts = {"tasks": ", ".join(tasks) or "none", "changed": iso(stored.changed_at)}
     facts["metadata"] = f"opened {iso(last.at)}" if last.at is not None else "not opened yet"
-    return answer(shown, {**_document(kept), "tasks": tasks}, *settings_shown(name, kept.settings, facts))
+    return answer(shown, {**_document(stored), "tasks": tasks}, *settings_shown(name, stored.settings, facts))
 
 
 @command("connection test", "cio-replicate connection test main")
@@ -123,13 +125,13 @@ def open_metadata(
     Asks the API with few requests and keeps what it finds.
     """
     with opened(shown.store) as store:
-        kept = store.connections.named(name)
+        stored = store.connections.named(name)
         if last:
             found = store.connections.last_metadata(name)
-        elif kept.settings.gateway is None:
+        elif stored.settings.gateway is None:
             found = store.connections.open_metadata(name, acting())
         else:
-            found = store.connections.keep_metadata(kept.id, _found(store, kept, ProbeRequest.TABLES))
+            found = store.connections.keep_metadata(stored.id, _found(store, stored, ProbeRequest.TABLES))
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
         raise NotFound(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
@@ -159,9 +161,9 @@ def edit_connection(
         token = secret_from_input(TOKEN) if token_given else None
         settings = edited(store.connections.named(name).settings, given)
         changes = store.connections.edit(name, settings, acting(), token)
-        kept = store.connections.named(name)
+        stored = store.connections.named(name)
     besides = "Replaced its access token." if token_given else ""
-    return answer(shown, _document(kept), *change_lines(f"connection {name}", changes, besides))
+    return answer(shown, _document(stored), *change_lines(f"connection {name}", changes, besides))
 
 
 @command("connection delete", "cio-replicate connection delete main")
@@ -174,29 +176,29 @@ def delete_connection(name: Name, *, yes: Yes = False, shown: StoreOutputOptions
     return answer(shown, {"status": "deleted", "connection": name}, f"Deleted the connection {name}.")
 
 
-def _document(kept: StoredConnection) -> dict[str, Any]:
+def _document(stored: StoredConnection) -> dict[str, Any]:
     """A connection as JSON: its settings name places of secrets, and hold none."""
     return {
-        "name": kept.name,
-        "settings": plain(kept.settings),
-        "workspace": kept.workspace,
-        "created": iso(kept.created_at),
-        "changed": iso(kept.changed_at),
+        "name": stored.name,
+        "settings": plain(stored.settings),
+        "workspace": stored.workspace,
+        "created": iso(stored.created_at),
+        "changed": iso(stored.changed_at),
     }
 
 
-def _found(store: ControlServices, kept: StoredConnection, about: ProbeRequest) -> ProbeResult:
+def _found(store: ControlServices, stored: StoredConnection, about: ProbeRequest) -> ProbeResult:
     """What is found out of a connection, here or by its gateway."""
-    if kept.settings.gateway is None:
-        return store.connections.inquire(kept.settings, about, acting())
-    asked = gateways.ask(store.database, kept.settings, about, int(time.time()))
+    if stored.settings.gateway is None:
+        return store.connections.inquire(stored.settings, about, acting())
+    asked = gateways.ask(store.database, stored.settings, about, int(time.time()))
     while True:
         reply = gateways.reply(store.database, asked, int(time.time()))
         if reply.found is not None:
             return reply.found
         if not reply.waiting:
             raise Unavailable(
-                f"No machine of the gateway {kept.settings.gateway} has answered.",
+                f"No machine of the gateway {stored.settings.gateway} has answered.",
                 "See whether one is running: cio-replicate gateway list.",
             )
         time.sleep(1.0)
@@ -222,18 +224,10 @@ def _print_tables(found: Metadata) -> None:
 
 
 def _requests(one: TableMetadata) -> str:
-    if one.least is None:
-        return ""
-    if one.most is None:
-        return f"{number(one.least)}+"
-    return number(one.least) if one.least == one.most else f"{number(one.least)} - {number(one.most)}"
+    return span(number(one.least), one.most and number(one.most)) if one.least is not None else ""
 
 
 def _print_table(one: TableMetadata) -> None:
-    console = product()
-    say(console, one.name, "bold")
-    console.print(Text(one.about))
-    console.print()
     facts = {
         "reads": one.reads,
         "method": one.method,
@@ -244,10 +238,5 @@ def _print_table(one: TableMetadata) -> None:
         "rows": "about " + number(one.rows) if one.rows is not None else "not known",
         "requests of a whole read": _requests(one) or "not known",
     }
-    console.print(grid_of((), facts.items()))
-    console.print()
-    for sentence in one.notes:
-        console.print(Text(f"- {sentence}"))
-    console.print()
     rows = [(column.name, f"{column.type}{', key' * column.key}", column.about) for column in one.columns]
-    console.print(grid_of(("column", "type", "holds"), rows))
+    print_table(one.name, one.about, facts, one.notes, grid_of(("column", "type", "holds"), rows))

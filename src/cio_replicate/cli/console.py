@@ -81,28 +81,28 @@ def console(*, reached: ConsoleUrlOptions, at: StoreOptions) -> int:
     site(reached.host, reached.port, reached.url, allowed, tls=tls)  # refused before anything is opened
     taken = listening(reached.host, reached.port, reached.tls_cert, reached.tls_key, reached.trusted_proxy)
     here = site(reached.host, taken.port, reached.url, allowed, tls=tls)
-    with taken.server, opened(at.store, environment, clock) as kept:
+    with taken.server, opened(at.store, environment, clock) as services:
         serve(
             taken,
             here,
-            kept.database,
-            kept.keys,
+            services.database,
+            services.keys,
             clock,
             state_root(reached.state_dir),
             environment=environment,
-            ready=lambda link: _tell(here, link, kept.database.shown),
+            ready=lambda link: _announce(here, link, services.database.shown),
         )
     say(messages(), "Ended; runs that had begun go on from their last page when the console is started again.")
     return COMPLETE
 
 
-def _tell(here: Site, link: str | None, store: str) -> None:
+def _announce(here: Site, link: str | None, store: str) -> None:
     """Say where the console is; while there is no user, the link that makes the first one."""
-    out, told = product(), messages()
+    out, err = product(), messages()
     say_as_is(out, f"{here.url}/" if link is None else f"{here.url}/welcome/{link}")
     sys.stdout.flush()
     if link is None:
-        say(told, "The console is at the address above until Ctrl-C.")
+        say(err, "The console is at the address above until Ctrl-C.")
     else:
-        say(told, "Nobody can log in yet: open the link above, once, to become the admin. Ctrl-C ends the console.")
-    say(told, f"It keeps its settings in {store}.")
+        say(err, "Nobody can log in yet: open the link above, once, to become the admin. Ctrl-C ends the console.")
+    say(err, f"It keeps its settings in {store}.")

@@ -88,7 +88,7 @@ def plan(
     copy: OptionalDestinationOptions,
     source: SourceOptions,
     shaping: WriteModeOptions,
-    again: RereadOptions,
+    reread: RereadOptions,
     output: AsJson,
 ) -> int:
     """Tell what a sync would cost: requests and time per table, and how well each number is known.
@@ -97,7 +97,7 @@ def plan(
     the last runs. Ends like `sync`.
     """
     connection = gathered(ConnectionSettings, since, source)
-    task = gathered(TaskSettings, copy, source, shaping, again, connection="", to=copy.to or [])
+    task = gathered(TaskSettings, copy, source, shaping, reread, connection="", to=copy.to or [])
     made = planned(connection, task, SystemClock(), state_dir=copy.state_dir)
     if output.json:
         as_json(made)
@@ -117,14 +117,14 @@ def _print_plan(made: PlanReport) -> None:
     console.print()
     say(console, made.sentence, "bold")
     if made.customers is not None:
-        say(console, told(made.customers, made.max_rps))
+        say(console, people_costs(made.customers, made.max_rps))
     say(console, f"It took {counted(made.asked, 'request')} to find out; nothing was written.")
     for one in made.tables:
         if one.error is not None:
             say(console, f"{one.table}: {one.error}", "red")
 
 
-def told(modes: PeopleCosts, rps: float) -> str:
+def people_costs(modes: PeopleCosts, rps: float) -> str:
     """What each way to read people costs, in one sentence."""
     about = "about " if modes.changed is not None else "at least "
     return (
@@ -172,8 +172,8 @@ def _print_status(console: Console, found: CopyStatus) -> None:
 def waiting(one: Unfinished) -> str:
     """An unfinished read in one line."""
     parts = f"{one.parts_done} of {counted(one.parts, 'part')} read"
-    landed = f"{counted(one.pages_waiting, 'landed page')} ({counted(one.rows_waiting, 'row')}) wait to be loaded"
-    return f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {landed}."
+    staged = f"{counted(one.pages_waiting, 'landed page')} ({counted(one.rows_waiting, 'row')}) wait to be loaded"
+    return f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {staged}."
 
 
 def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:

@@ -78,7 +78,8 @@ def demo(
     """
     console, clock = product(), SystemClock()
     address = duckdb_file(to.expanduser().absolute())
-    spec = workspace_spec(clock.now())
+    end = int(clock.now()) // DAY * DAY - DAY  # so that there is time for the workspace to change
+    spec = WorkspaceSpec(people=1_500, messages=20_000, activities=2_500, start=end - 400 * DAY, now=end, hostile=False)
     with Simulator(spec, token=TOKEN) as simulator:
         connection = Connection(Secret(TOKEN), "us", spec.start, simulator.url, RPS)
         copy = copy_at((address,), DATASET, default_root() / "demo")
@@ -92,7 +93,11 @@ def demo(
             f"{counted(spec.newsletters, 'newsletter')}, served by this process. No key, no network.",
         )
         _heading(console, "2. The first sync copies everything")
-        _command(console, task)
+        day = datetime.fromtimestamp(spec.start, UTC).date()
+        say_as_is(
+            console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{_shown(address.file)} \\", "cyan"
+        )
+        say_as_is(console, f"      --api-url {simulator.url} --max-rps {RPS:g}", "cyan")
         first = _run(console, task, clock)
         if first.status is not Status.COMPLETE:
             return first.exit_code
@@ -107,19 +112,21 @@ def demo(
                 backdated_within=LOOKBACK,
             ).items()
         }
-        _paragraph(console, _edits_in_words(edits))
+        inserted, updated, deleted, expired = (
+            number(sum(getattr(one, what) for one in edits.values()))
+            for what in ("inserted", "updated", "deleted", "expired")
+        )
+        _paragraph(
+            console,
+            f"{inserted} records came, {updated} were edited, {deleted} were deleted, in "
+            f"{counted(len(edits), 'table')}; {expired} fell off the far end of the activity log.",
+        )
         _heading(console, "4. The second sync brings exactly that")
         second = _run(console, task, clock)
         if second.status is not Status.COMPLETE:
             return second.exit_code
         source = {table.name: simulator.workspace.summary(table.name).records for table in TABLES}
     return _prove_and_ask(console, task, (first, second), source, edits)
-
-
-def workspace_spec(now: float) -> WorkspaceSpec:
-    """A well-behaved workspace whose last moment is a day before today, so that there is time for it to change."""
-    end = int(now) // DAY * DAY - DAY
-    return WorkspaceSpec(people=1_500, messages=20_000, activities=2_500, start=end - 400 * DAY, now=end, hostile=False)
 
 
 def make_room(task: ResolvedTask) -> None:
@@ -178,23 +185,6 @@ def verdict(every: list[EditCheck]) -> str:
     return f"{tables} equal, {counted(rows, 'row')}: the second sync brought every change and nothing else."
 
 
-def _edits_in_words(edits: Mapping[str, SourceEdits]) -> str:
-    inserted, updated, deleted, expired = (
-        sum(getattr(one, what) for one in edits.values()) for what in ("inserted", "updated", "deleted", "expired")
-    )
-    return (
-        f"{number(inserted)} records came, {number(updated)} were edited, {number(deleted)} were deleted, in "
-        f"{counted(len(edits), 'table')}; {number(expired)} fell off the far end of the activity log."
-    )
-
-
-def _command(console: Console, task: ResolvedTask) -> None:
-    day = datetime.fromtimestamp(task.connection.start, UTC).date()
-    shown = _shown(task.copy.destinations[0].file)
-    say_as_is(console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{shown} \\", "cyan")
-    say_as_is(console, f"      --api-url {task.connection.api_url} --max-rps {RPS:g}", "cyan")
-
-
 def _shown(file: Path) -> str:
     """A file as it is named from here."""
     return file.name if file.parent == Path.cwd() else str(file)
@@ -250,9 +240,9 @@ def proofs(
     edits: Mapping[str, SourceEdits],
 ) -> list[EditCheck]:
     """One proof per table, in the order of the reports."""
-    again, none = {one.name: one for one in second}, SourceEdits()
+    by_name, none = {one.name: one for one in second}, SourceEdits()
     return [
-        EditCheck(name, one.inserted, again[name], copy.get(name, 0), source[name], edits.get(name, none))
+        EditCheck(name, one.inserted, by_name[name], copy.get(name, 0), source[name], edits.get(name, none))
         for one in first
         for name in [one.name]
     ]

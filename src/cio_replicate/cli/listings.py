@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 from rich.console import Console
@@ -53,20 +53,27 @@ def _print_tables(console: Console, every: Iterable[Table]) -> None:
 
 
 def _print_table(console: Console, one: Table) -> None:
-    say(console, one.name, "bold")
-    console.print(Text(one.about))
-    console.print()
     facts = {"reads": f"{one.http_method} {one.path}", "method": one.method, "key": ", ".join(one.key)}
     if one.replication_key:
         facts["replication key"] = one.replication_key
-    console.print(grid_of((), {**facts, "API page": one.reference}.items()))
-    console.print()
-    console.print(grid_of((), [("-", sentence) for sentence in (*one.notes, *facts_of(one))], gap=1))
-    console.print()
-    console.print(_columns(one.columns, one.key))
+    facts["API page"] = one.reference
+    print_table(one.name, one.about, facts, (*one.notes, *facts_of(one)), _columns(one.columns, one.key))
     console.print()
     say(console, "and in every table", "bold")
     console.print(_columns(SYSTEM_COLUMNS))
+
+
+def print_table(name: str, about: str, facts: Mapping[str, str], notes: Sequence[str], columns: Grid) -> None:
+    """Print all that is known of one table."""
+    console = product()
+    say(console, name, "bold")
+    console.print(Text(about))
+    console.print()
+    console.print(grid_of((), facts.items()))
+    console.print()
+    console.print(grid_of((), [("-", sentence) for sentence in notes], gap=1))
+    console.print()
+    console.print(columns)
 
 
 def _columns(columns: Iterable[Column], key: tuple[str, ...] = ()) -> Grid:

@@ -31,21 +31,6 @@ def argument(shown: str, about: str) -> Any:  # noqa: ANN401 - what Typer makes 
 
 
 OUTPUT = "What is shown"
-Json = Annotated[
-    bool, flag("--json", "Write one JSON document to standard output and everything else to standard error.", OUTPUT)
-]
-Quiet = Annotated[bool, flag("--quiet", "Show only problems.", OUTPUT)]
-StoreUrl = Annotated[
-    str | None,
-    option(
-        "--store",
-        "URL",
-        "Where connections and tasks are kept: sqlite:////folder/console.db or "
-        "postgresql://USER@HOST/DATABASE?password=env:NAME; if not given, what CIO_REPLICATE_STORE says, or a file of "
-        "your own user.",
-        "Where it is kept",
-    ),
-]
 Yes = Annotated[bool, flag("--yes", "Do not ask whether that is meant.")]
 
 
@@ -53,21 +38,34 @@ Yes = Annotated[bool, flag("--yes", "Do not ask whether that is meant.")]
 class AsJson:
     """Whether a program reads what is shown."""
 
-    json: Json = False
+    json: Annotated[
+        bool,
+        flag("--json", "Write one JSON document to standard output and everything else to standard error.", OUTPUT),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(AsJson):
     """What is shown."""
 
-    quiet: Quiet = False
+    quiet: Annotated[bool, flag("--quiet", "Show only problems.", OUTPUT)] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOptions:
     """Where connections and tasks are kept."""
 
-    store: StoreUrl = None
+    store: Annotated[
+        str | None,
+        option(
+            "--store",
+            "URL",
+            "Where connections and tasks are kept: sqlite:////folder/console.db or "
+            "postgresql://USER@HOST/DATABASE?password=env:NAME; if not given, what CIO_REPLICATE_STORE says, or a file "
+            "of your own user.",
+            "Where it is kept",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

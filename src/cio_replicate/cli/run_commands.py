@@ -170,13 +170,18 @@ def scheduler(
     stopped, its runs finish their page and batch, and go on when another takes them.
     """
     clock, environment = SystemClock(), dict(os.environ)
-    with opened(at.store, environment, clock) as kept:
+    with opened(at.store, environment, clock) as services:
         log_to_stderr(logging.INFO, "cio_replicate")
         stop = StopSignal()
         launcher = ProcessStarter(state_root(state_dir))
-        engine = BackgroundServices(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
+        engine = BackgroundServices(
+            services.database, services.keys, clock, launcher, slots=slots, environment=environment
+        )
         engine.start()
-        say(messages(), f"Running the tasks in {kept.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.")
+        say(
+            messages(),
+            f"Running the tasks in {services.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.",
+        )
         while not stop():
             time.sleep(LOOK)
         say(messages(), "Stopping: each run finishes its page and its batch first. Once more to stop at once.")
@@ -199,15 +204,15 @@ def _action_of(resync: str | None, backfill: str | None, first: str | None, unti
 
 def _watch(runs: Runs, run_id: str) -> None:
     """Tell what a run waits for and what it writes to its log, until it has ended."""
-    console, told, waited = messages(), 0, None
+    console, last, waited = messages(), 0, None
     while True:
         found = runs.show(run_id)
         if found.waits != waited and found.waits is not None:
             say(console, found.waits)
         waited = found.waits
-        for one in runs.lines(run_id, after=told):
+        for one in runs.lines(run_id, after=last):
             say(console, one.line.text)
-            told = one.number
+            last = one.number
         if found.run.has_ended:
             return
         time.sleep(LOOK)

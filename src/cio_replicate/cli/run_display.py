@@ -37,7 +37,7 @@ STYLES = {
     "failed": "red",
     "interrupted": "yellow",
 }
-WORTH_TELLING = 0.01  # of the reading time, lost to 429
+WORTH_A_LINE = 0.01  # of the reading time, lost to 429
 PROOF_STYLES = {
     VerificationStatus.PROVED: "green",
     VerificationStatus.CONSISTENT: "green",
@@ -235,22 +235,14 @@ def sentence(report: Report) -> str:
     )
 
 
-def forecast(report: Report) -> str | None:
-    """What was expected of the run, as far as it could be told, beside what it took."""
-    told = report.expected
-    if told is None:
-        return None
-    of_these = "" if told.tables == len(report.tables) else f" for {counted(told.tables, 'table')}"
-    requests = counted(told.requests, "request")
-    return f"Expected{of_these}: {requests} in {duration(told.seconds)}; sent: {number(told.sent)}."
-
-
 def remarks(report: Report) -> Iterable[str]:
     """What the numbers alone do not tell: errors, notes, and what happens next."""
     yield from report.notes
-    if (line := forecast(report)) is not None:
-        yield line
-    if report.budget is not None and report.budget.lost >= WORTH_TELLING:
+    if (expected := report.expected) is not None:
+        of_these = "" if expected.tables == len(report.tables) else f" for {counted(expected.tables, 'table')}"
+        requests = counted(expected.requests, "request")
+        yield f"Expected{of_these}: {requests} in {duration(expected.seconds)}; sent: {number(expected.sent)}."
+    if report.budget is not None and report.budget.lost >= WORTH_A_LINE:
         yield (
             f"Others use the API's limit too: backing off after 429 took {duration(report.budget.lost_seconds)}, "
             f"{report.budget.lost:.0%} of the reading."
@@ -269,5 +261,5 @@ def remarks(report: Report) -> Iterable[str]:
         if table.misfits:
             yield f"{table.name}: {counted(table.misfits, 'value')} did not fit the column's type; kept in _cio_extra."
     if report.status is Status.INTERRUPTED:
-        kept = "The downloaded rows are kept." if any(one.read for one in report.tables) else "This run read no row."
-        yield f"{kept} Run the same command again to continue."
+        rows = "The downloaded rows are kept." if any(one.read for one in report.tables) else "This run read no row."
+        yield f"{rows} Run the same command again to continue."

@@ -67,9 +67,9 @@ def create_channel(
     with opened(shown.store) as store:
         address = secret_from_input("The address of the channel") if url_given else None
         settings = ChannelSettings(url=url or "", events=events)
-        kept = store.channels.create(name, settings, acting(), address)
+        stored = store.channels.create(name, settings, acting(), address)
     said = f"Made the channel {name}. `cio-replicate channel test {name}` sends something there."
-    return answer(shown, _channel_document(kept), said)
+    return answer(shown, _channel_document(stored), said)
 
 
 @command("channel list", "cio-replicate channel list")
@@ -112,8 +112,8 @@ def delete_channel(name: ChannelName, *, yes: Yes = False, shown: StoreOutputOpt
     return answer(shown, {"status": "deleted", "channel": name}, f"Deleted the channel {name}.")
 
 
-def _channel_document(kept: StoredChannel) -> dict[str, Any]:
-    return {"name": kept.name, "settings": plain(kept.settings)}
+def _channel_document(stored: StoredChannel) -> dict[str, Any]:
+    return {"name": stored.name, "settings": plain(stored.settings)}
 
 
 @command("secret put", "cio-replicate secret put warehouse < password.txt", "cio-replicate secret put warehouse")
@@ -189,10 +189,7 @@ def rotate_key(
 
 @command("apply", "cio-replicate apply cio-replicate.toml", "cio-replicate apply settings/ --prune --yes")
 def apply(
-    place: Annotated[
-        Path,
-        argument("FILE|FOLDER", "A file of settings, or a folder with files that end in .toml."),
-    ],
+    place: Annotated[Path, argument("FILE|FOLDER", "A file of settings, or a folder with files that end in .toml.")],
     *,
     yes: Yes = False,
     prune: Annotated[bool, flag("--prune", "Also delete what is kept and not in the files.")] = False,

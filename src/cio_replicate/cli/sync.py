@@ -44,7 +44,7 @@ def sync(
     copy: DestinationOptions,
     source: SourceOptions,
     shaping: CopyOptions,
-    again: RereadOptions,
+    reread: RereadOptions,
     full_refresh: Annotated[
         str | None,
         option(
@@ -68,7 +68,7 @@ def sync(
     """
     refresh = connection_options.refreshed(catalog.names(), full_refresh)
     connection = gathered(ConnectionSettings, since, source)
-    task = gathered(TaskSettings, copy, source, shaping, again, connection="", keep_landed=keep_landed)
+    task = gathered(TaskSettings, copy, source, shaping, reread, connection="", keep_landed=keep_landed)
     clock = SystemClock()
     return run(resolve(connection, task, clock, refresh=refresh, state_dir=copy.state_dir), clock, output)
 
@@ -128,8 +128,7 @@ def backfill(
 def load(
     *,
     from_landing: Annotated[
-        list[str],
-        option("--from-landing", "URL", "The copy whose pages were kept: what --to was in that sync."),
+        list[str], option("--from-landing", "URL", "The copy whose pages were kept: what --to was in that sync.")
     ],
     tables: TableOptions,
     copy: DestinationOptions,
@@ -142,7 +141,7 @@ def load(
     """
     task = gathered(TaskSettings, copy, tables, shaping, connection="")
     report = sync_from_staged(from_landing, task, SystemClock(), state_dir=copy.state_dir)
-    tell_end(report, output)
+    print_end(report, output)
     return report.exit_code
 
 
@@ -164,26 +163,21 @@ def _run_tables(
 
 
 def run(task: ResolvedTask, clock: Clock, output: Output) -> int:
-    """Execute a task once and tell its end; the exit code."""
+    """Run a task once and show its end; return the exit code."""
+    console, names = messages(), [table.name for table in task.spec.tables]
     for one in task.cautions:
-        say(messages(), one, "yellow")
-    report = executed(task, clock, show_for(task, clock, output))
-    tell_end(report, output)
+        say(console, one, "yellow")
+    renderer: Renderer = LogRenderer(console, clock, names)
+    if output.quiet:
+        renderer = QuietRenderer(console)
+    elif console.is_terminal and not console.is_dumb_terminal:
+        renderer = TableRenderer(console, clock, names)
+    report = executed(task, clock, renderer)
+    print_end(report, output)
     return report.exit_code
 
 
-def show_for(task: ResolvedTask, clock: Clock, output: Output) -> Renderer:
-    """How the run is shown while it goes on."""
-    console = messages()
-    names = [table.name for table in task.spec.tables]
-    if output.quiet:
-        return QuietRenderer(console)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return TableRenderer(console, clock, names)
-    return LogRenderer(console, clock, names)
-
-
-def tell_end(report: Report, output: Output) -> None:
+def print_end(report: Report, output: Output) -> None:
     """Show the report: as JSON, as a table, or only why nothing was read."""
     if output.json:
         write_json(report.to_json())

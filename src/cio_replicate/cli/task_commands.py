@@ -33,14 +33,14 @@ def create_task(name: Name, *, settings: TaskSettings, shown: StoreOutputOptions
     Without --cron, --every or --after it runs only when asked to.
     """
     with opened(shown.store) as store:
-        kept = store.tasks.create(name, _here(store, settings), acting())
-    if kept.next_at is not None:
-        when = f"It runs at {iso(kept.next_at)} for the first time."
-    elif kept.settings.after is not None:
-        when = f"It runs when {kept.settings.after} has ended well."
+        stored = store.tasks.create(name, _here(store, settings), acting())
+    if stored.next_at is not None:
+        when = f"It runs at {iso(stored.next_at)} for the first time."
+    elif stored.settings.after is not None:
+        when = f"It runs when {stored.settings.after} has ended well."
     else:
         when = f"It runs when asked to: cio-replicate task run {name}."
-    return answer(shown, _document(kept), f"Made the task {name}. {when}")
+    return answer(shown, _document(stored), f"Made the task {name}. {when}")
 
 
 @command("task list", "cio-replicate task list")
@@ -63,10 +63,10 @@ def list_tasks(*, shown: StoreOutputOptions) -> int:
 def show_task(name: Name, *, shown: StoreOutputOptions) -> int:
     """Show a task's settings and its next times."""
     with opened(shown.store) as store:
-        kept = store.tasks.named(name)
-    times = [iso(one) for one in _times(kept)]
-    facts = {"when": _when(kept), "next": ", ".join(times) or "none", "changed": iso(kept.changed_at)}
-    return answer(shown, {**_document(kept), "times": times}, *settings_shown(name, kept.settings, facts))
+        stored = store.tasks.named(name)
+    times = [iso(one) for one in _times(stored)]
+    facts = {"when": _when(stored), "next": ", ".join(times) or "none", "changed": iso(stored.changed_at)}
+    return answer(shown, {**_document(stored), "times": times}, *settings_shown(name, stored.settings, facts))
 
 
 @command(
@@ -81,8 +81,8 @@ def edit_task(
     with opened(shown.store) as store:
         settings = edited_task(store.tasks.named(name).settings, given)
         changes = store.tasks.edit(name, _here(store, settings), acting())
-        kept = store.tasks.named(name)
-    return answer(shown, _document(kept), *change_lines(f"task {name}", changes))
+        stored = store.tasks.named(name)
+    return answer(shown, _document(stored), *change_lines(f"task {name}", changes))
 
 
 @command("task pause", "cio-replicate task pause daily")
@@ -110,14 +110,14 @@ def delete_task(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> i
 def _pause(name: str, shown: StoreOutputOptions, *, paused: bool) -> int:
     with opened(shown.store) as store:
         changed = store.tasks.pause(name, acting(), paused=paused)
-        kept = store.tasks.named(name)
+        stored = store.tasks.named(name)
     already = "" if changed else " already"
     if paused:
         said = f"The task {name} is paused{already}: `cio-replicate task resume {name}` lets it go on."
     else:
-        following = f" It runs next at {iso(kept.next_at)}." if kept.next_at is not None else ""
+        following = f" It runs next at {iso(stored.next_at)}." if stored.next_at is not None else ""
         said = f"The task {name} is not paused{already}.{following}"
-    return answer(shown, _document(kept), said)
+    return answer(shown, _document(stored), said)
 
 
 def _here(store: ControlServices, settings: TaskSettings) -> TaskSettings:
@@ -130,36 +130,33 @@ def _here(store: ControlServices, settings: TaskSettings) -> TaskSettings:
     return replace(settings, to=[made_absolute(one, Path.cwd()) for one in settings.to])
 
 
-def _document(kept: StoredTask) -> dict[str, Any]:
+def _document(stored: StoredTask) -> dict[str, Any]:
     return {
-        "name": kept.name,
-        "settings": plain(kept.settings),
-        "paused": kept.paused,
-        "next": _next(kept),
-        "created": iso(kept.created_at),
-        "changed": iso(kept.changed_at),
+        "name": stored.name,
+        "settings": plain(stored.settings),
+        "paused": stored.paused,
+        "next": _next(stored),
+        "created": iso(stored.created_at),
+        "changed": iso(stored.changed_at),
     }
 
 
-def _next(kept: StoredTask) -> str | None:
-    return iso(kept.next_at) if kept.next_at is not None else None
+def _next(stored: StoredTask) -> str | None:
+    return iso(stored.next_at) if stored.next_at is not None else None
 
 
-def _when(kept: StoredTask) -> str:
-    one, after = kept.settings.schedule, kept.settings.after
+def _when(stored: StoredTask) -> str:
+    one, after = stored.settings.schedule, stored.settings.after
     parts = [f"every {one.every}" if one.every is not None else f"{one.cron} ({one.zone})"] if one is not None else []
     parts += [f"after {after}"] if after is not None else []
-    return f"{' and '.join(parts) or 'when asked to'}{' (paused)' if kept.paused else ''}"
+    return f"{' and '.join(parts) or 'when asked to'}{' (paused)' if stored.paused else ''}"
 
 
-def _times(kept: StoredTask) -> list[int]:
+def _times(stored: StoredTask) -> list[int]:
     """The next times of its schedule."""
-    if kept.settings.schedule is None or kept.next_at is None:
+    if stored.settings.schedule is None or stored.next_at is None:
         return []
-    times, found = schedule(kept.settings.schedule), [kept.next_at]
-    while len(found) < TIMES:
-        following = times.next_after(found[-1])
-        if following is None:
-            break
+    times, found = schedule(stored.settings.schedule), [stored.next_at]
+    while len(found) < TIMES and (following := times.next_after(found[-1])) is not None:
         found.append(following)
     return found

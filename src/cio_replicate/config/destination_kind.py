@@ -150,7 +150,8 @@ class Address:
         return self._place(user) + (f"?{tail}" if tail else "")
 
     def _place(self, user: str) -> str:
-        scheme, path = self.kind.scheme, self.path if self._verbatim else _quoted(self.path, "?")
+        alone = self.kind.place is UrlStyle.FILE and not self.kind.options  # nothing can stand behind the path
+        scheme, path = self.kind.scheme, self.path if alone else _quoted(self.path, "?")
         if self.kind.place is UrlStyle.NAME:
             return f"{scheme}://{path}"
         if self.kind.place is not UrlStyle.SERVER:
@@ -159,11 +160,6 @@ class Address:
         port = f":{self.port}" if self.port not in (None, self.kind.port) else ""
         login = f"{_quoted(user, '/@:?')}@" if user and user != self.kind.user_default else ""
         return f"{scheme}://{login}{host}{port}/{_quoted(self.path, '/?')}"
-
-    @property
-    def _verbatim(self) -> bool:
-        """Whether the path is written as it is: nothing can stand behind it."""
-        return self.kind.place is UrlStyle.FILE and not self.kind.options
 
     def _changed(self) -> list[str]:
         return [name for name, value in self.options.items() if value != self._option(name).default]
@@ -195,7 +191,6 @@ def password(*references: str, needed: bool = False, about: str = "The user's pa
 
 _ID, _KEY = ("access_key_id",), ("secret_access_key",)
 _NO_ID = "The id of the access key; without one, the profile or the role of the machine is used."
-_SECRET = "The secret part of the access key."  # noqa: S105 - what it is, not one
 _TOKEN = "The token that belongs to a temporary access key."  # noqa: S105
 S3_OPTIONS = (
     UrlOption(

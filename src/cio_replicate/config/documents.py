@@ -136,11 +136,7 @@ def as_labels(text: str) -> str:
     return text
 
 
-_SECTIONS: dict[str, type] = {
-    "connections": ConnectionSettings,
-    "tasks": TaskSettings,
-    "channels": ChannelSettings,
-}
+_SECTIONS: dict[str, type] = {"connections": ConnectionSettings, "tasks": TaskSettings, "channels": ChannelSettings}
 
 
 def _default(one: DataclassField[Any]) -> Any:  # noqa: ANN401 - of any kind

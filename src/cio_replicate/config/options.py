@@ -153,14 +153,10 @@ _GROUPS: dict[str, dict[str, Setting]] = {
         "table_prefix": Setting("Table prefix", "Begins each table's name.", "TEXT"),
         "column_prefix": Setting("Column prefix", "Begins each column's name.", "TEXT"),
         "column_case": Setting(
-            "Letters of names",
-            "The letters of the names of tables and columns.",
-            choices=("as-is", "lower", "upper"),
+            "Letters of names", "The letters of the names of tables and columns.", choices=("as-is", "lower", "upper")
         ),
     },
-    "What is replicated": {
-        "connection": Setting("Connection", "The connection that is read.", "NAME"),
-    },
+    "What is replicated": {"connection": Setting("Connection", "The connection that is read.", "NAME")},
     "When it runs": {
         "cron": Setting(
             "Cron",
@@ -213,10 +209,7 @@ _GROUPS: dict[str, dict[str, Setting]] = {
 #: Every setting, by the name of its field in a group of settings and of its key in a file.
 SETTINGS: dict[str, Setting] = {
     name: replace(
-        one,
-        shown=one.shown or "|".join(one.choices),
-        option=one.option or f"--{name.replace('_', '-')}",
-        group=group,
+        one, shown=one.shown or "|".join(one.choices), option=one.option or f"--{name.replace('_', '-')}", group=group
     )
     for group, settings in _GROUPS.items()
     for name, one in settings.items()

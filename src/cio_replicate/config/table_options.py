@@ -231,8 +231,7 @@ def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, Sch
 
     Raises InvalidSettings.
     """
-    general: set[str] = set()
-    single: dict[str, str] = {}
+    given: dict[str, str] = {}  # without a name: what holds for all other tables
     for text in texts:
         name, separator, policy = (part.strip() for part in text.rpartition("="))
         if policy not in list(SchemaChanges):
@@ -244,11 +243,9 @@ def schema_changes(texts: Sequence[str], tables: Sequence[str]) -> dict[str, Sch
             raise InvalidSettings(
                 f"There is no table {name!r} (‹schema_changes›).", f"The tables are: {', '.join(tables)}."
             )
-        if (single.setdefault(name, policy) != policy) if separator else (general | {policy} != {policy}):
+        if given.setdefault(name, policy) != policy:
             raise InvalidSettings(
                 f"‹schema_changes› gives {name or 'all tables'} two policies.", "Keep one of the two."
             )
-        if not separator:
-            general.add(policy)
-    usual = SchemaChanges(next(iter(general), SchemaChanges.EVOLVE))
-    return {name: SchemaChanges(single.get(name, usual)) for name in tables}
+    usual = given.get("", SchemaChanges.EVOLVE)
+    return {name: SchemaChanges(given.get(name, usual)) for name in tables}

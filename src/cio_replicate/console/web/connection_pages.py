@@ -161,7 +161,6 @@ def _gateway_asked(visit: Visit, stored: StoredConnection, about: ProbeRequest) 
 
 
 ROWS = 10
-LONGEST_VALUE = 120
 
 
 @route("GET /connections/{name:str}/metadata", Role.VIEWER)
@@ -220,11 +219,6 @@ def preview(
     except CioReplicateError as error:
         return visit.failed(error).page("rows.html", **shown)
     names = [one.name for one in found.table.columns if any(row.get(one.name) is not None for row in found.rows)]
-    rows = [[_short(row.get(one)) for one in names] for row in found.rows]
+    rows = [[row.get(one) for one in names] for row in found.rows]
     empty = len(found.table.columns) - len(names)
     return visit.showing(found=found, names=names, rows=rows, empty=empty).page("rows.html", **shown)
-
-
-def _short(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

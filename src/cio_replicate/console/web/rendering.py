@@ -1,4 +1,4 @@
-"""Render pages: templates, formatted values, texts about runs, and static files."""
+"""Render pages: templates, formatted values, and static files."""
 
 from __future__ import annotations
 
@@ -21,47 +21,9 @@ from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.config.documents import as_labels
 from cio_replicate.console.web.authorization import AnyRequest, services_of, visitor_of
 from cio_replicate.database.actor import Role
-from cio_replicate.jobs.ports import ActionKind
-from cio_replicate.jobs.runs import StoredRunSummary
-from cio_replicate.pipeline.events import Progress
 
 NONE = "–"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class StatusLabel:
-    """How the state of something is shown: never by its colour alone."""
-
-    word: str
-    mark: str
-    tone: str  # good, bad, busy, calm, warn
-
-
-STATES = {
-    "queued": StatusLabel("waiting", "◷", "calm"),
-    "running": StatusLabel("running", "▶", "busy"),
-    "complete": StatusLabel("complete", "✓", "good"),
-    "failed": StatusLabel("failed", "✕", "bad"),
-    "refused": StatusLabel("refused", "✕", "bad"),
-    "interrupted": StatusLabel("interrupted", "!", "warn"),
-    "cancelled": StatusLabel("cancelled", "■", "calm"),
-    "paused": StatusLabel("paused", "‖", "calm"),
-    "waiting": StatusLabel("waiting", "◷", "calm"),
-    "asking": StatusLabel("asking", "…", "busy"),
-    "reading": StatusLabel("reading", "▶", "busy"),
-    "loading": StatusLabel("loading", "▼", "busy"),
-    "proved": StatusLabel("proved", "✓", "good"),
-    "consistent": StatusLabel("consistent", "✓", "good"),
-    "short": StatusLabel("short", "✕", "bad"),
-    "unproved": StatusLabel("not proved", "?", "warn"),
-    "none": StatusLabel("never run", "○", "calm"),
-}
-
-
-def state(name: str | None) -> StatusLabel:
-    """Return how a state is shown; one that is not known by its own name."""
-    return STATES.get(name or "none") or StatusLabel(str(name), "•", "calm")
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -148,24 +110,6 @@ def codes(text: str) -> Markup:
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped above
 
 
-CAUSES = {"schedule": "by schedule", "user": "by hand", "after": "after another task", "retry": "a retry"}
-
-
-def doing(run: StoredRunSummary) -> str:
-    """Return what a run does, and why: sync, by schedule."""
-    action = run.action
-    what = f"{action.kind} of {', '.join(action.tables)}" if action.tables else str(action.kind)
-    if action.kind is ActionKind.BACKFILL:
-        what += f", {action.first} to {action.until or 'now'}"
-    return f"{what}, {CAUSES.get(run.cause, run.cause)}"
-
-
-def time_left(progress: Progress) -> str:
-    """Return how long reading still takes, by the table that takes longest; a dash while that is not known."""
-    known = [one.left for one in progress.tables if one.left is not None]
-    return span(max(known)) if known else NONE
-
-
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
 FOR_GOOD = "public, max-age=31536000, immutable"
 
@@ -203,7 +147,7 @@ def environment(assets: Mapping[str, Asset]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (codes, doing, hour, iso, number, pairs, percent, round_number, same, span, state, time_left)
+    filters = (codes, hour, iso, number, pairs, percent, round_number, same, span)
     made.filters.update({one.__name__: one for one in filters}, labels=as_labels)
     made.globals.update(counted=counted, asset=lambda name: f"/static/{name}?v={assets[name].version}")
     return made

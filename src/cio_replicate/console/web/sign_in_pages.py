@@ -30,7 +30,7 @@ def welcome(visit: Visiting, link: FromPath[str]) -> Page:
     """Show where somebody who was invited chooses a password; the first user also a name."""
     invitation = visit.services.people.invitation(link)
     if invitation is None:
-        return _no_longer(visit)
+        return visit.showing(HTTPStatus.GONE).page("no_longer.html")
     return visit.page("welcome.html", user=invitation.user, name=visit.form.text("name"), link=link)
 
 
@@ -39,7 +39,7 @@ def accept(visit: Visiting, link: FromPath[str]) -> Page:
     """Take the password, and begin a session."""
     form, people = visit.form, visit.services.people
     if people.invitation(link) is None:
-        return _no_longer(visit)
+        return visit.showing(HTTPStatus.GONE).page("no_longer.html")
     try:
         password = _chosen(visit, "password", "The two passwords differ.")
         user_id = people.accept(link, form.text("name"), password, form.text("zone"))
@@ -140,17 +140,6 @@ def _entered(services: WebServices, user_id: str, path: str) -> Redirect:
         samesite="lax",
     )
     return response
-
-
-def _no_longer(visit: Visit) -> Page:
-    return visit.showing(HTTPStatus.GONE).page(
-        "failure.html",
-        title="This link no longer counts",
-        message="It was used, is too old, or a newer one was made.",
-        fix="Log in if you have a password; else ask an admin for a new link. The first user's link stands where the "
-        "console was started.",
-        number=None,
-    )
 
 
 def _chosen(visit: Visit, field: str, differ: str) -> str:

@@ -285,7 +285,6 @@ def run(visit: Visiting, run_id: RunId) -> Page:
         "run.html",
         shown=shown,
         run=shown.run,
-        took=duration(shown.run, visit.services.clock.now()),
         last_lines=visit.services.runs.last_lines(shown.run.id, LAST_LINES),
         verdicts=verdicts(shown.report.tables) if shown.report is not None else {},
     )
@@ -323,10 +322,3 @@ def retry(visit: Visiting, run_id: RunId) -> Page:
 def verdicts(tables: list[TableReport]) -> dict[str, int]:
     """Return how many tables there are of each verdict."""
     return Counter(str(one.proof.verdict) if one.proof is not None else "none" for one in tables)
-
-
-def duration(run: StoredRunSummary, now: float) -> float | None:
-    """Return how long a run takes, or took."""
-    if run.started_at is None:
-        return None
-    return max(0.0, (run.ended_at or now) - run.started_at)

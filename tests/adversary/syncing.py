@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import Secret
 from cio_replicate.pipeline.events import Event
@@ -20,6 +18,7 @@ from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import names, table
 from cio_replicate.source.client import Client, RetryPolicy
 from cio_replicate.source.rate_limiter import RateLimiter
+from tests.duckdb_files import duckdb_file
 
 TOKEN = "marked-7f3a9c51-token"
 START = 1_577_836_800  # 2020-01-01
@@ -61,6 +60,6 @@ def of(report: Report, name: str) -> TableReport:
 
 def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
     """The rows that a query on the copy gives."""
-    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(folder / "copy.duckdb", read_only=True) as connection:
         connection.execute("SET schema = 'customerio'")
         return connection.execute(query).fetchall()

@@ -13,11 +13,11 @@ from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
     CursorRejectedError,
+    DailyQuotaError,
     EndpointNotFoundError,
     GaveUpError,
     NoReadAccessError,
     PageShapeError,
-    QuotaExhaustedError,
     RequestRejectedError,
     UnauthorizedError,
     UnreachableError,
@@ -91,7 +91,7 @@ def test_a_request_carries_key_and_encoded_parts() -> None:
     sent = server.requests[0]
     assert sent.headers["authorization"] == f"Bearer {TOKEN}"
     assert sent.headers["accept-encoding"] == "gzip"
-    assert sent.url.raw_path == b"/v1/a/a%2Bb%40c%2Fd%25e%20f%3F/b?limit=10&start=x%3D%26y"
+    assert sent.extensions["target"] == b"/v1/a/a%2Bb%40c%2Fd%25e%20f%3F/b?limit=10&start=x%3D%26y"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_wish_beyond_all_patience_is_not_waited_for() -> None:
 @pytest.mark.parametrize("detail", ["rate limited to 100 requests per 1d", "daily quota used up", ""])
 def test_a_daily_quota_says_so(detail: str) -> None:
     """429 that names no time to wait, by its words or by going on and on, is a quota for which waiting is no help."""
-    with pytest.raises(QuotaExhaustedError, match="daily quota"):
+    with pytest.raises(DailyQuotaError, match="daily quota"):
         _send(_always(429, json={"errors": [{"detail": detail, "status": "429"}]}))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.source.rate_limiter import KEPT, LEAST, NEAR, AdaptiveRate
+from cio_replicate.source.rate_limiter import LEAST, NEAR, REDUCED, AdaptiveRate
 
 
 def test_nothing_is_cut_before_a_refusal() -> None:
@@ -18,7 +18,7 @@ def test_a_refusal_cuts_the_rate_and_it_climbs_back() -> None:
     """After a cut the rate rises again, slowly at first, and is whole within a minute."""
     pace = AdaptiveRate(10.0).cut(100.0, 10, 101.0)
     rates = [pace.rate(101.0 + second) for second in range(61)]
-    assert rates[0] == pytest.approx(10.0 * KEPT)
+    assert rates[0] == pytest.approx(10.0 * REDUCED)
     assert rates == sorted(rates)
     assert rates[10] <= 10.0 * NEAR + 0.01
     assert rates[60] == 10.0
@@ -32,7 +32,7 @@ def test_it_does_not_climb_while_nobody_sends() -> None:
 
 def test_what_was_sent_counts_rather_than_what_was_allowed() -> None:
     """Refused at six a second although ten are allowed: others take the rest, so six is what is cut from."""
-    assert AdaptiveRate(10.0).cut(100.0, 6, 101.0).rate(101.0) == pytest.approx(6 * KEPT)
+    assert AdaptiveRate(10.0).cut(100.0, 6, 101.0).rate(101.0) == pytest.approx(6 * REDUCED)
 
 
 @given(

@@ -15,6 +15,7 @@ from cio_replicate.sinks.kinds import KINDS
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.cli.running import START, TOKEN, Ended, run, spawn, sync
 from tests.cli.test_refusals import OTHERS, refused
+from tests.duckdb_files import duckdb_file
 
 TO = "--to=duckdb:///copy.duckdb"
 ONLY = "--tables=segments,topics,customers,workspaces,messages"
@@ -46,7 +47,7 @@ def here(made: Path, folder: Path) -> Path:
 
 def ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
     """The answer of the copy."""
-    with duckdb.connect(str(folder / "copy.duckdb")) as connection:
+    with duckdb_file(folder / "copy.duckdb") as connection:
         return connection.execute(query).fetchall()
 
 

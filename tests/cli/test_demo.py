@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import duckdb
-
 from cio_replicate.source import catalog
 from tests.cli.running import run, spawn, start, sync
+from tests.duckdb_files import duckdb_file
 
 
 def test_the_demo_proves_its_copy(folder: Path) -> None:
@@ -17,7 +16,7 @@ def test_the_demo_proves_its_copy(folder: Path) -> None:
     assert ended.code == 0, ended.err
     proofs = {line.split()[0]: line.split() for line in ended.out.splitlines() if line.endswith("equal")}
     assert list(proofs) == list(catalog.names())
-    with duckdb.connect(str(folder / "demo.duckdb"), read_only=True) as copy:
+    with duckdb_file(folder / "demo.duckdb", read_only=True) as copy:
         for name, cells in proofs.items():
             counted = copy.execute(f"SELECT count(*) FROM customerio.{name} WHERE _cio_deleted_at IS NULL").fetchone()
             assert counted == (int(cells[5].replace(",", "")),)

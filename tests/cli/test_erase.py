@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import duckdb
-
 from customerio_simulator import Simulator, WorkspaceSpec
 from tests.cli.running import TOKEN, run, sync
+from tests.duckdb_files import duckdb_file
 
 ONLY = "--tables=customers,messages,activities"
 
@@ -25,7 +24,7 @@ def test_a_deleted_person_is_erased(folder: Path) -> None:
     assert (ended.code, again.code) == (0, 0)
     assert "People erased: 1." in ended.out + ended.err
     assert json.loads(again.out)["erased"] == 0
-    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(folder / "copy.duckdb", read_only=True) as connection:
         erased = connection.execute("SELECT cio_id FROM customerio._cio_erasures").fetchall()
         left = connection.execute(
             "SELECT count(*) FROM customerio.messages WHERE recipient = ? OR customer_identifiers__email = ?",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.cli import failure
 from cio_replicate.cli.demo import Campaign, SourceEdits, bar, chart, proofs, remarks, share
-from cio_replicate.cli.terminal import ProductConsole, as_options
+from cio_replicate.cli.terminal import ProductConsole
+from cio_replicate.config.options import as_options
 from cio_replicate.pipeline.report import TableReport
 
 TOKEN = "marked-token"

@@ -1,4 +1,4 @@
-"""A worker that claims until nothing is handed out: `claiming.py STORE WORKER NOW`; it begins with a line of input."""
+"""A worker that claims until nothing is handed out, each time a line of input says what time it is."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from cio_replicate.jobs.ports import Lease
 from tests.manual_clock import ManualClock
 
 
-def _main(store: str, worker: str, now: float) -> None:
-    database = Database(store)
+def _main(store: str, worker: str) -> None:
+    database, clock = Database(store), ManualClock(0.0)
+    queue = LocalEngine(database, clock, note)
     with database.reading():  # connected before it begins
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-    sys.stdin.readline()
-    queue = LocalEngine(database, ManualClock(now), note)
-    while isinstance(lease := queue.claim(worker), Lease):
-        sys.stdout.write(f"{lease.job.run_id} {lease.job.task_name}\n")
-        queue.heartbeat(worker, lease.job.run_id, None, ())
+        _say("")
+    for line in sys.stdin:
+        clock.time = float(line)
+        while isinstance(lease := queue.claim(worker), Lease):
+            _say(f"{lease.job.run_id} {lease.job.task_name}")
+            queue.heartbeat(worker, lease.job.run_id, None, ())
+        _say("")
     database.close()
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    _main(*sys.argv[1:])

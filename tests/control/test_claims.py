@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,28 +22,42 @@ PROCESSES, WORKSPACES, TASKS_OF_EACH = 4, 20, 2
 PATIENCE = 120.0
 
 
-def _claims(made: Stage) -> list[tuple[str, str, str]]:
-    """What several processes that claim at once are handed out: worker, run and task."""
+@contextmanager
+def _workers(made: Stage) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Processes that are connected, and claim when they are told the time."""
     variables = {**os.environ, **made.variables, "PYTHONPATH": str(ROOT)}
-    workers = {}
-    for number in range(PROCESSES):
-        command = [sys.executable, str(PROGRAM), made.url, f"w{number}", str(made.clock.time)]
-        workers[f"w{number}"] = subprocess.Popen(
-            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    workers = {
+        name: subprocess.Popen(
+            [sys.executable, str(PROGRAM), made.url, name],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    for one in workers.values():
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
+        for name in (f"w{number}" for number in range(PROCESSES))
+    }
+    try:
+        for one in workers.values():
+            assert _said(one) == []
+        yield workers
+    finally:
+        for one in workers.values():
+            one.communicate(timeout=PATIENCE)
+    assert [one.returncode for one in workers.values()] == [0] * PROCESSES
+
+
+def _said(worker: subprocess.Popen[str]) -> list[str]:
+    assert worker.stdout is not None
+    return [line.strip() for line in iter(worker.stdout.readline, "\n")]
+
+
+def _claims(workers: Mapping[str, subprocess.Popen[str]], now: float) -> list[tuple[str, str, str]]:
+    """What they are handed out as they claim at once: worker, run and task."""
     for one in workers.values():
         assert one.stdin is not None
-        one.stdin.write("go\n")
+        one.stdin.write(f"{now}\n")
         one.stdin.flush()
-    found = []
-    for name, one in workers.items():
-        said, _ = one.communicate(timeout=PATIENCE)
-        assert one.returncode == 0
-        found += [(name, *line.split()) for line in said.splitlines()]
-    return found  # type: ignore[return-value] # a line is a run and a task
+    return [(name, *line.split()) for name, one in workers.items() for line in _said(one)]  # type: ignore[misc] # two
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -55,18 +71,19 @@ def test_processes_that_claim_at_once_are_handed_out_each_run_once(kind: str, tm
                 made.task(f"t{number}-{one}", f"w{number}")
                 asked.add(made.ask(f"t{number}-{one}"))
         handed_out: Counter[str] = Counter()
-        for _ in range(TASKS_OF_EACH):
-            claims = _claims(made)
-            assert sorted(task.split("-")[0] for _, _, task in claims) == sorted(f"t{n}" for n in range(WORKSPACES))
-            running = {run.id: run.worker for run in made.listed() if run.status == "running"}
-            assert running == {run: worker for worker, run, _ in claims}
-            for worker, run, _ in claims:
-                handed_out[run] += 1
-                assert made.queue().end(worker, run, ended("complete")) is HeartbeatReply.GO_ON
-            made.clock.time += REST
-        assert handed_out == Counter(asked)
-        assert {(run.status, run.claims) for run in made.listed()} == {("complete", 1)}
-        assert _claims(made) == []
+        with _workers(made) as workers:
+            for _ in range(TASKS_OF_EACH):
+                claims = _claims(workers, made.clock.time)
+                assert sorted(task.split("-")[0] for _, _, task in claims) == sorted(f"t{n}" for n in range(WORKSPACES))
+                running = {run.id: run.worker for run in made.listed() if run.status == "running"}
+                assert running == {run: worker for worker, run, _ in claims}
+                for worker, run, _ in claims:
+                    handed_out[run] += 1
+                    assert made.queue().end(worker, run, ended("complete")) is HeartbeatReply.GO_ON
+                made.clock.time += REST
+            assert handed_out == Counter(asked)
+            assert {(run.status, run.claims) for run in made.listed()} == {("complete", 1)}
+            assert _claims(workers, made.clock.time) == []
 
 
 def test_workers_are_not_held_up_by_a_console_that_writes(tmp_path: Path) -> None:

@@ -30,10 +30,23 @@ def _message(**more: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", [one.name for one in OBJECT_TABLES])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_every_record_comes_back_whole(name: str, data: st.DataObject) -> None:
     """Whatever the API sends, allowed by its schemas or not, the record can be rebuilt from its row, value by value."""
+    _comes_back_whole(name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one.name for one in OBJECT_TABLES])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_very_many_records_come_back_whole(name: str, data: st.DataObject) -> None:
+    """The same, ten times as often."""
+    _comes_back_whole(name, data)
+
+
+def _comes_back_whole(name: str, data: st.DataObject) -> None:
     made = data.draw(st.lists(records(name) | drifted(name), min_size=1, max_size=4))
     fields = KnownColumns(table(name))
     encoder = RowEncoder(fields)
@@ -68,7 +81,7 @@ def test_a_whole_number_in_a_column_of_others_is_the_same_number() -> None:
 
 
 @pytest.mark.parametrize("name", [one.name for one in OBJECT_TABLES])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_what_the_schemas_allow_needs_no_extra(name: str, data: st.DataObject) -> None:
     """A record as specified has a column for each of its values."""

@@ -86,7 +86,7 @@ def test_a_signal_is_heard_whatever_the_program_does_just_then(folder: Path) -> 
     """Also in the middle of a wait, of which there are many."""
     program = (
         "import os, signal, threading\n"
-        "from cio_replicate.cli.gateway_machine import StopSignal\n"
+        "from cio_replicate.cli.terminal import StopSignal\n"
         "stop, pause = StopSignal(), threading.Event()\n"
         "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
         "while not stop(): pause.wait(0.00001)\n"

@@ -103,7 +103,7 @@ def _loose(path: Path) -> Iterator[str]:
 def _is_ours(kind: ast.expr | None) -> bool:
     """Whether the errors that are caught are ours, whose sentences hold quotations already."""
     names = [ast.unparse(one) for one in (kind.elts if isinstance(kind, ast.Tuple) else [kind])] if kind else []
-    ours = {"CioReplicateError", "AccessError", "LoadError", "InvalidSettings", "LandingError", "ReadError"}
+    ours = {"CioReplicateError", "AccessError", "LoadError", "InvalidSettings", "StagingFailed", "ReadError"}
     return bool(names) and all(
         name in ours
         or (name.endswith("Error") and (SOURCES / "base" / "errors.py").read_text().find(f"class {name}(") >= 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.base.errors import StagingFailed, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import default_root
 from cio_replicate.pipeline.staging import Staging, task_folder
 from tests.landing.reads import BEGAN, read_of, rows, stage
@@ -128,7 +128,7 @@ def test_a_page_is_never_written_over(tmp_path: Path) -> None:
     """A name that is taken is an error that stops the run, and the first page stays."""
     with Staging(tmp_path / "task") as folder:
         folder.write("a.parquet", rows("first"))
-        with pytest.raises(LandingError, match=r"could not be written.*what is landed is kept"):
+        with pytest.raises(StagingFailed, match=r"could not be written.*what is landed is kept"):
             folder.write("a.parquet", rows("second"))
         assert pq.read_table(folder.file("a.parquet")).to_pylist() == [{"id": "first"}]
         folder.drop(["a.parquet"])
@@ -138,7 +138,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """When the folder went away under a run the error names it and what to do."""
     with Staging(tmp_path / "task") as folder:
         (tmp_path / "task" / "pages").rmdir()
-        with pytest.raises(LandingError, match=r"pages.*--state-dir"):
+        with pytest.raises(StagingFailed, match=r"pages.*‹state_dir›"):
             folder.write("a.parquet", rows("a"))
 
 
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, below: str
     """A file in the way is named, with the option that leads elsewhere."""
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / below
-    with pytest.raises(StateFolderError, match=r"cannot be written.*--state-dir") as caught, Staging(path):
+    with pytest.raises(StateFolderError, match=r"cannot be written.*‹state_dir›") as caught, Staging(path):
         pass
     assert str(path) in str(caught.value)
 

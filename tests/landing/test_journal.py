@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cio_replicate.base.errors import LandingError, StateFolderError
+from cio_replicate.base.errors import StagingFailed, StateFolderError
 from cio_replicate.pipeline.journal import VERSION, Journal
 from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import ColumnType
@@ -72,7 +72,7 @@ def test_what_fails_leaves_neither_page_nor_place(journal: Journal) -> None:
     moved = read_of()
     moved.recorded = True
     moved.parts[0].cursor = Cursor(token="b" * 100_000)
-    with pytest.raises(LandingError, match="Make room"):
+    with pytest.raises(StagingFailed, match="Make room"):
         stage(journal, moved, "one.parquet", 7, [column("new")], BEGAN + 1)
     assert journal.read_of("campaigns") == before
     assert journal.pages(read) == []

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from cio_replicate.sinks.backend import TableBackend
 from cio_replicate.sinks.port import Batch, Changes, Owner, Sink
+from tests.duckdb_files import duckdb_file
 from tests.load.pages import AT
 
 
@@ -27,7 +26,7 @@ def write(destination: Sink, *batches: Batch) -> Changes:
 
 def query(file: Path, statement: str) -> list[dict[str, Any]]:
     """The rows of a query on a DuckDB file."""
-    with duckdb.connect(str(file)) as connection:
+    with duckdb_file(file) as connection:
         result = connection.execute(statement)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +22,7 @@ from cio_replicate.sinks.lake.iceberg import IcebergBackend
 from cio_replicate.sinks.lake.iceberg_folder import FolderTables
 from cio_replicate.sinks.lake.object_files import open_files
 from cio_replicate.sinks.lake.parquet import ParquetBackend, file_store
+from tests.duckdb_files import in_memory
 from tests.load import s3
 
 DATASET = "customerio"
@@ -115,8 +115,7 @@ class Lake:
     def _parquet(self, path: str) -> pa.Table:
         if self.endpoint:
             return pq.read_table(path, filesystem=s3.filesystem(self.endpoint))
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with in_memory() as connection:
             return connection.sql("SELECT * FROM read_parquet(?)", params=[f"{path}/*.parquet"]).to_arrow_table()
 
     def _delta(self, path: str) -> pa.Table:

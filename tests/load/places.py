@@ -15,7 +15,7 @@ from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
 
@@ -43,7 +43,7 @@ class Place:
         self.dataset = servers.fresh()
         self.address = address(self.kind, folder)
 
-    def open(self) -> WarehouseBackend:
+    def open(self) -> SqlBackend:
         """A store that knows nothing yet, with an empty folder of its own."""
         make = package_store if self.through_dlt else warehouse_store
         store = make(self.address, self.dataset, self.folder / servers.fresh("working"))
@@ -110,10 +110,10 @@ def edit(
     return ChangeSet(table, pa.RecordBatchReader.from_batches(schema, batches), len(rows), pa.array(list(gone), kind))
 
 
-def rows_of(store: WarehouseBackend, table: StoredTable, *conditions: Any) -> list[dict[str, Any]]:
+def rows_of(store: SqlBackend, table: StoredTable, *conditions: Any) -> list[dict[str, Any]]:
     """All columns of the rows for which the conditions hold, by key."""
     found = store.read(table, [column.name for column in table.columns], conditions).read_all().to_pylist()
     return sorted(found, key=lambda one: str(one[table.key]))
 
 
-Opener = Callable[[], WarehouseBackend]
+Opener = Callable[[], SqlBackend]

@@ -104,8 +104,9 @@ def test_a_file_may_be_called_like_anything(tmp_path: Path, pages: Pages, stem: 
     one = pages.batch(pages.land({"id": 1}), close=close())
     assert write(DuckDBSink(file, "customerio"), one) == Changes(inserted=1, deleted=1)
     assert write(DuckDBSink(file, "customerio"), pages.batch(pages.land({"id": 2, "new": 1}))).inserted == 1
-    tables = query(file, "SELECT schema_name, table_name FROM duckdb_tables() WHERE table_name = 'campaigns'")
-    assert tables == [{"schema_name": "customerio", "table_name": "campaigns"}]
+    with duckdb.connect(str(file)) as connection:
+        tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE table_name = 'campaigns'"
+        assert connection.execute(tables).fetchall() == [("customerio", "campaigns")]
 
 
 @pytest.mark.parametrize("dataset", ["main", "temp", "system", "copy", "select", "memory"])

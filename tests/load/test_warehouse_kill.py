@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from tests.load import servers
 from tests.load.places import Place, edit, row, rows_of, shape
 from tests.load.warehouse_writer import ROWS, STEP, step
@@ -61,7 +61,7 @@ def _killed(place: Place, *, after: int, delay: float) -> int:
     return max([last, *rest])
 
 
-def _last_whole(store: WarehouseBackend) -> int:
+def _last_whole(store: SqlBackend) -> int:
     """The number of the write that left the table as it is; fails when no single one did."""
     rows = rows_of(store, shape())
     (name,) = {one["name"] for one in rows}

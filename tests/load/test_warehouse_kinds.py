@@ -15,7 +15,6 @@ from cio_replicate.base.errors import DestinationUnavailableError
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.sinks.kinds import schemes
-from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
 from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend, alone
 from cio_replicate.sinks.warehouse.warehouse_kinds import warehouse_store
 
@@ -125,9 +124,8 @@ DRIVERS = {
 
 def _place(kind: str, folder: Path) -> PackageBackend:
     store = warehouse_store(Address(kind=schemes()[kind], **CASES[kind][0]), "customerio", folder)
-    assert isinstance(store, WarehouseBackend)
-    assert isinstance(store.place, PackageBackend)
-    return store.place
+    assert isinstance(store, PackageBackend)
+    return store
 
 
 def _resolved(destination: Any) -> Any:  # a configuration of dlt's
@@ -162,7 +160,7 @@ def test_files_on_their_way(tmp_path: Path) -> None:
         ("redshift", {"staging": "s3://b/staging", "region": "eu-west-1"}, "s3://b/staging"),
     ):
         fields = {**CASES[kind][0], "options": options, "secrets": {**AWS, "password": Secret("a word")}}
-        place = warehouse_store(Address(kind=schemes()[kind], **fields), "customerio", tmp_path).place
+        place = warehouse_store(Address(kind=schemes()[kind], **fields), "customerio", tmp_path)
         assert isinstance(place, PackageBackend)
         with alone(tmp_path):
             staging = _resolved(place.warehouse.staging())
@@ -175,7 +173,7 @@ def test_where_the_lake_is(tmp_path: Path) -> None:
     """DuckLake's catalog is the file of the address, and its rows are where `data` says, or beside it."""
     for options, rows in (({"data": str(tmp_path / "rows")}, "rows"), ({}, "lake.sqlite.files")):
         address = Address(kind=schemes()["ducklake"], path=str(tmp_path / "lake.sqlite"), options=options)
-        place = warehouse_store(address, "customerio", tmp_path / "working").place
+        place = warehouse_store(address, "customerio", tmp_path / "working")
         assert isinstance(place, PackageBackend)
         with alone(tmp_path):
             credentials = _resolved(place.warehouse.destination()).credentials
@@ -202,7 +200,7 @@ def _installed(module: str) -> bool:
 @pytest.mark.parametrize("kind", [kind for kind, module in DRIVERS.items() if not _installed(module)])
 def test_an_extra_that_is_missing(kind: str, tmp_path: Path) -> None:
     """Without the driver, opening the store says what to install."""
-    store = WarehouseBackend(_place(kind, tmp_path))
+    store = _place(kind, tmp_path)
     with pytest.raises(DestinationUnavailableError, match=rf"needs the extra: pip install 'cio-replicate\[{kind}\]'"):
         store.open()
 

@@ -13,7 +13,7 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.table import ColumnType
-from cio_replicate.sinks.sql.sql_backend import WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
 from tests.load import servers
@@ -28,7 +28,7 @@ SERVERS = [
 HIDDEN = "hidden-word"
 
 
-def _store(kind: str, place: Address, folder: Path) -> WarehouseBackend:
+def _store(kind: str, place: Address, folder: Path) -> SqlBackend:
     make = package_store if "+" in kind else warehouse_store
     return make(place, "d", folder / "working")
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         "no/folder.db": "there is no folder .*/no that you may write to",
     }
     for name, expected in cases.items():
-        store = WarehouseBackend(SqliteBackend(tmp_path / name))
+        store = SqliteBackend(tmp_path / name)
         with pytest.raises(DestinationUnavailableError, match=expected) as caught:
             store.open()
         _said(caught.value)
@@ -164,11 +164,10 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_a_locked_file(tmp_path: Path) -> None:
     """A SQLite file that another program holds is named, after some patience."""
-    place = SqliteBackend(tmp_path / "copy.db", patience=0.01)
-    store = WarehouseBackend(place)
+    store = SqliteBackend(tmp_path / "copy.db", patience=0.01)
     store.open()
     store.write(edit(shape(), [row("a")]))
-    other = WarehouseBackend(SqliteBackend(tmp_path / "copy.db", patience=0.01))
+    other = SqliteBackend(tmp_path / "copy.db", patience=0.01)
     other.open()
 
     def rows() -> object:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from cio_replicate.schema.table import ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, Condition, Operator, SeparateCommits, StoredTable
 from cio_replicate.sinks.merge.statements import KINDS, TYPES, quoted
+from tests.duckdb_files import attached, detach
 
 TESTS = {
     Operator.AT_LEAST: "{0} >= ?",
@@ -28,6 +29,7 @@ class TwinStore(SeparateCommits):
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._opened = False
         self.writes: list[str] = []
 
     def accepts_name(self, name: str) -> bool:
@@ -36,8 +38,9 @@ class TwinStore(SeparateCommits):
 
     def open(self) -> None:
         """Open the file."""
-        self._connection = duckdb.connect(str(self._file))
-        self._connection.execute("SET TimeZone = 'UTC'")
+        if not self._opened:
+            self._connection = attached(self._file)
+            self._opened = True
 
     def columns(self, table: str) -> Mapping[str, ColumnType]:
         """The columns of a table."""
@@ -105,4 +108,6 @@ class TwinStore(SeparateCommits):
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        if self._opened:
+            detach(self._connection, self._file)
+            self._opened = False

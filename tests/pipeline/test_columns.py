@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from cio_replicate.base.errors import InvalidSettings
@@ -16,12 +15,13 @@ from cio_replicate.sinks.addresses import destination as address
 from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.sinks.port import Sink
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.extract.landings import wanted
 from tests.pipeline.syncs import sync
 
 
 def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(folder / "copy.duckdb", read_only=True) as connection:
         return connection.execute(query).fetchall()
 
 

@@ -160,8 +160,9 @@ def test_a_part_that_does_not_exist_is_skipped_and_said(tmp_path: Path) -> None:
 
 def test_a_daily_quota_ends_the_table_and_says_so(tmp_path: Path) -> None:
     """429 without a time to wait is no reason to wait seconds."""
+    names = ("topics", "campaigns", "campaign_actions", "broadcasts", "broadcast_actions")
     with Simulator(WorkspaceSpec(seed=6), faults=_fault("daily_quota", table="campaigns", times=None)) as simulator:
-        report = sync(simulator, tmp_path)
+        report = sync(simulator, tmp_path, tables=tuple(table(name) for name in names))
         assert "daily quota" in str(_of(report, "campaigns").error)
         assert {one.name for one in report.tables if one.status is Status.FAILED} == {"campaigns", "campaign_actions"}
 
@@ -179,18 +180,19 @@ def test_a_missing_scope_leaves_no_trace(name: str, tmp_path: Path) -> None:
     """A key that may not read one of the selected tables is refused before anything is written."""
     with Simulator(WorkspaceSpec(seed=6)) as simulator:
         simulator.behaviour.denied = frozenset({name})
-        with pytest.raises(NoReadAccessError, match="--exclude"):
+        with pytest.raises(NoReadAccessError, match="‹exclude›"):
             sync(simulator, tmp_path)
         assert list(tmp_path.iterdir()) == []
 
 
 def test_requests_stay_within_the_budget_and_429_is_survived(tmp_path: Path) -> None:
     """Against an API that lets fewer requests through than we send, everything still arrives."""
+    names = ("activities", "campaigns", "newsletters", "customers", "campaign_actions")
     with Simulator(WorkspaceSpec(seed=6), rps=20) as simulator:
-        report = sync(simulator, tmp_path)
+        report = sync(simulator, tmp_path, tables=tuple(table(name) for name in names))
         assert report.status is Status.COMPLETE
         assert report.throttled > 0
-        assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
+        assert differences(simulator, tmp_path / "copy.duckdb", names) == {}
 
 
 def test_people_of_whom_no_attributes_come_fail_the_table(tmp_path: Path) -> None:

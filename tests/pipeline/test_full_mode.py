@@ -9,7 +9,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from cio_replicate.config.table_options import RECENT_DAYS, WriteMode, WriteOptions
@@ -19,6 +18,7 @@ from cio_replicate.sinks.port import Batch, Changes, RunRows, count_rows
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.pipeline.copies import copies, copy, differences, truth
 from tests.pipeline.syncs import ALL, sync
 
@@ -148,5 +148,5 @@ def test_a_later_start_date_keeps_what_lies_before_it(tmp_path: Path) -> None:
         sync(simulator, tmp_path, tables=only, treatments=FULL, now=now)
         report = sync(simulator, tmp_path, tables=only, treatments=FULL, now=now, start=now - 50 * DAY)
     assert "goes back further than the start date" in " ".join(_of(report, "messages").notes)
-    with duckdb.connect(str(tmp_path / "copy.duckdb")) as connection:
+    with duckdb_file(tmp_path / "copy.duckdb") as connection:
         assert connection.execute("SELECT count(*) FROM customerio.messages").fetchall() == [(SPEC.messages,)]

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from cio_replicate.base.errors import NotFound
@@ -25,6 +24,7 @@ from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.pipeline import syncs
 from tests.pipeline.copies import copies, copy, differences
 
@@ -126,7 +126,7 @@ def test_loading_again_changes_nothing_and_loading_later_adds_what_came(tmp_path
         sync(simulator, tmp_path, keep_landed=True, rules=CHANGES, now=begun + DAY)
         added = _of(load(tmp_path, mode=WriteMode.HISTORY), "customers")
     assert (added.inserted, added.deleted) == (3, 3)
-    with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
+    with duckdb_file(tmp_path / "other.duckdb") as connection:
         again = "SELECT count(*) FROM customerio.customers WHERE NOT _cio_is_current AND _cio_deleted_at IS NULL"
         assert connection.execute(again).fetchall() == [(added.updated,)]
 
@@ -196,7 +196,7 @@ def test_pages_that_were_loaded_before_they_were_to_be_kept_are_missed(tmp_path:
 @pytest.mark.parametrize(
     ("point", "number"),
     [
-        ("before commit", 18),
+        pytest.param("before commit", 18, marks=pytest.mark.slow),
         ("after commit", 19),
         pytest.param("after commit", 36, marks=pytest.mark.slow),
     ],

@@ -56,7 +56,13 @@ def _ends_like_one_that_was_not(spec: WorkspaceSpec, point: str, number: int, fo
 
 
 @pytest.mark.parametrize(
-    ("point", "number"), [("event", 5), ("page on disk", 4), ("before commit", 10), ("after commit", 11)]
+    ("point", "number"),
+    [
+        pytest.param("event", 5, marks=pytest.mark.slow),
+        pytest.param("page on disk", 4, marks=pytest.mark.slow),
+        pytest.param("before commit", 10, marks=pytest.mark.slow),
+        ("after commit", 11),
+    ],
 )
 def test_killed_at_a_chosen_point(point: str, number: int, tmp_path: Path) -> None:
     """Killed between any two steps, the next run makes the copy whole and repeats only what was in flight."""

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from customerio_simulator import Simulator, WorkspaceSpec
 from customerio_simulator.spec import DAY, NOW
+from tests.duckdb_files import duckdb_file
 from tests.pipeline.copies import differences
 
 MEASURE = (
@@ -40,7 +40,7 @@ def test_two_hundred_thousand_deliveries_over_thirty_months(tmp_path: Path) -> N
         )
         assert done.returncode == 0, done.stderr.decode()
         assert differences(simulator, tmp_path / "copy.duckdb", ("messages",)) == {}
-    with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(tmp_path / "copy.duckdb", read_only=True) as connection:
         counts = connection.execute("SELECT count(*), count(DISTINCT id) FROM customerio.messages").fetchone()
     assert counts == (200_000, 200_000)
     assert int(peak.read_text()) * 1024 < 500_000_000

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import duckdb
 import pytest
 
 from cio_replicate.config.table_options import PeopleRefresh, RereadPolicy, WriteMode, WriteOptions
@@ -21,6 +20,7 @@ from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.pipeline.syncs import sync
 
 DAY = 86_400
@@ -103,7 +103,7 @@ def _spans(simulator: Simulator) -> set[tuple[int, int]]:
 
 def _live(folder: Path, name: str, mode: WriteMode) -> int:
     live = "_cio_deleted_at IS NULL" + (" AND _cio_is_current" if mode is WriteMode.HISTORY else "")
-    with duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as connection:
+    with duckdb_file(folder / "copy.duckdb", read_only=True) as connection:
         found = connection.execute(f'SELECT count(*) FROM customerio."{name}" WHERE {live}').fetchone()
     assert found is not None
     return int(found[0])

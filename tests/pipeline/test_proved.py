@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import pytest
 
@@ -27,6 +26,7 @@ from cio_replicate.sinks.duckdb.duckdb_backend import DuckDBSink
 from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.pipeline.copies import differences
 from tests.pipeline.syncs import ALL, sync
 
@@ -49,7 +49,7 @@ def _verdict(report: Report, name: str) -> VerificationStatus:
 
 
 def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(folder / "copy.duckdb")) as connection:
+    with duckdb_file(folder / "copy.duckdb") as connection:
         return connection.execute(query).fetchall()
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from cio_replicate.base.errors import DestinationUnavailableError, LoadError
@@ -26,6 +25,7 @@ from cio_replicate.source.catalog import table
 from cio_replicate.source.catalog.selection import chosen
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
+from tests.duckdb_files import duckdb_file
 from tests.load.twin import TwinStore
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences, truth
@@ -102,7 +102,7 @@ def test_one_read_fills_all(tmp_path: Path) -> None:
         assert (later.status, later.requests) == (Status.COMPLETE, once.requests)
         _same(tmp_path, simulator, *TWO)
     for name in TWO:
-        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+        with duckdb_file(tmp_path / f"{name}.duckdb") as connection:
             runs = connection.execute("SELECT run_id FROM customerio._cio_runs").fetchall()
             proofs = connection.execute(
                 "SELECT count(*) FROM customerio._cio_proof WHERE verdict != 'short'"
@@ -136,7 +136,7 @@ def test_one_that_was_filled_by_other_rules_is_filled_anew(tmp_path: Path) -> No
         report = sync(simulator, tmp_path, tables=masked, to=lambda: several(tmp_path, *TWO), now=now + 2 * DAY)
     assert report.status is Status.COMPLETE
     for name in TWO:
-        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+        with duckdb_file(tmp_path / f"{name}.duckdb") as connection:
             subjects = connection.execute("SELECT DISTINCT subject FROM customerio.messages").fetchall()
         assert {subject for (subject,) in subjects} <= {None, "", "***"}, name
 
@@ -183,7 +183,7 @@ def test_what_one_refuses_the_others_take(
         }
         return FanOutSink(dict(reversed(members.items())) if first else members)
 
-    with Simulator(WorkspaceSpec(seed=4, messages=12_000)) as simulator:
+    with Simulator(WorkspaceSpec(seed=4, messages=6_000)) as simulator:
         report = sync(simulator, tmp_path, tables=SOME, to=both, treatments=treatments)
         found = _of(report, "messages")
         assert (report.exit_code, found.status, _of(report, "topics").status) == (1, Status.FAILED, Status.COMPLETE)
@@ -211,7 +211,7 @@ def test_a_store_without_room_for_a_table_holds_up_no_other(tmp_path: Path) -> N
         _same(tmp_path, simulator, "a")
     failed = {one.name: one.error for one in report.tables if one.status is not Status.COMPLETE}
     assert failed == {"segments": "b: There is no room for segments. Make room. The other destinations are written."}
-    with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
+    with duckdb_file(tmp_path / "b.duckdb") as connection:
         runs = connection.execute("SELECT status FROM _cio_runs").fetchall()
     assert runs == [("failed",)]
 
@@ -244,7 +244,7 @@ def test_the_proof_is_that_of_the_worst_and_names_it(tmp_path: Path) -> None:
     only = (table("messages"),)
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
-        with duckdb.connect(str(tmp_path / "b.duckdb")) as connection:
+        with duckdb_file(tmp_path / "b.duckdb") as connection:
             connection.execute(
                 "DELETE FROM customerio.messages WHERE id = (SELECT arg_min(id, created) FROM customerio.messages)"
             )
@@ -260,7 +260,7 @@ def test_what_is_asked_of_several_is_what_a_run_must_know(tmp_path: Path) -> Non
     with Simulator(SPEC) as simulator:
         sync(simulator, tmp_path, tables=only, to=lambda: several(tmp_path, *TWO))
     for name, gone in (("a", 1), ("b", 2)):
-        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+        with duckdb_file(tmp_path / f"{name}.duckdb") as connection:
             connection.execute(f"DELETE FROM customerio.segments WHERE id <= {gone}")
             if name == "b":
                 connection.execute("DELETE FROM customerio._cio_positions")

@@ -30,6 +30,7 @@ def _replicate(simulator: Simulator, folder: Path, tables: tuple[str, ...] = ("c
         since=date(2020, 1, 1),
         tables=tables,
         api_url=simulator.url,
+        requests_per_second=500.0,
         state_dir=folder / "state",
     )
 
@@ -86,7 +87,7 @@ def test_tables_are_read_as_record_batches() -> None:
 
     async def scenario(url: str) -> dict[str, list[pa.RecordBatch]]:
         found: dict[str, list[pa.RecordBatch]] = {}
-        async with cio.Workspace(TOKEN, api_url=url) as workspace:
+        async with cio.Workspace(TOKEN, api_url=url, requests_per_second=500.0) as workspace:
             async for chunk in workspace.read("campaigns", "campaign_actions", "messages", since="2020-01-01"):
                 assert_type(chunk, cio.Chunk)
                 assert chunk.rows is not None
@@ -107,7 +108,7 @@ def test_a_start_date_bounds_what_is_read() -> None:
     since = datetime.fromtimestamp(SPEC.now - 30 * 86_400, UTC)
 
     async def scenario(url: str) -> list[datetime]:
-        async with cio.Workspace(TOKEN, api_url=url) as workspace:
+        async with cio.Workspace(TOKEN, api_url=url, requests_per_second=500.0) as workspace:
             chunks = [chunk async for chunk in workspace.read("messages", since=since)]
         return [at for chunk in chunks if chunk.rows is not None for at in chunk.rows["created"].to_pylist()]
 
@@ -123,7 +124,7 @@ def test_a_failed_table_is_raised_when_the_others_are_read() -> None:
     read: list[str] = []
 
     async def scenario(url: str) -> None:
-        async with cio.Workspace(TOKEN, api_url=url) as workspace:
+        async with cio.Workspace(TOKEN, api_url=url, requests_per_second=500.0) as workspace:
             async for chunk in workspace.read("campaigns", "messages", since="2020-01-01"):
                 read.append(chunk.table)  # noqa: PERF401 - a comprehension would lose what came before the error
 

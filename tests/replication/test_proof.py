@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cio_replicate.pipeline.report import SourceCount, Verification, VerificationInput, VerificationStatus, judge
+from cio_replicate.pipeline.report import Verification, VerificationStatus
+from cio_replicate.pipeline.verification import SourceCount, VerificationInput, judge
 from cio_replicate.sinks.port import Digests
 
 TEN = Digests(10, 77)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cio_replicate.pipeline.journal import TableRead
-from cio_replicate.pipeline.recover import (
+from cio_replicate.pipeline.run_plan import (
     FINISHED_IS_FRESH,
     RESUME_WITHIN,
     SAME_RUN_WITHIN,

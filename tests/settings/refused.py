@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cio_replicate.base.errors import Refused
-from cio_replicate.cli.terminal import as_options
+from cio_replicate.config.options import as_options
 
 
 def refusal(call: Callable[[], object]) -> str:

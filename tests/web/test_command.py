@@ -19,14 +19,18 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.console.installation import opened
 from cio_replicate.console.users import Users
 from cio_replicate.database.actor import LOCAL, Role
+from tests.cli.running import run
 from tests.gateway.certificates import Authority
 
 COMMAND = [str(Path(sys.executable).parent / "cio-replicate"), "console"]
 
 
 def _environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, **_own(folder)}
+
+
+def _own(folder: Path) -> dict[str, str]:
     return {
-        **os.environ,
         "CIO_REPLICATE_KEY": f"file:{folder / 'key'}",
         "CIO_REPLICATE_STORE": f"sqlite:///{folder / 'console.db'}",
     }
@@ -47,9 +51,9 @@ def _started(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Pope
 
 
 def _refused(folder: Path, *options: str) -> str:
-    ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, env=_environment(folder), check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    return ended.stderr
+    ended = run(folder, "console", *options, variables=_own(folder))
+    assert (ended.code, ended.out) == (2, "")
+    return ended.err
 
 
 def test_the_first_line_is_the_link_while_there_is_no_user(tmp_path: Path) -> None:

@@ -34,33 +34,25 @@ from cio_replicate.config.table_options import RereadPolicy, WriteMode
 from cio_replicate.pipeline.estimates import (
     History,
     RequestSpeed,
-    account_people,
     last_complete,
     predicted,
 )
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.schema.table import Table
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
 from cio_replicate.source.catalog import table as table_named
 from cio_replicate.source.client import Client
 from cio_replicate.source.pages import Cursor, Page, RequestCounter, read_page
 from cio_replicate.source.strategies import strategy_of
-from cio_replicate.source.strategies.base import START, Estimate, Partition, ReadScope, Strategy
+from cio_replicate.source.strategies.base import START, Estimate, Partition, ReadScope, Strategy, integers
 from cio_replicate.source.strategies.people import changes_requests, people_requests
 
 
-@dataclass(frozen=True, slots=True)
-class RunEstimate:
-    """What a whole run will cost; `most` is None when there is no telling."""
-
-    least: int
-    most: int | None
-
-
-def total(estimates: Sequence[Estimate]) -> RunEstimate:
-    """The sum."""
+def total(estimates: Sequence[Estimate]) -> tuple[int, int | None]:
+    """Return the least and the most requests of a whole run; no most when one table has none."""
     bounds = [one.most for one in estimates]
     known = [bound for bound in bounds if bound is not None]
-    return RunEstimate(sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None)
+    return sum(one.least for one in estimates), sum(known) if len(known) == len(bounds) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +67,17 @@ class PeopleCosts:
 
 def modes(estimates: Sequence[Estimate], now: int, past: History, rules: RereadPolicy) -> PeopleCosts | None:
     """What both ways to read people cost; None when it is not known how many there are."""
-    people = PEOPLE
-    mine = next((one for one in estimates if one.table == people.name and one.error is None), None)
-    base = past.positions.get(people.name)
+    mine = next((one for one in estimates if one.table == PEOPLE.name and one.error is None), None)
+    base = past.positions.get(PEOPLE.name)
     if mine is None:
         return None
     if base is not None and past.copy is not None:
-        count, changed = past.rows(people), past.changed_people(base.through, now)
-        shorter = changes_requests(people, count, changed)
-        return PeopleCosts(people_requests(people, count), shorter, changed, rules.full_every_days)
+        count, changed = past.rows(PEOPLE), past.changed_people(base.through, now)
+        shorter = changes_requests(PEOPLE, count, changed)
+        return PeopleCosts(people_requests(PEOPLE, count), shorter, changed, rules.full_every_days)
     if mine.rows is None:
         return None
-    return PeopleCosts(mine.least, ceil(mine.rows / (people.page_size or 1)), None, rules.full_every_days)
+    return PeopleCosts(mine.least, ceil(mine.rows / (PEOPLE.page_size or 1)), None, rules.full_every_days)
 
 
 class PlanReport(msgspec.Struct, kw_only=True):
@@ -173,17 +164,17 @@ async def _plan(
     async with connected(connection, clock, IMPATIENT) as client:
         estimates = await estimate(client, tables, connection.start, now, past, rules)
         asked, speed = client.totals.requests, RequestSpeed(connection.max_rps, client.answer_time)
-    whole = total(estimates)
-    least = speed.together({one.table: one.least for one in estimates})
-    most = speed.together({one.table: one.most or 0 for one in estimates})
+    least, most = total(estimates)
+    seconds = speed.together({one.table: one.least for one in estimates})
+    longest = speed.together({one.table: one.most or 0 for one in estimates})
     return PlanReport(
         max_rps=connection.max_rps,
         asked=asked,
-        least=whole.least,
-        most=whole.most,
+        least=least,
+        most=most,
         answer_seconds=round(speed.answer_time, 3) or None,
-        seconds_least=round(least, 1),
-        seconds_most=round(most, 1) if whole.most is not None else None,
+        seconds_least=round(seconds, 1),
+        seconds_most=round(longest, 1) if most is not None else None,
         tables=estimates,
         customers=modes(estimates, now, past, rules),
     )
@@ -212,7 +203,7 @@ async def _one(client: Client, table: Table, start: int, now: int, past: History
     try:
         found = await strategy.probe(partial(_page, client, strategy), partial(people_by_workspace, client))
     except (NoReadAccessError, ReadError) as error:
-        return Estimate(table.name, 0, 0, None, "", error=str(error), refused=isinstance(error, AccessError))
+        return Estimate(table.name, 0, 0, None, "", error=recorded(error), refused=isinstance(error, AccessError))
     last = past.last(table)
     return replace(found, rows=last[1]) if found.rows is None and last is not None else found
 
@@ -222,7 +213,7 @@ async def people_by_workspace(client: Client) -> list[int]:
     strategy = strategy_of(ACCOUNT, ReadScope(0, 0))
     (partition,) = strategy.partitions()
     page = await _page(client, strategy, partition, START)
-    return [] if page is None else account_people(page)
+    return [] if page is None else integers(page, "people")
 
 
 async def _page(client: Client, strategy: Strategy, partition: Partition, cursor: Cursor) -> Page | None:

@@ -22,6 +22,7 @@ from cio_replicate.config.destination_kind import Address
 from cio_replicate.config.options import SourceOptions
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult, TableProbe, refused
 from cio_replicate.pipeline.estimates import History
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.source.catalog import TABLES
@@ -115,7 +116,7 @@ async def _finding(client: Client, table: Table, now: int) -> AccessCheck:
     try:
         await client.send(*probe(table, now), RequestCounter())
     except (NoReadAccessError, ReadError) as error:
-        return AccessCheck(table.name, readable=False, cause=error.cause, fix=error.fix)
+        return AccessCheck(table.name, readable=False, cause=recorded(error.cause), fix=recorded(error.fix))
     return AccessCheck(table.name, readable=True)
 
 

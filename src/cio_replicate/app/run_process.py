@@ -14,9 +14,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import msgspec
@@ -39,7 +37,7 @@ from cio_replicate.pipeline.events import (
     new_standing,
     progress_of,
 )
-from cio_replicate.pipeline.report import Report, Status, iso
+from cio_replicate.pipeline.report import Report, Status, iso, recorded
 
 
 class MessageRenderer:
@@ -55,9 +53,7 @@ class MessageRenderer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.beat()
 
     def begin(self, tables: list[str]) -> None:
@@ -97,7 +93,8 @@ def main() -> int:
     clock = SystemClock()
     state_dir, silence = Path(sys.argv[1]), float(sys.argv[2])
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    _take_secrets(job.stored, os.environ)
+    for name, value in job.stored.items():  # where references find them: in this process alone
+        os.environ[stored_variable(name)] = value
     threading.Thread(target=_stop_with_input, args=(sys.stdin.fileno(), silence), daemon=True).start()
     teller = MessageRenderer(sys.stdout.buffer, clock)
     report = _executed(job, state_dir, clock, teller)
@@ -110,17 +107,11 @@ def _executed(job: Job, state_dir: Path, clock: Clock, teller: MessageRenderer) 
         task = resolve(job.connection, job.task, clock, job.action, state_dir=state_dir)
     except CioReplicateError as error:
         now = iso(clock.now())
-        return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=str(error))
+        return Report(run_id=job.run_id[:12], status=Status.REFUSED, started=now, ended=now, error=recorded(error))
     teller.begin([table.name for table in task.spec.tables])
     for caution in task.cautions:
         teller.say(caution)
     return sync(task, clock, teller)
-
-
-def _take_secrets(stored: Mapping[str, str], environment: MutableMapping[str, str]) -> None:
-    """Put secrets where references find them: in this process alone, since they came by its input."""
-    for name, value in stored.items():
-        environment[stored_variable(name)] = value
 
 
 def _stop_with_input(source: int, silence: float) -> None:

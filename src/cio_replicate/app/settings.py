@@ -92,7 +92,7 @@ def tables_of(
     rules = column_rules_of(looks, environment)
     names_in_copy = naming(looks.table_prefix, looks.column_prefix, looks.column_case)
     given = looks.schema_changes if isinstance(looks, WriteModeOptions) else None
-    policies = schema_changes(_listed(given), catalog.names())
+    policies = schema_changes(given or [], catalog.names())
     return tuple(
         chosen(catalog.table(name), rules.get(name, ColumnRules()), names_in_copy, policies[name]) for name in names
     )
@@ -116,7 +116,7 @@ def erases(shaping: WriteModeOptions, environment: Mapping[str, str] = os.enviro
 def treatments_of(shaping: WriteModeOptions, names: Collection[str]) -> dict[str, WriteOptions]:
     """How changes reach each table. Raises Refused."""
     forgetting = {table.name for table in catalog.TABLES if table.retention_days is not None}
-    return treatments(_listed(shaping.mode), _listed(shaping.deletes), list(names), forgetting)
+    return treatments(shaping.mode or [], shaping.deletes or [], list(names), forgetting)
 
 
 def rules_of(
@@ -136,10 +136,6 @@ def rules_of(
 def addresses_of(urls: Sequence[str], environment: Mapping[str, str] = os.environ) -> tuple[Address, ...]:
     """The destinations that `--to` names, each once. Raises Refused."""
     return tuple({str(one): one for one in (destination(url, environment) for url in urls)}.values())
-
-
-def _listed(texts: list[str] | None) -> list[str]:
-    return texts or []
 
 
 def state_root(state_dir: Path | None) -> Path:

@@ -19,10 +19,9 @@ from cio_replicate.base.text import counted
 from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.config.options import AccessOptions
-from cio_replicate.pipeline.names import require_same_names
-from cio_replicate.pipeline.report import Status, TableReport, VerificationStatus, iso
+from cio_replicate.pipeline.report import Status, TableReport, VerificationStatus, iso, recorded
 from cio_replicate.pipeline.run import Run
-from cio_replicate.pipeline.run_plan import RunSpec
+from cio_replicate.pipeline.run_plan import RunSpec, require_same_names
 from cio_replicate.pipeline.staging import Staging
 from cio_replicate.pipeline.verification import Verifier
 from cio_replicate.schema.table import Table
@@ -54,9 +53,9 @@ class VerificationReport(msgspec.Struct, kw_only=True):
         """What was found in one sentence."""
         verdicts = [one.proof.verdict for one in self.tables if one.proof is not None]
         counts = ", ".join(f"{verdicts.count(one)} {one}" for one in VerificationStatus if one in verdicts)
-        told = "is not true" if self.is_short else "holds what was loaded into it"
+        state = "is not true" if self.is_short else "holds what was loaded into it"
         every, requests = counted(len(self.tables), "table"), counted(self.requests, "request")
-        return f"The copy {told}: {every}, {counts or 'nothing to verify'}; it took {requests}."
+        return f"The copy {state}: {every}, {counts or 'nothing to verify'}; it took {requests}."
 
     @property
     def remarks(self) -> list[tuple[TableReport, str]]:
@@ -93,7 +92,9 @@ def verify(
         copied = [one for one in tables if one.name in positions]
         reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
         people: list[int] = []
-        chosen, count_people = _to_count(sink, copied, most_requests)
+        count_people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
+        rows = {one.name: count_rows(sink, one) for one in copied}
+        chosen = countable(copied, rows, most_requests - count_people)
         requests = 0
         if chosen or count_people:
             connection = connection_of(access, clock, environment=environment)
@@ -127,13 +128,6 @@ def countable(tables: Sequence[Table], rows: Mapping[str, int], most_requests: i
     return chosen
 
 
-def _to_count(sink: Sink, copied: Sequence[Table], most_requests: int) -> tuple[list[Table], bool]:
-    """The lists to count at the source, and whether people are counted too."""
-    people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
-    rows = {one.name: count_rows(sink, one) for one in copied}
-    return countable(copied, rows, most_requests - people), people
-
-
 async def _count(
     sink: Sink,
     chosen: Sequence[Table],
@@ -156,7 +150,7 @@ async def _count(
             try:
                 people += await people_by_workspace(client)
             except (NoReadAccessError, ReadError) as error:
-                _note_uncounted(by_name["customers"], str(error))
+                _note_uncounted(by_name["customers"], recorded(error))
         requests = client.totals.requests
     for one in found:
         report = by_name[one.name]

@@ -155,8 +155,8 @@ class ChildGoneError(ReadError):
     """404 on a part of a table: that part is skipped and reported."""
 
 
-class QuotaExhaustedError(ReadError):
-    """429 that waiting seconds cannot mend: a daily quota is used up."""
+class DailyQuotaError(ReadError):
+    """429 that waiting seconds does not end: a daily quota is used up."""
 
 
 class GaveUpError(ReadError):
@@ -187,14 +187,14 @@ class TransientError(CioReplicateError):
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-class LandingError(CioReplicateError):
+class StagingFailed(CioReplicateError):
     """A page could not be made durable (disk full, folder gone)."""
 
     code = "staging_failed"
 
 
 class LoadError(TableFailed):
-    """The destination refused a batch; it stays landed and is loaded by the next run."""
+    """The destination refused a batch; its pages stay staged and are loaded by the next run."""
 
 
 class PartlyLoadedError(LoadError):

@@ -19,7 +19,8 @@ from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.base.version import __version__
 from cio_replicate.cli import failure
 from cio_replicate.cli.options import command_in, epilog_of
-from cio_replicate.cli.terminal import abandon_output, as_options, messages, say, write_json
+from cio_replicate.cli.terminal import abandon_output, messages, say, write_json
+from cio_replicate.config.options import as_options
 
 NAME = "cio-replicate"
 
@@ -98,7 +99,7 @@ def _summaries(module: str) -> dict[str, str]:
     for node in ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")).body:
         match node:
             case ast.FunctionDef(
-                decorator_list=[ast.Call(func=ast.Name("command"), args=[ast.Constant(str(path)), *_])]
+                decorator_list=[ast.Call(func=ast.Name("command"), args=[ast.Constant(str(path)), *_]), *_]
             ):
                 found[path] = (ast.get_docstring(node) or "").partition("\n\n")[0]
     return found

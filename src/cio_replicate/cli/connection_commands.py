@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-import typer
 from rich.text import Text
 
 from cio_replicate.base.errors import NotFound, Unavailable
-from cio_replicate.base.runtime import Clock, SystemClock
 from cio_replicate.base.text import counted, number
-from cio_replicate.cli.editing import acting, edited, print_changes, print_settings
+from cio_replicate.cli.editing import acting, change_lines, edited, settings_shown
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say, secret_from_input
+from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, argument, command, flag
+from cio_replicate.cli.terminal import answer, as_json, grid_of, product, require_meant, say, secret_from_input
 from cio_replicate.config.documents import ConnectionSettings, plain
 from cio_replicate.console import gateways
 from cio_replicate.console.installation import ControlServices, opened
@@ -26,14 +24,13 @@ from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 from cio_replicate.pipeline.report import iso
 
 TOKEN = "The access token"  # noqa: S105 - what is asked for
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, by its name.")]
+Name = Annotated[str, argument("NAME", "The connection, by its name.")]
 TokenGiven = Annotated[
     bool,
-    typer.Option(
+    flag(
         "--access-token-stdin",
-        metavar="",
-        help="Take the access token from standard input, or ask for it, and store it encrypted.",
-        rich_help_panel="Where the data comes from",
+        "Take the access token from standard input, or ask for it, and store it encrypted.",
+        "Where the data comes from",
     ),
 ]
 
@@ -53,11 +50,8 @@ def create_connection(
     with opened(shown.store) as store:
         token = secret_from_input(TOKEN) if token_given else None
         kept = store.connections.create(name, settings, acting(), token)
-        if shown.json:
-            as_json(_document(kept))
-        else:
-            say(product(), f"Made the connection {name}. `cio-replicate connection test {name}` asks the API with it.")
-    return COMPLETE
+    said = f"Made the connection {name}. `cio-replicate connection test {name}` asks the API with it."
+    return answer(shown, _document(kept), said)
 
 
 @command("connection list", "cio-replicate connection list")
@@ -65,19 +59,16 @@ def list_connections(*, shown: StoreOutputOptions) -> int:
     """List the connections."""
     with opened(shown.store) as store:
         found, tasks = store.connections.all(), store.tasks.all()
-    if shown.json:
-        as_json({"connections": [_document(one) for one in found]})
-        return COMPLETE
-    if not found:
-        say(product(), "There is no connection yet: `cio-replicate connection create` makes one.")
-        return COMPLETE
     rows = []
     for one in found:
         mine = sum(task.connection_id == one.id for task in tasks)
         where = one.settings.api_url or one.settings.region
         rows.append((one.name, where, one.settings.start_date, one.settings.gateway or "", number(mine)))
-    product().print(grid_of(("connection", "region", "start date", "gateway", "tasks"), rows))
-    return COMPLETE
+    document = {"connections": [_document(one) for one in found]}
+    nothing = "There is no connection yet: `cio-replicate connection create` makes one."
+    return answer(
+        shown, document, grid_of(("connection", "region", "start date", "gateway", "tasks"), rows) if rows else nothing
+    )
 
 
 @command("connection show", "cio-replicate connection show main")
@@ -87,14 +78,9 @@ def show_connection(name: Name, *, shown: StoreOutputOptions) -> int:
         kept = store.connections.named(name)
         tasks = [one.name for one in store.tasks.all() if one.connection_id == kept.id]
         last = store.connections.last_metadata(name)
-    if shown.json:
-        as_json({**_document(kept), "tasks": tasks})
-        return COMPLETE
-    print_settings(name, kept.settings)
     facts = {"tasks": ", ".join(tasks) or "none", "changed": iso(kept.changed_at)}
     facts["metadata"] = f"opened {iso(last.at)}" if last.at is not None else "not opened yet"
-    product().print(grid_of((), facts.items()))
-    return COMPLETE
+    return answer(shown, {**_document(kept), "tasks": tasks}, *settings_shown(name, kept.settings, facts))
 
 
 @command("connection test", "cio-replicate connection test main")
@@ -107,19 +93,18 @@ def test_connection(name: Name, *, shown: StoreOutputOptions) -> int:
         found = _found(store, store.connections.named(name), ProbeRequest.ACCESS)
     refused = [one for one in found.tables if not one.readable]
     ready = found.works and not refused
+    console = product()
     if shown.json:
         as_json({"status": "ready" if ready else "refused", **msgspec.to_builtins(found)})
-        return COMPLETE if ready else REFUSED
-    console = product()
-    if not found.works:
+    elif not found.works:
         say(console, f"{name} does not work. {found.cause} {found.fix}".rstrip(), "red")
-        return REFUSED
-    for one in refused:
-        say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
-    where = f"{found.api} ({found.region})" if found.region else found.api
-    every = counted(len(found.tables), "table")
-    what = f"{len(refused)} of {every} cannot be read" if refused else f"{every} can be read"
-    say(console, f"{name} works: {what} from {where}.", "bold")
+    else:
+        for one in refused:
+            say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
+        where = f"{found.api} ({found.region})" if found.region else found.api
+        every = counted(len(found.tables), "table")
+        what = f"{len(refused)} of {every} cannot be read" if refused else f"{every} can be read"
+        say(console, f"{name} works: {what} from {where}.", "bold")
     return COMPLETE if ready else REFUSED
 
 
@@ -128,13 +113,9 @@ def test_connection(name: Name, *, shown: StoreOutputOptions) -> int:
 )
 def open_metadata(
     name: Name,
-    table: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="One table: shows its columns and how it is read.")
-    ] = None,
+    table: Annotated[str | None, argument("[TABLE]", "One table: shows its columns and how it is read.")] = None,
     *,
-    last: Annotated[
-        bool, typer.Option("--last", metavar="", help="Show what was found out last, and ask nothing.")
-    ] = False,
+    last: Annotated[bool, flag("--last", "Show what was found out last, and ask nothing.")] = False,
     shown: StoreOutputOptions,
 ) -> int:
     """Open a connection's metadata: what its tables hold, which of them its key may read, and what a read costs.
@@ -179,11 +160,8 @@ def edit_connection(
         settings = edited(store.connections.named(name).settings, given)
         changes = store.connections.edit(name, settings, acting(), token)
         kept = store.connections.named(name)
-    if shown.json:
-        as_json(_document(kept))
-    else:
-        print_changes(f"connection {name}", changes, "Replaced its access token." if token_given else "")
-    return COMPLETE
+    besides = "Replaced its access token." if token_given else ""
+    return answer(shown, _document(kept), *change_lines(f"connection {name}", changes, besides))
 
 
 @command("connection delete", "cio-replicate connection delete main")
@@ -191,14 +169,9 @@ def delete_connection(name: Name, *, yes: Yes = False, shown: StoreOutputOptions
     """Delete a connection that no task uses, with the access token that was stored for it."""
     with opened(shown.store) as store:
         store.connections.named(name)
-        if not yes:
-            require_meant(f"Delete the connection {name}? What was copied stays.", "Nothing was deleted.")
+        require_meant(f"Delete the connection {name}? What was copied stays.", "Nothing was deleted.", yes=yes)
         store.connections.delete(name, acting())
-    if shown.json:
-        as_json({"status": "deleted", "connection": name})
-    else:
-        say(product(), f"Deleted the connection {name}.")
-    return COMPLETE
+    return answer(shown, {"status": "deleted", "connection": name}, f"Deleted the connection {name}.")
 
 
 def _document(kept: StoredConnection) -> dict[str, Any]:
@@ -216,43 +189,28 @@ def _found(store: ControlServices, kept: StoredConnection, about: ProbeRequest) 
     """What is found out of a connection, here or by its gateway."""
     if kept.settings.gateway is None:
         return store.connections.inquire(kept.settings, about, acting())
-    return asyncio.run(_answered(store, kept.settings, about, SystemClock()))
-
-
-async def _answered(
-    store: ControlServices, settings: ConnectionSettings, about: ProbeRequest, clock: Clock
-) -> ProbeResult:
-    asked = gateways.ask(store.database, settings, about, int(clock.now()))
+    asked = gateways.ask(store.database, kept.settings, about, int(time.time()))
     while True:
-        reply = gateways.reply(store.database, asked, int(clock.now()))
+        reply = gateways.reply(store.database, asked, int(time.time()))
         if reply.found is not None:
             return reply.found
         if not reply.waiting:
             raise Unavailable(
-                f"No machine of the gateway {settings.gateway} has answered.",
+                f"No machine of the gateway {kept.settings.gateway} has answered.",
                 "See whether one is running: cio-replicate gateway list.",
             )
-        await clock.sleep(1.0)
+        time.sleep(1.0)
 
 
 def _print_tables(found: Metadata) -> None:
     console = product()
     if found.cause:
         say(console, f"Nothing could be found out. {found.cause} {found.fix}".rstrip(), "red")
+    readable = {None: Text("?"), True: Text("yes", "green"), False: Text("no", "red")}
     rows = []
     for one in found.tables:
-        readable = {None: Text("?"), True: Text("yes", "green"), False: Text("no", "red")}[one.readable]
-        rows.append(
-            (
-                one.name,
-                one.method,
-                ", ".join(one.key),
-                one.replication_key or "",
-                readable,
-                number(one.rows) if one.rows is not None else "",
-                _requests(one),
-            )
-        )
+        about = (one.name, one.method, ", ".join(one.key), one.replication_key or "", readable[one.readable])
+        rows.append((*about, number(one.rows) if one.rows is not None else "", _requests(one)))
     names = ("table", "method", "key", "replication key", "readable", "rows", "requests")
     console.print(grid_of(names, rows, numbers=("rows", "requests")))
     console.print()
@@ -291,8 +249,5 @@ def _print_table(one: TableMetadata) -> None:
     for sentence in one.notes:
         console.print(Text(f"- {sentence}"))
     console.print()
-    rows = [
-        (one_column.name, f"{one_column.type}, key" if one_column.key else one_column.type, one_column.about)
-        for one_column in one.columns
-    ]
+    rows = [(column.name, f"{column.type}{', key' * column.key}", column.about) for column in one.columns]
     console.print(grid_of(("column", "type", "holds"), rows))

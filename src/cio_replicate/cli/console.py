@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cio_replicate.app.settings import state_root
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import StoreOptions, command
+from cio_replicate.cli.options import StoreOptions, command, option
 from cio_replicate.cli.terminal import log_to_stderr, messages, product, say, say_as_is
 from cio_replicate.console.installation import opened
 from cio_replicate.console.web.application import listening, serve
@@ -28,55 +26,37 @@ class ConsoleUrlOptions:
     """Where the console is reached, how it is protected, and where it keeps pages, as the user wrote it."""
 
     host: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Where it listens; other machines reach only what is not loopback.",
-            rich_help_panel=REACHED,
-        ),
+        str, option("--host", "ADDRESS", "Where it listens; other machines reach only what is not loopback.", REACHED)
     ] = "127.0.0.1"
-    port: Annotated[
-        int,
-        typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.", rich_help_panel=REACHED),
-    ] = 8765
+    port: Annotated[int, option("--port", "PORT", "The port; 0 takes a free one.", REACHED, min=0, max=65_535)] = 8765
     url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Its address for people, when a proxy stands before it.", rich_help_panel=REACHED
-        ),
+        str | None, option("--url", "URL", "Its address for people, when a proxy stands before it.", REACHED)
     ] = None
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="HOST",
-            help="A further name that it answers to; may be given several times.",
-            rich_help_panel=REACHED,
-        ),
+        option("--allowed-host", "HOST", "A further name that it answers to; may be given several times.", REACHED),
     ] = None
     tls_cert: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The certificate, to speak TLS by itself, in PEM.", rich_help_panel=PROTECTED
-        ),
+        Path | None, option("--tls-cert", "FILE", "The certificate, to speak TLS by itself, in PEM.", PROTECTED)
     ] = None
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.", rich_help_panel=PROTECTED)
-    ] = None
+    tls_key: Annotated[Path | None, option("--tls-key", "FILE", "The certificate's key, in PEM.", PROTECTED)] = None
     trusted_proxy: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="The proxy that is believed when it says who calls; without it, tries to log in are counted for the "
+        option(
+            "--trusted-proxy",
+            "ADDRESS",
+            "The proxy that is believed when it says who calls; without it, tries to log in are counted for the "
             "proxy itself.",
-            rich_help_panel=PROTECTED,
+            PROTECTED,
         ),
     ] = None
     state_dir: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where landed pages of the runs are kept; a folder of your own user if not given.",
-            rich_help_panel="Where it is kept",
+        option(
+            "--state-dir",
+            "DIR",
+            "Where landed pages of the runs are kept; a folder of your own user if not given.",
+            "Where it is kept",
         ),
     ] = None
 
@@ -88,11 +68,7 @@ class ConsoleUrlOptions:
     "cio-replicate console --host 0.0.0.0 --url https://console.example.com --trusted-proxy 10.0.0.5",
     "cio-replicate console --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --allowed-host console.example.com",
 )
-def console(
-    *,
-    reached: ConsoleUrlOptions,
-    at: StoreOptions,
-) -> int:
+def console(*, reached: ConsoleUrlOptions, at: StoreOptions) -> int:
     """Serve the web console: connections, tasks, schedules, runs, proofs; until Ctrl-C.
 
     The first start prints a link, with which the first user becomes the admin; there is no default password. Tasks run

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.drop import removal
+from cio_replicate.app.drop import drop as dropped
 from cio_replicate.app.plan import PeopleCosts, PlanReport
 from cio_replicate.app.plan import plan as planned
 from cio_replicate.app.preview import preview as first_rows
@@ -23,9 +22,9 @@ from cio_replicate.app.verify import verify as verified
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
-from cio_replicate.cli.options import AsJson, command
+from cio_replicate.cli.options import AsJson, argument, command, option
 from cio_replicate.cli.run_display import PROOF_STYLES, STYLES, outcome
-from cio_replicate.cli.terminal import as_json, product, require_meant, say
+from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AccessOptions,
@@ -64,16 +63,11 @@ def check_access(*, source: SourceOptions, copy: OptionalDestinationOptions, out
 
 def _print_access(found: AccessReport) -> None:
     console = product()
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("table", no_wrap=True)
-    grid.add_column("readable", no_wrap=True)
     refused = [one for one in found.tables if not one.readable]
-    if refused:
-        grid.add_column("cause and fix", overflow="fold")
-    for one in found.tables:
-        mark = Text("yes", "green") if one.readable else Text("no", "red")
-        grid.add_row(one.table, mark, *([Text(f"{one.cause} {one.fix}".strip())] if refused else []))
-    console.print(grid)
+    marks = {True: Text("yes", "green"), False: Text("no", "red")}
+    rows = [(one.table, marks[one.readable], f"{one.cause} {one.fix}".strip()) for one in found.tables]
+    names = ("table", "readable", "cause and fix")[: 3 if refused else 2]
+    console.print(grid_of(names, [row[: len(names)] for row in rows], wrapped=names[2:]))
     console.print()
     where = f"{found.api} ({found.region})" if found.region else found.api
     every = counted(len(found.tables), "table")
@@ -116,18 +110,10 @@ def plan(
 
 def _print_plan(made: PlanReport) -> None:
     console = product()
-    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("table", no_wrap=True)
-    for name in ("requests", "rows", "time"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("how it is known")
-    for one in made.tables:
-        if one.error is not None:
-            grid.add_row(one.table, "", "", "", Text("cannot be read", "red"))
-            continue
-        requests, rows, time = made.row(one)
-        grid.add_row(one.table, requests, rows, time, Text(one.basis))
-    console.print(grid)
+    failed = ("", "", "", Text("cannot be read", "red"))
+    rows = [(one.table, *(failed if one.error is not None else (*made.row(one), one.basis))) for one in made.tables]
+    numbers = ("requests", "rows", "time")
+    console.print(grid_of(("table", *numbers, "how it is known"), rows, numbers, wrapped=("how it is known",), gap=1))
     console.print()
     say(console, made.sentence, "bold")
     if made.customers is not None:
@@ -191,38 +177,25 @@ def waiting(one: Unfinished) -> str:
 
 
 def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:
-    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("table", no_wrap=True)
-    grid.add_column("rows", justify="right", no_wrap=True)
-    for name in ("since", "complete to (UTC)", *(["newest row"] if roomy else []), "proof"):
-        grid.add_column(name, no_wrap=True)
+    rows = []
     for one in tables:
-        rows = number(one.rows) if one.rows is not None else ""
         through = _minute(one.through) if one.through else Text("not complete yet", "yellow")
         latest = [_minute(one.latest) if one.latest else ""] if roomy else []
         verdict = Text(one.verdict, PROOF_STYLES[VerificationStatus(one.verdict)]) if one.verdict else ""
-        grid.add_row(one.name, rows, (one.start or "")[:10], through, *latest, verdict)
-    return grid
+        count = number(one.rows) if one.rows is not None else ""
+        rows.append((one.name, count, (one.start or "")[:10], through, *latest, verdict))
+    names = ("table", "rows", "since", "complete to (UTC)", *(["newest row"] if roomy else []), "proof")
+    return grid_of(names, rows, ("rows",), wrapped=(), gap=1)
 
 
 def _runs(runs: Sequence[Report]) -> Grid:
-    grid = Grid(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("last runs (UTC)", no_wrap=True)
-    grid.add_column("status", no_wrap=True)
-    for name in ("time", "requests", "read", "new", "changed", "deleted"):
-        grid.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for run in runs:
-        sums = [
-            sum(getattr(table, what) for table in run.tables) for what in ("read", "inserted", "updated", "deleted")
-        ]
-        grid.add_row(
-            _minute(run.started),
-            Text(run.status, STYLES.get(run.status, "")),
-            duration(run.seconds),
-            number(run.requests),
-            *map(number, sums),
-        )
-    return grid
+        sums = [sum(getattr(one, what) for one in run.tables) for what in ("read", "inserted", "updated", "deleted")]
+        figures = (duration(run.seconds), number(run.requests), *map(number, sums))
+        rows.append((_minute(run.started), Text(run.status, STYLES.get(run.status, "")), *figures))
+    numbers = ("time", "requests", "read", "new", "changed", "deleted")
+    return grid_of(("last runs (UTC)", "status", *numbers), rows, numbers, wrapped=(), gap=1)
 
 
 def _minute(moment: str) -> str:
@@ -240,10 +213,7 @@ def verify(
     source: SourceOptions,
     looks: ColumnOptions,
     most_requests: Annotated[
-        int,
-        typer.Option(
-            "--requests", metavar="COUNT", min=0, help="Requests at most, to count lists at the source; 0 asks nothing."
-        ),
+        int, option("--requests", "COUNT", "Requests at most, to count lists at the source; 0 asks nothing.", min=0)
     ] = 60,
     output: AsJson,
 ) -> int:
@@ -263,17 +233,12 @@ def verify(
 
 def _print_verification(found: VerificationReport) -> None:
     console = product()
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    grid.add_column("table", no_wrap=True)
-    for name in ("source", "copy"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_column("verdict", no_wrap=True)
-    for one in found.tables:
-        proof = one.proof
-        if proof is not None:
-            source = number(proof.source) if proof.source is not None else ""
-            grid.add_row(one.name, source, number(proof.rows), outcome(one))
-    console.print(grid)
+    rows = [
+        (one.name, number(proof.source) if proof.source is not None else "", number(proof.rows), outcome(one))
+        for one in found.tables
+        if (proof := one.proof) is not None
+    ]
+    console.print(grid_of(("table", "source", "copy", "verdict"), rows, ("source", "copy"), wrapped=()))
     console.print()
     say(console, found.sentence, "bold red" if found.is_short else "bold")
     for one, text in found.remarks:
@@ -283,9 +248,9 @@ def _print_verification(found: VerificationReport) -> None:
 
 @command("preview", "cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json")
 def preview(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="The table.")],
+    name: Annotated[str, argument("TABLE", "The table.")],
     *,
-    rows: Annotated[int, typer.Option("--rows", metavar="COUNT", min=1, max=100, help="Rows at most.")] = 5,
+    rows: Annotated[int, option("--rows", "COUNT", "Rows at most.", min=1, max=100)] = 5,
     access: AccessOptions,
     looks: ColumnOptions,
     output: AsJson,
@@ -304,11 +269,8 @@ def _print_rows(table: Table, found: Sequence[dict[str, Any]]) -> None:
     console = product()
     for place, row in enumerate(found, 1):
         say(console, f"{table.target} {place}", "bold")
-        grid = Grid.grid(padding=(0, 2, 0, 0))
-        for name, value in row.items():
-            if value is not None:
-                grid.add_row(Text(f"  {name}"), Text(shortened(value)))
-        console.print(grid)
+        facts = [(f"  {name}", shortened(value)) for name, value in row.items() if value is not None]
+        console.print(grid_of((), facts, wrapped=("",)))
         console.print()
     say(console, f"{counted(len(found), 'row')}; columns without a value are left out. Nothing was written.")
 
@@ -325,18 +287,19 @@ def shortened(value: object) -> str:
     "cio-replicate drop --all --to duckdb:///customerio.duckdb --yes",
 )
 def drop(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[TABLE...]", help="The tables to remove.")] = None,
+    names: Annotated[list[str] | None, argument("[TABLE...]", "The tables to remove.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Remove the whole copy, its records of runs too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    everything: Annotated[bool, option("--all", None, "Remove the whole copy, its records of runs too.")] = False,
+    yes: Annotated[bool, option("--yes", None, "Do not ask.")] = False,
     copy: DestinationOptions,
     looks: ColumnOptions,
 ) -> int:
     """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     task = gathered(TaskSettings, copy, looks, connection="")
-    with removal(names or [], task, everything=everything, state_dir=copy.state_dir) as wanted:
-        if not yes:
-            require_meant(f"Remove {wanted.what} in {wanted.where}?", "Nothing was removed.")
-        wanted.execute()
-    say(product(), f"Removed: {wanted.what}. A later sync copies anew what it selects.")
+
+    def confirm(what: str) -> None:
+        require_meant(f"Remove {what}?", "Nothing was removed.", yes=yes)
+
+    what = dropped(names or [], task, confirm, everything=everything, state_dir=copy.state_dir)
+    say(product(), f"Removed: {what}. A later sync copies anew what it selects.")
     return COMPLETE

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-import typer
 
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import StoreOutputOptions, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say, say_as_is
+from cio_replicate.cli.options import StoreOutputOptions, argument, command, option
+from cio_replicate.cli.terminal import answer, as_json, grid_of, product, require_meant, say, say_as_is
 from cio_replicate.console import gateways
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.installation import opened
 from cio_replicate.pipeline.report import iso
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The gateway's name, as connections give it.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Name = Annotated[str, argument("NAME", "The gateway's name, as connections give it.")]
+Yes = Annotated[bool, option("--yes", None, "Do not ask.")]
 
 
 @command("gateway create", "cio-replicate gateway create vienna")
@@ -27,8 +26,7 @@ def create_gateway(name: Name, *, shown: StoreOutputOptions) -> int:
     """Make a gateway, and a code with which one machine can serve under its name, once and within the hour."""
     with opened(shown.store) as store:
         code = gateways.create(store.database, name, _now(), acting())
-    _show(code, shown, "created")
-    return COMPLETE
+    return _show(code, shown, "created")
 
 
 @command("gateway code", "cio-replicate gateway code vienna")
@@ -36,8 +34,7 @@ def create_code(name: Name, *, shown: StoreOutputOptions) -> int:
     """Make a code for one more machine: several of one name share the work, and one takes over when another dies."""
     with opened(shown.store) as store:
         code = gateways.new_code(store.database, name, _now(), acting())
-    _show(code, shown, "waiting")
-    return COMPLETE
+    return _show(code, shown, "waiting")
 
 
 @command("gateway list", "cio-replicate gateway list")
@@ -46,13 +43,6 @@ def list_gateways(*, shown: StoreOutputOptions) -> int:
     now = _now()
     with opened(shown.store) as store:
         found = gateways.listed(store.database, now)
-    if shown.json:
-        as_json({"gateways": [_document(one) for one in found]})
-        return COMPLETE
-    console = product()
-    if not found:
-        say(console, "There is no gateway yet: `cio-replicate gateway create NAME` makes one.")
-        return COMPLETE
     rows = []
     for one in found:
         about = f"{counted(len(one.connections), 'connection')}, {one.running} running, {one.waiting} waiting"
@@ -60,54 +50,45 @@ def list_gateways(*, shown: StoreOutputOptions) -> int:
         for member in one.members:
             state = "shut out" if member.revoked_at is not None else f"seen {_ago(member.seen_at, now)}"
             rows.append(("", member.machine, member.id[:12], member.version, state))
-    console.print(grid_of(("gateway", "machine", "id", "version", "state"), rows))
-    return COMPLETE
+    document = {"gateways": [_document(one) for one in found]}
+    nothing = "There is no gateway yet: `cio-replicate gateway create NAME` makes one."
+    return answer(shown, document, grid_of(("gateway", "machine", "id", "version", "state"), rows) if rows else nothing)
 
 
 @command("gateway revoke", "cio-replicate gateway revoke vienna", "cio-replicate gateway revoke 4f1c0a9be2d7")
 def revoke(
-    target: Annotated[
-        str, typer.Argument(metavar="NAME|ID", help="A gateway with all its machines and codes, or one machine's id.")
-    ],
+    target: Annotated[str, argument("NAME|ID", "A gateway with all its machines and codes, or one machine's id.")],
     *,
     yes: Yes = False,
     shown: StoreOutputOptions,
 ) -> int:
     """Shut out machines: from their next request on, nothing that they say is taken, and their runs stop."""
     with opened(shown.store) as store:
-        if not yes:
-            require_meant(f"Shut out {target} at once?", "Nobody was shut out.")
+        require_meant(f"Shut out {target} at once?", "Nobody was shut out.", yes=yes)
         out = gateways.revoke(store.database, target, _now(), acting())
-    if shown.json:
-        as_json({"status": "revoked", "members": [one.id for one in out]})
-    else:
-        say(product(), f"Shut out {counted(len(out), 'machine')}; it takes effect with their next request.")
-    return COMPLETE
+    said = f"Shut out {counted(len(out), 'machine')}; it takes effect with their next request."
+    return answer(shown, {"status": "revoked", "members": [one.id for one in out]}, said)
 
 
 @command("gateway remove", "cio-replicate gateway remove vienna")
 def remove_gateway(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> int:
     """Forget a gateway that no connection names any more."""
     with opened(shown.store) as store:
-        if not yes:
-            require_meant(f"Remove the gateway {name} with its machines?", "Nothing was removed.")
+        require_meant(f"Remove the gateway {name} with its machines?", "Nothing was removed.", yes=yes)
         gateways.remove(store.database, name, _now(), acting())
-    if shown.json:
-        as_json({"status": "removed", "gateway": name})
-    else:
-        say(product(), f"Removed the gateway {name}.")
-    return COMPLETE
+    return answer(shown, {"status": "removed", "gateway": name}, f"Removed the gateway {name}.")
 
 
-def _show(code: EnrolmentCode, shown: StoreOutputOptions, status: str) -> None:
+def _show(code: EnrolmentCode, shown: StoreOutputOptions, status: str) -> int:
+    console = product()
     if shown.json:
         as_json({"status": status, "gateway": code.gateway, "code": code.code, "expires": iso(code.expires_at)})
-        return
-    console = product()
-    say(console, f"A machine can serve as the gateway {code.gateway}, once and within the hour, with this code:")
-    say_as_is(console, f"  {code.code}")
-    say(console, "On that machine, with the address of this console:")
-    say_as_is(console, f"  cio-replicate gateway start --console https://… --code {code.code}")
+    else:
+        say(console, f"A machine can serve as the gateway {code.gateway}, once and within the hour, with this code:")
+        say_as_is(console, f"  {code.code}")
+        say(console, "On that machine, with the address of this console:")
+        say_as_is(console, f"  cio-replicate gateway start --console https://… --code {code.code}")
+    return COMPLETE
 
 
 def _document(one: Gateway) -> object:

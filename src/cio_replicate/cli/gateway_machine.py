@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import typer
 
 from cio_replicate.base.errors import Conflict, GatewayRefusedError
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.version import __version__
-from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED
-from cio_replicate.cli.options import AsJson, command
-from cio_replicate.cli.terminal import as_json, log_to_stderr, messages, product, say
+from cio_replicate.cli.failure import COMPLETE, FAILED
+from cio_replicate.cli.options import AsJson, command, option
+from cio_replicate.cli.terminal import StopSignal, as_json, log_to_stderr, messages, product, say
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
 from cio_replicate.gateway.agent import Agent, enrol, noted, trouble_of
@@ -30,85 +28,14 @@ from cio_replicate.gateway.policy import allowed
 
 StateDir = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--state-dir",
-        metavar="DIR",
-        help="Where this machine's key, and the landed pages of its runs, are kept; a folder of your own user if not "
-        "given.",
+        "DIR",
+        "Where this machine's key, and the landed pages of its runs, are kept; a folder of your own user if not given.",
     ),
 ]
 CODE_VARIABLE = "CIO_GATEWAY_CODE"
-UNIT = """\
-# A data gateway of cio-replicate. Put this into /etc/systemd/system/cio-replicate-gateway.service.
-#
-# The variables that connections and destinations name (env:NAME), and for the first start
-# {variable}=…, go into /etc/cio-replicate/gateway.env (chmod 600):
-#
-#   systemctl daemon-reload && systemctl enable --now cio-replicate-gateway
-#   journalctl -u cio-replicate-gateway -f
-
-[Unit]
-Description=Data gateway of cio-replicate
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=exec
-EnvironmentFile=-/etc/cio-replicate/gateway.env
-ExecStart={command} gateway start --console {console} --code env:{variable} --state-dir %S/cio-replicate-gateway
-# what ends with 2 somebody has to set right: a code that does not count, a machine that was shut out
-Restart=always
-RestartSec=10
-RestartPreventExitStatus=2
-# the gateway itself asks its runs to end in order, and waits for them
-KillMode=mixed
-TimeoutStopSec=180
-
-DynamicUser=yes
-StateDirectory=cio-replicate-gateway
-StateDirectoryMode=0700
-UMask=0077
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-# a destination that is a folder of this machine needs: ReadWritePaths=/that/folder
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-CapabilityBoundingSet=
-
-[Install]
-WantedBy=multi-user.target
-"""
-CONTAINER = """\
-# A data gateway of cio-replicate.
-#
-#   docker build -t cio-gateway -f Containerfile .
-#   docker run -d --name cio-gateway --restart on-failure -v cio-gateway:/state \\
-#     -e {variable}=… --env-file gateway.env cio-gateway
-#
-# The volume holds the machine's key and the pages of runs: without it each start needs a new code. Variables that
-# connections and destinations name (env:NAME) go into gateway.env. No port is published: a gateway only calls.
-FROM docker.io/library/python:3.13-slim
-
-# add the extras of your destinations, such as [gateway,postgres]
-RUN pip install --no-cache-dir 'cio-replicate[gateway]=={version}'
-RUN useradd --system --uid 10001 --create-home gateway && install -d -o gateway -m 0700 /state
-USER 10001
-VOLUME /state
-
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \\
-  CMD ["cio-replicate", "gateway", "status", "--state-dir", "/state"]
-STOPSIGNAL SIGTERM
-ENTRYPOINT ["cio-replicate", "gateway", "start", "--state-dir", "/state"]
-CMD ["--console", "{console}", "--code", "env:{variable}"]
-"""
+FILES = {"systemd": "cio-replicate-gateway.service", "container": "Containerfile"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,56 +43,47 @@ class GatewayStartOptions:
     """How a gateway is started, as the user wrote it."""
 
     console: Annotated[
-        str | None,
-        typer.Option(
-            "--console", metavar="URL", help="The console's address; not needed once this machine is enrolled."
-        ),
+        str | None, option("--console", "URL", "The console's address; not needed once this machine is enrolled.")
     ] = None
     code: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--code",
-            metavar="CODE",
-            help="What `gateway create` or `gateway code` has shown, or where it is kept: env:NAME or file:/path. "
+            "CODE",
+            "What `gateway create` or `gateway code` has shown, or where it is kept: env:NAME or file:/path. "
             "Passed over once this machine is enrolled.",
         ),
     ] = None
     ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--ca-file", metavar="FILE", help="Certificates, in PEM format, that alone may vouch for the console."
-        ),
+        Path | None, option("--ca-file", "FILE", "Certificates, in PEM format, that alone may vouch for the console.")
     ] = None
     state_dir: StateDir = None
-    slots: Annotated[
-        int, typer.Option("--slots", metavar="COUNT", min=1, max=64, help="Runs at a time on this machine.")
-    ] = 2
+    slots: Annotated[int, option("--slots", "COUNT", "Runs at a time on this machine.", min=1, max=64)] = 2
     away_minutes: Annotated[
         float,
-        typer.Option(
+        option(
             "--away-minutes",
-            metavar="MINUTES",
+            "MINUTES",
+            "How long a run goes on while the console cannot be reached. Usually it is stopped, in order, before "
+            "another machine could take it; with more, two may write for a moment when only one is cut off.",
             min=0,
             max=1_440,
-            help="How long a run goes on while the console cannot be reached. Usually it is stopped, in order, before "
-            "another machine could take it; with more, two may write for a moment when only one is cut off.",
         ),
     ] = 0.0
     allow_api: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--allow-api",
-            metavar="URL",
-            help="Besides Customer.io's own, an address to which the access token may be sent; may be given several "
-            "times.",
+            "URL",
+            "Besides Customer.io's own, an address to which the access token may be sent; may be given several times.",
         ),
     ] = None
     allow_to: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--allow-to",
-            metavar="URL",
-            help="A destination that may be written, or a folder in which it may lie, written as in --to; may be given "
+            "URL",
+            "A destination that may be written, or a folder in which it may lie, written as in --to; may be given "
             "several times. Any, if not given.",
         ),
     ] = None
@@ -236,19 +154,21 @@ def status(*, state_dir: StateDir = None, output: AsJson) -> int:
 )
 def unit(
     *,
-    console: Annotated[str, typer.Option("--console", metavar="URL", help="The console's address.")],
-    kind: Annotated[
-        Literal["systemd", "container"], typer.Option("--kind", metavar="systemd|container", help="Which file.")
-    ] = "systemd",
+    console: Annotated[str, option("--console", "URL", "The console's address.")],
+    kind: Annotated[Literal["systemd", "container"], option("--kind", "systemd|container", "Which file.")] = "systemd",
 ) -> int:
     """Print a file that keeps a gateway running: a systemd unit, or a container file."""
     address = console_url(console)
-    sys.stdout.write(systemd_unit(address) if kind == "systemd" else container_file(address))
+    beside = Path(sys.executable).with_name("cio-replicate")
+    installed = str(beside) if beside.exists() else shutil.which("cio-replicate") or "/usr/local/bin/cio-replicate"
+    text = (Path(__file__).parent / "files" / FILES[kind]).read_text(encoding="utf-8")
+    if kind == "systemd":
+        address = shlex.quote(address).replace("%", "%%")
+    sys.stdout.write(text.format(command=installed, console=address, variable=CODE_VARIABLE, version=__version__))
     return COMPLETE
 
 
 def _identity(folder: GatewayFolder, console: str | None, wanted: GatewayStartOptions) -> Enrolment:
-
     identity = folder.identity()
     if identity is None:
         if console is None or not wanted.code:
@@ -266,41 +186,3 @@ def _identity(folder: GatewayFolder, console: str | None, wanted: GatewayStartOp
         identity = msgspec.structs.replace(identity, ca_file=str(wanted.ca_file.absolute()))
         folder.remember(identity)
     return identity
-
-
-class StopSignal:
-    """Asked for by the first signal; a second one ends the process at once, and its runs end in order by themselves.
-
-    A plain flag: a handler that takes a lock, as that of an event, can meet the thread that holds it.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, self._ask)
-
-    def __call__(self) -> bool:
-        """Whether it was asked for."""
-        return self._asked
-
-    def _ask(self, number: int, frame: object) -> None:
-        _ = number, frame
-        if self._asked:
-            os._exit(INTERRUPTED)
-        self._asked = True
-
-
-def systemd_unit(console: str) -> str:
-    """A unit for systemd that enrols the machine at its first start and keeps the gateway running."""
-    return UNIT.format(command=_command(), console=shlex.quote(console).replace("%", "%%"), variable=CODE_VARIABLE)
-
-
-def container_file(console: str) -> str:
-    """A container file that does the same."""
-    return CONTAINER.format(version=__version__, console=console, variable=CODE_VARIABLE)
-
-
-def _command() -> str:
-    """Where the command is installed here."""
-    beside = Path(sys.executable).with_name("cio-replicate")
-    return str(beside) if beside.exists() else shutil.which("cio-replicate") or "/usr/local/bin/cio-replicate"

@@ -10,35 +10,43 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
-from cio_replicate.config.options import Setting
-
-OUTPUT = "What is shown"
+from cio_replicate.config.options import SETTINGS, Setting
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
+
+def option(name: str, shown: str | None, about: str, group: str | None = None, **more: Any) -> Any:  # noqa: ANN401 - Typer's
+    """Return what Typer must know of an option: `shown` stands for its value, `group` is its panel of the help."""
+    return typer.Option(name, metavar=shown, help=about, rich_help_panel=group, **more)
+
+
+def flag(name: str, about: str, group: str | None = None) -> Any:  # noqa: ANN401 - what Typer makes has no public type
+    """Return what Typer must know of an option without a value."""
+    return option(name, "", about, group)
+
+
+def argument(shown: str, about: str) -> Any:  # noqa: ANN401 - what Typer makes has no public type
+    """Return what Typer must know of an argument."""
+    return typer.Argument(metavar=shown, help=about)
+
+
+OUTPUT = "What is shown"
 Json = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        metavar="",
-        help="Write one JSON document to standard output and everything else to standard error.",
-        rich_help_panel=OUTPUT,
-    ),
+    bool, flag("--json", "Write one JSON document to standard output and everything else to standard error.", OUTPUT)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", metavar="", help="Show only problems.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, flag("--quiet", "Show only problems.", OUTPUT)]
 StoreUrl = Annotated[
     str | None,
-    Setting(
+    option(
         "--store",
-        "Control database",
+        "URL",
         "Where connections and tasks are kept: sqlite:////folder/console.db or "
         "postgresql://USER@HOST/DATABASE?password=env:NAME; if not given, what CIO_REPLICATE_STORE says, or a file of "
         "your own user.",
-        shown="URL",
-        group="Where it is kept",
+        "Where it is kept",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", metavar="", help="Do not ask whether that is meant.")]
+Yes = Annotated[bool, flag("--yes", "Do not ask whether that is meant.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +109,21 @@ def command_in(module: ModuleType, path: str) -> Any:  # noqa: ANN401 - what Typ
 def with_options(function: Callable[..., int]) -> Callable[..., int]:
     """Return a function that takes each field of its parameters that are dataclasses as an option.
 
-    Options that must be given come first, the others in the order of the groups. A group within a group is None when
-    nothing of it is given.
+    A parameter or a field with the name of a setting is that setting's option. Options that must be given come first,
+    the others in the order of the groups. A group within a group is None when nothing of it is given.
     """
     hints = get_type_hints(function, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-    edits = {name: edited.group for name, hint in hints.items() if (edited := _extra(hint, Edits)) is not None}
+    edits = {name: extra.group for name, hint in hints.items() for extra in _extras(hint) if isinstance(extra, Edits)}
     parameters = [
-        one.replace(annotation=_as_option(hints[name]))
+        one.replace(annotation=_as_option(name, hints[name]))
         for name, one in inspect.signature(function).parameters.items()
         if name not in groups and name not in edits
     ]
     for group in groups.values():
         parameters += _options(group)
     for group in edits.values():
-        parameters += _options(group, maybe=True)
+        parameters += [one.replace(annotation=_as_edit(one), default=None) for one in _options(group)]
     parameters.sort(key=lambda one: (one.kind, one.default is not inspect.Parameter.empty))
 
     def called(*positional: Any, **given: Any) -> int:  # noqa: ANN401 - Any: as Typer has read them
@@ -133,7 +141,7 @@ def with_options(function: Callable[..., int]) -> Callable[..., int]:
 
 def _made(group: type, given: dict[str, Any]) -> Any:  # noqa: ANN401 - one of the group
     """Return one of a group, of what was given for its options, which is taken out there."""
-    hints, values = get_type_hints(group, include_extras=True), {}
+    hints, values = get_type_hints(group), {}
     for one in fields(group):
         inner = inner_group(hints[one.name])
         if inner is None:
@@ -144,21 +152,21 @@ def _made(group: type, given: dict[str, Any]) -> Any:  # noqa: ANN401 - one of t
     return group(**values)
 
 
-def _options(group: type, *, maybe: bool = False) -> list[inspect.Parameter]:
-    """Return the options of a group; `maybe`: none of them need be given, and those not given can be told."""
+def _options(group: type) -> list[inspect.Parameter]:
+    """Return the options of a group."""
     hints, options = get_type_hints(group, include_extras=True), []
     for one in fields(group):
         hint, inner = hints[one.name], inner_group(hints[one.name])
         if inner is not None:
-            options += _options(inner, maybe=maybe)
+            options += _options(inner)
             continue
         default = one.default if one.default_factory is MISSING else one.default_factory()
         options.append(
             inspect.Parameter(
                 one.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=_as_edit(hint) if maybe else _as_option(hint),
-                default=None if maybe else inspect.Parameter.empty if default is MISSING else default,
+                annotation=_as_option(one.name, hint),
+                default=inspect.Parameter.empty if default is MISSING else default,
             )
         )
     return options
@@ -171,23 +179,23 @@ def inner_group(hint: Any) -> Any:  # noqa: ANN401 - a type, and perhaps another
     return next((one for one in get_args(hint) if is_dataclass(one)), None)
 
 
-def _as_edit(hint: Any) -> Any:  # noqa: ANN401 - a type, as Typer reads it
+def _as_edit(option: inspect.Parameter) -> Any:  # noqa: ANN401 - a type, as Typer reads it
     """Return the type of an option that need not be given; a yes can be taken back."""
-    setting = _extra(hint, Setting)
-    if hint.__origin__ is bool:
-        setting = replace(setting, option=f"{setting.option}/--no-{setting.option.removeprefix('--')}")
-    return Annotated[hint.__origin__ | None, _option(setting)]
+    kind, (extra,) = option.annotation.__origin__, option.annotation.__metadata__
+    if kind is bool:
+        name = SETTINGS[option.name].option
+        extra = _option(replace(SETTINGS[option.name], option=f"{name}/--no-{name.removeprefix('--')}"))
+    return Annotated[kind | None, extra]
 
 
-def _as_option(hint: Any) -> Any:  # noqa: ANN401 - a type, as Typer reads it
+def _as_option(name: str, hint: Any) -> Any:  # noqa: ANN401 - a type, as Typer reads it
     """Return the type of a parameter with what Typer must know of it."""
-    setting = _extra(hint, Setting)
-    return hint if setting is None else Annotated[hint.__origin__, _option(setting)]
+    return hint if _extras(hint) or name not in SETTINGS else Annotated[hint, _option(SETTINGS[name])]
 
 
 def _option(setting: Setting) -> Any:  # noqa: ANN401 - what Typer makes has no public type
-    return typer.Option(setting.option, metavar=setting.shown, help=setting.about, rich_help_panel=setting.group)
+    return option(setting.option, setting.shown, setting.about, setting.group)
 
 
-def _extra(hint: Any, kind: type) -> Any:  # noqa: ANN401 - a type, and what is said of it
-    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, kind)), None)
+def _extras(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a type, and what is said of it
+    return getattr(hint, "__metadata__", ())

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import typer
 from rich.text import Text
 
 from cio_replicate.app.settings import state_root
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
-from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, command
+from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, argument, command, flag, option
 from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
-from cio_replicate.cli.terminal import as_json, as_options, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import StopSignal, answer, as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.config.options import as_options
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
 from cio_replicate.jobs.ports import ActionKind, RunAction
@@ -38,7 +36,7 @@ LINES = 200  # of a log, the last ones, that are shown
 EXIT_CODES = {"complete": COMPLETE, "refused": REFUSED, "cancelled": INTERRUPTED, "interrupted": INTERRUPTED}
 _CAUSES = {"schedule": "its schedule", "after": "the end of another task", "retry": "the try before"}
 INSTEAD = "What is done instead of a sync"
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run: its id, or the beginning of it.")]
+RunId = Annotated[str, argument("RUN", "The run: its id, or the beginning of it.")]
 
 
 @command(
@@ -50,35 +48,16 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run: its id, or t
 def run_task(
     name: Name,
     *,
-    wait: Annotated[
-        bool, typer.Option("--wait", metavar="", help="Show its log and return when it has ended, with its exit code.")
-    ] = False,
+    wait: Annotated[bool, flag("--wait", "Show its log and return when it has ended, with its exit code.")] = False,
     resync: Annotated[
         str | None,
-        typer.Option(
-            "--resync",
-            metavar="A,B",
-            help="Forget what is known of these tables and read them anew, whole.",
-            rich_help_panel=INSTEAD,
-        ),
+        option("--resync", "A,B", "Forget what is known of these tables and read them anew, whole.", INSTEAD),
     ] = None,
     backfill: Annotated[
-        str | None,
-        typer.Option(
-            "--backfill",
-            metavar="TABLE",
-            help="Read a stretch of time of this table once more.",
-            rich_help_panel=INSTEAD,
-        ),
+        str | None, option("--backfill", "TABLE", "Read a stretch of time of this table once more.", INSTEAD)
     ] = None,
-    first: Annotated[
-        str | None,
-        typer.Option("--from", metavar="DATE", help="The first moment of that stretch.", rich_help_panel=INSTEAD),
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="DATE", help="Its last moment; now if not given.", rich_help_panel=INSTEAD),
-    ] = None,
+    first: Annotated[str | None, option("--from", "DATE", "The first moment of that stretch.", INSTEAD)] = None,
+    until: Annotated[str | None, option("--until", "DATE", "Its last moment; now if not given.", INSTEAD)] = None,
     shown: StoreOutputOptions,
 ) -> int:
     """Ask for a run of a task now, whatever its schedule says.
@@ -91,7 +70,7 @@ def run_task(
     with _runs(shown) as runs:
         run_id = runs.ask(name, acting(), action)
         if wait:
-            asyncio.run(_watched(runs, run_id, SystemClock()))
+            _watch(runs, run_id)
         found = runs.show(run_id)
     if shown.json:
         as_json(_document(found))
@@ -106,27 +85,17 @@ def run_task(
 @command("runs list", "cio-replicate runs list", "cio-replicate runs list --task daily --status failed")
 def list_runs(
     *,
-    task_name: Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only runs of this task.")] = None,
+    task_name: Annotated[str | None, option("--task", "NAME", "Only runs of this task.")] = None,
     status: Annotated[
         str | None,
-        typer.Option(
-            "--status",
-            metavar="queued|running|complete|failed|refused|interrupted|cancelled",
-            help="Only runs that stand so.",
-        ),
+        option("--status", "queued|running|complete|failed|refused|interrupted|cancelled", "Only runs that stand so."),
     ] = None,
-    count: Annotated[int, typer.Option("--count", metavar="COUNT", min=1, max=500, help="Runs at most.")] = 20,
+    count: Annotated[int, option("--count", "COUNT", "Runs at most.", min=1, max=500)] = 20,
     shown: StoreOutputOptions,
 ) -> int:
     """List runs, the newest first."""
     with _runs(shown) as runs:
         found = runs.listed(task=task_name, status=status, limit=count)
-    if shown.json:
-        as_json({"runs": [_fields(one) for one in found]})
-        return COMPLETE
-    if not found:
-        say(product(), "There is no such run: `cio-replicate task run` asks for one.")
-        return COMPLETE
     names = ("run", "task", "what", "status", "due (UTC)", "time", "requests", "changed rows")
     rows = [
         (
@@ -141,8 +110,9 @@ def list_runs(
         )
         for one in found
     ]
-    product().print(grid_of(names, rows, ("time", "requests", "changed rows")))
-    return COMPLETE
+    document = {"runs": [_fields(one) for one in found]}
+    nothing = "There is no such run: `cio-replicate task run` asks for one."
+    return answer(shown, document, grid_of(names, rows, ("time", "requests", "changed rows")) if rows else nothing)
 
 
 @command("runs show", "cio-replicate runs show 3f2a9c51", "cio-replicate runs show 3f2a9c51 --json")
@@ -164,13 +134,9 @@ def cancel_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
     """End a run: one that waits at once, one under way once its page and its batch are finished."""
     with _runs(shown) as runs:
         run = runs.cancel(run_id, acting())
-    if shown.json:
-        as_json(_fields(run))
-    elif run.status == "running":
-        say(product(), f"Run {run.id[:12]} of {run.task} is asked to end: its page and its batch are finished first.")
-    else:
-        say(product(), f"Run {run.id[:12]} of {run.task} is {run.status}.")
-    return COMPLETE
+    asked = "asked to end: its page and its batch are finished first"
+    state = asked if run.status == "running" else run.status
+    return answer(shown, _fields(run), f"Run {run.id[:12]} of {run.task} is {state}.")
 
 
 @command("runs retry", "cio-replicate runs retry 3f2a9c51")
@@ -178,11 +144,8 @@ def retry_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
     """Do once more what a run that did not end well was to do; it goes on from what has landed."""
     with _runs(shown) as runs:
         found = runs.show(runs.retry(run_id, acting()))
-    if shown.json:
-        as_json(_fields(found.run))
-    else:
-        say(product(), f"Asked for run {found.run.id[:12]} of {found.run.task}. {found.waits or ''}".rstrip())
-    return COMPLETE
+    said = f"Asked for run {found.run.id[:12]} of {found.run.task}. {found.waits or ''}".rstrip()
+    return answer(shown, _fields(found.run), said)
 
 
 @command(
@@ -192,15 +155,11 @@ def retry_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
 )
 def scheduler(
     *,
-    slots: Annotated[
-        int, typer.Option("--slots", metavar="NUMBER", min=1, max=64, help="Runs that are executed at a time.")
-    ] = 4,
+    slots: Annotated[int, option("--slots", "NUMBER", "Runs that are executed at a time.", min=1, max=64)] = 4,
     state_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--state-dir",
-            metavar="DIR",
-            help="Where landed pages of the runs are kept; a folder of your own user if not given.",
+        option(
+            "--state-dir", "DIR", "Where landed pages of the runs are kept; a folder of your own user if not given."
         ),
     ] = None,
     at: StoreOptions,
@@ -213,12 +172,13 @@ def scheduler(
     clock, environment = SystemClock(), dict(os.environ)
     with opened(at.store, environment, clock) as kept:
         log_to_stderr(logging.INFO, "cio_replicate")
-        stop = _stopped_by_signals()
+        stop = StopSignal()
         launcher = ProcessStarter(state_root(state_dir))
         engine = BackgroundServices(kept.database, kept.keys, clock, launcher, slots=slots, environment=environment)
         engine.start()
         say(messages(), f"Running the tasks in {kept.database.shown}, {counted(slots, 'run')} at a time, until Ctrl-C.")
-        stop.wait()
+        while not stop():
+            time.sleep(LOOK)
         say(messages(), "Stopping: each run finishes its page and its batch first. Once more to stop at once.")
         engine.stop()
     return COMPLETE
@@ -237,7 +197,7 @@ def _action_of(resync: str | None, backfill: str | None, first: str | None, unti
     return RunAction()
 
 
-async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
+def _watch(runs: Runs, run_id: str) -> None:
     """Tell what a run waits for and what it writes to its log, until it has ended."""
     console, told, waited = messages(), 0, None
     while True:
@@ -250,7 +210,7 @@ async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
             told = one.number
         if found.run.has_ended:
             return
-        await clock.sleep(LOOK)
+        time.sleep(LOOK)
 
 
 def _status(run: StoredRunSummary) -> Text:
@@ -284,10 +244,7 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
             (
                 one.name,
                 Text(one.status, STYLES.get(one.status, "")),
-                number(one.read),
-                number(one.inserted),
-                number(one.updated),
-                number(one.deleted),
+                *map(number, (one.read, one.inserted, one.updated, one.deleted)),
                 one.proof.verdict if one.proof is not None else "",
             )
             for one in found.report.tables
@@ -321,18 +278,3 @@ def _fields(run: StoredRunSummary) -> dict[str, Any]:
 def _runs(shown: StoreOutputOptions) -> Iterator[Runs]:
     with opened(shown.store) as store:
         yield Runs(store.database, SystemClock(), store.dispatch)
-
-
-def _stopped_by_signals() -> threading.Event:
-    """Set by the first signal; a second one ends the process at once, and its runs end in order by themselves."""
-    stop = threading.Event()
-
-    def asked(number: int, frame: object) -> None:
-        _ = number, frame
-        if stop.is_set():
-            os._exit(INTERRUPTED)
-        stop.set()
-
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, asked)
-    return stop

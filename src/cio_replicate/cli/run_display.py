@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.text import counted, duration, number
-from cio_replicate.cli.terminal import say
+from cio_replicate.cli.terminal import grid_of, say
 from cio_replicate.pipeline import events
 from cio_replicate.pipeline.events import (
     ASKING,
@@ -64,9 +63,7 @@ class QuietRenderer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return
 
     def tell(self, event: events.Event) -> None:
@@ -76,7 +73,7 @@ class QuietRenderer:
             self.say(line)
 
     def beat(self) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def say(self, text: str) -> None:
         """Show a sentence."""
@@ -107,13 +104,11 @@ class LogRenderer(QuietRenderer):
         say(self._console, f"{self._clock.monotonic() - self._standing.began:7.1f} s  {text}")
 
 
-class TableRenderer:
+class TableRenderer(QuietRenderer):
     """Shows a table of all tables that changes in place, and leaves nothing of it behind."""
 
-    seconds = 5.0
-
     def __init__(self, console: Console, clock: Clock, tables: Iterable[str]) -> None:
-        self._console = console
+        super().__init__(console)
         self._clock = clock
         self._standing = new_standing(tables, clock.monotonic())
         self._live = Live(
@@ -124,24 +119,13 @@ class TableRenderer:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def tell(self, event: events.Event) -> None:
         """Change the picture; a note stays above it."""
         self._standing = after(self._standing, event, self._clock.monotonic())
-        line = problem(event)
-        if line is not None:
-            self.say(line)
-
-    def beat(self) -> None:
-        """Nothing: the picture moves by itself."""
-
-    def say(self, text: str) -> None:
-        """Show a sentence above the picture."""
-        say(self._console, text)
+        super().tell(event)
 
     def _picture(self) -> RenderableType:
         return picture(self._standing, self._clock.monotonic(), self._console.height)
@@ -173,16 +157,15 @@ def picture(standing: RunProgress, now: float, height: int) -> RenderableType:
     grid.add_column("changes", no_wrap=True, overflow="ellipsis")
     shown, hidden = visible(list(standing.lines.values()), height - 4)
     for line in shown:
-        rate, left = line.rate(now), line.seconds_left(now)
+        rate, left, style = line.rate(now), line.seconds_left(now), STYLES.get(line.status, "")
         grid.add_row(
             line.table,
-            Text(line.status, STYLES.get(line.status, "")),
-            number(line.rows) if line.pages else "",
-            number(line.pages) if line.pages else "",
+            Text(line.status, style),
+            *([number(line.rows), number(line.pages)] if line.pages else ["", ""]),
             f"{rate:,.0f}" if rate is not None and line.pages > 1 else "",
             duration(left) if left is not None else "",
             brief_changes(line),
-            style=STYLES.get(line.status, "") if line.status in {WAITING, ASKING} else "",
+            style=style if line.status in {WAITING, ASKING} else "",
         )
     more = [Text(f"… and {counted(hidden, 'more table')}", "dim")] if hidden else []
     return Group(grid, *more, Text(), Text(totals(standing, now), "bold"))
@@ -220,15 +203,12 @@ def print_summary(console: Console, report: Report) -> None:
 
 def grid(tables: Iterable[TableReport]) -> Grid:
     """One row per table."""
-    result = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    result.add_column("table", no_wrap=True)
-    for name in ("read", "new", "changed", "deleted", "requests"):
-        result.add_column(name, justify="right", no_wrap=True)
-    result.add_column("status", no_wrap=True)
-    for table in tables:
-        counts = (table.read, table.inserted, table.updated, table.deleted, table.requests)
-        result.add_row(table.name, *map(number, counts), outcome(table))
-    return result
+    numbers = ("read", "new", "changed", "deleted", "requests")
+    rows = [
+        (one.name, *map(number, (one.read, one.inserted, one.updated, one.deleted, one.requests)), outcome(one))
+        for one in tables
+    ]
+    return grid_of(("table", *numbers, "status"), rows, numbers, wrapped=())
 
 
 def outcome(table: TableReport) -> Text:

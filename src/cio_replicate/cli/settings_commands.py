@@ -7,16 +7,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
-
-import typer
+from typing import Annotated, Any
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import counted
-from cio_replicate.cli.editing import acting
+from cio_replicate.cli.editing import acting, field_line
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, Yes, command
+from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, Yes, argument, command, flag
 from cio_replicate.cli.terminal import (
+    answer,
     as_json,
     grid_of,
     messages,
@@ -26,7 +25,7 @@ from cio_replicate.cli.terminal import (
     secret_from_input,
     write_json,
 )
-from cio_replicate.config.documents import EVENTS, ChannelSettings, ChannelUrl, Events, json_schema, plain
+from cio_replicate.config.documents import EVENTS, ChannelSettings, json_schema, plain
 from cio_replicate.config.secret_references import caution
 from cio_replicate.console import settings_files
 from cio_replicate.console.apply_settings import Change, ChangeContext, ChangeKind
@@ -40,9 +39,8 @@ from cio_replicate.pipeline.report import iso
 TITLE = "cio-replicate can reach this channel"
 BODY = "This was sent to try it out: notifications of tasks will come here."
 _COLORS = {ChangeKind.CREATE: "green", ChangeKind.EDIT: "yellow", ChangeKind.DELETE: "red"}
-ChannelName = Annotated[str, typer.Argument(metavar="NAME", help="The channel, by its name.")]
-MaybeUrl = Annotated[str | None, get_args(ChannelUrl)[1]]
-SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The secret, by its name.")]
+ChannelName = Annotated[str, argument("NAME", "The channel, by its name.")]
+SecretName = Annotated[str, argument("NAME", "The secret, by its name.")]
 
 
 @command(
@@ -53,14 +51,11 @@ SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The secret, by 
 def create_channel(
     name: ChannelName,
     *,
-    url: MaybeUrl = None,
+    url: str | None = None,
     url_given: Annotated[
-        bool,
-        typer.Option(
-            "--url-stdin", metavar="", help="Take the address from standard input, or ask for it, and store it."
-        ),
+        bool, flag("--url-stdin", "Take the address from standard input, or ask for it, and store it.")
     ] = False,
-    events: Events = list(EVENTS),  # noqa: B006 - nobody changes it
+    events: list[str] = list(EVENTS),  # noqa: B006 - nobody changes it
     shown: StoreOutputOptions,
 ) -> int:
     """Keep a channel under a name, so that tasks can notify it. Its address is written as Apprise does."""
@@ -73,11 +68,8 @@ def create_channel(
         address = secret_from_input("The address of the channel") if url_given else None
         settings = ChannelSettings(url=url or "", events=events)
         kept = store.channels.create(name, settings, acting(), address)
-    if shown.json:
-        as_json(_channel_document(kept))
-    else:
-        say(product(), f"Made the channel {name}. `cio-replicate channel test {name}` sends something there.")
-    return COMPLETE
+    said = f"Made the channel {name}. `cio-replicate channel test {name}` sends something there."
+    return answer(shown, _channel_document(kept), said)
 
 
 @command("channel list", "cio-replicate channel list")
@@ -85,23 +77,13 @@ def list_channels(*, shown: StoreOutputOptions) -> int:
     """List the channels, and the tasks that notify them."""
     with opened(shown.store) as store:
         found, tasks = store.channels.all(), store.tasks.all()
-    if shown.json:
-        as_json({"channels": [_channel_document(one) for one in found]})
-        return COMPLETE
-    if not found:
-        say(product(), "There is no channel yet: `cio-replicate channel create` makes one.")
-        return COMPLETE
-    rows = [
-        (
-            one.name,
-            one.settings.url,
-            ", ".join(one.settings.events),
-            ", ".join(task.name for task in tasks if one.name in task.settings.notify),
-        )
-        for one in found
-    ]
-    product().print(grid_of(("channel", "address", "events", "tasks"), rows))
-    return COMPLETE
+    rows = []
+    for one in found:
+        users = ", ".join(task.name for task in tasks if one.name in task.settings.notify)
+        rows.append((one.name, one.settings.url, ", ".join(one.settings.events), users))
+    document = {"channels": [_channel_document(one) for one in found]}
+    nothing = "There is no channel yet: `cio-replicate channel create` makes one."
+    return answer(shown, document, grid_of(("channel", "address", "events", "tasks"), rows) if rows else nothing)
 
 
 @command("channel test", "cio-replicate channel test team")
@@ -125,14 +107,9 @@ def delete_channel(name: ChannelName, *, yes: Yes = False, shown: StoreOutputOpt
     """Delete a channel that no task names, with the address that was stored for it."""
     with opened(shown.store) as store:
         store.channels.named(name)
-        if not yes:
-            require_meant(f"Delete the channel {name}?", "Nothing was deleted.")
+        require_meant(f"Delete the channel {name}?", "Nothing was deleted.", yes=yes)
         store.channels.delete(name, acting())
-    if shown.json:
-        as_json({"status": "deleted", "channel": name})
-    else:
-        say(product(), f"Deleted the channel {name}.")
-    return COMPLETE
+    return answer(shown, {"status": "deleted", "channel": name}, f"Deleted the channel {name}.")
 
 
 def _channel_document(kept: StoredChannel) -> dict[str, Any]:
@@ -151,13 +128,13 @@ def put_secret(name: SecretName, *, shown: StoreOutputOptions) -> int:
     said = caution(os.environ.get(KEY_VARIABLE, ""), os.environ)
     if said is not None:
         say(messages(), said, "yellow")
-    if shown.json:
-        as_json({"status": "replaced" if replaced else "stored", "secret": name, "key": where})
-        return COMPLETE
-    console = product()
-    say(console, f"{'Replaced' if replaced else 'Stored'} the secret {name}. Write stored:{name} where it is needed.")
-    say(console, f"It is encrypted; the key is in {where}. Keep a copy of the key, and not beside the database.")
-    return COMPLETE
+    done = "Replaced" if replaced else "Stored"
+    return answer(
+        shown,
+        {"status": done.lower(), "secret": name, "key": where},
+        f"{done} the secret {name}. Write stored:{name} where it is needed.",
+        f"It is encrypted; the key is in {where}. Keep a copy of the key, and not beside the database.",
+    )
 
 
 @command("secret list", "cio-replicate secret list")
@@ -165,40 +142,27 @@ def list_secrets(*, shown: StoreOutputOptions) -> int:
     """List what is stored: names, when each was put, and what uses it."""
     with opened(shown.store) as store:
         found, where = store.secrets.all(), store.keys.shown
-    if shown.json:
-        listed = [{"name": one.name, "changed": iso(one.changed_at), "used_by": list(one.used_by)} for one in found]
-        as_json({"key": where, "secrets": listed})
-        return COMPLETE
-    if not found:
-        say(product(), "No secret is stored yet: `cio-replicate secret put` stores one.")
-        return COMPLETE
+    listed = [{"name": one.name, "changed": iso(one.changed_at), "used_by": list(one.used_by)} for one in found]
     rows = [(one.name, iso(one.changed_at), ", ".join(one.used_by)) for one in found]
-    product().print(grid_of(("secret", "changed", "used by"), rows))
-    return COMPLETE
+    document = {"key": where, "secrets": listed}
+    nothing = "No secret is stored yet: `cio-replicate secret put` stores one."
+    return answer(shown, document, grid_of(("secret", "changed", "used by"), rows) if rows else nothing)
 
 
 @command("secret remove", "cio-replicate secret remove warehouse")
 def remove_secret(name: SecretName, *, yes: Yes = False, shown: StoreOutputOptions) -> int:
     """Forget a secret that nothing uses."""
     with opened(shown.store) as store:
-        if not yes:
-            require_meant(f"Remove the secret {name}?", "Nothing was removed.")
+        require_meant(f"Remove the secret {name}?", "Nothing was removed.", yes=yes)
         store.secrets.remove(name, acting())
-    if shown.json:
-        as_json({"status": "removed", "secret": name})
-    else:
-        say(product(), f"Removed the secret {name}.")
-    return COMPLETE
+    return answer(shown, {"status": "removed", "secret": name}, f"Removed the secret {name}.")
 
 
 @command("secret rotate", "cio-replicate secret rotate")
 def rotate_key(
     *,
     key_lost: Annotated[
-        bool,
-        typer.Option(
-            "--key-lost", metavar="", help="Go on without the old key: what it had encrypted is removed, and named."
-        ),
+        bool, flag("--key-lost", "Go on without the old key: what it had encrypted is removed, and named.")
     ] = False,
     yes: Yes = False,
     shown: StoreOutputOptions,
@@ -208,8 +172,8 @@ def rotate_key(
     It may be stopped or killed at any moment: nothing is lost, and running it again finishes it.
     """
     with opened(shown.store) as store:
-        if key_lost and not yes:
-            require_meant("Remove the stored secrets that the present key does not open?", "Nothing was removed.")
+        question = "Remove the stored secrets that the present key does not open?"
+        require_meant(question, "Nothing was removed.", yes=yes or not key_lost)
         done, where = store.secrets.rotate(acting(), key_lost=key_lost), store.keys.shown
         if key_lost:
             store.connections.recognise()
@@ -227,13 +191,11 @@ def rotate_key(
 def apply(
     place: Annotated[
         Path,
-        typer.Argument(metavar="FILE|FOLDER", help="A file of settings, or a folder with files that end in .toml."),
+        argument("FILE|FOLDER", "A file of settings, or a folder with files that end in .toml."),
     ],
     *,
     yes: Yes = False,
-    prune: Annotated[
-        bool, typer.Option("--prune", metavar="", help="Also delete what is kept and not in the files.")
-    ] = False,
+    prune: Annotated[bool, flag("--prune", "Also delete what is kept and not in the files.")] = False,
     shown: StoreOutputOptions,
 ) -> int:
     """Bring what is kept to what files say: connections, tasks and channels. The difference is shown first.
@@ -248,8 +210,7 @@ def apply(
         if not shown.json:
             _print_changes(changes)
         if changes:
-            if not yes:
-                require_meant(f"Apply {counted(len(changes), 'change')}?", "Nothing was changed.")
+            require_meant(f"Apply {counted(len(changes), 'change')}?", "Nothing was changed.", yes=yes)
             means = ChangeContext(acting(), now, store.keys, os.environ, store.dispatch)
             with store.database.writing() as transaction:
                 settings_files.apply(transaction, changes, wanted, means, prune=prune)
@@ -265,9 +226,7 @@ def apply(
 @command("export", "cio-replicate export > cio-replicate.toml", "cio-replicate export --schema > schema.json")
 def export(
     *,
-    schema: Annotated[
-        bool, typer.Option("--schema", metavar="", help="Write the JSON Schema of such a file instead.")
-    ] = False,
+    schema: Annotated[bool, flag("--schema", "Write the JSON Schema of such a file instead.")] = False,
     at: StoreOptions,
 ) -> int:
     """Write all connections, tasks and channels as a file that `apply` takes; no secret is in it."""
@@ -287,10 +246,8 @@ def _print_changes(changes: Sequence[Change]) -> None:
     for change in changes:
         say(console, f"{change.what} {change.kind} {change.name}", _COLORS[change.what])
         for one in change.fields:
-            if change.what is ChangeKind.CREATE:
-                say(console, f"  {one.name}: {shown_value(one.new)}")
-            else:
-                say(console, f"  {one.name}: {shown_value(one.old)} → {shown_value(one.new)}")
+            new = change.what is ChangeKind.CREATE
+            say(console, f"  {one.name}: {shown_value(one.new)}" if new else field_line(one))
 
 
 def _change_document(change: Change) -> dict[str, Any]:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from cio_replicate.app.settings import ResolvedTask, names_among, resolve
 from cio_replicate.app.sync import sync as executed
 from cio_replicate.app.sync import sync_from_staged
 from cio_replicate.base.runtime import Clock, SystemClock
-from cio_replicate.cli.options import Output, command
+from cio_replicate.cli.options import Output, argument, command, option
 from cio_replicate.cli.run_display import LogRenderer, QuietRenderer, TableRenderer, print_summary, sentence
 from cio_replicate.cli.terminal import messages, product, say, write_json
 from cio_replicate.config import connection_options
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
-    AGAIN,
+    REREAD,
     AccessOptions,
     CopyOptions,
     DestinationOptions,
-    KeepLanded,
     RereadOptions,
     SourceOptions,
     StartDateOptions,
@@ -50,14 +47,14 @@ def sync(
     again: RereadOptions,
     full_refresh: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--full-refresh",
-            metavar="A,B|all",
-            help="Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
-            rich_help_panel=AGAIN,
+            "A,B|all",
+            "Read these tables whole, from the start date on, whatever was read before; rows in the copy stay.",
+            REREAD,
         ),
     ] = None,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Copy the workspace into a database, a warehouse or a lake, or bring an earlier copy up to date.
@@ -82,13 +79,13 @@ def sync(
     "cio-replicate resync messages customers --start-date 2024-01-31 --to duckdb:///customerio.duckdb",
 )
 def resync(
-    names: Annotated[list[str], typer.Argument(metavar="TABLE...", help="The tables to read anew.")],
+    names: Annotated[list[str], argument("TABLE...", "The tables to read anew.")],
     *,
     since: StartDateOptions,
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Forget what is known of tables and read them anew, whole, from the start date on.
@@ -96,25 +93,22 @@ def resync(
     Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
     where they differ, and rows that a list does not have are deleted.
     """
-    names = list(names_among(names))
-    action = RunAction(kind=ActionKind.RESYNC, tables=tuple(names))
-    return _run_tables(names, action, since, copy, access, shaping, output, keep_landed=keep_landed)
+    action = RunAction(kind=ActionKind.RESYNC, tables=names_among(names))
+    return _run_tables(action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @command(
     "backfill", "cio-replicate backfill messages --from 2024-03-01 --until 2024-04-01 --to duckdb:///customerio.duckdb"
 )
 def backfill(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="A table that is read by time: messages.")],
+    table: Annotated[str, argument("TABLE", "A table that is read by time: messages.")],
     *,
-    first: Annotated[str, typer.Option("--from", metavar="DATE", help="The first moment to read.")],
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="DATE", help="The last moment to read; now if not given.")
-    ] = None,
+    first: Annotated[str, option("--from", "DATE", "The first moment to read.")],
+    until: Annotated[str | None, option("--until", "DATE", "The last moment to read; now if not given.")] = None,
     copy: DestinationOptions,
     access: AccessOptions,
     shaping: CopyOptions,
-    keep_landed: KeepLanded = False,
+    keep_landed: bool = False,
     output: Output,
 ) -> int:
     """Read a stretch of time once more, or for the first time, and leave the position where it is.
@@ -123,7 +117,7 @@ def backfill(
     """
     action = RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=first, until=until)
     since = StartDateOptions(start_date=first)
-    return _run_tables([table], action, since, copy, access, shaping, output, keep_landed=keep_landed)
+    return _run_tables(action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @command(
@@ -135,9 +129,7 @@ def load(
     *,
     from_landing: Annotated[
         list[str],
-        typer.Option(
-            "--from-landing", metavar="URL", help="The copy whose pages were kept: what --to was in that sync."
-        ),
+        option("--from-landing", "URL", "The copy whose pages were kept: what --to was in that sync."),
     ],
     tables: TableOptions,
     copy: DestinationOptions,
@@ -155,7 +147,6 @@ def load(
 
 
 def _run_tables(
-    names: list[str],
     action: RunAction,
     since: StartDateOptions,
     copy: DestinationOptions,
@@ -165,9 +156,9 @@ def _run_tables(
     *,
     keep_landed: bool,
 ) -> int:
-    """Do something with these tables alone; the exit code. Raises Refused."""
+    """Run an action with its tables alone; return the exit code. Raises Refused."""
     connection = gathered(ConnectionSettings, since, access)
-    task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(names), keep_landed=keep_landed)
+    task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(action.tables), keep_landed=keep_landed)
     clock = SystemClock()
     return run(resolve(connection, task, clock, action, state_dir=copy.state_dir), clock, output)
 

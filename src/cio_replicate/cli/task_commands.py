@@ -7,13 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from cio_replicate.cli.editing import acting, edited_task, print_changes, print_settings
-from cio_replicate.cli.failure import COMPLETE
-from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say
-from cio_replicate.config.documents import ScheduleSettings, TaskSettings, plain
+from cio_replicate.cli.editing import acting, change_lines, edited_task, settings_shown
+from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, argument, command
+from cio_replicate.cli.terminal import answer, grid_of, require_meant
+from cio_replicate.config.documents import TaskSettings, plain
 from cio_replicate.console.installation import ControlServices, opened
 from cio_replicate.database.rows import StoredTask
 from cio_replicate.jobs.scheduler import schedule
@@ -21,7 +18,7 @@ from cio_replicate.pipeline.report import iso
 from cio_replicate.sinks.addresses import made_absolute
 
 TIMES = 3  # that are shown of a schedule
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The task, by its name.")]
+Name = Annotated[str, argument("NAME", "The task, by its name.")]
 
 
 @command(
@@ -37,17 +34,13 @@ def create_task(name: Name, *, settings: TaskSettings, shown: StoreOutputOptions
     """
     with opened(shown.store) as store:
         kept = store.tasks.create(name, _here(store, settings), acting())
-    if shown.json:
-        as_json(_document(kept))
-        return COMPLETE
     if kept.next_at is not None:
         when = f"It runs at {iso(kept.next_at)} for the first time."
     elif kept.settings.after is not None:
         when = f"It runs when {kept.settings.after} has ended well."
     else:
         when = f"It runs when asked to: cio-replicate task run {name}."
-    say(product(), f"Made the task {name}. {when}")
-    return COMPLETE
+    return answer(shown, _document(kept), f"Made the task {name}. {when}")
 
 
 @command("task list", "cio-replicate task list")
@@ -55,18 +48,15 @@ def list_tasks(*, shown: StoreOutputOptions) -> int:
     """List the tasks, and when each runs next."""
     with opened(shown.store) as store:
         found = store.tasks.all()
-    if shown.json:
-        as_json({"tasks": [_document(one) for one in found]})
-        return COMPLETE
-    if not found:
-        say(product(), "There is no task yet: `cio-replicate task create` makes one.")
-        return COMPLETE
     rows = [
-        (one.name, one.settings.connection, " ".join(one.settings.to).partition("?")[0], _when(one), _next(one))
+        (one.name, one.settings.connection, " ".join(one.settings.to).partition("?")[0], _when(one), _next(one) or "")
         for one in found
     ]
-    product().print(grid_of(("task", "connection", "destination", "when", "next"), rows))
-    return COMPLETE
+    document = {"tasks": [_document(one) for one in found]}
+    nothing = "There is no task yet: `cio-replicate task create` makes one."
+    return answer(
+        shown, document, grid_of(("task", "connection", "destination", "when", "next"), rows) if rows else nothing
+    )
 
 
 @command("task show", "cio-replicate task show daily")
@@ -74,15 +64,9 @@ def show_task(name: Name, *, shown: StoreOutputOptions) -> int:
     """Show a task's settings and its next times."""
     with opened(shown.store) as store:
         kept = store.tasks.named(name)
-    if shown.json:
-        as_json({**_document(kept), "times": [iso(one) for one in _times(kept)]})
-        return COMPLETE
-    print_settings(name, kept.settings)
-    times = ", ".join(iso(one) for one in _times(kept))
-    product().print(
-        grid_of((), {"when": _when(kept), "next": times or "none", "changed": iso(kept.changed_at)}.items())
-    )
-    return COMPLETE
+    times = [iso(one) for one in _times(kept)]
+    facts = {"when": _when(kept), "next": ", ".join(times) or "none", "changed": iso(kept.changed_at)}
+    return answer(shown, {**_document(kept), "times": times}, *settings_shown(name, kept.settings, facts))
 
 
 @command(
@@ -98,11 +82,7 @@ def edit_task(
         settings = edited_task(store.tasks.named(name).settings, given)
         changes = store.tasks.edit(name, _here(store, settings), acting())
         kept = store.tasks.named(name)
-    if shown.json:
-        as_json(_document(kept))
-    else:
-        print_changes(f"task {name}", changes)
-    return COMPLETE
+    return answer(shown, _document(kept), *change_lines(f"task {name}", changes))
 
 
 @command("task pause", "cio-replicate task pause daily")
@@ -122,30 +102,22 @@ def delete_task(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -> i
     """Delete a task and the history of its runs; the copy in its destinations stays."""
     with opened(shown.store) as store:
         store.tasks.named(name)
-        if not yes:
-            require_meant(f"Delete the task {name} and its history? The copy stays.", "Nothing was deleted.")
+        require_meant(f"Delete the task {name} and its history? The copy stays.", "Nothing was deleted.", yes=yes)
         store.tasks.delete(name, acting())
-    if shown.json:
-        as_json({"status": "deleted", "task": name})
-    else:
-        say(product(), f"Deleted the task {name}. Its copy stays where it is.")
-    return COMPLETE
+    return answer(shown, {"status": "deleted", "task": name}, f"Deleted the task {name}. Its copy stays where it is.")
 
 
 def _pause(name: str, shown: StoreOutputOptions, *, paused: bool) -> int:
     with opened(shown.store) as store:
         changed = store.tasks.pause(name, acting(), paused=paused)
         kept = store.tasks.named(name)
-    if shown.json:
-        as_json(_document(kept))
-        return COMPLETE
     already = "" if changed else " already"
-    rests = f"The task {name} is paused{already}: `cio-replicate task resume {name}` lets it go on."
-    goes_on = f"The task {name} is not paused{already}."
-    if kept.next_at is not None:
-        goes_on += f" It runs next at {iso(kept.next_at)}."
-    say(product(), rests if paused else goes_on)
-    return COMPLETE
+    if paused:
+        said = f"The task {name} is paused{already}: `cio-replicate task resume {name}` lets it go on."
+    else:
+        following = f" It runs next at {iso(kept.next_at)}." if kept.next_at is not None else ""
+        said = f"The task {name} is not paused{already}.{following}"
+    return answer(shown, _document(kept), said)
 
 
 def _here(store: ControlServices, settings: TaskSettings) -> TaskSettings:
@@ -163,26 +135,21 @@ def _document(kept: StoredTask) -> dict[str, Any]:
         "name": kept.name,
         "settings": plain(kept.settings),
         "paused": kept.paused,
-        "next": iso(kept.next_at) if kept.next_at is not None else None,
+        "next": _next(kept),
         "created": iso(kept.created_at),
         "changed": iso(kept.changed_at),
     }
 
 
+def _next(kept: StoredTask) -> str | None:
+    return iso(kept.next_at) if kept.next_at is not None else None
+
+
 def _when(kept: StoredTask) -> str:
-    settings = kept.settings
-    after = f"after {settings.after}" if settings.after is not None else ""
-    parts = [_clock(settings.schedule) if settings.schedule is not None else "", after]
-    when = " and ".join(part for part in parts if part) or "when asked to"
-    return f"{when} (paused)" if kept.paused else when
-
-
-def _clock(one: ScheduleSettings) -> str:
-    return f"every {one.every}" if one.every is not None else f"{one.cron} ({one.zone})"
-
-
-def _next(kept: StoredTask) -> str:
-    return iso(kept.next_at) if kept.next_at is not None else ""
+    one, after = kept.settings.schedule, kept.settings.after
+    parts = [f"every {one.every}" if one.every is not None else f"{one.cron} ({one.zone})"] if one is not None else []
+    parts += [f"after {after}"] if after is not None else []
+    return f"{' and '.join(parts) or 'when asked to'}{' (paused)' if kept.paused else ''}"
 
 
 def _times(kept: StoredTask) -> list[int]:

@@ -6,18 +6,22 @@ import contextlib
 import getpass
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import typer
-from rich.console import Console, JustifyMethod
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.base.text import FIELD, Secret, worded
+from cio_replicate.base.text import Secret
+from cio_replicate.cli.failure import COMPLETE, INTERRUPTED
+from cio_replicate.cli.options import AsJson
+from cio_replicate.config.options import as_options
 
 IN_A_FILE = 160  # columns
 
@@ -52,25 +56,6 @@ def messages() -> Console:
     return MessageConsole(stderr=True, highlight=False)
 
 
-#: Options of single commands, by the name that a sentence has for them.
-ONLY_HERE = {
-    "everything": "--all",
-    "first": "--from",
-    "full_refresh": "--full-refresh",
-    "staged": "--from-landing",
-    "until": "--until",
-}
-
-
-def as_options(text: str) -> str:
-    """A sentence that names settings, with their options."""
-    if FIELD.search(text) is None:
-        return text
-    from cio_replicate.config.documents import settings_declared  # noqa: PLC0415 - so that --help is quick
-
-    return worded(text, {name: one.option for name, one in settings_declared().items()} | ONLY_HERE)
-
-
 def write_json(document: str) -> None:
     """Write the one JSON document of a command to standard output."""
     document = as_options(document)
@@ -83,12 +68,37 @@ def as_json(document: Any) -> None:  # noqa: ANN401 - whatever a command has to 
     write_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def grid_of(names: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> Grid:
-    """Return rows under these names, or facts, each a name and a value, without; nothing in a text is markup."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_header=bool(names))
+def answer(output: AsJson, document: Any, *shown: RenderableType) -> int:  # noqa: ANN401 - whatever a command has to say
+    """Write what a command found or did: as JSON if asked for, else as sentences and grids. Return `COMPLETE`."""
+    if output.json:
+        as_json(document)
+        return COMPLETE
+    console = product()
+    for one in shown:
+        if isinstance(one, str):
+            say(console, one)
+        else:
+            console.print(one)
+    return COMPLETE
+
+
+def grid_of(
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    numbers: Sequence[str] = (),
+    *,
+    wrapped: Sequence[str] | None = None,
+    gap: int = 2,
+) -> Grid:
+    """Return rows under these names, or facts, each a name and a value, without; nothing in a text is markup.
+
+    Columns `wrapped` may take several lines: all but the first unless given.
+    """
+    grid = Grid(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", show_header=bool(names))
     for place, name in enumerate(names or ("", "")):
         justify: JustifyMethod = "right" if name in numbers else "left"
-        grid.add_column(name, justify=justify, overflow="fold", no_wrap=place == 0)
+        whole = place == 0 if wrapped is None else name not in wrapped
+        grid.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         grid.add_row(*(one if isinstance(one, Text) else Text(str(one)) for one in row))
     return grid
@@ -122,8 +132,10 @@ def abandon_output() -> None:
         os.close(nowhere)
 
 
-def require_meant(question: str, otherwise: str) -> None:
-    """Ask on the terminal. Raises Refused when nobody can answer, Abort when it is not meant."""
+def require_meant(question: str, otherwise: str, *, yes: bool) -> None:
+    """Ask on the terminal, unless `yes`. Raises Refused when nobody can answer, Abort when it is not meant."""
+    if yes:
+        return
     try:
         meant = typer.confirm(question, err=True)
     except typer.Abort:
@@ -147,3 +159,25 @@ def secret_from_input(what: str) -> Secret:
     except UnicodeDecodeError:
         raise InvalidSettings("What came in by standard input is no text.", "Give the secret in UTF-8.") from None
     return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+class StopSignal:
+    """Asked for by the first signal; a second one ends the process at once, and its runs end in order by themselves.
+
+    A plain flag: a handler that takes a lock, as that of an event, can meet the thread that holds it.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, self._ask)
+
+    def __call__(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked
+
+    def _ask(self, number: int, frame: object) -> None:
+        _ = number, frame
+        if self._asked:
+            os._exit(INTERRUPTED)
+        self._asked = True

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import Secret
@@ -15,6 +15,7 @@ from cio_replicate.config.secret_references import resolved
 TOKEN_VARIABLE = "CIO_ACCESS_TOKEN"  # noqa: S105 - a variable's name
 EARLIEST = datetime(2012, 1, 1, tzinfo=UTC)  # Customer.io's first year
 REGIONS = ("us", "eu", "auto")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +88,37 @@ def region(text: str) -> str:
 
 def api_url(text: str) -> str:
     """The address of an App API. A secret must not travel unprotected, so plain HTTP is for this machine only."""
+    address = _web_address(
+        text,
+        "The API address",
+        credentials=f"Put the access token into {TOKEN_VARIABLE}.",
+        unprotected=("would send the access token unprotected.", "Use https:// for another machine."),
+    )
+    return address.removesuffix("/v1").rstrip("/")
+
+
+def _web_address(text: str, called: str, *, credentials: str, unprotected: tuple[str, str]) -> str:
+    """An address without a slash at its end; plain HTTP is for this machine only. Raises InvalidSettings.
+
+    `credentials` is the fix for an address that holds some, `unprotected` cause and fix for one that must be HTTPS.
+    """
     text = text.strip()
-    parts = _address(text)
-    host = parts.hostname if parts else None
     if "@" in text:
-        raise InvalidSettings("The API address holds credentials.", f"Put the access token into {TOKEN_VARIABLE}.")
-    if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
-        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a key
-        raise InvalidSettings(
-            f"The API address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
-        )
-    if parts.scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
-        raise InvalidSettings(
-            f"The API address {text!r} would send the access token unprotected.", "Use https:// for another machine."
-        )
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def _address(text: str) -> SplitResult | None:
+        raise InvalidSettings(f"{called} holds credentials.", credentials)
     try:
         parts = urlsplit(text)
-        _ = parts.port  # looked at only now, and may be none
+        host, _ = parts.hostname, parts.port  # looked at only now, and may be none
     except ValueError:
-        return None
-    return parts if text.isprintable() else None
+        parts, host = urlsplit(""), None
+    whole = host is not None and text.isprintable() and parts.scheme in ("http", "https")
+    if not whole or re.search(r"[\s?#\\]", text):
+        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a secret
+        raise InvalidSettings(
+            f"{called} {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
+        )
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise InvalidSettings(f"{called} {text!r} {unprotected[0]}", unprotected[1])
+    return text.rstrip("/")
 
 
 def requests_per_second(value: float) -> float:
@@ -169,9 +177,6 @@ def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
     return given
 
 
-# The access token of the API, found where a reference says.
-
-
 USUAL = f"env:{TOKEN_VARIABLE}"
 
 
@@ -189,35 +194,20 @@ def access_token_from(reference: str | None, environment: Mapping[str, str]) -> 
         ) from None
 
 
-# The address of a console, as a gateway is told it.
-
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
 def console_url(text: str) -> str:
     """The address of a console, without a slash at its end. Raises InvalidSettings.
 
     What a gateway says is signed, but not hidden by that, so plain HTTP is for this machine only.
     """
-    text = text.strip()
-    parts = _address(text)
-    host = parts.hostname if parts else None
-    if "@" in text:
-        raise InvalidSettings(
-            "The console's address holds credentials.", "Leave them out: a gateway shows who it is by its key."
-        )
-    if parts is None or host is None or parts.scheme not in ("http", "https") or re.search(r"[\s?#\\]", text):
-        shown = re.sub("[?#].*", "?…", text)  # what is cut off may be a secret
-        raise InvalidSettings(
-            f"The console's address {shown!r} is no address.", "Write it as https://host or http://127.0.0.1:port."
-        )
-    if parts.scheme == "http" and host not in LOOPBACK:
-        raise InvalidSettings(
-            f"The console's address {text!r} is not protected: others could read along and answer in its place.",
+    return _web_address(
+        text,
+        "The console's address",
+        credentials="Leave them out: a gateway shows who it is by its key.",
+        unprotected=(
+            "is not protected: others could read along and answer in its place.",
             "Use https:// for another machine; --ca-file names a private certificate authority.",
-        )
-    return text.rstrip("/")
+        ),
+    )
 
 
 def host_of(url: str) -> str:

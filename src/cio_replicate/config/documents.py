@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from dataclasses import Field as DataclassField
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import unquote
 
 import msgspec
@@ -15,182 +15,61 @@ import msgspec
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.text import worded
 from cio_replicate.config.options import (
+    SETTINGS,
     AccessOptions,
     CopyOptions,
     DatasetOptions,
-    DestinationOptions,
-    KeepLanded,
     RereadOptions,
-    Setting,
     StartDateOptions,
     TableOptions,
-    To,
     fields_of,
 )
 
 T = TypeVar("T")
 
-WHEN, TROUBLE = "When it runs", "When something goes wrong"
-EVENTS = ("failure", "recovery", "short", "schema")
-
-GatewayName = Annotated[
-    str | None,
-    Setting(
-        "--gateway",
-        "Data gateway",
-        "Runs this connection's tasks inside a private network: the name of a gateway; without one the console's own "
-        "machine runs them.",
-        shown="NAME",
-    ),
-]
-Cron = Annotated[
-    str | None,
-    Setting(
-        "--cron",
-        "Cron",
-        "When to run, as minute, hour, day of month, month, day of week: `0 3 * * mon-fri` is at 3 on workdays.",
-        shown="'M H D M W'",
-        group=WHEN,
-    ),
-]
-Every = Annotated[
-    str | None,
-    Setting(
-        "--every",
-        "Interval",
-        "Run every so often, such as 15m, 6h or 1d; not with --cron.",
-        shown="15m|6h|1d",
-        group=WHEN,
-    ),
-]
-Zone = Annotated[
-    str,
-    Setting(
-        "--zone",
-        "Time zone",
-        "The time zone that the schedule's hours are in, such as Europe/Berlin.",
-        shown="ZONE",
-        group=WHEN,
-    ),
-]
-Begin = Annotated[
-    str | None,
-    Setting("--begin", "First day", "Not before this moment, such as 2026-01-31T06:00.", shown="DATE", group=WHEN),
-]
-End = Annotated[str | None, Setting("--end", "Last day", "Not after this moment.", shown="DATE", group=WHEN)]
-Missed = Annotated[
-    str,
-    Setting(
-        "--missed",
-        "Missed runs",
-        "What becomes of times at which nothing could run, as the machine was off: one run for all of them, or none.",
-        shown="once|skip",
-        group=WHEN,
-        choices=("once", "skip"),
-    ),
-]
-After = Annotated[
-    str | None,
-    Setting("--after", "After another task", "Run whenever this task has ended well.", shown="TASK", group=WHEN),
-]
-Paused = Annotated[bool, Setting("--paused", "Paused", "Not run until it is resumed.", group=WHEN)]
-Retries = Annotated[
-    int,
-    Setting(
-        "--retries",
-        "Retries",
-        "How often a failed run is tried again; wrong settings are not.",
-        shown="NUMBER",
-        group=TROUBLE,
-    ),
-]
-RetryPause = Annotated[
-    int,
-    Setting(
-        "--retry-pause",
-        "Pause before a retry",
-        "Seconds before the first retry; each further one waits twice as long, a day at most.",
-        shown="SECONDS",
-        group=TROUBLE,
-    ),
-]
-Notify = Annotated[
-    list[str],
-    Setting(
-        "--notify",
-        "Notifications",
-        "Channels that are told of failures, recoveries, short tables and new columns; may be given several times.",
-        shown="CHANNEL",
-        group=TROUBLE,
-    ),
-]
-ConnectionName = Annotated[
-    str, Setting("--connection", "Connection", "The connection that is read.", shown="NAME", group="What is replicated")
-]
-ChannelUrl = Annotated[
-    str,
-    Setting(
-        "--url",
-        "Address",
-        "Where the address of the channel is kept, since it holds a secret: env:NAME, file:/path, keyring:service/user "
-        "or stored:NAME. It is written as Apprise does: slack://…, mailto://…, jsons://host/path.",
-        shown="REFERENCE",
-        group="Where notifications go",
-    ),
-]
-Events = Annotated[
-    list[str],
-    Setting(
-        "--event",
-        "Events",
-        "What is told: failure, recovery, short (a table lacks rows), schema (new columns); all if not given.",
-        shown="|".join(EVENTS),
-        group="Where notifications go",
-        choices=EVENTS,
-    ),
-]
+EVENTS = SETTINGS["events"].choices
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSettings(StartDateOptions, AccessOptions):
     """What reaches a workspace, as the user wrote it."""
 
-    gateway: GatewayName = None
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
     """When a task runs by itself, as the user wrote it."""
 
-    cron: Cron = None
-    every: Every = None
-    zone: Zone = "UTC"
-    begin: Begin = None
-    end: End = None
-    missed: Missed = "once"
+    cron: str | None = None
+    every: str | None = None
+    zone: str = "UTC"
+    begin: str | None = None
+    end: str | None = None
+    missed: str = "once"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings(CopyOptions, RereadOptions, TableOptions, DatasetOptions):
     """What a task replicates, how and when, as the user wrote it."""
 
-    connection: ConnectionName
-    to: To
-    keep_landed: KeepLanded = False
+    connection: str
+    to: list[str]
+    keep_landed: bool = False
     schedule: ScheduleSettings | None = None
-    after: After = None
-    paused: Paused = False
-    retries: Retries = 3
-    retry_pause: RetryPause = 300
-    notify: Notify = field(default_factory=list)
+    after: str | None = None
+    paused: bool = False
+    retries: int = 3
+    retry_pause: int = 300
+    notify: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSettings:
     """Where notifications go, as the user wrote it."""
 
-    url: ChannelUrl
-    events: Events = field(default_factory=lambda: list(EVENTS))
+    url: str
+    events: list[str] = field(default_factory=lambda: list(EVENTS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +117,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a file, with what each setting means."""
     schema = msgspec.json.schema(Documents)
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cio-replicate.toml", **schema}
-    for kind in (ConnectionSettings, ScheduleSettings, TaskSettings, ChannelSettings, Documents):
+    for kind in (*_SECTIONS.values(), ScheduleSettings, Documents):
         described = schema["$defs"][kind.__name__]
         described["additionalProperties"] = False
         described["description"] = (kind.__doc__ or "").strip()
@@ -249,16 +128,10 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def settings_declared() -> dict[str, Setting]:
-    """What is said of each setting, by the name of its field."""
-    return {one.name: one.setting for kind in _KINDS for one in fields_of(kind)}
-
-
 def as_labels(text: str) -> str:
     """A sentence that names settings, or options such as `--tables`, with the labels that a form has for them."""
-    declared = settings_declared()
-    text = worded(text, {name: one.label for name, one in declared.items()})
-    for one in sorted(declared.values(), key=lambda setting: len(setting.option), reverse=True):
+    text = worded(text, {name: one.label for name, one in SETTINGS.items()})
+    for one in sorted(SETTINGS.values(), key=lambda setting: len(setting.option), reverse=True):
         text = text.replace(one.option, one.label)
     return text
 
@@ -268,7 +141,6 @@ _SECTIONS: dict[str, type] = {
     "tasks": TaskSettings,
     "channels": ChannelSettings,
 }
-_KINDS = (*_SECTIONS.values(), ScheduleSettings, DestinationOptions)
 
 
 def _default(one: DataclassField[Any]) -> Any:  # noqa: ANN401 - of any kind
@@ -300,9 +172,6 @@ def _cause(error: msgspec.ValidationError) -> str:
     said = said.replace("`", "").removeprefix("Object ")
     path = where.strip("`").removeprefix("$").removeprefix(".")
     return f"{path}: {said}" if path else said
-
-
-# Which secrets of the control database settings refer to, and in which form addresses say so; pure.
 
 
 PREFIX = "stored:"

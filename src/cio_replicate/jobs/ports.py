@@ -10,6 +10,7 @@ import msgspec
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
+from cio_replicate.config.options import as_options
 from cio_replicate.pipeline.events import LogLine, Progress
 from cio_replicate.pipeline.report import Report
 
@@ -193,4 +194,4 @@ class ProbeResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def refused(error: CioReplicateError) -> ProbeResult:
     """What is answered when nothing could be asked."""
-    return ProbeResult(cause=error.cause, fix=error.fix)
+    return ProbeResult(cause=as_options(error.cause), fix=as_options(error.fix))

@@ -1,4 +1,4 @@
-"""Loads what has landed while reading goes on: one batch at a time, by size, by age, and at the end of each read."""
+"""Load staged pages while reading continues: one batch at a time, by size, by age, and at the end of each read."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cio_replicate.base.errors import LoadError, PartlyLoadedError
 from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.pipeline.events import BatchWritten, Listener
 from cio_replicate.pipeline.journal import StagedPage
-from cio_replicate.pipeline.report import TableReport
+from cio_replicate.pipeline.report import recorded
 from cio_replicate.pipeline.staging import Staging, different_keys
 from cio_replicate.pipeline.table_run import TableRun, new_position, read_whole
 from cio_replicate.sinks.port import Batch, Changes, Close, Sink
 
-BATCH_BYTES = 32_000_000  # of landed pages, where rows are large; a batch is worked on in memory
+BATCH_BYTES = 32_000_000  # of staged pages, where rows are large; a batch is worked on in memory
 DAMAGED = "A landed page of {table} is damaged or gone, so what had landed of it is discarded."
 NOT_KEPT = (
-    "Pages were not kept, since a run before did not keep those that they stand on. `sync --keep-landed "
-    "--full-refresh {table}` keeps all of them."
+    "Pages were not kept, since a run before did not keep those that they stand on. `sync ‹keep_landed› "
+    "‹full_refresh› {table}` keeps all of them."
 )
-LONGEST_WAIT = 30.0  # seconds that landed rows wait for company: at 10 requests a second, about a batch of messages
+LONGEST_WAIT = 30.0  # seconds that staged rows wait for company: at 10 requests a second, about a batch of messages
 
 
 def batch_of(
@@ -31,7 +31,7 @@ def batch_of(
 ) -> list[StagedPage]:
     """The next pages to load together: the oldest, at least one, and no more than fit into a batch.
 
-    `size` tells the bytes of a landed file.
+    `size` returns the bytes of a staged file.
     """
     chosen: list[StagedPage] = []
     rows = taken = 0
@@ -47,7 +47,7 @@ def batch_of(
 
 
 def is_due(waiting_rows: int, waited: float, batch_rows: int, *, reading: bool, replaces: bool = False) -> bool:
-    """Whether a table's landed rows are to be loaded now; those that replace a table are loaded when all are there."""
+    """Whether a table's staged rows are to be loaded now; those that replace a table are loaded when all are there."""
     if not reading or replaces:
         return not reading
     return waiting_rows >= batch_rows or (waiting_rows > 0 and waited >= LONGEST_WAIT)
@@ -66,7 +66,7 @@ class BatchWriter:
         run_id: str,
         clock: Clock,
         on_thread: OnThread,
-        tell: Listener,
+        emit: Listener,
         ended: Callable[[TableRun], None],
         *,
         keeps: bool = False,
@@ -77,13 +77,13 @@ class BatchWriter:
         self._run_id = run_id
         self._clock = clock
         self._on_thread = on_thread
-        self._tell = tell
+        self._emit = emit
         self._ended = ended
         self._waiting: dict[str, tuple[TableRun, int, float]] = {}
         self._wake = asyncio.Event()
         self._no_more = False
 
-    def landed(self, work: TableRun, rows: int) -> None:
+    def staged(self, work: TableRun, rows: int) -> None:
         """Rows of a table wait to be loaded; of one that the destination refuses, only the end of reading counts."""
         if work.unloadable and work.reading:
             return
@@ -92,12 +92,12 @@ class BatchWriter:
         self._wake.set()
 
     def no_more(self) -> None:
-        """Nothing will land any more; `run` returns when all is loaded."""
+        """Nothing more will be staged; `run` returns when all is loaded."""
         self._no_more = True
         self._wake.set()
 
     async def run(self) -> None:
-        """Load until everything that landed is in the destination."""
+        """Load until every staged page is in the destination."""
         while True:
             self._wake.clear()
             work = self._next()
@@ -124,16 +124,16 @@ class BatchWriter:
 
     async def _load(self, work: TableRun) -> None:
         _, _, since = self._waiting.pop(work.table.name)
-        reading = work.reading  # what lands from here on comes with a call of `landed` of its own
+        reading = work.reading  # what is staged from here on comes with a call of `staged` of its own
         left = 0
         if not work.unloadable:
             try:
                 left = await self._on_thread(lambda: self._load_batch(work, reading=reading))
             except LoadError as error:
                 work.failed = work.unloadable = True
-                work.report.error = str(error)
+                work.report.error = recorded(error)
         report = work.report
-        self._tell(BatchWritten(work.table.name, report.inserted, report.updated, report.deleted))
+        self._emit(BatchWritten(work.table.name, report.inserted, report.updated, report.deleted))
         if not reading and not left:
             if work.unloadable:
                 await self._on_thread(lambda: self._discard_damaged(work))
@@ -152,7 +152,7 @@ class BatchWriter:
             raise LoadError(f"A landed page of {work.table.name} cannot be read.", "Run again.") from None
 
     def _discard_damaged(self, work: TableRun) -> None:
-        """Forget a read of which a landed page can no longer be read, since no later run could load it either."""
+        """Forget a read of which a staged page can no longer be read, since no later run could load it either."""
         names = [page.file for page in self._folder.journal.pages(work.read)]
         if self._folder.sound(names, whole=True):
             return
@@ -189,9 +189,9 @@ class BatchWriter:
             )
         except PartlyLoadedError as error:
             changes, work.partly = Changes(*error.changed), True
-            work.report.error = work.report.error or str(error)
+            work.report.error = work.report.error or recorded(error)
             work.half_loaded.update(page.number for page in chosen)
-        _count(work.report, changes)
+        work.report.count(changes)
         if not work.partly:
             self._note_loaded(work, chosen, done, closing=closing)
         return left
@@ -207,7 +207,7 @@ class BatchWriter:
     def _keep(self, work: TableRun, done: Sequence[StagedPage], close: Close | None) -> None:
         """Keep pages beyond their loading, and the read with its last ones.
 
-        Before they are loaded: then all that the destination has is kept, whenever the process dies.
+        Before they are loaded: then all rows of the destination are in kept pages, whenever the process dies.
         """
         journal = self._folder.journal
         journal.keep(work.read, done)
@@ -216,7 +216,7 @@ class BatchWriter:
         tells_gone = close.seen is not None
         alone = tells_gone and read_whole(work)
         if not journal.keep_read(work.read, close.position, tells_gone=tells_gone, alone=alone, at=close.at):
-            work.report.notes.append(NOT_KEPT.format(table=work.table.name))
+            work.report.notes.append(recorded(NOT_KEPT.format(table=work.table.name)))
 
     def _note_loaded(
         self, work: TableRun, chosen: Sequence[StagedPage], done: Sequence[StagedPage], *, closing: bool
@@ -231,9 +231,3 @@ class BatchWriter:
             kept = journal.kept_files() if self._keeps else ()
             self._folder.drop([page.file for page in done if page.file not in kept])
         work.closed = closing
-
-
-def _count(report: TableReport, changes: Changes) -> None:
-    report.inserted += changes.inserted
-    report.updated += changes.updated
-    report.deleted += changes.deleted

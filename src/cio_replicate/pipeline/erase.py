@@ -12,7 +12,7 @@ from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.table_options import WriteOptions
 from cio_replicate.pipeline.journal import Journal
-from cio_replicate.pipeline.report import Report, Status
+from cio_replicate.pipeline.report import Report, Status, recorded
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
 from cio_replicate.schema.table import KnownColumns, Table
@@ -41,7 +41,7 @@ class DeletedPeople:
     """People in one destination, at the end of a run. `people`, `log` and `others` are tables as the copy has them.
 
     `others` are all tables with rows about people, but for the first. `treatment` is how changes reach the people;
-    None where this run was not told.
+    None where this run does not read them.
     """
 
     copy: Sink
@@ -174,11 +174,11 @@ class DeletedPeople:
             return []
         columns = [kind, at, who, self.log.name_of("id"), self.log.name_of("data")]
         rows = self.copy.read(self.log, columns, [NOT_DELETED, since, one_of(kind, (DELETED, MERGED))])
-        told = [
+        people = [
             departure(LogEntry(type_, _seconds(time), cio_id, None), str(entry), data, self._as_copied)
             for type_, time, cio_id, entry, data in rows
         ]
-        return [one for one in told if one is not None]
+        return [one for one in people if one is not None]
 
     def _entries_of(self, people: Sequence[str], since: int) -> list[LogEntry]:
         kind, at, who = self._log_columns()
@@ -210,7 +210,7 @@ def _seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-# What a run does about gone people in each destination, and what it tells of it: a step between loading and proof.
+# What a run does about deleted people in each destination, and what it reports of it: a step between loading and proof.
 
 
 _FOLLOWED = "people_log"  # in the journal: of which copy, and since when entries of the log are to be looked at
@@ -245,16 +245,16 @@ def settle_people(
             notes += [where + one for one in _settled(gone, order, report, since)]
         except (LoadError, DestinationUnavailableError) as error:
             failed = True
-            _fail(report, people, f"{where}{error}", erase=order.erase)
+            _fail(report, people, f"{where}{recorded(error)}", erase=order.erase)
     if log_began is not None and not failed:
         journal.remember(_FOLLOWED, f"{copy_id} {log_began}")
     return notes
 
 
 def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) -> list[str]:
-    notes, told = [], {one.name: one for one in report.tables}
-    mine = told.get(gone.people.name)
-    if ACTIVITY_LOG.name in told:
+    notes, reports = [], {one.name: one for one in report.tables}
+    mine = reports.get(gone.people.name)
+    if ACTIVITY_LOG.name in reports:
         gone.note_merges(since)
     if mine is None or mine.status is not Status.COMPLETE:
         marked = gone.mark_logged(marking=order.erase)
@@ -273,11 +273,12 @@ def _settled(gone: DeletedPeople, order: RunSpec, report: Report, since: int) ->
 
 
 def kept_pages_note(journal: Journal, tables: tuple[Table, ...]) -> str:
-    """What --keep-landed has kept of people though they were erased, in a sentence; "" when there is nothing."""
+    """The pages that ‹keep_landed› keeps of people though they were erased, in a sentence; "" when there is nothing."""
     pages = sum(len(read.pages) for one in tables if one.person is not None for read in journal.kept(one.name))
     if not pages:
         return ""
-    return f"Not erased: pages that --keep-landed has kept ({pages} of them), which may hold what they held of people."
+    note = f"Not erased: pages that ‹keep_landed› has kept ({pages} of them), which may hold what they held of people."
+    return recorded(note)
 
 
 def _followed(journal: Journal, copy_id: str) -> int:

@@ -13,9 +13,8 @@ from cio_replicate.sinks.backend import NOT_DELETED, Condition, Operator, at_lea
 from cio_replicate.sinks.port import Sink, count_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.catalog import table as table_named
-from cio_replicate.source.pages import Page
 from cio_replicate.source.strategies import strategy_of
-from cio_replicate.source.strategies.base import Estimate, ReadScope, Strategy, integers
+from cio_replicate.source.strategies.base import Estimate, ReadScope, Strategy
 from cio_replicate.source.strategies.log import anchor
 
 
@@ -92,23 +91,18 @@ def predicted(strategy: Strategy, past: History) -> Estimate | None:
     return strategy.estimate(past)
 
 
-def account_people(page: Page) -> list[int]:
-    """The people of each workspace, in a page of the list of workspaces."""
-    return integers(page, "people")
-
-
 def compared(tables: Sequence[TableReport], speed: RequestSpeed) -> EstimateCheck | None:
     """What was expected of complete tables, beside what it took; None when nothing was."""
-    told = {
+    expected = {
         table.name: table.predicted
         for table in tables
         if table.predicted is not None and table.status is Status.COMPLETE
     }
-    if not told:
+    if not expected:
         return None
     return EstimateCheck(
-        tables=len(told),
-        requests=sum(told.values()),
-        sent=sum(table.requests for table in tables if table.name in told),
-        seconds=round(speed.together(told), 1),
+        tables=len(expected),
+        requests=sum(expected.values()),
+        sent=sum(table.requests for table in tables if table.name in expected),
+        seconds=round(speed.together(expected), 1),
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from types import MappingProxyType, TracebackType
-from typing import Protocol, Self
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import msgspec
 
 from cio_replicate.base.text import counted, number
 
-# What happens during a run, told to whoever shows it.
+# What happens during a run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class NoteAdded:
 
 @dataclass(frozen=True, slots=True)
 class RateUsageChanged:
-    """What the run has spent of its request budget so far; told every few seconds. `used` is a share, from 0 to 1."""
+    """What the run has spent of its request budget so far, every few seconds. `used` is a share, from 0 to 1."""
 
     requests: int = 0
     throttled: int = 0
@@ -82,7 +83,7 @@ class RateUsageChanged:
 
 Event = RunStarted | TableStarted | PageStaged | BatchWritten | TableEnded | NoteAdded | RateUsageChanged
 
-#: Told every event, from the event loop's thread, in order; must return quickly.
+#: Gets every event, from the event loop's thread, in order; must return quickly.
 Listener = Callable[[Event], None]
 
 
@@ -120,7 +121,7 @@ class TableProgress:
         return self.rows / seconds if seconds >= 1 else None
 
     def seconds_left(self, now: float) -> float | None:
-        """How long it will still be read, going by what is done; None when that cannot be told."""
+        """How long it will still be read, going by what is done; None when that is not known."""
         if self.began is None or self.is_over or self.status != READING or not self.done:
             return None
         return (now - self.began) * (1 - self.done) / self.done
@@ -138,12 +139,12 @@ class RunProgress:
 
     @property
     def rows(self) -> int:
-        """Rows landed by this run."""
+        """Rows staged by this run."""
         return sum(line.rows for line in self.lines.values())
 
     @property
     def requests(self) -> int:
-        """Requests sent by this run, as far as pages have told."""
+        """Requests sent by this run, as far as pages show."""
         return sum(line.requests for line in self.lines.values())
 
     @property
@@ -172,30 +173,26 @@ def after(standing: RunProgress, event: Event, now: float) -> RunProgress:
             }
             return replace(standing, source=api, destination=destination, lines=MappingProxyType(lines))
         case TableStarted(table=table):
-            return _with(standing, replace(_line(standing, table), status=ASKING, began=now))
+            return _with(standing, table, status=ASKING, began=now)
         case PageStaged(table=table, rows=rows, pages=pages, requests=requests, done=done):
             status = LOADING if done == 1 else READING
-            line = replace(_line(standing, table), rows=rows, pages=pages, requests=requests, done=done, status=status)
-            return _with(standing, line)
+            return _with(standing, table, rows=rows, pages=pages, requests=requests, done=done, status=status)
         case BatchWritten(table=table, inserted=inserted, updated=updated, deleted=deleted):
-            return _with(standing, replace(_line(standing, table), inserted=inserted, updated=updated, deleted=deleted))
+            return _with(standing, table, inserted=inserted, updated=updated, deleted=deleted)
         case TableEnded(table=table, status=status, error=error):
-            return _with(standing, replace(_line(standing, table), status=status, error=error, ended=now))
+            return _with(standing, table, status=status, error=error, ended=now)
         case RateUsageChanged():
             return replace(standing, spent=event)
         case NoteAdded():
             return standing
 
 
-def _line(standing: RunProgress, table: str) -> TableProgress:
-    return standing.lines.get(table, TableProgress(table))
+def _with(standing: RunProgress, table: str, **changed: Any) -> RunProgress:  # noqa: ANN401 - fields of the line
+    line = replace(standing.lines.get(table, TableProgress(table)), **changed)
+    return replace(standing, lines=MappingProxyType({**standing.lines, table: line}))
 
 
-def _with(standing: RunProgress, line: TableProgress) -> RunProgress:
-    return replace(standing, lines=MappingProxyType({**standing.lines, line.table: line}))
-
-
-# What is told of a run while it goes on: numbers and our own sentences, never a row's value or a secret.
+# The progress of a run: numbers and our own sentences, never a row's value or a secret.
 
 
 INFO, WARNING, ERROR = "info", "warning", "error"
@@ -244,7 +241,7 @@ class LogLine(msgspec.Struct, frozen=True):
 
 
 def progress_of(standing: RunProgress, now: float) -> Progress:
-    """How a run stands, as it is told. `now` is of the same steady clock."""
+    """The progress of a run. `now` is of the same steady clock."""
     return Progress(
         seconds=round(max(0.0, now - standing.began), 1),
         requests=max(standing.requests, standing.spent.requests),
@@ -254,21 +251,18 @@ def progress_of(standing: RunProgress, now: float) -> Progress:
         tables=[
             TableProgressEvent(
                 name=line.table,
-                status=line.status,
-                rows=line.rows,
-                pages=line.pages,
-                requests=line.requests,
                 done=None if line.done is None else round(line.done, 3),
-                inserted=line.inserted,
-                updated=line.updated,
-                deleted=line.deleted,
                 rate=_rounded(line.rate(now)),
                 left=_rounded(line.seconds_left(now)),
-                error=line.error,
+                **{name: getattr(line, name) for name in _SAME},
             )
             for line in standing.lines.values()
         ],
     )
+
+
+#: What the progress of a table and its event have in common.
+_SAME = ("status", "rows", "pages", "requests", "inserted", "updated", "deleted", "error")
 
 
 def _rounded(value: float | None) -> float | None:
@@ -314,23 +308,10 @@ def changes(line: TableProgress) -> str:
 # Who shows a run while it goes on, as the run knows it.
 
 
-class Renderer(Protocol):
-    """Shows a run. Used as a context manager, from one thread.
-
-    `seconds` is how often it wants a beat.
-    """
+class Renderer(AbstractContextManager["Renderer"], Protocol):
+    """Shows a run, from one thread. `seconds` is how often it wants a beat. Leaving it ends what it shows."""
 
     seconds: float
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End, leaving the terminal as it was."""
-        ...
 
     def tell(self, event: Event) -> None:
         """Show an event."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from cio_replicate.base.errors import LandingError, StateFolderError
+from cio_replicate.base.errors import StagingFailed, StateFolderError
 from cio_replicate.base.text import quoted
 from cio_replicate.schema.system_tables import Checkpoint, from_text, to_text
 from cio_replicate.schema.table import Column, ColumnType
@@ -61,8 +61,8 @@ def _text(value: object) -> str:
 class TableRead:
     """One read of one table, from its first request until its position has moved in the destination.
 
-    `start` is the start date it applies, `began` when it began, `touched` when it last landed a page (unix seconds),
-    `base` the position it started from.
+    `start` is the start date it applies, `began` when it began, `touched` when a page was last staged (unix
+    seconds), `base` the checkpoint it started from.
     """
 
     id: str
@@ -115,9 +115,9 @@ class StagedPage:
 
 @dataclass(frozen=True, slots=True)
 class KeptRead:
-    """A read that is kept beyond its loading: the position that it brought, its pages in landing order, when it ended.
+    """A read that is kept beyond its loading: the checkpoint that it brought, its pages in their order, when it ended.
 
-    With `tells_gone` a row that it does not have is gone.
+    With `tells_gone` a row that it does not have is deleted.
     """
 
     position: Checkpoint
@@ -138,7 +138,7 @@ class Journal:
             if version not in (0, VERSION):
                 raise StateFolderError(
                     f"The journal {file} was written by another version of this program ({version}, not {VERSION}).",
-                    "Use that version, or choose another --state-dir: the destination knows how far it was read.",
+                    "Use that version, or choose another ‹state_dir›: the destination knows how far it was read.",
                 )
             self._sqlite.executescript(f"{PRAGMAS} {SCHEMA} PRAGMA user_version={VERSION};")
 
@@ -163,12 +163,12 @@ class Journal:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise LandingError(
+            raise StagingFailed(
                 f"The journal {self._file} cannot be written ({quoted(error)}).",
-                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+                "Make room or choose another ‹state_dir›, then run again; what is landed is kept.",
             ) from None
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # a misuse, which no user can mend
+            if type(error) is not sqlite3.DatabaseError:  # a misuse, which no user can fix
                 raise
             raise StateFolderError(
                 f"The journal {self._file} is damaged ({quoted(error)}).",
@@ -245,7 +245,7 @@ class Journal:
                     )
 
     def pages(self, read: TableRead) -> list[StagedPage]:
-        """The landed pages of a read, in the order in which they landed."""
+        """The staged pages of a read, in their order."""
         with self._transaction() as sql:
             rows = sql.execute(
                 "SELECT number, file, rows, loaded FROM pages WHERE read_id = ? ORDER BY number", (read.id,)
@@ -286,7 +286,7 @@ class Journal:
             return {name: (read, at) for name, read, at in sql.execute("SELECT table_name, read_id, at FROM done")}
 
     def last_sign_of_life(self) -> int:
-        """When a page last landed or a table was last closed by a run which never ended (unix seconds); else 0."""
+        """When a page was last staged or a table was last closed by a run which never ended (unix seconds); else 0."""
         with self._transaction() as sql:
             row = sql.execute(
                 "SELECT max(at) FROM (SELECT at FROM done UNION ALL SELECT touched FROM reads)"
@@ -299,7 +299,7 @@ class Journal:
             sql.execute("DELETE FROM done")
 
     def files(self) -> set[str]:
-        """The names of all landed files that the journal knows."""
+        """The names of all staged files that the journal knows."""
         with self._transaction() as sql:
             return {row[0] for row in sql.execute("SELECT file FROM pages UNION SELECT file FROM kept_pages")}
 

@@ -14,7 +14,7 @@ from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of
 from cio_replicate.sinks.port import Sink
 from cio_replicate.source.strategies.base import ChangedPeople
 from cio_replicate.source.strategies.people import LogEntry, changed_people
-from cio_replicate.source.values import key_text
+from cio_replicate.source.values import key_text, record_of
 
 LISTED_FIELDS = ("email", "id")  # of the identifiers; the third one is the key
 JUST_BEFORE = 3_600  # seconds within which a change is in the log, and in what the API says of the person
@@ -25,8 +25,6 @@ _LOG_PATHS = (
     ("customer_identifiers", "id"),
     ("customer_id",),
 )
-
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class CopyReadState:
@@ -116,7 +114,7 @@ def people_named(rows: Iterable[tuple[Any, ...]]) -> ChangedPeople:
 
 def _identifiers(entry: msgspec.Raw) -> tuple[str, ...]:
     """Email and id of a person as listed; "" for none, since both `null` and `""` stand for that (live)."""
-    record = _record.decode(entry)
+    record = record_of(entry)
     return tuple(key_text(record, (name,)) for name in LISTED_FIELDS)
 
 

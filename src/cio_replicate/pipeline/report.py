@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
 
-from cio_replicate.sinks.port import Digests
+from cio_replicate.base.errors import CioReplicateError
+from cio_replicate.config.options import as_options
+from cio_replicate.sinks.port import Changes
 from cio_replicate.source.rate_limiter import RateUsage
 
 
@@ -36,123 +37,6 @@ class Verification(msgspec.Struct, kw_only=True):
     landed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceCount:
-    """How many rows the source says a table has, and where that stands (a noun).
-
-    With `is_old` it may be of a time before the table was read; `may_be_gone` so many rows have gone since. With
-    `is_later` it was counted after the table was read, so rows may have come and gone since.
-    """
-
-    rows: int
-    basis: str
-    may_be_gone: int = 0
-    is_old: bool = False
-    is_later: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationInput:
-    """What is known of a table: whether its read was completed, what it must hold and holds, what the source says.
-
-    `left_out` are records that the source lists without handing them over. With `counted_only` the keys in the
-    copy were counted, and not read back.
-    """
-
-    closed: bool
-    expected: Digests | None
-    held: Digests
-    source: SourceCount | None = None
-    left_out: int = 0
-    counted_only: bool = False
-
-
-NOT_READ_BACK = (
-    "The copy has as many rows as were loaded into it. Whether they are the same was not looked at, since they are so "
-    "many: `cio-replicate verify` does it."
-)
-MEND = "Run `cio-replicate resync` for this table."
-
-
-def judge(found: VerificationInput) -> Verification:
-    """The verdict on a table: the worst that the evidence allows."""
-    verdict, why = _verdict(found)
-    if found.counted_only and verdict in (VerificationStatus.PROVED, VerificationStatus.CONSISTENT):
-        verdict, why = VerificationStatus.UNPROVED, NOT_READ_BACK
-    return Verification(
-        verdict=verdict,
-        why=why,
-        source=found.source.rows if found.source is not None else None,
-        basis=found.source.basis if found.source is not None else "",
-        rows=found.held.rows,
-        digest="" if found.counted_only else found.held.digest,
-        landed=found.expected.digest if found.expected is not None else None,
-    )
-
-
-def _verdict(found: VerificationInput) -> tuple[VerificationStatus, str]:
-    rows, expected, source = found.held.rows, found.expected, found.source
-    if expected is not None and rows != expected.rows:
-        more = rows - expected.rows
-        said = f"{_rows(more)} more than" if more > 0 else f"{_rows(-more)} fewer than"
-        return (
-            VerificationStatus.SHORT,
-            f"The copy has {said} were loaded into it: somebody else has changed it. {MEND}",
-        )
-    if expected is not None and not found.counted_only and found.held != expected:
-        return (
-            VerificationStatus.SHORT,
-            f"The copy has other rows than were loaded into it: somebody else has changed it. {MEND}",
-        )
-    if not found.closed:
-        return VerificationStatus.UNPROVED, "The table was not read to its end."
-    if source is not None and rows < source.rows:
-        return _fewer(found, source, source.rows - rows)
-    if expected is None:
-        return VerificationStatus.UNPROVED, "What was loaded has not been counted from the beginning."
-    if source is None:
-        return (
-            VerificationStatus.CONSISTENT,
-            "Every row that was loaded is there; the API gives no count to compare with.",
-        )
-    if rows > source.rows:
-        return (
-            VerificationStatus.CONSISTENT,
-            f"Every row is there, and {rows - source.rows:,} more: {_why_more(source)}.",
-        )
-    return VerificationStatus.PROVED, "The copy has as many rows as the source says, and the keys that were loaded."
-
-
-def _why_more(source: SourceCount) -> str:
-    if source.is_later:
-        return "they are gone at the source since it was read, or are from before the start date"
-    return "some came since it was counted" if source.is_old else "rows from before the start date are kept"
-
-
-def _fewer(found: VerificationInput, source: SourceCount, missing: int) -> tuple[VerificationStatus, str]:
-    if missing <= source.may_be_gone:
-        return (
-            VerificationStatus.CONSISTENT,
-            f"Every row that was loaded is there; {missing:,} may have gone since the source counted.",
-        )
-    if missing <= source.may_be_gone + found.left_out:
-        return (
-            VerificationStatus.UNPROVED,
-            f"The API lists {_rows(min(missing, found.left_out))} that it does not hand over.",
-        )
-    said = f"{source.basis[:1].upper()}{source.basis[1:]} says {source.rows:,}, the copy has {found.held.rows:,}"
-    if source.is_later:
-        return (
-            VerificationStatus.UNPROVED,
-            f"{said}: the others have come since it was read, or are missing. Run `sync` to know.",
-        )
-    return VerificationStatus.SHORT, f"{said}. Run again; if it stays, run `cio-replicate resync` for this table."
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
-
-
 # The report of a run: what the command line prints, `--json` writes and the journal keeps.
 
 
@@ -178,7 +62,9 @@ class TableReport(msgspec.Struct, kw_only=True):
     updated: int = 0
     deleted: int = 0
     requests: int = 0
-    predicted: int | None = None  # the requests that were expected; none when nothing told, or after an interruption
+    predicted: int | None = (
+        None  # the requests that were expected; none when nothing showed it, or after an interruption
+    )
     seconds: float = 0.0
     error: str | None = None
     misfits: int = 0  # values that did not fit their column and are kept in `_cio_extra`
@@ -187,9 +73,15 @@ class TableReport(msgspec.Struct, kw_only=True):
     proof: Verification | None = None  # of several destinations, that of the worst
     new_columns: list[str] = msgspec.field(default_factory=list)  # made of fields that the copy did not know before
     frozen_out: bool = False  # it failed since the API sends what the table, whose schema is frozen, does not know
-    untold: int = 0  # people whose change only a whole read found, since the activity log had not told it
+    untold: int = 0  # people whose change only a whole read found, since the activity log does not name them
     continued: bool = False  # goes on from a run that was broken off, so the numbers are not those of a whole read
     notes: list[str] = msgspec.field(default_factory=list)
+
+    def count(self, changes: Changes) -> None:
+        """Add what a batch changed in the destination."""
+        self.inserted += changes.inserted
+        self.updated += changes.updated
+        self.deleted += changes.deleted
 
 
 class BudgetReport(msgspec.Struct, kw_only=True):
@@ -203,7 +95,7 @@ class BudgetReport(msgspec.Struct, kw_only=True):
 
 
 class EstimateCheck(msgspec.Struct, kw_only=True):
-    """What was expected of the tables of which that could be told, and what became of it."""
+    """How many requests were expected, of the tables where that was known, and how many it took."""
 
     tables: int
     requests: int
@@ -223,7 +115,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     requests: int = 0
     throttled: int = 0  # requests that were answered 429
-    expected: EstimateCheck | None = None  # none after an interruption, or when nothing told
+    expected: EstimateCheck | None = None  # none after an interruption, or when nothing showed it
     budget: BudgetReport | None = None  # none if nothing was asked
     error: str | None = None
     passing: bool = False  # it was refused for what may be otherwise in a while, such as a place that is locked or away
@@ -241,13 +133,18 @@ class Report(msgspec.Struct, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
 
 
+def recorded(error: CioReplicateError | str) -> str:
+    """An error or a note as it is recorded: settings by their options, which every face knows that reads it later."""
+    return as_options(str(error))
+
+
 def read_report(text: str) -> Report:
     """The report that `to_json` wrote."""
     return msgspec.json.decode(text, type=Report)
 
 
 def budget_report(account: RateUsage) -> BudgetReport | None:
-    """What is told of a budget; None if no request had a turn."""
+    """The report of a request budget; None if no request had a permit."""
     if not account.turns:
         return None
     return BudgetReport(

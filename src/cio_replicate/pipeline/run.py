@@ -15,25 +15,33 @@ import pyarrow as pa
 from cio_replicate.base.errors import (
     CioReplicateError,
     DestinationUnavailableError,
-    LandingError,
     LoadError,
     SchemaChangedError,
+    StagingFailed,
 )
 from cio_replicate.base.runtime import Clock, tasks
 from cio_replicate.base.text import counted
 from cio_replicate.config.table_options import PeopleRefresh
 from cio_replicate.pipeline import events
-from cio_replicate.pipeline.activity_log import LogCoverage, late_entries
 from cio_replicate.pipeline.batches import BatchWriter
 from cio_replicate.pipeline.erase import kept_pages_note, settle_people
 from cio_replicate.pipeline.estimates import RequestSpeed, compared
 from cio_replicate.pipeline.journal import TableRead
 from cio_replicate.pipeline.read_state import CopyReadState
-from cio_replicate.pipeline.report import Report, Status, TableReport, VerificationStatus, budget_report, iso, outcome
-from cio_replicate.pipeline.run_plan import RunPlan, RunPlanner, RunSpec
+from cio_replicate.pipeline.report import (
+    Report,
+    Status,
+    TableReport,
+    VerificationStatus,
+    budget_report,
+    iso,
+    outcome,
+    recorded,
+)
+from cio_replicate.pipeline.run_plan import LogCoverage, RunPlan, RunPlanner, RunSpec, late_entries
 from cio_replicate.pipeline.staging import ChunkStager, Staging
 from cio_replicate.pipeline.table_run import TableRun, new_columns, read_whole, share_read
-from cio_replicate.pipeline.verification import Verifier, record_run
+from cio_replicate.pipeline.verification import record_run, verify_run
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.port import CopyIdentity, Owner, Sink
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG, PEOPLE
@@ -49,7 +57,7 @@ class Run:
     """One execution of an order. `execute` may be called once.
 
     Nothing is written, here or in the destination, before the API has let every table in. Whatever ends a run, what
-    has landed stays landed, and what is loaded is consistent.
+    is staged stays staged, and what is loaded is consistent.
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class Run:
         destination: Sink,
         folder: Staging,
         clock: Clock,
-        tell: events.Listener,
+        emit: events.Listener,
         *,
         destination_name: str = "",
         patience: float = PATIENCE,
@@ -69,7 +77,7 @@ class Run:
         self._destination = destination
         self._folder = folder
         self._clock = clock
-        self._tell = tell
+        self._emit = emit
         self._destination_name = destination_name
         self._began = int(clock.now())
         self._monotonic = clock.monotonic()
@@ -83,7 +91,7 @@ class Run:
         self._identity: CopyIdentity | None = None
 
     async def execute(self) -> Report:
-        """Do it. The report tells how each table ended.
+        """Run once, and return a report with an entry per table.
 
         Raises AccessError or another Refused when nothing was read. When cancelled, raises CancelledError after the
         page and the batch under way are finished; `report` then holds what was done.
@@ -94,7 +102,7 @@ class Run:
             self.report.run_id,
             self._clock,
             self._loading,
-            self._tell,
+            self._emit,
             self._ended,
             keeps=self._order.keep_landed,
         )
@@ -110,7 +118,7 @@ class Run:
                 loader.no_more()
             await self._look_back()
             await self._loading(self._settle_people)
-            await self._judge()
+            await self._verify()
         except CioReplicateError as error:
             self._failed_whole(error)
         finally:
@@ -132,7 +140,7 @@ class Run:
         self.report.tables = plan.reports
         self.report.notes = plan.notices
         for notice in plan.notices:
-            self._tell(events.NoteAdded(notice))
+            self._emit(events.NoteAdded(notice))
         log = LogCoverage(plan, self._order.start)
         for work in plan.works:
             base = work.read.base
@@ -153,7 +161,7 @@ class Run:
         works = {work.table.name: work for work in self._works}
         for work in self._works:
             work.started = self._clock.monotonic()
-            self._tell(events.TableStarted(work.table.name, work.read.recorded))
+            self._emit(events.TableStarted(work.table.name, work.read.recorded))
         stager = ChunkStager(self._folder, self._clock, self._staging, partial(self._staged, works, loader))
         async with tasks() as group:
             staging = group.create_task(stager.run())
@@ -187,8 +195,8 @@ class Run:
             work.pages += 1
             if chunk.stats.earliest is not None:
                 work.reached[chunk.partition] = chunk.stats.earliest
-            loader.landed(work, chunk.stats.rows)
-            self._tell(events.PageStaged(chunk.table, work.rows, work.pages, work.meter.requests, share_read(work)))
+            loader.staged(work, chunk.stats.rows)
+            self._emit(events.PageStaged(chunk.table, work.rows, work.pages, work.meter.requests, share_read(work)))
 
     def _expect(self, work: TableRun, requests: int) -> None:
         """Note how many requests a table needs, if earlier runs did not tell."""
@@ -210,17 +218,17 @@ class Run:
         """A table is read to its end, or failed."""
         if error is not None:
             work.failed = True
-            work.report.error, work.report.frozen_out = str(error), isinstance(error, SchemaChangedError)
+            work.report.error, work.report.frozen_out = recorded(error), isinstance(error, SchemaChangedError)
         elif not work.read.recorded:
             await self._staging(lambda: self._folder.journal.begin(work.read))
         work.reading = False
         if work.read.recorded:
-            loader.landed(work, 0)
+            loader.staged(work, 0)
         else:
             self._ended(work)
 
     async def _look_back(self) -> None:
-        """Tell what whole reads have found that shorter ones before them had missed."""
+        """Note what whole reads have found that shorter ones before them had missed."""
         for work in self._works:
             found = ""
             if work.table.name == ACTIVITY_LOG.name and (
@@ -232,13 +240,13 @@ class Run:
                 found = f"A whole read found {work.report.untold} changes that the activity log had not told."
             if found:
                 work.report.notes.append(found)
-                self._tell(events.NoteAdded(found, work.table.name))
+                self._emit(events.NoteAdded(found, work.table.name))
 
     async def _open(self) -> None:
         if self._identity is None:
             self._identity = await self._loading(self._prepare)
             tables = tuple(one.table.name for one in self._works)
-            self._tell(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
+            self._emit(events.RunStarted(self.report.run_id, self._client.url, self._destination_name, tables))
 
     def _prepare(self) -> CopyIdentity:
         self._destination.open(Owner(self._began, self._order.tables if self._order.forget else ()))
@@ -260,28 +268,16 @@ class Run:
             notes.append(kept)
         for note in notes:
             self.report.notes.append(note)
-            self._tell(events.NoteAdded(note))
+            self._emit(events.NoteAdded(note))
 
-    async def _judge(self) -> None:
-        """Prove the tables, and tell which are not true."""
-        await self._loading(self._prove)
+    async def _verify(self) -> None:
+        """Verify the tables, and say which are not true."""
+        if self._identity is not None and self._order.prove:
+            now = int(self._clock.now())
+            await self._loading(lambda: verify_run(self._destination, self._order.tables, self.report, now))
         for one in self.report.tables:
             if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
-                self._tell(events.NoteAdded(one.error or one.proof.why, one.name))
-
-    def _prove(self) -> None:
-        """Find out whether the tables of the copy are true; one that is not has failed."""
-        if self._identity is None or not self._order.prove:
-            return
-        tables = {table.name: table for table in self._order.tables}
-        try:
-            Verifier(self._destination, tables, self.report.run_id, int(self._clock.now())).prove(self.report.tables)
-        except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"The proof could not be made. {error}")
-        for one in self.report.tables:
-            if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
-                one.status = Status.FAILED
-                one.error = one.error or f"The copy is not true. {one.proof.why}"
+                self._emit(events.NoteAdded(one.error or one.proof.why, one.name))
 
     def _record(self) -> None:
         """Record the run in the copy, as it stands."""
@@ -291,7 +287,7 @@ class Run:
         try:
             record_run(self._destination, self.report, modes)
         except (LoadError, DestinationUnavailableError) as error:
-            self.report.notes.append(f"This run could not be recorded in the copy. {error}")
+            self.report.notes.append(f"This run could not be recorded in the copy. {recorded(error)}")
 
     def _ended(self, work: TableRun) -> None:
         """A table is done: set down how."""
@@ -317,9 +313,9 @@ class Run:
                 first, last = map(iso, work.lost)
                 report.notes.append(f"Entries between {first} and {last} may be missing: the log no longer had them.")
         for note in report.notes:
-            self._tell(events.NoteAdded(note, work.table.name))
+            self._emit(events.NoteAdded(note, work.table.name))
         work.ended.set()
-        self._tell(events.TableEnded(report.name, report.status.value, report.error))
+        self._emit(events.TableEnded(report.name, report.status.value, report.error))
 
     def _count(self, work: TableRun) -> None:
         report = work.report
@@ -330,17 +326,19 @@ class Run:
 
     def _failed_whole(self, error: BaseException) -> None:
         """An error that concerns the whole run: raised when nothing was read, else set down for each open table."""
-        if not isinstance(error, CioReplicateError) or (self._identity is None and not isinstance(error, LandingError)):
+        if not isinstance(error, CioReplicateError) or (
+            self._identity is None and not isinstance(error, StagingFailed)
+        ):
             self._refused = self._identity is None  # later it is a run that was broken off, not one that was refused
             raise error
-        self.report.error = str(error)
+        self.report.error = recorded(error)
         if not self.report.tables:  # it came before the plan was made
-            failed = partial(TableReport, status=Status.FAILED, error=str(error))
+            failed = partial(TableReport, status=Status.FAILED, error=recorded(error))
             self.report.tables = [failed(name=table.name) for table in self._order.tables]
         for work in self._works:
             if work.report.status is Status.INTERRUPTED:
                 work.report.status = Status.FAILED
-                work.report.error = work.report.error or str(error)
+                work.report.error = work.report.error or recorded(error)
 
     def _conclude(self) -> None:
         report = self.report
@@ -367,8 +365,8 @@ class Run:
             self._folder.journal.record_run(report.run_id, self._began, report.to_json())
             if report.status is not Status.INTERRUPTED:
                 self._folder.journal.run_ended()
-        except LandingError as error:
-            report.notes.append(f"This run could not be recorded in the state folder. {error}")
+        except StagingFailed as error:
+            report.notes.append(f"This run could not be recorded in the state folder. {recorded(error)}")
 
     async def _staging(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._staging_thread, call)

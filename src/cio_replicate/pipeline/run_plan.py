@@ -1,41 +1,43 @@
-"""Decides what each table of a run reads: anew, from where an interrupted run stopped, or not again."""
+"""Plan a run: which tables are read from the start, from where an interrupted run stopped, or not again."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from cio_replicate.base.errors import Conflict
-from cio_replicate.base.runtime import Clock
+from cio_replicate.base.errors import Conflict, InvalidSettings
+from cio_replicate.base.runtime import Clock, OnThread
 from cio_replicate.config.table_options import USUAL as USUAL_TREATMENT
 from cio_replicate.config.table_options import RereadPolicy, WriteMode, WriteOptions
 from cio_replicate.pipeline.batches import DAMAGED
 from cio_replicate.pipeline.estimates import History, last_complete, predicted
 from cio_replicate.pipeline.journal import TableRead
-from cio_replicate.pipeline.names import require_same_names, require_same_rules
-from cio_replicate.pipeline.recover import goes_on, same_copy, starting_positions, still_done
-from cio_replicate.pipeline.report import Report, Status, TableReport, iso, read_report
+from cio_replicate.pipeline.report import Status, TableReport, iso, read_report
 from cio_replicate.pipeline.staging import Staging
-from cio_replicate.pipeline.table_run import TableRun
+from cio_replicate.pipeline.table_run import TableRun, read_whole
 from cio_replicate.schema.system_tables import KEY, Checkpoint
 from cio_replicate.schema.table import KnownColumns, Table
+from cio_replicate.sinks.backend import NOT_DELETED, at_least
+from cio_replicate.sinks.fan_out import members_of, missing_in
 from cio_replicate.sinks.port import CopyIdentity, Sink, count_rows
 from cio_replicate.source.catalog import ACTIVITY_LOG
 from cio_replicate.source.strategies import strategy_of
 from cio_replicate.source.strategies.base import USUAL, ReadScope, ReadStats, Strategy
+from cio_replicate.source.strategies.log import LOOKBACK, anchor
 
 LAST_REPORTS = 10  # in which each table is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What a run is to do: the tables, from which moment (unix seconds), which of them anew, what of them again.
+    """What a run is to do: the tables, from which moment (unix seconds), which of them whole, what of them again.
 
     `treatments` say how changes reach each table, in the usual way where they say nothing. `backfill` are the creation
     times (unix seconds, both included) of deliveries that are read, and nothing else. With `keep_landed` the pages stay
-    when they are loaded. With `forget` the tables that are read anew are counted anew too. With `prove` it is found out
-    at the end whether the copy is true. With `erase` what may be personal is blanked of people who are gone; `others`
+    when they are loaded. With `forget` the tables that are read whole are counted from zero too. With `prove` the
+    copy is verified at the end. With `erase` what may be personal is blanked of people who are gone; `others`
     are the tables that are not read, as the copy has them.
     """
 
@@ -61,7 +63,7 @@ class RunSpec:
         return next((one for one in self.tables if one.name == ACTIVITY_LOG.name), ACTIVITY_LOG)
 
     @property
-    def anew(self) -> tuple[str, ...]:
+    def reread(self) -> tuple[str, ...]:
         """The tables that are read whole, whatever was read before."""
         full = (table.name for table in self.tables if self.treatment(table.name).mode is WriteMode.FULL)
         return tuple(dict.fromkeys((*self.refresh, *full)))
@@ -69,7 +71,7 @@ class RunSpec:
 
 @dataclass(slots=True)
 class RunPlan:
-    """What a run will do: the work of each table that is to be read, the reports of all, and what to tell about it."""
+    """What a run will do: the work of each table that is to be read, the reports of all, and what to say about it."""
 
     works: list[TableRun] = field(default_factory=list)
     reports: list[TableReport] = field(default_factory=list)
@@ -97,9 +99,10 @@ class RunPlanner:
         past = History(self._destination if identity else None, positions, log=self._order.log)
         if self._folder.has_journal:
             plan.notices += self._forget_other_copy(identity)
-            past = replace(past, reports=last_complete(self._last_reports()))
+            reports = [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
+            past = replace(past, reports=last_complete(reports))
         names = tuple(table.name for table in self._order.tables)
-        starting = starting_positions(positions, names, self._order.anew)
+        starting = starting_positions(positions, names, self._order.reread)
         plan.notices += _forget_other_rules(self._order.tables, starting)
         past = replace(past, positions={name: at for name, at in starting.items() if at is not None})
         self._require_copied(positions)
@@ -134,7 +137,7 @@ class RunPlanner:
             if position is None or position.rules != table.rules:
                 raise Conflict(
                     f"{table.name} has not been copied here yet, or by other rules for columns and names.",
-                    "Run `sync` for it first; it reads everything since its --start-date.",
+                    "Run `sync` for it first; it reads everything since its ‹start_date›.",
                 )
 
     def _forget_other_copy(self, identity: CopyIdentity | None) -> list[str]:
@@ -148,7 +151,7 @@ class RunPlanner:
 
     def _replaced(self, positions: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:
         """The positions of tables that are read whole on every run, as far as their last read was whole."""
-        names = set(self._order.anew) - set(self._order.refresh)
+        names = set(self._order.reread) - set(self._order.refresh)
         found = {}
         for table in self._order.tables:
             at = positions.get(table.name)
@@ -212,7 +215,7 @@ class RunPlanner:
         )
 
     def _goes_on(self, read: TableRead, table: Table, position: Checkpoint | None, base: Checkpoint | None) -> bool:
-        """Whether this run takes up a read that another one has begun, as far as what landed of it is of use here."""
+        """Whether this run takes up a read that another one has begun, as far as its staged pages are of use here."""
         order, pages = self._order, self._folder.journal.pages(read)
         loaded_and_gone = sum(page.rows for page in pages) < read.tally.rows + read.tally.seen
         return (
@@ -237,19 +240,172 @@ class RunPlanner:
         kept = journal.kept_files()
         self._folder.drop([page.file for page in pages if page.file not in kept])
 
-    def _last_reports(self) -> list[Report]:
-        return [read_report(text) for text in self._folder.journal.runs(LAST_REPORTS)]
-
 
 def _forget_other_rules(tables: Sequence[Table], starting: dict[str, Checkpoint | None]) -> list[str]:
-    """Let tables begin anew whose rows came by other rules for columns and names; one sentence for each."""
-    told = []
+    """Let tables begin from the start whose rows came by other rules for columns and names; one sentence for each."""
+    notices = []
     for table in tables:
         position = starting.get(table.name)
         if position is not None and position.rules != table.rules:
             starting[table.name] = None
-            told.append(
+            notices.append(
                 f"{table.name}: the rules for its columns are not those of the last run, so it is read anew. Rows that "
                 "are not read again, older versions and noted changes keep what they held, until you `drop` the table."
             )
-    return told
+    return notices
+
+
+# What an earlier run has left behind, and what of it is still worth continuing: pure decisions.
+
+
+#: A part of a long list that was read is worth keeping; page tokens of a day ago may be unknown to the API.
+RESUME_WITHIN = 24 * 3_600
+#: A read that only waits to be closed costs one request a page to repeat, and its content grows old.
+FINISHED_IS_FRESH = 600
+#: A run that was killed and is started again this soon is the same run: what it was done with is not read again.
+SAME_RUN_WITHIN = 3_600
+
+
+def same_copy(copy_id: str | None, commit: str | None, now: CopyIdentity | None) -> bool:
+    """Whether the destination is the one that the journal's pages went into, and has all commits it knows of.
+
+    One commit more is that of a run which died before it could note it down. Fewer mean a copy restored from a
+    backup: rows that the journal takes for loaded are not there.
+    """
+    if copy_id is None:
+        return True  # nothing was loaded yet
+    return now is not None and now.copy_id == copy_id and now.commits >= int(commit or 0)
+
+
+def goes_on(read: TableRead, position: Checkpoint | None, start: int, now: int) -> bool:
+    """Whether a run that begins `now` takes up this read.
+
+    It must have begun from where the destination stands (else it was closed already, or belongs to another past),
+    with the same start date, and be fresh enough.
+    """
+    age = now - read.touched
+    fresh = age <= (FINISHED_IS_FRESH if read.finished else RESUME_WITHIN)
+    return read.base == position and read.start == start and fresh
+
+
+def still_done(
+    done: Mapping[str, tuple[str, int]],
+    positions: Mapping[str, Checkpoint | None],
+    start: int,
+    last_sign_of_life: int,
+    now: int,
+) -> dict[str, int]:
+    """The tables that the run before, which never ended, was done with, and when (unix seconds).
+
+    Each must stand in the destination where that run left it, with a start date that is covered.
+    """
+    if now - last_sign_of_life > SAME_RUN_WITHIN:
+        return {}
+    found = {}
+    for table, (read, at) in done.items():
+        position = positions.get(table)
+        if position is not None and position.read == read and position.start <= start:
+            found[table] = at
+    return found
+
+
+def starting_positions(
+    positions: Mapping[str, Checkpoint], tables: tuple[str, ...], refresh: tuple[str, ...]
+) -> dict[str, Checkpoint | None]:
+    """The position that each table starts from; none for a table that is to be read from the start."""
+    return {table: None if table in refresh else positions.get(table) for table in tables}
+
+
+# That a table keeps the name that it has in a copy and, where rows must be found again, the rules for its columns.
+
+
+def require_same_names(destination: Sink, tables: Sequence[Table]) -> None:
+    """Raise InvalidSettings when a copy knows one of these tables by another name than the one that it is to have."""
+    for where, table, position in _known(destination, tables):
+        called = other_name(table, position)
+        if called:
+            raise InvalidSettings(
+                f"The table {table.name} is called {called} in the copy{where}, and would be called {table.target}.",
+                "Give ‹table_prefix› and ‹column_case› as before, choose another ‹dataset›, or drop the table.",
+            )
+
+
+def require_same_rules(destination: Sink, tables: Sequence[Table]) -> None:
+    """Raise InvalidSettings when rows about people could not be found in one of these tables, which are not read now.
+
+    By other rules for columns and names they are looked for in columns that are called or hashed otherwise.
+    """
+    require_same_names(destination, tables)
+    for where, table, position in _known(destination, tables):
+        if table.person is not None and position.rules != table.rules:
+            raise InvalidSettings(
+                f"‹erase› could not find rows of {table.name}, which was copied{where} by other rules for its columns.",
+                "Give ‹columns›, ‹salt›, ‹column_prefix› and ‹column_case› as in the run that copied it.",
+            )
+
+
+def _known(destination: Sink, tables: Sequence[Table]) -> Iterator[tuple[str, Table, Checkpoint]]:
+    """Where each table was copied, for a sentence, and how far it was read there."""
+    missing = missing_in(destination)
+    for name, copy in members_of(destination).items():
+        positions = copy.state.checkpoints if name not in missing else {}
+        for table in tables:
+            if table.name in positions:
+                yield f" in {name}" if name else "", table, positions[table.name]
+
+
+def other_name(table: Table, position: Checkpoint | None) -> str:
+    """What a copy calls a table by the position that it has, if that is not its name here; else "".
+
+    Positions of earlier versions lack it.
+    """
+    called = position.target if position is not None else ""
+    return called if called != table.target else ""
+
+
+# The activity log in a run: who waits for it, and what a whole read found that shorter ones had missed.
+
+
+class LogCoverage:
+    """The log as a plan has it; `start` is the start date in unix seconds."""
+
+    def __init__(self, plan: RunPlan, start: int) -> None:
+        self._work = next((work for work in plan.works if work.table.name == ACTIVITY_LOG.name), None)
+        self._was_read = any(one.name == ACTIVITY_LOG.name and one.status is Status.COMPLETE for one in plan.reports)
+        self._start = start
+
+    def first_read_after(self, moment: int) -> int:
+        """When the log was read for the first time after the read of people that began at `moment`.
+
+        If the same run last read both, that is this run: what it adds to the log is all that has happened since.
+        """
+        base = self._work.base if self._work is not None else None
+        same_run = base is not None and base.through == moment
+        return self._work.read.began if self._work is not None and same_run else moment
+
+    async def has_all_since(self, moment: int) -> bool:
+        """Wait until the log is read and loaded; whether the copy then lacks nothing of it since `moment`."""
+        if self._start > moment:
+            return False
+        if self._work is None:
+            return self._was_read
+        await self._work.ended.wait()
+        return self._work.closed and self._work.lost is None
+
+
+async def late_entries(work: TableRun, destination: Sink, on_thread: OnThread) -> int:
+    """How many entries a whole read of the log has added that lie further back than the read before would have looked.
+
+    They were back-dated by more than a read of the newest entries looks back.
+    """
+    base = work.read.base
+    if base is None or not read_whole(work) or not work.closed:
+        return 0
+    seen_back_to = anchor(base) - LOOKBACK
+
+    def count() -> int:
+        where = [NOT_DELETED, at_least("_cio_synced_at", work.read.began)]
+        rows = destination.read(work.table, [work.table.name_of("timestamp")], where)
+        return sum(isinstance(at, datetime) and base.start <= at.timestamp() < seen_back_to for (at,) in rows)
+
+    return await on_thread(count)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cio_replicate.base.errors import LandingError, StateFolderError, TaskBusyError
+from cio_replicate.base.errors import StagingFailed, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import PRIVATE, Clock, OnThread
 from cio_replicate.pipeline.journal import Journal, StagedGroup, TableRead
 from cio_replicate.source.pages import Cursor
@@ -44,7 +44,7 @@ class Staging:
     """An open state folder, held by this process alone. Use as a context manager.
 
     Raises StateFolderError when it cannot be made or written, TaskBusyError when another process holds it. A folder
-    that was made here and in which nothing landed is removed again on leaving.
+    that was made here and in which nothing was staged is removed again on leaving.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class Staging:
         except OSError as error:
             raise StateFolderError(
                 f"The state folder {self.path} cannot be written ({error.strerror or error}).",
-                "Choose another with --state-dir, or mend its permissions.",
+                "Choose another with ‹state_dir›, or mend its permissions.",
             ) from None
         return self
 
@@ -102,25 +102,25 @@ class Staging:
         return self._journal
 
     def tidy(self) -> None:
-        """Remove the files that the journal does not know. Nothing may be landing meanwhile."""
+        """Remove the files that the journal does not know. Nothing may be staged meanwhile."""
         known = self.journal.files()
         for file in self._pages.iterdir():
             if file.name not in known:
                 file.unlink()
 
     def file(self, name: str) -> Path:
-        """The path of a landed file."""
+        """The path of a staged file."""
         return self._pages / name
 
     def size(self, name: str) -> int:
-        """The bytes of a landed file; 0 when it is gone, which is for who reads it to tell."""
+        """The bytes of a staged file; 0 when it is gone: reading it fails then."""
         try:
             return self.file(name).stat().st_size
         except OSError:
             return 0
 
     def write(self, name: str, table: pa.Table) -> None:
-        """Make a page durable: when this returns, it survives the loss of power. Raises LandingError."""
+        """Make a page durable: when this returns, it survives the loss of power. Raises StagingFailed."""
         path = self._pages / name
         page = _page(table)
         try:
@@ -134,9 +134,9 @@ class Staging:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise LandingError(
+            raise StagingFailed(
                 f"A page could not be written to {self._pages} ({error.strerror or error}).",
-                "Make room or choose another --state-dir, then run again; what is landed is kept.",
+                "Make room or choose another ‹state_dir›, then run again; what is landed is kept.",
             ) from None
 
     def append(self, chunks: Sequence[tuple[TableRead, Chunk]], at: int) -> None:
@@ -284,7 +284,7 @@ def page_of(chunks: Sequence[Chunk]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
-# What landed pages tell by themselves.
+# What staged pages show by themselves.
 
 
 def different_keys(files: Sequence[Path], *, seen_too: bool) -> int:

@@ -20,9 +20,9 @@ from cio_replicate.source.stream import PlannedRead
 
 @dataclass(slots=True)
 class TableRun:
-    """A table in a run. `rows` and `pages` are what this run landed; `reading` ends when there is no more to come.
+    """A table in a run. `rows` and `pages` are what this run staged; `reading` ends when there is no more to come.
 
-    `base` is the position that the destination has, also when the table is read anew.
+    `base` is the position that the destination has, also when the table is read from the start.
     """
 
     strategy: Strategy
@@ -74,7 +74,7 @@ class TableRun:
 
     @property
     def keeps_earlier(self) -> bool:
-        """Whether the copy has deliveries from before the start date, of which a read says nothing."""
+        """Whether the copy has deliveries from before the start date, that a read does not cover."""
         return self.strategy.by_time and self.base is not None and self.base.start < self.read.start
 
     @property
@@ -122,7 +122,7 @@ def read_whole(work: TableRun) -> bool:
 
 
 def share_read(work: TableRun) -> float | None:
-    """How much of the table is read, from 0 to 1, as far as it can be told: by partitions, or by requests."""
+    """How much of the table is read, from 0 to 1, as far as it is known: by partitions, or by requests."""
     share = work.strategy.progress(tuple(work.read.parts), work.reached)
     if share is not None:
         return share

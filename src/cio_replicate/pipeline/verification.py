@@ -1,4 +1,4 @@
-"""Gathers what is known of each table after a run, has it judged, and records it in the copy."""
+"""Verify the tables of a copy after a run: gather what is known of each, judge it, and record it in the copy."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.version import __version__
 from cio_replicate.pipeline.report import (
     Report,
-    SourceCount,
     Status,
     TableReport,
     Verification,
-    VerificationInput,
     VerificationStatus,
-    judge,
+    recorded,
 )
 from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Table
 from cio_replicate.sinks.backend import NOT_DELETED, StoredTable, at_least, one_of
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.port import RunRows, Sink, count_rows
+from cio_replicate.sinks.port import Digests, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG
 from cio_replicate.source.strategies import strategy_class
 from cio_replicate.source.strategies.people import DELETED, MERGED
@@ -39,6 +37,123 @@ ORDER = (
 )  # the worst first
 
 _SHAPES = {record.name: StoredTable(record.name, record.columns, record.key) for record in RECORDS}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many rows the source says a table has, and where that stands (a noun).
+
+    With `is_old` it may be of a time before the table was read; `may_be_gone` so many rows have gone since. With
+    `is_later` it was counted after the table was read, so rows may have come and gone since.
+    """
+
+    rows: int
+    basis: str
+    may_be_gone: int = 0
+    is_old: bool = False
+    is_later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationInput:
+    """What is known of a table: whether its read was completed, what it must hold and holds, what the source says.
+
+    `left_out` are records that the source lists without handing them over. With `counted_only` the keys in the
+    copy were counted, and not read back.
+    """
+
+    closed: bool
+    expected: Digests | None
+    held: Digests
+    source: SourceCount | None = None
+    left_out: int = 0
+    counted_only: bool = False
+
+
+NOT_READ_BACK = (
+    "The copy has as many rows as were loaded into it. Whether they are the same was not looked at, since they are so "
+    "many: `cio-replicate verify` does it."
+)
+RESYNC = "Run `cio-replicate resync` for this table."
+
+
+def judge(found: VerificationInput) -> Verification:
+    """The verdict on a table: the worst that the evidence allows."""
+    verdict, why = _verdict(found)
+    if found.counted_only and verdict in (VerificationStatus.PROVED, VerificationStatus.CONSISTENT):
+        verdict, why = VerificationStatus.UNPROVED, NOT_READ_BACK
+    return Verification(
+        verdict=verdict,
+        why=why,
+        source=found.source.rows if found.source is not None else None,
+        basis=found.source.basis if found.source is not None else "",
+        rows=found.held.rows,
+        digest="" if found.counted_only else found.held.digest,
+        landed=found.expected.digest if found.expected is not None else None,
+    )
+
+
+def _verdict(found: VerificationInput) -> tuple[VerificationStatus, str]:
+    rows, expected, source = found.held.rows, found.expected, found.source
+    if expected is not None and rows != expected.rows:
+        more = rows - expected.rows
+        said = f"{_rows(more)} more than" if more > 0 else f"{_rows(-more)} fewer than"
+        return (
+            VerificationStatus.SHORT,
+            f"The copy has {said} were loaded into it: somebody else has changed it. {RESYNC}",
+        )
+    if expected is not None and not found.counted_only and found.held != expected:
+        return (
+            VerificationStatus.SHORT,
+            f"The copy has other rows than were loaded into it: somebody else has changed it. {RESYNC}",
+        )
+    if not found.closed:
+        return VerificationStatus.UNPROVED, "The table was not read to its end."
+    if source is not None and rows < source.rows:
+        return _fewer(found, source, source.rows - rows)
+    if expected is None:
+        return VerificationStatus.UNPROVED, "What was loaded has not been counted from the beginning."
+    if source is None:
+        return (
+            VerificationStatus.CONSISTENT,
+            "Every row that was loaded is there; the API gives no count to compare with.",
+        )
+    if rows > source.rows:
+        return (
+            VerificationStatus.CONSISTENT,
+            f"Every row is there, and {rows - source.rows:,} more: {_why_more(source)}.",
+        )
+    return VerificationStatus.PROVED, "The copy has as many rows as the source says, and the keys that were loaded."
+
+
+def _why_more(source: SourceCount) -> str:
+    if source.is_later:
+        return "they are gone at the source since it was read, or are from before the start date"
+    return "some came since it was counted" if source.is_old else "rows from before the start date are kept"
+
+
+def _fewer(found: VerificationInput, source: SourceCount, missing: int) -> tuple[VerificationStatus, str]:
+    if missing <= source.may_be_gone:
+        return (
+            VerificationStatus.CONSISTENT,
+            f"Every row that was loaded is there; {missing:,} may have gone since the source counted.",
+        )
+    if missing <= source.may_be_gone + found.left_out:
+        return (
+            VerificationStatus.UNPROVED,
+            f"The API lists {_rows(min(missing, found.left_out))} that it does not hand over.",
+        )
+    said = f"{source.basis[:1].upper()}{source.basis[1:]} says {source.rows:,}, the copy has {found.held.rows:,}"
+    if source.is_later:
+        return (
+            VerificationStatus.UNPROVED,
+            f"{said}: the others have come since it was read, or are missing. Run `sync` to know.",
+        )
+    return VerificationStatus.SHORT, f"{said}. Run again; if it stays, run `cio-replicate resync` for this table."
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +259,18 @@ class Verifier:
         ]
         if rows:
             record(copy, PROOF, rows)
+
+
+def verify_run(destination: Sink, tables: Sequence[Table], report: Report, now: int) -> None:
+    """Verify the tables in the report of a run, and fail those of which the copy is not true."""
+    try:
+        Verifier(destination, {table.name: table for table in tables}, report.run_id, now).prove(report.tables)
+    except (LoadError, DestinationUnavailableError) as error:
+        report.notes.append(f"The proof could not be made. {recorded(error)}")
+    for one in report.tables:
+        if one.proof is not None and one.proof.verdict is VerificationStatus.SHORT:
+            one.status = Status.FAILED
+            one.error = one.error or f"The copy is not true. {one.proof.why}"
 
 
 def record(destination: Sink, table: Record, rows: Sequence[Mapping[str, object]]) -> None:

@@ -62,6 +62,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnOf:
+    """Declares columns of one type."""
+
+    type: ColumnType
+
+    def __call__(
+        self, name: str, about: str, path: tuple[str, ...] = (), *, personal: bool = False, identifies: bool = False
+    ) -> Column:
+        """Declare a column."""
+        return Column(name, self.type, about, path, personal, identifies)
+
+
+string, integer, number = ColumnOf(ColumnType.STRING), ColumnOf(ColumnType.INTEGER), ColumnOf(ColumnType.NUMBER)
+boolean, timestamp, json = ColumnOf(ColumnType.BOOLEAN), ColumnOf(ColumnType.TIMESTAMP), ColumnOf(ColumnType.JSON)
+
+
+@dataclass(frozen=True, slots=True)
 class DeclaredPartition:
     """A partition that a table always has: its name, and what it adds to the request."""
 
@@ -74,10 +91,10 @@ class DeclaredPartition:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What is done to each record of a table before it is landed.
+    """What is done to each record of a table before it is staged.
 
     `actions` lead from the path of a value to what is done to it; a path may go on into the objects, and the arrays of
-    objects, of a JSON column. `only` are the paths of all values that are kept; None keeps the others.
+    objects, of a JSON column. `only` are the paths of all values that stay; with None the others stay.
     """
 
     actions: Mapping[tuple[str, ...], RedactionKind]
@@ -100,10 +117,9 @@ class Table:
     about: str
     operation: str  # the API's own name of the operation, for the link to its page
     path: str
-    records: str  # the key of the answer that holds the list
-    key: tuple[str, ...]  # fields on top of the record
-    method: Method
     columns: tuple[Column, ...]
+    records: str = ""  # the key of the answer that holds the list; the table's name unless given
+    key: tuple[str, ...] = ("id",)  # fields on top of the record
     http_method: str = "GET"
     body: Mapping[str, Any] | None = None
     strategy: StrategyName = "list"
@@ -111,7 +127,8 @@ class Table:
     page_size: int | None = None  # None: the list has no `limit` parameter
     slices: tuple[DeclaredPartition, ...] = (DeclaredPartition(),)
     replication_key: str | None = None  # a column; its highest value is the position
-    start_date_column: str | None = None  # rows before the start date in this column are not replicated
+    # rows before the start date in this column are not replicated; the replication key unless given
+    start_date_column: str | None = None
     absence_deletes: bool = True  # a row missing from a complete read no longer exists at the source
     retention_days: int | None = None  # how long the source is sure to keep a row
     partitioned_by: str | None = None  # the column by which stores split a table that grows with time
@@ -124,7 +141,16 @@ class Table:
     redaction: Redaction | None = None
     naming: Naming = AS_IS
     schema_changes: SchemaChanges = SchemaChanges.EVOLVE
-    rules: str = ""  # differs where pages would be landed otherwise: by other rules for columns, names or salt
+    rules: str = ""  # differs where pages would be staged otherwise: by other rules for columns, names or salt
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "records", self.records or self.name)
+        object.__setattr__(self, "start_date_column", self.start_date_column or self.replication_key)
+
+    @property
+    def method(self) -> Method:
+        """The replication method, which a replication key makes incremental."""
+        return Method.FULL if self.replication_key is None else Method.INCREMENTAL
 
     @property
     def target(self) -> str:

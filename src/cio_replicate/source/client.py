@@ -6,7 +6,9 @@ import asyncio
 import math
 import random
 import re
+import ssl
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -14,7 +16,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx2
-import tenacity
 
 from cio_replicate.base.errors import (
     CioReplicateError,
@@ -144,6 +145,7 @@ class Client:
         self._clock = clock
         self._limits = limits or RequestLimits()
         self._random = random.Random()  # noqa: S311 - spreads waits, guards nothing
+        protected = not url.lower().startswith("http:")
         try:
             self._http = httpx2.AsyncClient(
                 base_url=url,
@@ -153,13 +155,19 @@ class Client:
                 follow_redirects=False,
                 transport=transport,
                 # unprotected is for this machine only, so no proxy may see it; for all else the company's proxy counts
-                trust_env=not url.lower().startswith("http:"),
+                trust_env=protected,
+                # certificates of authorities take longer to load than all else here
+                verify=protected or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             )
         except (ImportError, OSError, ValueError) as error:
             raise InvalidSettings(
                 f"The network settings in the environment cannot be used ({_cause(error)}).",
                 "Mend or unset HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
+
+        self._headers = httpx2.Headers({**self._http.headers, "Authorization": f"Bearer {token.reveal()}"})
+        self._root = self._http.base_url.raw_path.rstrip(b"/")
+        self._timeout = self._http.timeout.as_dict()
 
     async def __aenter__(self) -> Self:
         return self
@@ -199,31 +207,20 @@ class Client:
         which waiting for other requests does not count, but waiting as long as the API asks for does.
         """
         began = self._clock.monotonic()
-        queued = 0.0
-
-        def elapsed() -> float:
-            return self._clock.monotonic() - began - queued
-
-        retrying = tenacity.AsyncRetrying(
-            sleep=self._clock.sleep,
-            retry=tenacity.retry_if_exception_type((TransientError, PageShapeError)),
-            wait=self._wait,
-            stop=lambda state: self._stops(state, elapsed()),
-            reraise=True,
-        )
-        attempts = 0
-        try:
-            async for attempt in retrying:
-                with attempt:
-                    attempts += 1
-                    turn = await self._budget.turn(urgency)
-                    queued += turn.queued
-                    return read(await self._attempt(request, meter, turn))
-        except PageShapeError as error:
-            raise PageShapeError(self._said(error.cause, 2 * LONGEST_SAID), error.fix) from None
-        except TransientError as error:
-            raise self._gave_up(request, error, attempts, elapsed()) from None
-        raise AssertionError("unreachable: the retry loop returns or raises")
+        queued, attempts = 0.0, 0
+        while True:
+            turn = await self._budget.turn(urgency)
+            attempts += 1
+            queued += turn.queued
+            try:
+                return read(await self._attempt(request, meter, turn))
+            except (TransientError, PageShapeError) as failure:
+                error = failure
+            elapsed = self._clock.monotonic() - began - queued
+            asked = error.retry_after if isinstance(error, TransientError) else None
+            if attempts >= self._most_attempts(error) or elapsed + (asked or 0.0) > self.policy.total_seconds:
+                raise self._gave_up(request, error, attempts, elapsed) from None
+            await self._clock.sleep(self.policy.wait(attempts, asked, self._random))
 
     async def _attempt(self, request: Request, meter: RequestCounter, turn: Permit) -> bytes:
         meter.requests += 1
@@ -232,13 +229,8 @@ class Client:
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._limits.attempt):
-                async with self._http.stream(
-                    request.method,
-                    request.target,
-                    json=request.body,
-                    headers={"Authorization": f"Bearer {self._token.reveal()}"},
-                    extensions={"trace": partial(self._traced, turn)},
-                ) as answer:
+                answer = await self._http.send(self._prepared(request, turn), stream=True)
+                async with aclosing(answer):
                     self.totals.answered = True  # even if the rest is cut off
                     await answer.aread()
         except (httpx2.HTTPError, TimeoutError) as error:
@@ -251,6 +243,21 @@ class Client:
             failure = self._refusal(request, answer, meter, turn)
         # raised outside of the except block, so that no traceback leads to the request and its headers
         raise failure from None
+
+    def _prepared(self, request: Request, turn: Permit) -> httpx2.Request:
+        """The request for httpx2. What all requests share is made once: URL and headers cost as much as sending."""
+        return httpx2.Request(
+            request.method,
+            self._http.base_url,
+            headers=self._headers,
+            cookies=self._http.cookies,
+            json=request.body,
+            extensions={
+                "target": self._root + request.target.encode(),
+                "timeout": self._timeout,
+                "trace": partial(self._traced, turn),
+            },
+        )
 
     async def _traced(self, turn: Permit, event: str, _info: object) -> None:
         if event == CONNECTED:
@@ -277,31 +284,27 @@ class Client:
         """Text from outside: scrubbed first and cut then, so that no half of the token is left."""
         return self._token.scrub(text)[:most]
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
-        error = _error_of(state)
-        asked = error.retry_after if isinstance(error, TransientError) else None
-        return self.policy.wait(state.attempt_number, asked, self._random)
-
-    def _stops(self, state: tenacity.RetryCallState, elapsed: float) -> bool:
-        error, policy = _error_of(state), self.policy
-        bound: float = policy.attempts
+    def _most_attempts(self, error: TransientError | PageShapeError) -> float:
+        """How many times to try a request that fails like this."""
         if isinstance(error, PageShapeError):
-            bound = policy.attempts_on_shape
-        elif isinstance(error, TransientError):
-            if error.status == httpx2.codes.TOO_MANY_REQUESTS:
-                # told when to come back, we do, as long as time allows: the customer's own calls take what they need
-                bound = policy.attempts_without_header if error.retry_after is None else math.inf
-            elif error.status is None and not self.totals.answered:
-                bound = policy.attempts_unreachable
-        asked = error.retry_after if isinstance(error, TransientError) else None
-        return state.attempt_number >= bound or elapsed + (asked or 0.0) > policy.total_seconds
+            return self.policy.attempts_on_shape
+        if error.status == httpx2.codes.TOO_MANY_REQUESTS:
+            # a wait that the API names is taken as long as time allows: the customer's own calls use what they need
+            return self.policy.attempts_without_header if error.retry_after is None else math.inf
+        if error.status is None and not self.totals.answered:
+            return self.policy.attempts_unreachable
+        return self.policy.attempts
 
-    def _gave_up(self, request: Request, error: TransientError, attempts: int, seconds: float) -> CioReplicateError:
+    def _gave_up(
+        self, request: Request, error: TransientError | PageShapeError, attempts: int, seconds: float
+    ) -> CioReplicateError:
+        if isinstance(error, PageShapeError):
+            return PageShapeError(self._said(error.cause, 2 * LONGEST_SAID), error.fix)
         if error.status == httpx2.codes.TOO_MANY_REQUESTS and error.retry_after is None:
             return daily_quota(request)
         if error.status is None and not self.totals.answered:
             return UnreachableError(
-                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, --region and --api-url."
+                f"Nobody answers at {self.url} ({error.cause}).", "Check the network, ‹region› and ‹api_url›."
             )
         times = "once" if attempts == 1 else f"{attempts} times"
         wish = f", and it asks to wait {error.retry_after:.0f} s" if error.retry_after else ""
@@ -309,10 +312,6 @@ class Client:
             f"{request.label} failed {times} in {seconds:.0f} s, last with {error.cause}{wish}.",
             "Run again later: what is landed is not requested again.",
         )
-
-
-def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
 
 
 def _cause(error: Exception) -> str:

@@ -15,11 +15,11 @@ from cio_replicate.base.errors import (
     ChildGoneError,
     CioReplicateError,
     CursorRejectedError,
+    DailyQuotaError,
     EndlessListError,
     EndpointNotFoundError,
     NoReadAccessError,
     PageShapeError,
-    QuotaExhaustedError,
     RequestRejectedError,
     TransientError,
     UnauthorizedError,
@@ -93,7 +93,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if status == 403:
         return NoReadAccessError(
             f"The access token may not read {request.label} (403{said}).",
-            "Give the App API key this scope, allow this machine's address, or leave the table out with --exclude.",
+            "Give the App API key this scope, allow this machine's address, or leave the table out with ‹exclude›.",
         )
     if status == 429 and wait is None and names_daily_quota(detail):
         return daily_quota(request, detail)
@@ -108,7 +108,7 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
     if 300 <= status < 400:
         return RequestRejectedError(
             f"{request.label} was redirected ({status}), which this API never does.",
-            "Check --region and --api-url, and whether a proxy stands in between.",
+            "Check ‹region› and ‹api_url›, and whether a proxy stands in between.",
         )
     return RequestRejectedError(
         f"The API rejected {request.label} ({status}{said}).",
@@ -119,14 +119,14 @@ def error_of(request: Request, host: str, status: int, detail: str, wait: float 
 def _absent(request: Request, status: int, said: str) -> CioReplicateError:
     """What a table, one of its parts, or a parameter that the API does not know comes to."""
     if status == 400:
-        told = "&".join(f"{name}={value}" for name, value in request.query.items() if name not in PLACES)
-        what = f"does not take {told}" if told else "is not known"
+        parameters = "&".join(f"{name}={value}" for name, value in request.query.items() if name not in PLACES)
+        what = f"does not take {parameters}" if parameters else "is not known"
         return ChildGoneError(f"{request.label} {what} ({status}{said}); this part was skipped.")
     if request.part:
         return ChildGoneError(f"{request.label} does not exist ({status}{said}); this part was skipped.")
     return EndpointNotFoundError(
         f"{request.label} does not exist for this workspace ({status}{said}).",
-        "The feature is off or the address is wrong: leave the table out with --exclude, or check --api-url.",
+        "The feature is off or the address is wrong: leave the table out with ‹exclude›, or check ‹api_url›.",
     )
 
 
@@ -134,15 +134,15 @@ def unauthorized(host: str) -> UnauthorizedError:
     """401: by live observation four causes look alike, so the message names them all."""
     return UnauthorizedError(
         f"{host} does not accept the access token (401).",
-        "It must be an App API key (not a Track API key) of this region (else --region us or eu), not expired, and "
+        "It must be an App API key (not a Track API key) of this region (else ‹region› us or eu), not expired, and "
         "allowed for this machine's address.",
     )
 
 
-def daily_quota(request: Request, detail: str = "") -> QuotaExhaustedError:
+def daily_quota(request: Request, detail: str = "") -> DailyQuotaError:
     """429 that names no time to wait: a daily quota is used up (specification of 2026)."""
     said = f": {quoted(detail)}" if detail else ""
-    return QuotaExhaustedError(
+    return DailyQuotaError(
         f"{request.label} answers 429 without a time to wait{said}: a daily quota is used up.",
         "Run again tomorrow; what is landed is kept.",
     )
@@ -151,18 +151,18 @@ def daily_quota(request: Request, detail: str = "") -> QuotaExhaustedError:
 def detail_of(body: bytes) -> str:
     """The API's own words in an error body: any of its known shapes, or nothing."""
     try:
-        told = msgspec.json.decode(body)
+        answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
-    if not isinstance(told, dict):
+    if not isinstance(answer, dict):
         return ""
-    errors = told.get("errors")
+    errors = answer.get("errors")
     texts = [
         str(error.get("detail", ""))
         for error in (errors if isinstance(errors, list) else [])
         if isinstance(error, dict)
     ]
-    meta = told.get("meta")
+    meta = answer.get("meta")
     if isinstance(meta, dict):
         many = meta.get("errors")
         texts.extend(str(one) for one in ([meta.get("error")] + (many if isinstance(many, list) else [])) if one)
@@ -255,10 +255,10 @@ def read_envelope(body: bytes) -> dict[str, msgspec.Raw]:
     except UnicodeDecodeError:
         raise TransientError("an answer that is not UTF-8") from None
     except msgspec.DecodeError as error:
-        mended = with_literal_surrogates(body)
-        if mended == body:
+        readable = with_literal_surrogates(body)
+        if readable == body:
             raise TransientError(f"an answer that is not JSON ({quoted(error)})") from None
-        return read_envelope(mended)
+        return read_envelope(readable)
 
 
 def fingerprint(page: Page) -> bytes:

@@ -15,7 +15,7 @@ from cio_replicate.base.runtime import Clock
 # How many requests a second may go out: cut when the API refuses one, climbing again afterwards.
 
 
-KEPT = 0.93  # of the rate at which a request was refused
+REDUCED = 0.93  # of the rate at which a request was refused
 NEAR = 0.98  # of the same: here the rate stays for some seconds
 CLIMB = 1.5e-5  # of the allowed rate, per second cubed
 LEAST = 0.1  # of the allowed rate: below it no cut goes
@@ -39,7 +39,7 @@ class AdaptiveRate:
         if self.refused == math.inf:
             return self.allowed
         growth = CLIMB * self.allowed
-        level = math.cbrt((NEAR - KEPT) * self.refused / growth)  # seconds until it is near again
+        level = math.cbrt((NEAR - REDUCED) * self.refused / growth)  # seconds until it is near again
         climbed = NEAR * self.refused + growth * (max(0.0, now - self.since) - level) ** 3
         return min(self.allowed, max(LEAST * self.allowed, climbed))
 

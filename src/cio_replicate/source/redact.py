@@ -1,4 +1,4 @@
-"""Records treated by the rules for columns before anything is written: excluded, hashed, masked, or only some kept."""
+"""Redact records by the rules for columns before anything is written: exclude, hash, mask, or include only some."""
 
 from __future__ import annotations
 
@@ -31,18 +31,6 @@ _NULL = b"null"
 _Change = Callable[[msgspec.Raw], msgspec.Raw | None]
 
 
-@dataclass(slots=True)
-class RedactedRecords:
-    """Records that may be written, and how many values were withheld.
-
-    A value is withheld when a rule reaches into it and it is neither an object nor an array of objects, as the rule
-    takes it to be: what it holds then cannot be told.
-    """
-
-    records: Sequence[bytes | msgspec.Raw]
-    withheld: int = 0
-
-
 class Redactor:
     """What the rules of a table do to its records. Safe for one thread at a time.
 
@@ -66,18 +54,17 @@ class Redactor:
             if path[:-1] in table.objects:
                 self._top.folded["__".join(path).casefold()] = changes[action]
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether any rule looks at values."""
-        return self._top is not None
+    def apply(self, records: Sequence[bytes | msgspec.Raw]) -> tuple[Sequence[bytes | msgspec.Raw], int]:
+        """The records by the rules, and how many values were withheld.
 
-    def apply(self, records: Sequence[bytes | msgspec.Raw]) -> RedactedRecords:
-        """The records, treated; what is not a record at all is handed on, since the encoder of rows refuses it."""
+        A value is withheld when a rule reaches into it and it is neither an object nor an array of objects, as the rule
+        takes it to be: what it holds then is not known. What is no record at all is handed on, since the encoder of
+        rows refuses it.
+        """
         if self._top is None:
-            return RedactedRecords(records)
+            return records, 0
         self._withheld = 0
-        treated = [self._record(record, self._top) for record in records]
-        return RedactedRecords(treated, self._withheld)
+        return [self._record(record, self._top) for record in records], self._withheld
 
     def _record(self, record: bytes | msgspec.Raw, top: _Inside) -> bytes | msgspec.Raw:
         try:
@@ -131,7 +118,7 @@ class Redactor:
 
 @dataclass(slots=True)
 class _Inside:
-    """What is done in one object: per field, by the folded name of those not `known`, and which fields are kept."""
+    """What is done in one object: per field, by the folded name of those not `known`, and which fields stay."""
 
     changes: dict[str, _Change] = field(default_factory=dict)
     folded: dict[str, _Change] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -29,7 +29,6 @@ from cio_replicate.source.decode import DecodedPage, RowDecoder
 from cio_replicate.source.pages import Cursor, Page, Request, RequestCounter, fingerprint, read_page
 from cio_replicate.source.strategies.base import (
     START,
-    Estimate,
     PageContent,
     Partition,
     Pieces,
@@ -56,7 +55,7 @@ class Chunk:
     without a page. `seen` are keys of records that exist and are not rows: listed without their content, or from before
     the start date. `cursor` is None when the partition is complete; `partitions` are those that the page has added.
     `stats` is what the page adds to the counters of the read, `columns` were found in it. `expected` is how many
-    requests the table needs, with the chunk from which on that can be told.
+    requests the table needs, with the chunk from which on that is known.
     """
 
     table: str
@@ -449,7 +448,9 @@ class TableStream:
         if cursor == START and self._first is not None:
             self._first.append((partition, page))
             if len(self._first) == len(self._read.partitions):
-                self._expected = _certain(self._strategy.estimate_of_pages(self._first))
+                estimate = self._strategy.estimate_of_pages(self._first)
+                if estimate is not None and estimate.least == estimate.most:
+                    self._expected = estimate.least
                 self._first = None
         return page
 
@@ -464,19 +465,7 @@ class TableStream:
         loop = asyncio.get_running_loop()
         page: DecodedPage = await loop.run_in_executor(self._decoding, decode)
         self._received += page.stats.rows + page.stats.seen
-        await self._put(
-            partition,
-            cursor,
-            Chunk(
-                self._read.name,
-                partition.name,
-                rows=page.rows,
-                seen=page.seen,
-                partitions=added,
-                stats=page.stats,
-                columns=page.columns,
-            ),
-        )
+        await self._put(partition, cursor, added, page.stats, page)
 
     async def _move(
         self,
@@ -486,19 +475,33 @@ class TableStream:
         stats: ReadStats | None = None,
     ) -> None:
         """Move a partition without a page; to its end when `cursor` is None."""
-        chunk = Chunk(self._read.name, partition.name, partitions=added, stats=stats or ReadStats())
-        await self._put(partition, DONE if cursor is None else cursor, chunk)
+        await self._put(partition, DONE if cursor is None else cursor, added, stats or ReadStats())
 
-    async def _put(self, partition: Partition, cursor: Cursor, chunk: Chunk) -> None:
+    async def _put(
+        self,
+        partition: Partition,
+        cursor: Cursor,
+        added: tuple[Partition, ...],
+        stats: ReadStats,
+        page: DecodedPage | None = None,
+    ) -> None:
         self._cursors[partition.name] = cursor
-        self._partitions += chunk.partitions
-        self._cursors |= {one.name: one.cursor for one in chunk.partitions}
+        self._partitions += added
+        self._cursors |= {one.name: one.cursor for one in added}
         expected, self._expected = self._expected, None
-        await self._queue.put(replace(chunk, cursor=None if cursor.done else cursor, expected=expected))
-
-
-def _certain(estimate: Estimate | None) -> int | None:
-    return estimate.least if estimate is not None and estimate.least == estimate.most else None
+        await self._queue.put(
+            Chunk(
+                self._read.name,
+                partition.name,
+                rows=page.rows if page is not None else None,
+                seen=page.seen if page is not None else None,
+                cursor=None if cursor.done else cursor,
+                partitions=added,
+                stats=stats,
+                columns=page.columns if page is not None else (),
+                expected=expected,
+            )
+        )
 
 
 class LoopGuard:
@@ -524,7 +527,7 @@ class LoopGuard:
         if self._unchanged > MOST_UNCHANGED:
             raise EndlessListError(
                 "A list does not end: the same page came again and again, as the next one of itself.",
-                "Report it to Customer.io, or leave the table out with --exclude.",
+                "Report it to Customer.io, or leave the table out with ‹exclude›.",
             )
         self._before = mark
 

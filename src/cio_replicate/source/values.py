@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from cio_replicate.base.errors import PageShapeError
 from cio_replicate.schema.table import ColumnType, Table
 from cio_replicate.source.pages import Page
 
@@ -21,6 +22,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LONGEST_INTEGER = 20
 _FRACTION = re.compile(r"\.0+$")
+_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def record_of(item: msgspec.Raw | bytes, of: str = "A list") -> dict[str, msgspec.Raw]:
+    """The fields of an item of a list, which is named in the PageShapeError for one that is not an object."""
+    try:
+        return _record.decode(item)
+    except msgspec.ValidationError:
+        raise PageShapeError(f"{of} holds something that is not a record.") from None
 
 
 class ConvertedValue(NamedTuple):

@@ -76,7 +76,7 @@ class DuckDBBackend:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._schema = statements.quoted(dataset)
         self._found: tuple[int, int] | None = None
-        self._seen_columns: dict[str, dict[str, str]] = {}
+        self._types: dict[str, dict[str, str] | None] | None = None  # by lower-case table; None: to be asked again
         self._within = False  # a transaction is open
         self._made_file = self._made_schema = False  # by this connection
 
@@ -131,10 +131,11 @@ class DuckDBBackend:
         listed = ", ".join(statements.quoted(column.name) for column in shape.columns)
         with self._usable(), self.transaction(shape.name):
             self.fit(shape.name, shape.columns)
-            with self._given(given=edit.rows.read_all(), gone=pa.table({"key": edit.gone})):
-                self.run(
-                    f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM given) OR {key} IN (SELECT key FROM gone)"
-                )
+            rows = edit.rows.read_all()
+            leaving = [*rows.column(shape.key).to_pylist(), *edit.gone.to_pylist()]
+            if leaving:
+                self.run(f"DELETE FROM {target} WHERE {key} IN (SELECT unnest(?))", [leaving])
+            with self._given(given=rows):
                 self.run(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM given")
 
     def drop(self, table: str) -> None:
@@ -142,9 +143,9 @@ class DuckDBBackend:
         if self._connection is None:
             return
         with self._usable():
-            self.reshape(f"DROP TABLE IF EXISTS {self.name(table)}")
+            self.reshape(table, f"DROP TABLE IF EXISTS {self.name(table)}")
             if self._made_schema and not self._tables("schema_name = ?", self.dataset):
-                self.reshape(f"DROP SCHEMA {self._schema}")
+                self.run(f"DROP SCHEMA {self._schema}")
                 self._made_schema = False
 
     @contextmanager
@@ -163,7 +164,8 @@ class DuckDBBackend:
             self.run("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):  # what broke the transaction may have broken the connection too
-                self.reshape("ROLLBACK")
+                self._types = None
+                self.run("ROLLBACK")
             raise
         finally:
             self._within = False
@@ -209,15 +211,26 @@ class DuckDBBackend:
         """
         if self._connection is None:
             return {}
-        if table not in self._seen_columns:
-            with self._usable():
-                rows = self.run(
-                    "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(schema_name) = lower(?) "
-                    "AND lower(table_name) = lower(?) AND database_name = current_database() ORDER BY column_index",
-                    [self.dataset, table],
-                ).fetchall()
-            self._seen_columns[table] = dict(rows)
-        return self._seen_columns[table]
+        name = table.lower()
+        if self._types is None:
+            self._types = dict(self._found_types("true"))
+        found = self._types.get(name, {})
+        if found is None:
+            found = self._types[name] = self._found_types("lower(table_name) = ?", name).get(name, {})
+        return found
+
+    def _found_types(self, condition: str, *values: str) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        with self._usable():
+            rows = self.run(
+                "SELECT lower(table_name), column_name, data_type FROM duckdb_columns() "
+                "WHERE database_name = current_database() AND lower(schema_name) = lower(?) "
+                f"AND {condition} ORDER BY column_index",
+                [self.dataset, *values],
+            ).fetchall()
+        for table, column, kind in rows:
+            found.setdefault(table, {})[column] = kind
+        return found
 
     def name(self, table: str) -> str:
         """The whole name of a table, quoted."""
@@ -228,10 +241,11 @@ class DuckDBBackend:
         assert self._connection is not None, "`open` opens the file"  # noqa: S101 - a programmer's error
         return self._connection.execute(statement, list(values))
 
-    def reshape(self, statement: str) -> None:
-        """Execute a statement that makes, changes or removes tables."""
-        self._seen_columns.clear()
-        self.run(statement)
+    def reshape(self, table: str, *changes: str) -> None:
+        """Execute statements that make, change or remove a table."""
+        self.run("; ".join(changes))
+        if self._types is not None:
+            self._types[table.lower()] = None
 
     def fit(self, table: str, columns: Sequence[Column]) -> None:
         """Make a table, or add the columns that it lacks."""
@@ -243,13 +257,11 @@ class DuckDBBackend:
                 [self.dataset],
             ).fetchall():
                 self._made_schema = True
-            self.run(f"CREATE SCHEMA IF NOT EXISTS {self._schema}")
-            for statement in statements.create(target, columns):
-                self.reshape(statement)
-        for column in columns if there else ():
+            self.reshape(table, f"CREATE SCHEMA IF NOT EXISTS {self._schema}", *statements.create(target, columns))
+            return
+        for column in columns:
             if column.name not in there:
-                for statement in statements.add(target, column):
-                    self.reshape(statement)
+                self.reshape(table, *statements.add(target, column))
 
     def _query(self, shape: StoredTable, chosen: str, where: Sequence[Condition]) -> tuple[str, list[object]] | None:
         """A query on a table, and its values; None when it gives no rows."""
@@ -277,7 +289,7 @@ class DuckDBBackend:
                 self._connection.unregister(name)
 
     def _open(self) -> None:
-        self._seen_columns.clear()
+        self._types = None
         self._made_file = not os.path.exists(self.file)  # noqa: PTH110 - as above
         try:
             self._connection = duckdb.connect(
@@ -399,7 +411,7 @@ class DuckDBMerger:
             if there and treatment.versions and not had_versions:
                 backend.run(statements.first_versions(backend.name(name)))
             for column in HISTORY_COLUMNS if had_versions and not treatment.versions else ():
-                backend.reshape(f"ALTER TABLE {backend.name(name)} DROP COLUMN {statements.quoted(column.name)}")
+                backend.reshape(name, f"ALTER TABLE {backend.name(name)} DROP COLUMN {statements.quoted(column.name)}")
             if (batch.table.name in facts.versions) is not treatment.versions:
                 facts.versions = [one for one in facts.versions if one != batch.table.name]
                 facts.versions += [batch.table.name] * treatment.versions

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.base.errors import LandingError
+from cio_replicate.base.errors import StagingFailed
 from cio_replicate.schema.table import Column, ColumnType, schema_for
 from cio_replicate.sinks.backend import ChangeSet, StoredTable
 from cio_replicate.sinks.merge import statements
@@ -43,7 +43,7 @@ ROWS_IN_A_PIECE = 20_000
 class DigestIndex:
     """An open ledger, which is also where the changes of a batch are worked out, in temporary tables.
 
-    Raises LandingError when the disk does not let it.
+    Raises StagingFailed when the disk does not let it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -151,7 +151,7 @@ class DigestIndex:
                 },
             )
         except OSError as error:
-            raise LandingError(
+            raise StagingFailed(
                 f"The state folder {self._file.parent} cannot be read ({error.strerror or error}).",
                 "Mend its permissions or choose another --state-dir, then run again.",
             ) from None

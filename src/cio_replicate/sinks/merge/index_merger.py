@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
-from cio_replicate.base.errors import LandingError, LoadError
+from cio_replicate.base.errors import LoadError, StagingFailed
 from cio_replicate.base.text import quoted
 from cio_replicate.schema.system_tables import CHANGE_COLUMNS, CHANGES_SUFFIX, DIGEST, ERASURES
 from cio_replicate.schema.system_tables import KEY as KEY_COLUMN
@@ -378,7 +378,7 @@ class IndexMerger:
             try:
                 self._index = DigestIndex(self._file)
             except duckdb.Error as error:
-                raise LandingError(
+                raise StagingFailed(
                     f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
                     "Make room or choose another --state-dir, then run again.",
                 ) from None

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.sql.dbapi import Connection, Cursor, DbapiBackend
-from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, create
+from cio_replicate.sinks.sql.sql_backend import Connection, Cursor, DbapiBackend, Dialect, Statement, create
 
 NEEDS = "MySQL needs the extra: pip install 'cio-replicate[mysql]'."
 #: Collations that take no two texts for the same, not even those that differ by spaces at the end.
@@ -24,14 +23,19 @@ _TYPES = {
     ColumnType.TIMESTAMP: "DATETIME(6)",
     ColumnType.JSON: "LONGTEXT COMMENT 'json'",
 }
+#: By the type and the comment.
 _KINDS = {
-    ("longtext", ""): ColumnType.STRING,
-    ("bigint", ""): ColumnType.INTEGER,
-    ("double", ""): ColumnType.NUMBER,
-    ("tinyint", ""): ColumnType.BOOLEAN,
-    ("datetime", ""): ColumnType.TIMESTAMP,
-    ("longtext", "json"): ColumnType.JSON,
+    "longtext ": ColumnType.STRING,
+    "bigint ": ColumnType.INTEGER,
+    "double ": ColumnType.NUMBER,
+    "tinyint ": ColumnType.BOOLEAN,
+    "datetime ": ColumnType.TIMESTAMP,
+    "longtext json": ColumnType.JSON,
 }
+_COLUMNS = (
+    "SELECT column_name, concat(lower(data_type), ' ', column_comment) FROM information_schema.columns "
+    "WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position"
+)
 #: How much of a text key an index holds, in characters.
 INDEXED = 191
 SESSION = (
@@ -51,6 +55,7 @@ DIALECT = Dialect(
     title="MySQL",
     quote=_quoted,
     types=_TYPES,
+    kinds=_KINDS,
     place=lambda _number: "%s",
     nul_allowed=True,
     longest_name=64,
@@ -84,9 +89,7 @@ class MysqlBackend(DbapiBackend):
         self._login = login
         self._collation = ""
 
-    def connect(self) -> None:
-        """Find out that the server can be asked, and knows how to keep texts. Changes nothing."""
-        self.close()
+    def _connect(self) -> None:
         names = ", ".join(f"'{name}'" for name in COLLATIONS)
         with self._reading() as cursor:
             cursor.execute(
@@ -100,19 +103,8 @@ class MysqlBackend(DbapiBackend):
                 "Use MySQL 8.0.17 or MariaDB 10.2, or later.",
             )
 
-    def target(self, table: str) -> str:
-        """The whole name of a table, quoted."""
-        return f"{_quoted(self.dataset)}.{_quoted(table)}"
-
-    def columns(self, table: str) -> Columns:
-        """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
-        with self._reading() as cursor:
-            cursor.execute(
-                "SELECT column_name, data_type, column_comment FROM information_schema.columns "
-                "WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
-                (self.dataset, table),
-            )
-            return {name: _KINDS.get((kind.lower(), comment)) for name, kind, comment in cursor.fetchall()}
+    def _column_query(self, table: str) -> Statement:
+        return Statement(_COLUMNS, (self.dataset, table))
 
     def _has_dataset(self, cursor: Cursor) -> bool:
         cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (self.dataset,))
@@ -173,11 +165,7 @@ class MysqlBackend(DbapiBackend):
             return DestinationUnavailableError(
                 f"{self.described} could not be asked (error {number}).", "Check the address, and the server's log."
             )
-        reason = f": {_REFUSALS[number]}" if number in _REFUSALS else ""
-        return LoadError(
-            f"{self.described} did not accept rows of {table}{reason} (error {number}).",
-            "They stay landed; mend the cause and run again.",
-        )
+        return self._refusal(table, f"error {number}", _REFUSALS.get(number, ""))
 
 
 _UNAVAILABLE = {

@@ -11,21 +11,27 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.text import Secret
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.sql.dbapi import Connection, Cursor, DbapiBackend
-from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, Statement, create, double_quoted
+from cio_replicate.sinks.sql.sql_backend import (
+    Connection,
+    Cursor,
+    DbapiBackend,
+    Dialect,
+    Statement,
+    create,
+    double_quoted,
+)
 
 NEEDS = "PostgreSQL needs the extra: pip install 'cio-replicate[postgres]'."
 #: Bytes of an answer that come together.
 ANSWERED_AT_ONCE = 4_000_000
 
-_KINDS = {
-    "character varying": ColumnType.STRING,
-    "text": ColumnType.STRING,
-    "bigint": ColumnType.INTEGER,
-    "double precision": ColumnType.NUMBER,
-    "boolean": ColumnType.BOOLEAN,
-    "timestamp with time zone": ColumnType.TIMESTAMP,
-    "json": ColumnType.JSON,
+_TYPES = {
+    ColumnType.STRING: "text",
+    ColumnType.INTEGER: "bigint",
+    ColumnType.NUMBER: "double precision",
+    ColumnType.BOOLEAN: "boolean",
+    ColumnType.TIMESTAMP: "timestamp with time zone",
+    ColumnType.JSON: "json",  # keeps the text; `jsonb` would order keys, drop doubled ones and refuse `\u0000`
 }
 _COLUMNS = (
     "SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute AS a "
@@ -33,7 +39,6 @@ _COLUMNS = (
     "WHERE n.nspname = {} AND c.relname = {} AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
     "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
 )
-_PAIRS = pa.schema([pa.field("name", pa.string()), pa.field("type", pa.string())])
 
 
 def literal(value: str | int | datetime) -> str:
@@ -49,14 +54,8 @@ SYSTEM = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 DIALECT = Dialect(
     title="PostgreSQL",
     quote=double_quoted,
-    types={
-        ColumnType.STRING: "text",
-        ColumnType.INTEGER: "bigint",
-        ColumnType.NUMBER: "double precision",
-        ColumnType.BOOLEAN: "boolean",
-        ColumnType.TIMESTAMP: "timestamp with time zone",
-        ColumnType.JSON: "json",  # keeps the text; `jsonb` would order keys, drop doubled ones and refuse `\u0000`
-    },
+    types=_TYPES,
+    kinds={"character varying": ColumnType.STRING, **{name: kind for kind, name in _TYPES.items()}},
     place=lambda number: f"${number}",
     as_text="{}::text",
     in_order='{} COLLATE "C"',
@@ -80,9 +79,7 @@ class PostgresBackend(DbapiBackend):
         super().__init__(dataset, described)
         self._uri = uri
 
-    def connect(self) -> None:
-        """Find out that the dataset can be looked at. Changes nothing."""
-        self.close()
+    def _connect(self) -> None:
         with self._reading() as cursor:
             cursor.execute("SELECT current_setting('server_version_num')::int, current_setting('server_encoding')")
             version, encoding = cursor.fetchone() or (0, "")
@@ -92,18 +89,10 @@ class PostgresBackend(DbapiBackend):
                 "Use version 12 or later, and a database whose encoding is UTF8.",
             )
 
-    def target(self, table: str) -> str:
-        """The whole name of a table, quoted."""
-        return f"{double_quoted(self.dataset)}.{double_quoted(table)}"
+    def _column_query(self, table: str) -> Statement:
+        return Statement(_COLUMNS.format(literal(self.dataset), literal(table)), ())
 
-    def columns(self, table: str) -> Columns:
-        """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
-        query = Statement(_COLUMNS.format(literal(self.dataset), literal(table)), ())
-        rows = [row for batch in self.select(query, _PAIRS) for row in batch.to_pylist()]
-        return {row["name"]: _KINDS.get(row["type"]) for row in rows}
-
-    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The rows of a query as batches of this schema, none of them large. What is written meanwhile does no harm."""
+    def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._reading() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(ANSWERED_AT_ONCE)})
             self._run(cursor, query)
@@ -145,7 +134,32 @@ class PostgresBackend(DbapiBackend):
     def _ours(self, error: Exception, table: str | None) -> CioReplicateError | None:
         from adbc_driver_manager import Error  # noqa: PLC0415 - an extra
 
-        return _ours(str(error), error.sqlstate, self.described, table) if isinstance(error, Error) else None
+        if not isinstance(error, Error):
+            return None
+        state, low, described = error.sqlstate or "", str(error).lower(), self.described
+        if state in {"42501", "25006"} or "permission denied for database" in low:
+            return DestinationUnavailableError(
+                f"The user has no right to do this in {described} (SQLSTATE {state or '42501'}).",
+                "Grant CREATE on the database, or on the schema if that is there.",
+            )
+        if state == "3D000" or ("database" in low and "does not exist" in low and not table):
+            return DestinationUnavailableError(f"{described} has no such database.", "Make it, or check the address.")
+        reason = next((why for code, why in _REFUSALS.items() if state.startswith(code)), None)
+        if reason is not None:
+            return self._refusal(table, f"SQLSTATE {state}", reason)
+        low = _STATES.get(state, low)
+        for sign, what, fix in _UNAVAILABLE:
+            if sign in low:
+                return DestinationUnavailableError(f"{described} {what}.", fix)
+        if table and state and not state.startswith(("08", "57")):
+            return LoadError(
+                f"{described} did not accept rows of {table} (SQLSTATE {state}).",
+                "They stay landed; look into the server's log, and run again.",
+            )
+        return DestinationUnavailableError(
+            f"The connection to {described} failed{f' (SQLSTATE {state})' if state else ''}.",
+            "Check that the server runs and can be reached.",
+        )
 
 
 def _parameters(query: Statement) -> pa.RecordBatch:
@@ -195,34 +209,3 @@ _REFUSALS = {
     "42P01": "the table is gone",
     "42703": "a column is gone",
 }
-
-
-def _ours(said: str, state: str | None, described: str, table: str | None) -> CioReplicateError:
-    """What a driver's error means, in words of our own."""
-    state, low = state or "", said.lower()
-    if state in {"42501", "25006"} or "permission denied for database" in low:
-        return DestinationUnavailableError(
-            f"The user has no right to do this in {described} (SQLSTATE {state or '42501'}).",
-            "Grant CREATE on the database, or on the schema if that is there.",
-        )
-    if state == "3D000" or ("database" in low and "does not exist" in low and not table):
-        return DestinationUnavailableError(f"{described} has no such database.", "Make it, or check the address.")
-    reason = next((why for code, why in _REFUSALS.items() if state.startswith(code)), None)
-    if reason is not None:
-        return LoadError(
-            f"{described} did not accept rows of {table or 'a table'}: {reason} (SQLSTATE {state}).",
-            "They stay landed; mend the cause and run again.",
-        )
-    low = _STATES.get(state, low)
-    for sign, what, fix in _UNAVAILABLE:
-        if sign in low:
-            return DestinationUnavailableError(f"{described} {what}.", fix)
-    if table and state and not state.startswith(("08", "57")):
-        return LoadError(
-            f"{described} did not accept rows of {table} (SQLSTATE {state}).",
-            "They stay landed; look into the server's log, and run again.",
-        )
-    return DestinationUnavailableError(
-        f"The connection to {described} failed{f' (SQLSTATE {state})' if state else ''}.",
-        "Check that the server runs and can be reached.",
-    )

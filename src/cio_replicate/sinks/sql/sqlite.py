@@ -7,11 +7,19 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
+from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError
 from cio_replicate.schema.table import ColumnType
 from cio_replicate.sinks.backend import StoredTable
-from cio_replicate.sinks.sql.dbapi import Connection, Cursor, DbapiBackend
-from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, create, double_quoted
+from cio_replicate.sinks.sql.sql_backend import (
+    Columns,
+    Connection,
+    Cursor,
+    DbapiBackend,
+    Dialect,
+    Statement,
+    create,
+    double_quoted,
+)
 
 PATIENCE = 60.0  # seconds that somebody else's transaction is waited for
 
@@ -24,12 +32,12 @@ _TYPES = {
     ColumnType.TIMESTAMP: "DATETIME",
     ColumnType.JSON: "JSON_TEXT",
 }
-_KINDS = {name: kind for kind, name in _TYPES.items()}
 
 DIALECT = Dialect(
     title="SQLite",
     quote=double_quoted,
     types=_TYPES,
+    kinds={name: kind for kind, name in _TYPES.items()},
     place=lambda _number: "?",
     nul_allowed=True,
     longest_name=1000,
@@ -54,9 +62,7 @@ class SqliteBackend(DbapiBackend):
         self.file = file
         self._patience = patience
 
-    def connect(self) -> None:
-        """Find out that the file can be used, or can be made. Changes nothing."""
-        self.close()
+    def _connect(self) -> None:
         if not self._is_there():
             folder = self.file.parent
             if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112 - never raises
@@ -72,18 +78,15 @@ class SqliteBackend(DbapiBackend):
         """The name of a table, quoted."""
         return double_quoted(table)
 
-    def columns(self, table: str) -> Columns:
-        """The columns of a table by name, in order, None for a foreign type; none when the table is not there."""
-        if not self._is_there():
-            return {}
-        with self._reading() as cursor:
-            rows = cursor.execute("SELECT name, type FROM pragma_table_info(?)", [table]).fetchall()
-        return {name: _KINDS.get(kind) for name, kind in rows}
+    def _columns(self, table: str) -> Columns:
+        return super()._columns(table) if self._is_there() else {}
 
-    def drop(self, table: str) -> None:
-        """Remove a table; no error when it is not there."""
+    def _column_query(self, table: str) -> Statement:
+        return Statement("SELECT name, type FROM pragma_table_info(?)", (table,))
+
+    def _drop(self, table: str) -> None:
         if self._is_there():
-            super().drop(table)
+            super()._drop(table)
 
     def _is_there(self) -> bool:
         return os.path.exists(self.file)  # noqa: PTH110 - Path.exists raises where one may not look
@@ -112,10 +115,7 @@ class SqliteBackend(DbapiBackend):
         for begin, (what, fix) in _UNAVAILABLE.items():
             if name.startswith(begin):
                 return DestinationUnavailableError(f"{self.described[0].upper()}{self.described[1:]} {what}.", fix)
-        return LoadError(
-            f"SQLite did not accept rows of {table or 'a table'} ({name or 'SQLITE_ERROR'}).",
-            "They stay landed; mend the cause and run again.",
-        )
+        return self._refusal(table, name or "SQLITE_ERROR")
 
 
 _UNAVAILABLE = {

@@ -19,8 +19,7 @@ import pyarrow as pa
 from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableError, LoadError
 from cio_replicate.schema.table import Column, ColumnType, arrow_type
 from cio_replicate.sinks.backend import ChangeSet, SeparateCommits, StoredTable
-from cio_replicate.sinks.sql.dbapi import as_batches
-from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, Statement, gathered
+from cio_replicate.sinks.sql.sql_backend import Columns, Dialect, SqlBackend, Statement, as_batches, gathered
 
 # Runs dlt as if nothing of it were set up on this machine: no settings of the user's, no telemetry, no words.
 
@@ -179,7 +178,7 @@ class Warehouse:
     whole_edits: bool = True  # whether dlt merges in one transaction there
 
 
-class PackageBackend(SeparateCommits):
+class PackageBackend(SeparateCommits, SqlBackend):
     """A dataset of a destination of dlt.
 
     No package outlives its write: a run begins and ends with an empty folder, so that none is ever loaded late. What a
@@ -189,10 +188,9 @@ class PackageBackend(SeparateCommits):
     rows_at_once = 100_000  # some of dlt's drivers read a whole file into memory
 
     def __init__(self, warehouse: Warehouse, dataset: str, folder: Path, described: str) -> None:
+        super().__init__(dataset, described)
         self.warehouse = warehouse
         self.whole_edits = warehouse.whole_edits
-        self.dataset = dataset
-        self.described = described
         self._folder = folder / "dlt"
         self._destinations: tuple[AnyDestination, AnyDestination | None] | None = None
         self._idle: list[SqlClientBase[Any]] = []  # Any: a connection of the driver's
@@ -210,9 +208,7 @@ class PackageBackend(SeparateCommits):
             name_refused=lambda name: _PLAIN.fullmatch(name) is None or name.lower() in warehouse.names_refused,
         )
 
-    def connect(self) -> None:
-        """Find out that the database can be asked. Changes nothing."""
-        self.close()
+    def _connect(self) -> None:
         self._clear()
         with self._asking() as client:
             client.execute_sql("SELECT 1")
@@ -222,11 +218,8 @@ class PackageBackend(SeparateCommits):
         with self._asking() as client:
             return client.make_qualified_table_name(table).replace("%", "%%")
 
-    def columns(self, table: str) -> Columns:
-        """The columns of a table by name, in order, None for a foreign type; none when the table is not there.
-
-        The database knows which columns there are, and dlt's schema, which it keeps there, what we call them.
-        """
+    def _columns(self, table: str) -> Columns:
+        """Ask the database which columns there are, and dlt's schema, which it keeps there, what we call them."""
         with self._client(table) as (client, schema):
             found = list(_storage_columns(client, table))
             stored = client.get_stored_schema(schema) if found else None
@@ -239,12 +232,11 @@ class PackageBackend(SeparateCommits):
             self._marked.add(table)
         return {name: _kind(hints.get(name, {})) for name in names if name != GONE}
 
-    def select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The rows of a query as batches of this schema, none of them large."""
+    def _select(self, query: Statement, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._asking() as client, client.execute_query(query.text, *query.values) as cursor:
             yield from as_batches(cursor, schema)
 
-    def write(self, edit: ChangeSet, there: Columns) -> None:
+    def _write(self, edit: ChangeSet, there: Columns) -> None:
         """Put rows in the place of others and remove what is gone: one merge, after the table has all columns."""
         shape, removes = edit.shape, bool(len(edit.gone))
         kept = tuple(Column(name, kind, "") for name, kind in there.items() if kind and not _has(shape, name))
@@ -262,7 +254,7 @@ class PackageBackend(SeparateCommits):
         if removes:
             self._marked.add(shape.name)
 
-    def drop(self, table: str) -> None:
+    def _drop(self, table: str) -> None:
         """Remove a table, its staging table too; no error when it is not there."""
         self._marked.discard(table)
         with self._client(table) as (client, _):
@@ -274,6 +266,7 @@ class PackageBackend(SeparateCommits):
 
     def close(self) -> None:
         """Let go of all connections."""
+        super().close()
         for client in self._idle:
             with suppress(Exception):  # it may be broken
                 client.close_connection()

@@ -25,7 +25,7 @@ from cio_replicate.config.destination_kind import (
 from cio_replicate.sinks.sql.mysql import Login, MysqlBackend
 from cio_replicate.sinks.sql.postgres import SYSTEM, PostgresBackend
 from cio_replicate.sinks.sql.server_kinds import connect_timeout
-from cio_replicate.sinks.sql.sql_backend import SqlBackend, WarehouseBackend
+from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend, file_of
 from cio_replicate.sinks.warehouse.dlt_backend import PackageBackend, Warehouse
 
@@ -37,14 +37,15 @@ EXACT = "direct"  # dlt's naming that keeps names
 FOLDED = "cio_replicate.sinks.warehouse.naming"  # the same, where people do not write upper and lower case
 
 
-def warehouse_store(address: Address, dataset: str, folder: Path) -> WarehouseBackend:
+def warehouse_store(address: Address, dataset: str, folder: Path) -> SqlBackend:
     """The store for an address. `folder` is for working files. Nothing is opened yet, and nothing imported."""
-    return WarehouseBackend(_DIRECT.get(address.kind.scheme, _packages)(address, dataset, folder))
+    return _DIRECT.get(address.kind.scheme, package_store)(address, dataset, folder)
 
 
-def package_store(address: Address, dataset: str, folder: Path) -> WarehouseBackend:
+def package_store(address: Address, dataset: str, folder: Path) -> SqlBackend:
     """As `warehouse_store`, but the rows travel as packages of dlt even where there is a shorter way."""
-    return WarehouseBackend(_packages(address, dataset, folder))
+    warehouse = _WAREHOUSES[address.kind.scheme](address)
+    return PackageBackend(warehouse, dataset, folder, _described(address))
 
 
 # --- places of our own: one transaction per write --------------------------------------------------------------------
@@ -82,11 +83,6 @@ _DIRECT: Mapping[str, Callable[[Address, str, Path], SqlBackend]] = {
 
 
 # --- places that dlt writes to ---------------------------------------------------------------------------------------
-
-
-def _packages(address: Address, dataset: str, folder: Path) -> SqlBackend:
-    warehouse = _WAREHOUSES[address.kind.scheme](address)
-    return PackageBackend(warehouse, dataset, folder, _described(address))
 
 
 def _warehouse(

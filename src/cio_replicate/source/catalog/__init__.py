@@ -5,55 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cio_replicate.schema.table import Table
-from cio_replicate.source.catalog.account_tables import (
-    COLLECTIONS,
-    EPS_SUPPRESSION,
-    EXPORTS,
-    IP_ADDRESSES,
-    REPORTING_WEBHOOKS,
-    SENDER_IDENTITIES,
-    SNIPPETS,
-    TOPICS,
-    TYPES,
-    WORKSPACES,
-)
-from cio_replicate.source.catalog.delivery_tables import ACTIVITIES, MESSAGES
-from cio_replicate.source.catalog.people_tables import CUSTOMERS, SEGMENTS
-from cio_replicate.source.catalog.sending_tables import (
-    BROADCAST_ACTIONS,
-    BROADCASTS,
-    CAMPAIGN_ACTIONS,
-    CAMPAIGNS,
-    NEWSLETTERS,
-    TRANSACTIONAL_MESSAGES,
-)
+from cio_replicate.source.catalog import account_tables, delivery_tables, people_tables, sending_tables
 from cio_replicate.source.strategies import strategy_class
 
 TABLES: tuple[Table, ...] = (
-    BROADCASTS,
-    TRANSACTIONAL_MESSAGES,
-    CUSTOMERS,
-    CAMPAIGNS,
-    NEWSLETTERS,
-    SEGMENTS,
-    MESSAGES,
-    EXPORTS,
-    ACTIVITIES,
-    SENDER_IDENTITIES,
-    REPORTING_WEBHOOKS,
-    SNIPPETS,
-    IP_ADDRESSES,
-    COLLECTIONS,
-    TOPICS,
-    WORKSPACES,
-    TYPES,
-    EPS_SUPPRESSION,
-    CAMPAIGN_ACTIONS,
-    BROADCAST_ACTIONS,
+    sending_tables.BROADCASTS,
+    sending_tables.TRANSACTIONAL_MESSAGES,
+    people_tables.CUSTOMERS,
+    sending_tables.CAMPAIGNS,
+    sending_tables.NEWSLETTERS,
+    people_tables.SEGMENTS,
+    delivery_tables.MESSAGES,
+    account_tables.EXPORTS,
+    delivery_tables.ACTIVITIES,
+    account_tables.SENDER_IDENTITIES,
+    account_tables.REPORTING_WEBHOOKS,
+    account_tables.SNIPPETS,
+    account_tables.IP_ADDRESSES,
+    account_tables.COLLECTIONS,
+    account_tables.TOPICS,
+    account_tables.WORKSPACES,
+    account_tables.TYPES,
+    account_tables.EPS_SUPPRESSION,
+    sending_tables.CAMPAIGN_ACTIONS,
+    sending_tables.BROADCAST_ACTIONS,
 )
 
 #: The tables that play a part in how others are read, verified and erased.
-ACTIVITY_LOG, PEOPLE, ACCOUNT = ACTIVITIES, CUSTOMERS, WORKSPACES
+ACTIVITY_LOG = delivery_tables.ACTIVITIES
+PEOPLE = people_tables.CUSTOMERS
+ACCOUNT = account_tables.WORKSPACES
 
 _BY_NAME = {table.name: table for table in TABLES}
 
@@ -69,7 +50,7 @@ def names() -> tuple[str, ...]:
 
 
 def facts_of(table: Table) -> Iterator[str]:
-    """What sets the table apart from the rest in how it is read and kept, in sentences."""
+    """Yield what sets the table apart in how it is read and stored, in sentences."""
     if strategy_class(table).by_time:
         yield "Asked for in windows of time."
     if table.page_size:

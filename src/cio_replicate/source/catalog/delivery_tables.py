@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition, Method, Table
+from cio_replicate.schema.table import DeclaredPartition, Table, boolean, integer, json, string, timestamp
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, person_identifiers
 
 #: The moments of a delivery: the API's name, and what happened then.
@@ -34,9 +34,6 @@ MESSAGES = Table(
     about="Deliveries: one row per message to one person, on any channel, with the moments it reached.",
     operation="listMessages",
     path="/v1/messages",
-    records="messages",
-    key=("id",),
-    method=Method.FULL,
     strategy="windows",
     partitioned_by="created",
     page_size=1000,
@@ -44,95 +41,56 @@ MESSAGES = Table(
     absence_deletes=False,
     person="customer_identifiers__cio_id",
     columns=(
-        Column("id", ColumnType.STRING, "The delivery's id; `activities.delivery_id` joins to it."),
+        string("id", "The delivery's id; `activities.delivery_id` joins to it."),
         DEDUPLICATE_ID,
-        Column(
+        string(
             "type",
-            ColumnType.STRING,
             "The channel: `email`, `webhook`, `twilio` (SMS), `slack`, `push`, `in_app`, `whatsapp` or "
             "`live_notification`.",
         ),
-        Column("created", ColumnType.TIMESTAMP, "When the delivery was created, which can be well before it is sent."),
-        Column(
+        timestamp("created", "When the delivery was created, which can be well before it is sent."),
+        string(
             "customer_id",
-            ColumnType.STRING,
             "The id you gave the person; null when you gave none or the person was deleted.",
             personal=True,
             identifies=True,
         ),
         *person_identifiers("customer_identifiers"),
-        Column(
+        string(
             "recipient",
-            ColumnType.STRING,
             "Where it went: an email address, a phone number, a device or whatever else the channel needs.",
             personal=True,
             identifies=True,
         ),
-        Column(
-            "subject", ColumnType.STRING, "The subject as sent; null or empty on channels without one.", personal=True
-        ),
+        string("subject", "The subject as sent; null or empty on channels without one.", personal=True),
         *(
-            Column(
-                f"metrics__{name.replace(':', '_')}",
-                ColumnType.TIMESTAMP,
-                f"When {happened}; null until then.",
-                ("metrics", name),
-            )
+            timestamp(f"metrics__{name.replace(':', '_')}", f"When {happened}; null until then.", ("metrics", name))
             for name, happened in _METRICS
         ),
-        Column(
-            "failure_message",
-            ColumnType.STRING,
-            "Why it failed, in the provider's words; null when it did not.",
-            personal=True,
-        ),
-        Column(
-            "campaign_id", ColumnType.INTEGER, "The campaign it belongs to, a `campaigns.id`; null when it has none."
-        ),
-        Column(
+        string("failure_message", "Why it failed, in the provider's words; null when it did not.", personal=True),
+        integer("campaign_id", "The campaign it belongs to, a `campaigns.id`; null when it has none."),
+        integer(
             "action_id",
-            ColumnType.INTEGER,
             "The step of the campaign or broadcast that sent it; null in newsletters and transactional messages.",
         ),
-        Column(
-            "parent_action_id",
-            ColumnType.INTEGER,
-            "The split test above that step; null when the step stands in none.",
-        ),
-        Column(
-            "broadcast_id",
-            ColumnType.INTEGER,
-            "The broadcast it belongs to, a `broadcasts.id`; null when it has none.",
-        ),
-        Column(
-            "newsletter_id",
-            ColumnType.INTEGER,
-            "The newsletter it belongs to, a `newsletters.id`; null when it has none.",
-        ),
-        Column(
+        integer("parent_action_id", "The split test above that step; null when the step stands in none."),
+        integer("broadcast_id", "The broadcast it belongs to, a `broadcasts.id`; null when it has none."),
+        integer("newsletter_id", "The newsletter it belongs to, a `newsletters.id`; null when it has none."),
+        integer(
             "content_id",
-            ColumnType.INTEGER,
             "The version of the newsletter's content, one of `newsletters.content_ids`; null outside newsletters.",
         ),
-        Column(
+        integer(
             "transactional_message_id",
-            ColumnType.INTEGER,
             "The transactional message it was sent from, a `transactional_messages.id`; null when it has none.",
         ),
-        Column(
-            "trigger_event_id",
-            ColumnType.STRING,
-            "The event that started the campaign for this person; null when no event did.",
-        ),
-        Column(
-            "msg_template_id", ColumnType.INTEGER, "The template's id, under the name the API uses; deprecated by it."
-        ),
-        Column(
+        string("trigger_event_id", "The event that started the campaign for this person; null when no event did."),
+        integer("msg_template_id", "The template's id, under the name the API uses; deprecated by it."),
+        integer(
             "message_template_id",
-            ColumnType.INTEGER,
             "The template's id, under the name the API documents; usually null, see `msg_template_id`.",
         ),
-        Column("forgotten", ColumnType.BOOLEAN, "Whether Customer.io no longer keeps the content of the message."),
+        boolean("forgotten", "Whether Customer.io no longer keeps the content of the message."),
     ),
     notes=(
         (
@@ -158,9 +116,6 @@ ACTIVITIES = Table(
     about="The activity log: one row per event, attribute change, delivery step or other thing that happened.",
     operation="listActivities",
     path="/v1/activities",
-    records="activities",
-    key=("id",),
-    method=Method.FULL,
     page_size=100,
     slices=(
         DeclaredPartition("with deleted", query={"deleted": "true"}),
@@ -173,53 +128,34 @@ ACTIVITIES = Table(
     partitioned_by="timestamp",
     retention_days=30,
     columns=(
-        Column("id", ColumnType.STRING, "The activity's id."),
-        Column(
+        string("id", "The activity's id."),
+        string(
             "type",
-            ColumnType.STRING,
             "What happened, such as `event`, `page`, `attribute_change`, `profile_merge`, `sent_email`, or "
             "`_o:1:create` for objects of type 1.",
         ),
-        Column(
+        timestamp(
             "timestamp",
-            ColumnType.TIMESTAMP,
             "When it happened, which for a back-dated event is earlier than when Customer.io learned of it.",
         ),
-        Column(
-            "name",
-            ColumnType.STRING,
-            "The name of the event or screen; null in activities of other types.",
-            personal=True,
-        ),
-        Column(
-            "url",
-            ColumnType.STRING,
-            "The address of the page viewed; null in activities of other types.",
-            personal=True,
-        ),
-        Column(
+        string("name", "The name of the event or screen; null in activities of other types.", personal=True),
+        string("url", "The address of the page viewed; null in activities of other types.", personal=True),
+        string(
             "customer_id",
-            ColumnType.STRING,
             "The id you gave the person; null when you gave none or the activity concerns no person.",
             personal=True,
             identifies=True,
         ),
         *person_identifiers("customer_identifiers"),
-        Column(
+        json(
             "data",
-            ColumnType.JSON,
             "What there is to know about it, as an object whose keys depend on `type`: the body of an event, `from` "
             "and `to` of each changed attribute.",
             personal=True,
         ),
-        Column(
-            "delivery_id",
-            ColumnType.STRING,
-            "The delivery it concerns, a `messages.id`; null when it concerns none.",
-        ),
-        Column(
+        string("delivery_id", "The delivery it concerns, a `messages.id`; null when it concerns none."),
+        string(
             "delivery_type",
-            ColumnType.STRING,
             "What the delivery went to: `email`, `phone`, `ios` or `android`; null when it concerns no delivery.",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, Method, Table
+from cio_replicate.schema.table import Table, boolean, integer, json, string, timestamp
 from cio_replicate.source.catalog.shared_columns import DEDUPLICATE_ID, TAGS, person_identifiers
 
 CUSTOMERS = Table(
@@ -12,7 +12,6 @@ CUSTOMERS = Table(
     path="/v1/customers",
     records="identifiers",
     key=("cio_id",),
-    method=Method.FULL,
     http_method="POST",
     # everybody has a cio_id: `id exists` would miss the people who are known by email only
     body={"filter": {"and": [{"attribute": {"field": "cio_id", "operator": "exists"}}]}},
@@ -20,39 +19,27 @@ CUSTOMERS = Table(
     page_size=1000,
     person="_cio_key",  # the `cio_id`, whatever it is called in the copy
     columns=(
-        Column(
+        string(
             "cio_id",
-            ColumnType.STRING,
             "Customer.io's own id of the person, which never changes; keep it as text, since some read like numbers "
             "(`30e00001`).",
         ),
-        Column(
-            "id",
-            ColumnType.STRING,
-            "The id you gave the person; null or empty when you gave none.",
-            personal=True,
-            identifies=True,
-        ),
+        string("id", "The id you gave the person; null or empty when you gave none.", personal=True, identifies=True),
         *person_identifiers("identifiers"),
-        Column(
-            "unsubscribed", ColumnType.BOOLEAN, "Whether the person has unsubscribed from everything that is optional."
-        ),
-        Column(
+        boolean("unsubscribed", "Whether the person has unsubscribed from everything that is optional."),
+        json(
             "attributes",
-            ColumnType.JSON,
             "All attributes of the person, as an object from name to value; every value is text, numbers and times "
             "included.",
             personal=True,
         ),
-        Column(
+        json(
             "timestamps",
-            ColumnType.JSON,
             "When each attribute was last set, as an object from its name to unix seconds; deprecated by Customer.io.",
             personal=True,
         ),
-        Column(
+        json(
             "devices",
-            ColumnType.JSON,
             "The person's devices, as an array of objects with `id`, `platform`, `last_used` (unix seconds) and "
             "`attributes`.",
             personal=True,
@@ -82,36 +69,29 @@ SEGMENTS = Table(
     about="Segments, the groups of people, one row each.",
     operation="listSegments",
     path="/v1/segments",
-    records="segments",
-    key=("id",),
-    method=Method.INCREMENTAL,
     replication_key="updated_at",
-    start_date_column="updated_at",
     columns=(
-        Column("id", ColumnType.INTEGER, "The segment's id."),
+        integer("id", "The segment's id."),
         DEDUPLICATE_ID,
-        Column("name", ColumnType.STRING, "The segment's name."),
-        Column("description", ColumnType.STRING, "What the segment is for, as written in Customer.io."),
-        Column(
+        string("name", "The segment's name."),
+        string("description", "What the segment is for, as written in Customer.io."),
+        string(
             "state",
-            ColumnType.STRING,
             "How far its membership is worked out: `finished`, or under way as `events`, `build`, `events_queued` or "
             "`build_queued`.",
         ),
-        Column("progress", ColumnType.INTEGER, "How far that is, in percent; null when nothing is under way."),
-        Column(
+        integer("progress", "How far that is, in percent; null when nothing is under way."),
+        string(
             "type",
-            ColumnType.STRING,
             "`dynamic` when conditions decide who is in it, `manual` when people are put in by hand or by the API.",
         ),
         TAGS,
-        Column(
+        json(
             "conditions",
-            ColumnType.JSON,
             "The conditions of a dynamic segment, as an object of nested `and`, `or` and `not`; null when not sent.",
         ),
-        Column("created_at", ColumnType.TIMESTAMP, "When the segment was created."),
-        Column("updated_at", ColumnType.TIMESTAMP, "When the segment was last changed."),
+        timestamp("created_at", "When the segment was created."),
+        timestamp("updated_at", "When the segment was last changed."),
     ),
     notes=(
         "Archived segments are not listed: a segment that is archived counts as deleted here.",

@@ -32,7 +32,7 @@ def chosen(
     naming: Naming = AS_IS,
     schema_changes: SchemaChanges = SchemaChanges.EVOLVE,
 ) -> Table:
-    """The declared `table` by these rules: everything that reads, lands and loads it follows from what is returned.
+    """The declared `table` by these rules: everything that reads, stages and loads it follows from what is returned.
 
     A column that is left out is `hidden`: it is not in the copy, and its values are taken out of records. One that is
     hashed or masked is text. A name given by `rename` is final, every other follows the naming rule. Without any rule
@@ -45,12 +45,12 @@ def chosen(
     out = {
         spot.column for spot, action in rules.actions.items() if action is RedactionKind.EXCLUDE and spot.key is None
     }
-    kept: list[Column] = []
+    included: list[Column] = []
     hidden: list[Column] = []
     for column in table.columns:
         gone = column.name in out or (wanted is not None and column.name not in wanted)
-        (hidden if gone else kept).append(column)
-    names = {one.name: rules.renamed.get(one.name) or naming.column(one.name) for one in kept}
+        (hidden if gone else included).append(column)
+    names = {one.name: rules.renamed.get(one.name) or naming.column(one.name) for one in included}
     _require_names(table, names.values())
     texts = {
         spot.column
@@ -61,14 +61,14 @@ def chosen(
         table,
         columns=tuple(
             replace(one, name=names[one.name], type=ColumnType.STRING if one.name in texts else one.type)
-            for one in kept
+            for one in included
         ),
         hidden=tuple(hidden),
         replication_key=names[table.replication_key] if table.replication_key else None,
         start_date_column=names[table.start_date_column] if table.start_date_column else None,
         partitioned_by=names[table.partitioned_by] if table.partitioned_by else None,
         person=names.get(table.person, table.person if table.person == KEY.name else None) if table.person else None,
-        redaction=_redaction(table, rules, kept if wanted is not None else None),
+        redaction=_redaction(table, rules, included if wanted is not None else None),
         naming=naming,
         schema_changes=schema_changes,
         rules=_fingerprint(rules, naming),
@@ -81,12 +81,12 @@ def named(table: Table, naming: Naming) -> Table:
 
 
 def kept_besides(table: Table, rules: ColumnRules) -> tuple[str, ...]:
-    """The columns that are kept though `include` does not name them: reading the declared `table` needs them."""
+    """The columns that stay though `include` does not name them: reading the declared `table` needs them."""
     return tuple(name for name in _needed(table) if rules.include is not None and name not in rules.include)
 
 
 def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
-    """Raise InvalidSettings when rules take from the copy what `--customers changes` finds changed people by.
+    """Raise InvalidSettings when rules take from the copy what ‹customers› changes finds changed people by.
 
     `tables` are the declared ones. Renaming is no obstacle. Everything else about `customers` and `activities` may be
     excluded, hashed and masked.
@@ -97,15 +97,15 @@ def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, Column
         for spot, action in one.actions.items():
             if spot.column in needed:
                 raise InvalidSettings(
-                    f"--customers changes finds people by {spot.column!r} of {table.name}, "
+                    f"‹customers› changes finds people by {spot.column!r} of {table.name}, "
                     f"which is not to be {_DONE[action]}.",
-                    "Choose --customers full, or take back that rule of --columns.",
+                    "Choose ‹customers› full, or take back that rule of ‹columns›.",
                 )
         lost = [name for name in needed if one.include is not None and name not in {*one.include, *_needed(table)}]
         if lost:
             raise InvalidSettings(
-                f"--customers changes finds people by {lost[0]!r} of {table.name}, which is not included.",
-                f"Choose --customers full, or include {', '.join(lost)}.",
+                f"‹customers› changes finds people by {lost[0]!r} of {table.name}, which is not included.",
+                f"Choose ‹customers› full, or include {', '.join(lost)}.",
             )
 
 
@@ -124,7 +124,7 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
         included = one.include is None or name in {*one.include, *_needed(table)}
         if action in (RedactionKind.EXCLUDE, RedactionKind.MASK) or not included:
             raise InvalidSettings(
-                f"--erase finds rows by {name!r} of {table.name}, "
+                f"‹erase› finds rows by {name!r} of {table.name}, "
                 f"which is {'not included' if action is None else _DONE[action]}.",
                 "Keep that column, or hash it in every table.",
             )
@@ -132,7 +132,7 @@ def require_erasable(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) 
     if len(set(forms.values())) > 1:
         hashed = ", ".join(name for name, action in forms.items() if action is RedactionKind.HASH)
         raise InvalidSettings(
-            "--erase finds rows by people's cio_id, which is hashed in some tables only.",
+            "‹erase› finds rows by people's cio_id, which is hashed in some tables only.",
             f"Hash it in all tables or in none; now it is hashed as {hashed}.",
         )
 
@@ -176,7 +176,7 @@ def _require_key_kept_secret(table: Table, rules: ColumnRules) -> None:
             raise InvalidSettings(
                 f"The column {name} of {table.name} is {_DONE[action] if action else 'not included'}, but the key "
                 f"{table.key[0]} holds it too.",
-                f"Hash the key as well, by --columns {table.name}:hash={table.key[0]}.",
+                f"Hash the key as well, by ‹columns› {table.name}:hash={table.key[0]}.",
             )
 
 
@@ -240,8 +240,8 @@ def stretch(table: str, first: str, until: str | None, now: float) -> BackfillRa
             f"{table!r} cannot be read by time.",
             f"Name one that can: {', '.join(windowed)}; `resync` reads any other anew.",
         )
-    begin = connection_options.start_date(first, now, "--from")
-    end = int(now) if until is None else connection_options.start_date(until, now, "--until")
+    begin = connection_options.start_date(first, now, "‹first›")
+    end = int(now) if until is None else connection_options.start_date(until, now, "‹until›")
     if end < begin:
-        raise InvalidSettings("--until lies before --from.", "Turn them round.")
+        raise InvalidSettings("‹until› lies before ‹first›.", "Turn them round.")
     return BackfillRange(table, begin, end)

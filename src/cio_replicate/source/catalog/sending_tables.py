@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cio_replicate.schema.table import Column, ColumnType, Method, Table
+from cio_replicate.schema.table import Table, boolean, integer, json, string, timestamp
 from cio_replicate.source.catalog.shared_columns import ACTION_COLUMNS, CREATED_BY, DEDUPLICATE_ID, SCHEDULED, TAGS
 
 BROADCASTS = Table(
@@ -10,31 +10,25 @@ BROADCASTS = Table(
     about="Broadcasts that you trigger through the API, one row each.",
     operation="listBroadcasts",
     path="/v1/broadcasts",
-    records="broadcasts",
-    key=("id",),
-    method=Method.INCREMENTAL,
     replication_key="updated",
-    start_date_column="updated",
     columns=(
-        Column("id", ColumnType.INTEGER, "The broadcast's id; `messages.broadcast_id` joins to it."),
+        integer("id", "The broadcast's id; `messages.broadcast_id` joins to it."),
         DEDUPLICATE_ID,
-        Column("name", ColumnType.STRING, "The broadcast's name."),
-        Column("type", ColumnType.STRING, "The kind of broadcast, so far always `triggered_broadcast`."),
-        Column("created", ColumnType.TIMESTAMP, "When the broadcast was created."),
-        Column("updated", ColumnType.TIMESTAMP, "When the broadcast itself was last changed."),
-        Column("active", ColumnType.BOOLEAN, "Whether the broadcast can be triggered and will send."),
-        Column("state", ColumnType.STRING, "Where the broadcast stands: `running` or `draft`."),
-        Column(
+        string("name", "The broadcast's name."),
+        string("type", "The kind of broadcast, so far always `triggered_broadcast`."),
+        timestamp("created", "When the broadcast was created."),
+        timestamp("updated", "When the broadcast itself was last changed."),
+        boolean("active", "Whether the broadcast can be triggered and will send."),
+        string("state", "Where the broadcast stands: `running` or `draft`."),
+        json(
             "actions",
-            ColumnType.JSON,
             "The steps of the broadcast, as an array of objects with `id` and `type`, either of which may be missing.",
         ),
-        Column(
+        json(
             "msg_template_ids",
-            ColumnType.JSON,
             "The message templates, as an array of objects with `id` and `type`; deprecated in favour of `actions`.",
         ),
-        Column("first_started", ColumnType.TIMESTAMP, "When the broadcast was first started; null when it never was."),
+        timestamp("first_started", "When the broadcast was first started; null when it never was."),
         TAGS,
         CREATED_BY,
         *SCHEDULED,
@@ -47,30 +41,23 @@ TRANSACTIONAL_MESSAGES = Table(
     operation="listTransactional",
     path="/v1/transactional",
     records="messages",
-    key=("id",),
-    method=Method.INCREMENTAL,
     replication_key="updated_at",
-    start_date_column="updated_at",
     columns=(
-        Column("id", ColumnType.INTEGER, "The message's id; `messages.transactional_message_id` joins to it."),
-        Column("name", ColumnType.STRING, "The message's name."),
-        Column("description", ColumnType.STRING, "What the message is for, as written in Customer.io."),
-        Column(
-            "trigger_name",
-            ColumnType.STRING,
-            "The name by which the message can be triggered instead of its id; null when it has none.",
+        integer("id", "The message's id; `messages.transactional_message_id` joins to it."),
+        string("name", "The message's name."),
+        string("description", "What the message is for, as written in Customer.io."),
+        string(
+            "trigger_name", "The name by which the message can be triggered instead of its id; null when it has none."
         ),
-        Column("send_to_unsubscribed", ColumnType.BOOLEAN, "Whether people who have unsubscribed receive it as well."),
-        Column("link_tracking", ColumnType.BOOLEAN, "Whether clicks on its links are tracked."),
-        Column("open_tracking", ColumnType.BOOLEAN, "Whether opens are tracked."),
-        Column(
-            "hide_message_body",
-            ColumnType.BOOLEAN,
-            "Whether the body of sent messages is kept out of Customer.io's delivery history.",
+        boolean("send_to_unsubscribed", "Whether people who have unsubscribed receive it as well."),
+        boolean("link_tracking", "Whether clicks on its links are tracked."),
+        boolean("open_tracking", "Whether opens are tracked."),
+        boolean(
+            "hide_message_body", "Whether the body of sent messages is kept out of Customer.io's delivery history."
         ),
-        Column("queue_drafts", ColumnType.BOOLEAN, "Whether messages wait as drafts instead of being sent at once."),
-        Column("created_at", ColumnType.TIMESTAMP, "When the message was created."),
-        Column("updated_at", ColumnType.TIMESTAMP, "When the message was last changed."),
+        boolean("queue_drafts", "Whether messages wait as drafts instead of being sent at once."),
+        timestamp("created_at", "When the message was created."),
+        timestamp("updated_at", "When the message was last changed."),
     ),
     notes=("These are the templates; what was sent from them is in [`messages`](#messages).",),
 )
@@ -80,127 +67,86 @@ CAMPAIGNS = Table(
     about="Campaigns, the automated workflows that Customer.io also calls automations, one row each.",
     operation="listCampaigns",
     path="/v1/campaigns",
-    records="campaigns",
-    key=("id",),
-    method=Method.INCREMENTAL,
     replication_key="updated",
-    start_date_column="updated",
     columns=(
-        Column("id", ColumnType.INTEGER, "The campaign's id; `messages.campaign_id` joins to it."),
+        integer("id", "The campaign's id; `messages.campaign_id` joins to it."),
         DEDUPLICATE_ID,
-        Column("name", ColumnType.STRING, "The campaign's name."),
-        Column("description", ColumnType.STRING, "What the campaign is for; null when nobody has written it."),
-        Column(
+        string("name", "The campaign's name."),
+        string("description", "What the campaign is for; null when nobody has written it."),
+        string(
             "type",
-            ColumnType.STRING,
             "What starts it: `segment`, `event`, `form`, `date`, `relationship`, `object`, `webhook` or `seg_attr`; "
             "deprecated by Customer.io.",
         ),
-        Column("created", ColumnType.TIMESTAMP, "When the campaign was created."),
-        Column("updated", ColumnType.TIMESTAMP, "When the campaign itself was last changed."),
-        Column("active", ColumnType.BOOLEAN, "Whether the campaign takes in people and sends."),
-        Column("state", ColumnType.STRING, "Where the campaign stands: `draft`, `running` or `stopped`."),
-        Column("actions", ColumnType.JSON, "The steps of the workflow, as an array of objects with `id` and `type`."),
-        Column("first_started", ColumnType.TIMESTAMP, "When the campaign was first started; null when it never was."),
+        timestamp("created", "When the campaign was created."),
+        timestamp("updated", "When the campaign itself was last changed."),
+        boolean("active", "Whether the campaign takes in people and sends."),
+        string("state", "Where the campaign stands: `draft`, `running` or `stopped`."),
+        json("actions", "The steps of the workflow, as an array of objects with `id` and `type`."),
+        timestamp("first_started", "When the campaign was first started; null when it never was."),
         TAGS,
         CREATED_BY,
         *SCHEDULED,
-        Column(
+        json(
             "trigger_segment_ids",
-            ColumnType.JSON,
             "The segments that start it, as an array of `segments.id`; only in campaigns started by a segment.",
         ),
-        Column(
+        json(
             "filter_segment_ids",
-            ColumnType.JSON,
             "The segments a person must also be in, as an array of `segments.id`; null in campaigns of a webhook.",
         ),
-        Column(
+        json(
             "msg_templates",
-            ColumnType.JSON,
             "The message templates, as an array of objects with `id` and `type`; deprecated in favour of `actions`.",
         ),
-        Column(
-            "event_name",
-            ColumnType.STRING,
-            "The event that starts the campaign; null in campaigns started by anything else.",
-        ),
-        Column(
-            "event_type",
-            ColumnType.STRING,
-            "The kind of event that starts the campaign; undocumented and null in most campaigns.",
-        ),
-        Column(
+        string("event_name", "The event that starts the campaign; null in campaigns started by anything else."),
+        string("event_type", "The kind of event that starts the campaign; undocumented and null in most campaigns."),
+        string(
             "frequency",
-            ColumnType.STRING,
             "How often a date starts it: `once`, `monthly` or `yearly`; only in campaigns started by a date.",
         ),
-        Column(
-            "date_attribute",
-            ColumnType.STRING,
-            "The attribute that holds the date; null in campaigns not started by a date.",
-        ),
-        Column(
+        string("date_attribute", "The attribute that holds the date; null in campaigns not started by a date."),
+        string(
             "timezone",
-            ColumnType.STRING,
             "The time zone of the start, by region such as `America/New_York`; only in campaigns started by a date.",
         ),
-        Column(
+        boolean(
             "use_customer_timezone",
-            ColumnType.BOOLEAN,
             "Whether the start follows each person's own time zone; only in campaigns started by a date.",
         ),
-        Column(
+        integer(
             "start_hour",
-            ColumnType.INTEGER,
             "The hour of the day at which it starts, in its time zone; only in campaigns started by a date.",
         ),
-        Column(
-            "start_minutes",
-            ColumnType.INTEGER,
-            "The minute of that hour at which it starts; only in campaigns started by a date.",
-        ),
-        Column(
+        integer("start_minutes", "The minute of that hour at which it starts; only in campaigns started by a date."),
+        integer(
             "object_type_id",
-            ColumnType.INTEGER,
             "The object type that starts it, as a number (`types.id` holds it as text); null in campaigns of people.",
         ),
-        Column(
+        string(
             "filter_object_attributes",
-            ColumnType.STRING,
             "Conditions on the object, as text; only in campaigns started by an object or a relationship.",
         ),
-        Column(
+        string(
             "filter_relationship_attributes",
-            ColumnType.STRING,
             "Conditions on the relationship, as text; only in campaigns started by an object or a relationship.",
         ),
-        Column(
-            "audience__type",
-            ColumnType.INTEGER,
-            "The kind of audience, 0 or 1; only in campaigns started by an object or a relationship.",
+        integer(
+            "audience__type", "The kind of audience, 0 or 1; only in campaigns started by an object or a relationship."
         ),
-        Column(
-            "audience__person_filters",
-            ColumnType.JSON,
-            "Which of the related people take part, as an object or as text that holds one.",
+        json(
+            "audience__person_filters", "Which of the related people take part, as an object or as text that holds one."
         ),
-        Column(
-            "audience__relationship_filters",
-            ColumnType.JSON,
-            "Which relationships count, as an object or as text that holds one.",
-        ),
-        Column(
+        json("audience__relationship_filters", "Which relationships count, as an object or as text that holds one."),
+        json(
             "object_attribute_triggers",
-            ColumnType.JSON,
             "The changes of an object that start it, as an object or as text that holds one.",
         ),
-        Column(
+        json(
             "relationship_attribute_triggers",
-            ColumnType.JSON,
             "The changes of a relationship that start it, as an object or as text that holds one.",
         ),
-        Column("webhook_id", ColumnType.INTEGER, "The incoming webhook that starts it; null in all other campaigns."),
+        integer("webhook_id", "The incoming webhook that starts it; null in all other campaigns."),
     ),
     notes=(
         "What starts a campaign decides which columns it fills; the others are null.",
@@ -213,35 +159,25 @@ NEWSLETTERS = Table(
     about="Newsletters, which Customer.io also calls one-time sends, one row each, sent or not.",
     operation="listNewsletters",
     path="/v1/newsletters",
-    records="newsletters",
-    key=("id",),
-    method=Method.INCREMENTAL,
     replication_key="updated",
-    start_date_column="updated",
     page_size=100,
     columns=(
-        Column("id", ColumnType.INTEGER, "The newsletter's id; `messages.newsletter_id` joins to it."),
+        integer("id", "The newsletter's id; `messages.newsletter_id` joins to it."),
         DEDUPLICATE_ID,
-        Column(
+        json(
             "content_ids",
-            ColumnType.JSON,
             "The versions of its content (languages and test variants), as an array of ids; "
             "`messages.content_id` holds one of them.",
         ),
-        Column("name", ColumnType.STRING, "The newsletter's name."),
-        Column("sent_at", ColumnType.TIMESTAMP, "When it was sent; null until then."),
-        Column("created", ColumnType.TIMESTAMP, "When the newsletter was created."),
-        Column("updated", ColumnType.TIMESTAMP, "When the newsletter was last changed."),
-        Column(
-            "type",
-            ColumnType.STRING,
-            "The channel: `email`, `webhook`, `twilio` (SMS), `slack`, `push`, `in_app` or `inbox`.",
-        ),
+        string("name", "The newsletter's name."),
+        timestamp("sent_at", "When it was sent; null until then."),
+        timestamp("created", "When the newsletter was created."),
+        timestamp("updated", "When the newsletter was last changed."),
+        string("type", "The channel: `email`, `webhook`, `twilio` (SMS), `slack`, `push`, `in_app` or `inbox`."),
         TAGS,
-        Column("recipient_segment_ids", ColumnType.JSON, "The segments it is sent to, as an array of `segments.id`."),
-        Column(
+        json("recipient_segment_ids", "The segments it is sent to, as an array of `segments.id`."),
+        integer(
             "subscription_topic_id",
-            ColumnType.INTEGER,
             "The subscription topic it belongs to, a `topics.id`; null when it belongs to none.",
         ),
     ),
@@ -254,15 +190,14 @@ CAMPAIGN_ACTIONS = Table(
     path="/v1/campaigns/{campaign_id}/actions",
     records="actions",
     key=("campaign_id", "id"),
-    method=Method.FULL,
     strategy="children",
     parent=CAMPAIGNS,
     columns=(
-        Column("id", ColumnType.INTEGER, "The action's id; `messages.action_id` joins to it."),
-        Column("campaign_id", ColumnType.INTEGER, "The campaign it belongs to, a `campaigns.id`."),
-        Column("broadcast_id", ColumnType.INTEGER, "Documented, but null in actions of campaigns."),
+        integer("id", "The action's id; `messages.action_id` joins to it."),
+        integer("campaign_id", "The campaign it belongs to, a `campaigns.id`."),
+        integer("broadcast_id", "Documented, but null in actions of campaigns."),
         *ACTION_COLUMNS,
-        Column("parent_action_id", ColumnType.INTEGER, "The action that it is a variant of; null in most actions."),
+        integer("parent_action_id", "The action that it is a variant of; null in most actions."),
     ),
     notes=(
         "Delays, branches and other steps without content are not listed; `campaigns.actions` has their ids.",
@@ -278,16 +213,14 @@ BROADCAST_ACTIONS = Table(
     path="/v1/broadcasts/{broadcast_id}/actions",
     records="actions",
     key=("broadcast_id", "id"),
-    method=Method.FULL,
     strategy="children",
     parent=BROADCASTS,
     columns=(
-        Column("id", ColumnType.INTEGER, "The action's id; `messages.action_id` joins to it."),
-        Column("broadcast_id", ColumnType.INTEGER, "The broadcast it belongs to, a `broadcasts.id`."),
+        integer("id", "The action's id; `messages.action_id` joins to it."),
+        integer("broadcast_id", "The broadcast it belongs to, a `broadcasts.id`."),
         *ACTION_COLUMNS,
-        Column(
+        integer(
             "multi_language_branch_action_id",
-            ColumnType.INTEGER,
             "What the actions of one message in several languages have in common; undocumented.",
         ),
     ),

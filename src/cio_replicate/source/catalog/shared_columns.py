@@ -10,99 +10,83 @@ import re
 import msgspec
 
 from cio_replicate.base.text import MASK
-from cio_replicate.schema.table import Column, ColumnType, DeclaredPartition
+from cio_replicate.schema.table import Column, DeclaredPartition, boolean, integer, json, string, timestamp
 
 # Columns that stand in several tables and mean the same in each.
 
 
-DEDUPLICATE_ID = Column(
+DEDUPLICATE_ID = string(
     "deduplicate_id",
-    ColumnType.STRING,
     "Id and time of the last change in unix seconds, joined by a colon; it differs whenever the record has changed.",
 )
 
-TAGS = Column("tags", ColumnType.JSON, "The tags given to it, as an array of texts; null or an empty array without.")
+TAGS = json("tags", "The tags given to it, as an array of texts; null or an empty array without.")
 
-CREATED_BY = Column(
-    "created_by", ColumnType.STRING, "Who created it, as Customer.io names the person; null when not sent."
-)
+CREATED_BY = string("created_by", "Who created it, as Customer.io names the person; null when not sent.")
 
 #: Campaigns and broadcasts can be set to start and stop by themselves.
 SCHEDULED = (
-    Column("scheduled_start", ColumnType.TIMESTAMP, "When it is set to start by itself; null without a schedule."),
-    Column("scheduled_stop", ColumnType.TIMESTAMP, "When it is set to stop by itself; null without a schedule."),
-    Column(
-        "scheduled_start_should_backfill",
-        ColumnType.BOOLEAN,
-        "Whether a scheduled start also takes in the people who match already.",
-    ),
-    Column(
-        "scheduled_stop_should_sunset",
-        ColumnType.BOOLEAN,
-        "Whether people already under way may finish after a scheduled stop.",
-    ),
+    timestamp("scheduled_start", "When it is set to start by itself; null without a schedule."),
+    timestamp("scheduled_stop", "When it is set to stop by itself; null without a schedule."),
+    boolean("scheduled_start_should_backfill", "Whether a scheduled start also takes in the people who match already."),
+    boolean("scheduled_stop_should_sunset", "Whether people already under way may finish after a scheduled stop."),
 )
 
 
 #: What an action or another content of a message holds, whatever it belongs to.
 ACTION_COLUMNS = (
     DEDUPLICATE_ID,
-    Column("name", ColumnType.STRING, "The action's name."),
-    Column(
+    string("name", "The action's name."),
+    string(
         "type",
-        ColumnType.STRING,
         "The channel: `email`, `in_app`, `push`, `twilio` (SMS), `slack`, `webhook`, or another step such as "
         "`split_randomized`.",
     ),
-    Column("created", ColumnType.TIMESTAMP, "When the action was created."),
-    Column("updated", ColumnType.TIMESTAMP, "When the action was last changed."),
-    Column("sending_state", ColumnType.STRING, "How it sends: `automatic`, `draft` or `off`."),
-    Column("subject", ColumnType.STRING, "The subject line; null in other channels than email."),
-    Column("body", ColumnType.STRING, "The content as HTML or text, with Liquid."),
-    Column("body_amp", ColumnType.STRING, "The content as AMP, for emails that have one."),
-    Column("preheader_text", ColumnType.STRING, "The text that mail programs show beside the subject."),
-    Column("layout", ColumnType.STRING, "The layout around the body, as HTML."),
-    Column("language", ColumnType.STRING, "The language of a variant; empty for the default."),
-    Column("from", ColumnType.STRING, "The sender's address."),
-    Column("from_id", ColumnType.INTEGER, "The sender, a `sender_identities.id`."),
-    Column("reply_to", ColumnType.STRING, "The address that answers go to."),
-    Column("reply_to_id", ColumnType.INTEGER, "The identity that answers go to, a `sender_identities.id`."),
-    Column("recipient", ColumnType.STRING, "The address it goes to, usually Liquid such as `{{customer.email}}`."),
-    Column("bcc", ColumnType.STRING, "The addresses that get a blind copy."),
-    Column("cc", ColumnType.STRING, "The addresses that get a copy."),
-    Column("fake_bcc", ColumnType.BOOLEAN, "Whether blind copies are sent as messages of their own."),
-    Column("preprocessor", ColumnType.STRING, "What turns the CSS of an email into inline styles: `premailer`."),
-    Column("headers", ColumnType.STRING, "Headers of an email or a webhook, as text that holds a JSON array."),
-    Column("image_url", ColumnType.STRING, "The image of an MMS or a push notification."),
-    Column("url", ColumnType.STRING, "The address that a webhook calls."),
-    Column("method", ColumnType.STRING, "The HTTP method of a webhook: `get`, `post`, `put`, `delete` or `patch`."),
-    Column("request_method", ColumnType.STRING, "The same under the name that some workspaces get it by."),
-    Column("editor", ColumnType.STRING, "The editor that the content was made with; undocumented."),
-    Column("recipient_environment_id", ColumnType.INTEGER, "Undocumented; null in most actions."),
+    timestamp("created", "When the action was created."),
+    timestamp("updated", "When the action was last changed."),
+    string("sending_state", "How it sends: `automatic`, `draft` or `off`."),
+    string("subject", "The subject line; null in other channels than email."),
+    string("body", "The content as HTML or text, with Liquid."),
+    string("body_amp", "The content as AMP, for emails that have one."),
+    string("preheader_text", "The text that mail programs show beside the subject."),
+    string("layout", "The layout around the body, as HTML."),
+    string("language", "The language of a variant; empty for the default."),
+    string("from", "The sender's address."),
+    integer("from_id", "The sender, a `sender_identities.id`."),
+    string("reply_to", "The address that answers go to."),
+    integer("reply_to_id", "The identity that answers go to, a `sender_identities.id`."),
+    string("recipient", "The address it goes to, usually Liquid such as `{{customer.email}}`."),
+    string("bcc", "The addresses that get a blind copy."),
+    string("cc", "The addresses that get a copy."),
+    boolean("fake_bcc", "Whether blind copies are sent as messages of their own."),
+    string("preprocessor", "What turns the CSS of an email into inline styles: `premailer`."),
+    string("headers", "Headers of an email or a webhook, as text that holds a JSON array."),
+    string("image_url", "The image of an MMS or a push notification."),
+    string("url", "The address that a webhook calls."),
+    string("method", "The HTTP method of a webhook: `get`, `post`, `put`, `delete` or `patch`."),
+    string("request_method", "The same under the name that some workspaces get it by."),
+    string("editor", "The editor that the content was made with; undocumented."),
+    integer("recipient_environment_id", "Undocumented; null in most actions."),
 )
 
 
 def person_identifiers(field: str) -> tuple[Column, ...]:
     """The columns of the object `field` that names a person by each of its identifiers."""
     return (
-        Column(
+        string(
             f"{field}__email",
-            ColumnType.STRING,
             "The person's email address; null when it has none or the workspace does not identify people by it.",
             personal=True,
             identifies=True,
         ),
-        Column(
+        string(
             f"{field}__id",
-            ColumnType.STRING,
             "The id you gave the person; null or empty when you gave none.",
             personal=True,
             identifies=True,
         ),
-        Column(
-            f"{field}__cio_id",
-            ColumnType.STRING,
-            "Customer.io's own id of the person, which never changes: the `cio_id` of `customers`.",
+        string(
+            f"{field}__cio_id", "Customer.io's own id of the person, which never changes: the `cio_id` of `customers`."
         ),
     )
 

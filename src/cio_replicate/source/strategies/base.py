@@ -11,13 +11,13 @@ from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from cio_replicate.base.errors import ChildGoneError
+from cio_replicate.base.errors import ChildGoneError, PageShapeError
 from cio_replicate.base.runtime import together
 from cio_replicate.config.table_options import RereadPolicy
 from cio_replicate.schema.system_tables import Checkpoint
 from cio_replicate.schema.table import ColumnType, DeclaredPartition, Table
 from cio_replicate.source.pages import Cursor, Page, Request, next_cursor
-from cio_replicate.source.values import fit
+from cio_replicate.source.values import fit, record_of
 
 T = TypeVar("T")
 
@@ -26,8 +26,6 @@ START = Cursor()
 USUAL = RereadPolicy()
 ROWS_AHEAD = 1000  # of a partition, that are decoded while earlier ones wait to be taken
 MOST_NAMED, OTHERS = 50, "…"  # new fields that are counted one by one, and all that come after them
-
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class ReadStats(msgspec.Struct, kw_only=True):
@@ -48,20 +46,13 @@ class ReadStats(msgspec.Struct, kw_only=True):
 
     def add(self, more: ReadStats) -> None:
         """Add what a chunk counted; new fields beyond the first fifty are counted as one."""
-        self.rows += more.rows
-        self.seen += more.seen
-        self.misfits += more.misfits
-        self.left_out += more.left_out
-        self.withheld += more.withheld
-        self.parents_gone += more.parents_gone
-        self.skipped += more.skipped
+        for name in ("rows", "seen", "misfits", "left_out", "withheld", "parents_gone", "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(more, name))
         for path, count in more.ignored.items():
             name = path if path in self.ignored or len(self.ignored) < MOST_NAMED else OTHERS
             self.ignored[name] = self.ignored.get(name, 0) + count
-        if more.latest is not None:
-            self.latest = more.latest if self.latest is None else max(self.latest, more.latest)
-        if more.earliest is not None:
-            self.earliest = more.earliest if self.earliest is None else min(self.earliest, more.earliest)
+        self.latest = max((at for at in (self.latest, more.latest) if at is not None), default=None)
+        self.earliest = min((at for at in (self.earliest, more.earliest) if at is not None), default=None)
 
 
 @dataclass(slots=True)
@@ -237,8 +228,8 @@ def integers(page: Page, name: str) -> list[int]:
     found = []
     for item in page.items:
         try:
-            record = _record.decode(item)
-        except msgspec.ValidationError:
+            record = record_of(item)
+        except PageShapeError:
             continue
         value = fit(record[name], ColumnType.INTEGER).value if name in record else None
         if value is not None:
@@ -254,6 +245,7 @@ class Strategy:
     """
 
     by_time: ClassVar[bool] = False  # reads what was created in spans of time, so a span can be read once more
+    chained: ClassVar[bool] = True  # its pages can only be read one after another
     countable: ClassVar[bool] = True  # reading the table once more tells how many rows it has
     counts_seen: ClassVar[bool] = False  # a record that is only listed is a row of the copy too
     counted_by_account: ClassVar[bool] = False  # the list of workspaces tells how many rows there are
@@ -276,7 +268,6 @@ class Strategy:
 
     def added(self, partitions: Sequence[Partition], now: int) -> list[Partition]:
         """The partitions that a read which is resumed `now` must add."""
-        _ = partitions, now
         return []
 
     def between(self, first: int, last: int) -> list[Partition]:
@@ -290,22 +281,18 @@ class Strategy:
 
     def has_read_all(self, partitions: Sequence[Partition]) -> bool:
         """Whether a read with these partitions leaves out nothing that the source lists since the start date."""
-        _ = partitions
         return self.reads_all
 
     def continues(self, partitions: Sequence[Partition]) -> bool:
         """Whether an earlier read with these partitions takes in all that this one is to."""
-        _ = partitions
         return True
 
     def to_restart(self, partitions: Sequence[Partition]) -> list[Partition]:
         """The partitions of a resumed read that must begin again."""
-        _ = partitions
         return []
 
     def waits(self, partition: Partition) -> bool:
         """Whether a partition is read after all others."""
-        _ = partition
         return False
 
     def declared(self, partition: Partition) -> DeclaredPartition:
@@ -352,12 +339,10 @@ class Strategy:
 
     def records(self, partition: Partition) -> str:
         """The key of an answer that holds the items of a partition's page."""
-        _ = partition
         return self.table.records
 
     def priority(self, partition: Partition, cursor: Cursor) -> Priority:
         """How urgent the page at `cursor` is."""
-        _ = partition
         if self.is_chain:
             return Priority.CHAIN
         return Priority.FIRST if cursor == START else Priority.LIST
@@ -365,16 +350,14 @@ class Strategy:
     @property
     def is_chain(self) -> bool:
         """Whether the table can only be read one page after another."""
-        return self.table.page_size is not None
+        return self.chained and self.table.page_size is not None
 
     async def opening(self, new: Sequence[Partition], fetch: FetchPage) -> Opening:
         """Request first pages of partitions that can only be read well when those of others are known too."""
-        _ = new, fetch
         return Opening()
 
     def shows_access(self, partition: Partition) -> bool:
         """Whether a page of a partition shows that the key may read the table."""
-        _ = partition
         return True
 
     def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
@@ -382,7 +365,6 @@ class Strategy:
 
         `room` tells how many more partitions may be open. Raises EndlessListError when the list turns in circles.
         """
-        _ = room
         return Step(page.items, self.following(partition, cursor, page))
 
     def following(self, partition: Partition, cursor: Cursor, page: Page) -> Cursor:
@@ -396,19 +378,16 @@ class Strategy:
 
     async def pieces(self, partition: Partition, send: Send, state: ReadState | None) -> Pieces | None:
         """How to read a partition that is not a list; None for one that is."""
-        _ = partition, send, state
         return None
 
     async def complete(
         self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None
     ) -> PageContent:
         """The content of a page's items, with what further requests bring."""
-        _ = partition, send, state
         return PageContent(items)
 
     def gone(self, partition: Partition, error: ChildGoneError) -> ReadStats:
         """What it counts that the API does not know a partition."""
-        _ = partition
         return ReadStats(skipped=[error.cause])
 
     def finished(self) -> None:
@@ -418,7 +397,6 @@ class Strategy:
 
     def progress(self, partitions: Sequence[Partition], reached: Mapping[str, int]) -> float | None:
         """How much is read, from 0 to 1, if the partitions tell; `reached` has the oldest moment read of each."""
-        _ = reached
         return 1.0 if len(partitions) == 1 and partitions[0].cursor.done else None
 
     def estimate(self, past: PastReads) -> Estimate | None:
@@ -428,7 +406,6 @@ class Strategy:
 
     async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
         """Estimate by few requests: the first page of each partition, or what the list of workspaces says of people."""
-        _ = people
         if self.table.page_size is None:
             count = len(self.table.slices)
             return Estimate(self.table.name, count, count, None, ONE_ANSWER)
@@ -457,7 +434,6 @@ class Strategy:
 
     def extra_requests(self, first: Sequence[Page]) -> int:
         """How many requests it takes besides those for pages."""
-        _ = first
         return 0
 
     def pages_of(self, partition: Partition, page: Page) -> PageCount:
@@ -479,7 +455,6 @@ class Strategy:
 
     def reach(self, partition: Partition, page: Page) -> int | None:
         """How far back (unix seconds) a partition goes, if its first page tells."""
-        _ = partition, page
         return None
 
     def times(self, page: Page) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from cio_replicate.base.errors import ChildGoneError, EndpointNotFoundError, PageShapeError
+from cio_replicate.base.errors import ChildGoneError, EndpointNotFoundError
 from cio_replicate.schema.table import ColumnType, Table
 from cio_replicate.source.pages import Cursor, Page, Request
 from cio_replicate.source.strategies.base import (
@@ -24,15 +24,13 @@ from cio_replicate.source.strategies.base import (
     Step,
     Strategy,
 )
-from cio_replicate.source.values import key_text
+from cio_replicate.source.values import key_text, record_of
 
 #: The partition that lists the parents and adds one partition for each of them.
 PARENTS = "parents"
 
 #: No list of children has shorter pages than this (live).
 LEAST_PAGE = 10
-
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class ChildrenStrategy(Strategy):
@@ -41,6 +39,8 @@ class ChildrenStrategy(Strategy):
     `Table.parent` declares the parents; the one place in `Table.path` takes a parent's key, and so does the column of
     the same name where a child lacks it.
     """
+
+    chained = False  # parents are read side by side
 
     def __init__(self, table: Table, scope: ReadScope) -> None:
         super().__init__(table, scope)
@@ -64,11 +64,6 @@ class ChildrenStrategy(Strategy):
         """The list of parents; theirs follow."""
         return [Partition(PARENTS)]
 
-    @property
-    def is_chain(self) -> bool:
-        """Parents are read side by side."""
-        return False
-
     def request(self, partition: Partition, cursor: Cursor) -> Request:
         """The request for a page of parents, or of the children of one of them."""
         if partition.name == PARENTS:
@@ -89,7 +84,6 @@ class ChildrenStrategy(Strategy):
 
     def advance(self, partition: Partition, cursor: Cursor, page: Page, room: Callable[[], int]) -> Step:
         """Of a page of parents only their keys count."""
-        _ = room
         following = self.following(partition, cursor, page)
         if partition.name != PARENTS:
             self._found = True
@@ -98,13 +92,12 @@ class ChildrenStrategy(Strategy):
         return Step((), following, tuple(Partition(key, path={self._field: key}) for key in keys))
 
     def _key_of(self, item: msgspec.Raw) -> str:
-        return key_text(_decoded(item), self._parents.table.key)
+        return key_text(record_of(item), self._parents.table.key)
 
     async def complete(
         self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None
     ) -> PageContent:
         """The children, each with the key of its parent."""
-        _ = send, state
         key = partition.path.get(self._field, "")
         raw = msgspec.Raw(key.encode() if self._as_number and key.isdecimal() else msgspec.json.encode(key))
         return PageContent([_with_parent(item, self._field, raw) for item in items])
@@ -122,29 +115,20 @@ class ChildrenStrategy(Strategy):
             parents = self._parents.table.name
             raise EndpointNotFoundError(
                 f"The API answers 404 for {self.table.name} of all {self._gone} {parents}.",
-                f"Leave the table out with --exclude {self.table.name}.",
+                f"Leave the table out with ‹exclude› {self.table.name}.",
             )
 
     async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
         """At least the list of parents, and a request for each parent on its first page."""
-        _ = people
         page = await fetch(Partition(PARENTS), START)
         least = 1 + len(page.items if page is not None else ())
         return Estimate(self.table.name, least, least if least == 1 else None, None, COUNTED)
 
     def estimate_of_pages(self, first: Sequence[tuple[Partition, Page]]) -> Estimate | None:
         """How many pages the children of each parent have shows only when they are read."""
-        _ = first
         return None
 
 
 def _with_parent(item: msgspec.Raw, field: str, key: msgspec.Raw) -> bytes | msgspec.Raw:
-    record = _decoded(item)
+    record = record_of(item)
     return item if key_text(record, (field,)) else msgspec.json.encode({**record, field: key})
-
-
-def _decoded(item: msgspec.Raw) -> dict[str, msgspec.Raw]:
-    try:
-        return _record.decode(item)
-    except msgspec.ValidationError:
-        raise PageShapeError("A list holds something that is not a record.") from None

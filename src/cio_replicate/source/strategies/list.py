@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
-
-from cio_replicate.base.errors import PageShapeError
 from cio_replicate.base.runtime import together
 from cio_replicate.source.pages import Page
 from cio_replicate.source.strategies.base import START, FetchPage, Opening, Partition, Strategy
-from cio_replicate.source.values import key_text
-
-_record = msgspec.json.Decoder(dict[str, msgspec.Raw])
+from cio_replicate.source.values import key_text, record_of
 
 
 class ListStrategy(Strategy):
@@ -35,8 +30,4 @@ class ListStrategy(Strategy):
         return Opening(pages, covered)
 
     def _keys(self, page: Page | None) -> set[str]:
-        try:
-            keys = {key_text(_record.decode(item), self.table.key) for item in (page.items if page else ())}
-        except msgspec.ValidationError:
-            raise PageShapeError("A list holds something that is not a record.") from None
-        return keys - {""}
+        return {key_text(record_of(item), self.table.key) for item in (page.items if page else ())} - {""}

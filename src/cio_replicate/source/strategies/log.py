@@ -131,6 +131,5 @@ class LogStrategy(ListStrategy):
 
     def reach(self, partition: Partition, page: Page) -> int | None:
         """As far as the source keeps rows."""
-        _ = partition
         times = self.times(page)
         return max(times) - self.table.retention_days * DAY if self.table.retention_days and times else None

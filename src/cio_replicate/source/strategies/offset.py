@@ -27,15 +27,12 @@ def ranges(offset: int, page_rows: int) -> list[tuple[int, int | None]]:
 class OffsetStrategy(Strategy):
     """Read each partition until a page that is shorter than this server makes its pages."""
 
+    chained = False  # a long list is read in ranges
+
     def __init__(self, table: Table, scope: ReadScope) -> None:
         super().__init__(table, scope)
         self._longest = 0  # rows of the longest page so far
         self._handed_over: set[bytes] = set()  # pages after which new partitions read on
-
-    @property
-    def is_chain(self) -> bool:
-        """A list by offset can be read in ranges."""
-        return False
 
     def place(self, cursor: Cursor) -> dict[str, str]:
         """Count rows, not pages."""

@@ -33,13 +33,14 @@ from cio_replicate.source.strategies.base import (
     Strategy,
 )
 from cio_replicate.source.strategies.log import is_due_whole
-from cio_replicate.source.values import key_text
+from cio_replicate.source.values import key_text, record_of
 
 BATCH = 100  # ids that one request may name
 PAGES_AHEAD = 4  # list pages whose attributes are asked for at once: ten requests each
 NAMED_AT_ONCE = 1000
 #: The partitions of a read that asks for the attributes of some people only: who is listed, and whom the log names.
 LISTED, NAMED = "listed", "named"
+PEOPLE_LIST = "A list of people"
 PREFIX = "cio_"  # goes with a cio_id everywhere else, but not here (live)
 
 _record = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -59,7 +60,7 @@ def listed_people(items: Sequence[msgspec.Raw]) -> ListedPeople:
     by_id: dict[str, msgspec.Raw] = {}
     nameless = []
     for item in items:
-        cio_id = _cio_id(_object(item))
+        cio_id = _cio_id(record_of(item, PEOPLE_LIST))
         if cio_id:
             by_id[cio_id] = item
         else:
@@ -78,7 +79,7 @@ def requests_once_more(entries: Mapping[str, msgspec.Raw]) -> list[Request]:
     An API of the older generation takes an `id` only and knows no `id_type` (specification), so people who have an
     `id` are asked for by that; the others as before.
     """
-    ids = {cio_id: key_text(_object(entry), ("id",)) for cio_id, entry in entries.items()}
+    ids = {cio_id: key_text(record_of(entry, PEOPLE_LIST), ("id",)) for cio_id, entry in entries.items()}
     by_id = [known for known in ids.values() if known]
     return [*requests_by_id(by_id), *attribute_requests([cio_id for cio_id, known in ids.items() if not known])]
 
@@ -115,10 +116,10 @@ def cio_id_of(item: msgspec.Raw) -> str:
 
 
 def _unwrapped(item: msgspec.Raw) -> dict[str, msgspec.Raw]:
-    record = _object(item)
+    record = record_of(item, PEOPLE_LIST)
     inner = record.get("customer")
     if inner is not None and "attributes" not in record:
-        return {**_object(inner), **{name: raw for name, raw in record.items() if name != "customer"}}
+        return {**record_of(inner, PEOPLE_LIST), **{name: raw for name, raw in record.items() if name != "customer"}}
     return record
 
 
@@ -150,15 +151,8 @@ def _opened(raw: msgspec.Raw | None) -> Mapping[str, msgspec.Raw]:
 
 def only_listed(item: msgspec.Raw) -> bytes:
     """The record of a person of whom only the list's entry is known."""
-    cio_id = key_text(_object(item), ("cio_id",)).removeprefix(PREFIX)
+    cio_id = key_text(record_of(item, PEOPLE_LIST), ("cio_id",)).removeprefix(PREFIX)
     return msgspec.json.encode({"cio_id": cio_id, "identifiers": item} if cio_id else {"identifiers": item})
-
-
-def _object(item: msgspec.Raw) -> dict[str, msgspec.Raw]:
-    try:
-        return _record.decode(item)
-    except msgspec.ValidationError:
-        raise PageShapeError("A list of people holds something that is not a record.") from None
 
 
 # Whom the activity log names as changed: pure decisions.
@@ -228,7 +222,7 @@ def departure(
 
     Whom it names is deleted by `profile_delete`. Of `profile_merge` the API's description has no more than the name:
     in its `data` the one who was merged is called `secondary` and the one who stays `primary`, as where merges are
-    asked for, and whoever is not there is the one whom the entry names. Where neither is there, nobody is known to be
+    asked for, and the one who is missing there is whom the entry names. Where neither is there, nobody is known to be
     gone. `as_copied` makes of a `cio_id` in `data` what the copy has of it, such as a hash, as the entry's own is.
     """
     named = entry.cio_id.removeprefix(PREFIX) if entry.cio_id else ""
@@ -276,6 +270,7 @@ class PeopleStrategy(Strategy):
     people who are left out are asked for once more before they count as left out.
     """
 
+    chained = False  # the list is short beside what it brings
     countable = False
     counts_seen = True
     counted_by_account = True
@@ -315,11 +310,6 @@ class PeopleStrategy(Strategy):
     def ahead(self) -> int:
         """Pages of the list are cheap beside the attributes that they ask for."""
         return PAGES_AHEAD
-
-    @property
-    def is_chain(self) -> bool:
-        """The list is short beside what it brings."""
-        return False
 
     async def complete(
         self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None
@@ -411,12 +401,10 @@ class PeopleStrategy(Strategy):
 
     async def probe(self, fetch: FetchPage, people: Callable[[], Awaitable[Sequence[int]]]) -> Estimate:
         """By the list of workspaces."""
-        _ = fetch
         return estimate_of_people(self.table, await people())
 
     def estimate_of_pages(self, first: Sequence[tuple[Partition, Page]]) -> Estimate | None:
         """A first page does not tell how many people there are."""
-        _ = first
         return None
 
 

@@ -186,6 +186,7 @@ class WindowsStrategy(Strategy):
     """Read the spans of creation time that are due, cut while they are read as the density of their rows shows."""
 
     by_time = True
+    chained = False  # a span can be cut
     countable = False
 
     def __init__(self, table: Table, scope: ReadScope) -> None:
@@ -212,14 +213,8 @@ class WindowsStrategy(Strategy):
         """Whether nothing was read before."""
         return self.scope.base is None
 
-    @property
-    def is_chain(self) -> bool:
-        """A span can be cut."""
-        return False
-
     def priority(self, partition: Partition, cursor: Cursor) -> Priority:
         """First pages show how dense a span is."""
-        _ = partition
         return Priority.FIRST if cursor == START else Priority.WINDOW
 
     def request(self, partition: Partition, cursor: Cursor) -> Request:

@@ -20,12 +20,12 @@ from cio_replicate.console.notifications import (
     REMINDED,
     NotificationHistory,
     Send,
+    events_for,
     events_of,
     note,
     scrubbed,
     send_by_apprise,
     send_due,
-    told_to,
 )
 from cio_replicate.console.secrets import Secrets
 from cio_replicate.console.stored_settings import address_of
@@ -94,11 +94,11 @@ def test_which_events_the_end_of_a_run_is(run: EndedRun, before: NotificationHis
 
 def test_what_failed_a_run_is_told_instead_of_that_it_failed() -> None:
     """A channel that hears of short tables, or frozen ones, is not told that the run failed besides."""
-    assert told_to(EVENTS, ["failure", "short"], _ended("failed", SHORT)) == ["short"]
-    assert told_to(EVENTS, ["failure", "short"], _ended("failed", SHORT, FAILED)) == ["failure", "short"]
-    assert told_to(["failure"], ["failure", "short"], _ended("failed", SHORT)) == ["failure"]
-    assert told_to(EVENTS, ["failure", "schema"], _ended("failed", FROZEN)) == ["schema"]
-    assert told_to([], ["failure"], _ended("failed", FAILED)) == []
+    assert events_for(EVENTS, ["failure", "short"], _ended("failed", SHORT)) == ["short"]
+    assert events_for(EVENTS, ["failure", "short"], _ended("failed", SHORT, FAILED)) == ["failure", "short"]
+    assert events_for(["failure"], ["failure", "short"], _ended("failed", SHORT)) == ["failure"]
+    assert events_for(EVENTS, ["failure", "schema"], _ended("failed", FROZEN)) == ["schema"]
+    assert events_for([], ["failure"], _ended("failed", FAILED)) == []
 
 
 # --- noted in the end of a run, and sent ------------------------------------------------------------------------------

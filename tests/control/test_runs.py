@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from cio_replicate.base.errors import CioReplicateError, Conflict, InvalidSettings, NotAllowedError, NotFound
-from cio_replicate.console.background import LOGS_KEPT, RUNS_KEPT, reap
+from cio_replicate.console.background import LOG_AGE, RUN_AGE, reap
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import run_lines, sessions
@@ -264,9 +264,9 @@ def test_what_is_old_is_removed_in_its_time(one: Stage) -> None:
             lines, open_ones = (len(connection.execute(select(table)).all()) for table in (run_lines, sessions))
         return lines, open_ones, len(one.listed())
 
-    assert left(LOGS_KEPT) == (1, 0, 1)
-    assert left(LOGS_KEPT + 1) == (0, 0, 1)
-    assert left(RUNS_KEPT + 1) == (0, 0, 0)
+    assert left(LOG_AGE) == (1, 0, 1)
+    assert left(LOG_AGE + 1) == (0, 0, 1)
+    assert left(RUN_AGE + 1) == (0, 0, 0)
     with pytest.raises(CioReplicateError):
         one.runs.show(old)
     with one.database.reading() as connection:

@@ -22,7 +22,7 @@ from cio_replicate.cli.options import AsJson, command, option
 from cio_replicate.cli.terminal import StopSignal, as_json, log_to_stderr, messages, product, say
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
-from cio_replicate.gateway.agent import Agent, AgentLimits, enrol, noted, trouble_of
+from cio_replicate.gateway.agent import Agent, enrol, noted, trouble_of
 from cio_replicate.gateway.identity import IDENTITY_FILE, Enrolment, GatewayFolder, folder_at, require_same_console
 from cio_replicate.gateway.policy import allowed
 
@@ -102,13 +102,13 @@ def start(*, wanted: GatewayStartOptions) -> int:
     the console does not let this machine in.
     """
     console = console_url(wanted.console) if wanted.console is not None else None
-    limits = AgentLimits(wanted.slots, wanted.away_minutes * 60, allowed(wanted.allow_api or (), wanted.allow_to or ()))
+    policy = allowed(wanted.allow_api or (), wanted.allow_to or ())
     clock = SystemClock()
     with folder_at(wanted.state_dir) as folder:
         identity = _identity(folder, console, wanted)
         log_to_stderr(logging.INFO, "cio_replicate")
         stop = StopSignal()
-        agent = Agent(folder, identity, limits, clock)
+        agent = Agent(folder, identity, clock, wanted.slots, wanted.away_minutes * 60, policy)
         try:
             agent.serve(stop)
         except GatewayRefusedError as error:

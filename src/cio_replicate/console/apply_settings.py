@@ -183,8 +183,7 @@ def _require_no_ring(after: Mapping[str, str | None]) -> None:
             )
 
 
-# Whether settings can be kept: checked as a run checks them, but without a secret and without a network; pure.
-
+# Whether settings can be stored: checked as a run checks them, but without a secret and without a network; pure.
 
 DAY = 86_400
 MOST_RETRIES = 20
@@ -281,7 +280,6 @@ def _require_channel(settings: ChannelSettings) -> None:
 
 # How connections, tasks, channels and gateways may be called.
 
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -296,7 +294,6 @@ def checked_name(name: str, kind: str) -> str:
 
 
 # Which connections reach the same workspace, so that their runs share its request budget: known without a network.
-
 
 FINGERPRINTS = f"{OWN}fingerprints"  # the key of the digests: it outlives a rotation, so that digests stay comparable
 CUSTOMER_IO = "customer.io"  # all of its regions: a token is known to one of them alone
@@ -355,9 +352,9 @@ def _token(transaction: Connection, settings: ConnectionSettings, means: ChangeC
 
 
 def perform(transaction: Connection, changes: Sequence[Change], means: ChangeContext) -> None:
-    """Bring these changes about, what is deleted last, each with a line in the audit log.
+    """Make these changes, deletions last, each with a line in the audit log.
 
-    Raises Refused for settings that no run could use, and when what is kept would not fit together any more;
+    Raises Refused for settings that no run could use, and when the stored settings would not fit together any more;
     nothing of the transaction may be committed then.
     """
     for change in changes:
@@ -401,7 +398,7 @@ def recognise(transaction: Connection, means: ChangeContext) -> int:
 
 
 def shown(value: str | None) -> str:
-    """The value of a setting, or that it has none."""
+    """Return the value of a setting, or that it has none."""
     return "none" if value is None else value or "empty"
 
 
@@ -428,10 +425,7 @@ def _derived(transaction: Connection, name: str, settings: Settings, means: Chan
     """Return the columns that follow from settings, which queries look for."""
     if isinstance(settings, ConnectionSettings):
         connection = next(iter(stored(transaction, StoredConnection, connections.c.name == name)), None)
-        return {
-            "gateway": settings.gateway,
-            "workspace": workspace_of(transaction, settings, connection, means),
-        }
+        return {"gateway": settings.gateway, "workspace": workspace_of(transaction, settings, connection, means)}
     if isinstance(settings, ChannelSettings):
         return {}
     source = transaction.scalar(select(connections.c.id).where(connections.c.name == settings.connection))
@@ -449,7 +443,7 @@ def _derived(transaction: Connection, name: str, settings: Settings, means: Chan
 
 
 def _refresh_waiting(transaction: Connection) -> None:
-    """Runs that wait are for the gateway, and in the workspace, that their connections have now."""
+    """Give queued runs the gateway and the workspace that their connections have now."""
     of_run = (tasks.c.id == runs.c.task_id) & (connections.c.id == tasks.c.connection_id)
     values = {name: select(connections.c[name]).where(of_run).scalar_subquery() for name in ("workspace", "gateway")}
     transaction.execute(update(runs).where(runs.c.status == "queued").values(values))

@@ -18,11 +18,11 @@ from cio_replicate.console.secrets import require_own_secrets
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import record_of
 from cio_replicate.database.tables import connections, gateway_codes, gateway_members, gateways, inquiries, runs
 from cio_replicate.jobs.ports import ProbeRequest, ProbeResult
 
 # Enrolment codes: made to be copied by hand and never guessed, and stored only as a digest.
-
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: nothing in it looks like something else
 GROUPS, LETTERS = 5, 5  # 125 random bits
@@ -108,35 +108,21 @@ def new_code(database: Database, name: str, now: int, by: Actor) -> EnrolmentCod
 
 
 def enrol(database: Database, code: str, machine: str, public_key: str, version: str, now: int) -> tuple[str, str]:
-    """Let a machine in: its member id, and the gateway's name. A code lets in one machine, whoever comes at once.
+    """Let a machine in; return its member id and the gateway's name. A code lets in one machine of several.
 
     The same machine, known by its key, may ask again, as the answer may have been lost on its way. Raises
     GatewayRefusedError, in the same words for a code that is wrong, used or too old.
     """
-    digest = digest_of(code)
+    this = gateway_codes.c.digest == digest_of(code)
+    unused = gateway_codes.c.used_at.is_(None), gateway_codes.c.expires_at > now
     with database.writing() as connection:
-        used = connection.execute(
-            gateway_codes.update()
-            .where(
-                gateway_codes.c.digest == digest, gateway_codes.c.used_at.is_(None), gateway_codes.c.expires_at > now
-            )
-            .values(used_at=now)
-        )
-        name = connection.scalar(select(gateway_codes.c.gateway).where(gateway_codes.c.digest == digest))
+        used = connection.execute(gateway_codes.update().where(this, *unused).values(used_at=now))
+        name = connection.scalar(select(gateway_codes.c.gateway).where(this))
         if used.rowcount != 1 or name is None:
             return _enrolled_before(connection, name, public_key)
         member = uuid.uuid4().hex
-        connection.execute(
-            gateway_members.insert().values(
-                id=member,
-                gateway=name,
-                machine=machine,
-                public_key=public_key,
-                version=version,
-                enrolled_at=now,
-                seen_at=now,
-            )
-        )
+        values = {"machine": machine, "public_key": public_key, "version": version, "enrolled_at": now, "seen_at": now}
+        connection.execute(gateway_members.insert().values(id=member, gateway=name, **values))
         record(connection, now, Actor(f"gateway {name}", Role.VIEWER), "gateway.enrol", name, f"{machine}, {member}")
     return member, name
 
@@ -218,11 +204,8 @@ def _open_codes(name: str, now: int) -> ColumnElement[bool]:
 
 def _members(connection: Connection, where: ColumnElement[bool]) -> list[GatewayMember]:
     """Return the machines for which this is true, newest first."""
-    machines = gateway_members.c
-    names = ("id", "machine", "version", "enrolled_at", "seen_at", "revoked_at")
-    query = select(*(machines[name] for name in names), machines.public_key.label("key")).where(where)
-    rows = connection.execute(query.order_by(machines.enrolled_at.desc())).mappings()
-    return [GatewayMember(**{str(name): value for name, value in row.items()}) for row in rows]
+    found = select(gateway_members).where(where).order_by(gateway_members.c.enrolled_at.desc())
+    return [record_of(GatewayMember, row, key=row.public_key) for row in connection.execute(found)]
 
 
 def _require_there(connection: Connection, name: str) -> None:
@@ -272,7 +255,6 @@ def _member_named(connection: Connection, target: str, gateway: str | None) -> s
 
 # What gateways are asked about connections: a question waits, a machine of the gateway answers, a page reads it.
 
-
 PATIENCE = 180  # seconds that a question waits for a machine to take it, and for its answer then
 STORED = 3_600  # seconds for which a question and its answer are there
 MOST_WAITING = 50  # of one gateway
@@ -320,11 +302,8 @@ def ask(database: Database, connection: ConnectionSettings, about: ProbeRequest,
                 f"{MOST_WAITING} questions wait for the gateway {connection.gateway}.", "See whether it is running."
             )
         number = uuid.uuid4().hex
-        transaction.execute(
-            inquiries.insert().values(
-                id=number, gateway=connection.gateway, about=about.value, settings=settings, asked_at=now
-            )
-        )
+        values = {"about": about.value, "settings": settings, "asked_at": now}
+        transaction.execute(inquiries.insert().values(id=number, gateway=connection.gateway, **values))
         return number
 
 

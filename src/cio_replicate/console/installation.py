@@ -1,4 +1,4 @@
-"""The control database opened, with everything that is kept in it at hand."""
+"""Open the control database, with the services over it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cio_replicate.jobs.ports import Dispatch
 
 @dataclass(frozen=True, slots=True)
 class ControlServices:
-    """What is kept, each kind with what may be done with it."""
+    """The services over a control database."""
 
     database: Database
     keys: EncryptionKeys
@@ -33,7 +33,7 @@ class ControlServices:
 def opened(
     url: str | None, environment: Mapping[str, str] | None = None, clock: Clock | None = None
 ) -> Iterator[ControlServices]:
-    """The store at this address, or at the usual place; its tables are made or brought up to date first.
+    """Open the store at this address, or at the usual place; its tables are made or brought up to date first.
 
     Raises Refused and DatabaseError.
     """

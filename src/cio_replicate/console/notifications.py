@@ -16,29 +16,26 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 
 from cio_replicate.base.errors import InvalidSettings, Refused
 from cio_replicate.base.text import MASK, Secret, counted, number
-from cio_replicate.config.documents import ChannelSettings, as_labels
+from cio_replicate.config.documents import EVENTS, ChannelSettings, as_labels
 from cio_replicate.database.connection import Database
 from cio_replicate.database.rows import settings_from, storable
 from cio_replicate.database.tables import channels, notices, runs
 from cio_replicate.jobs.outcomes import EndedRun
 from cio_replicate.pipeline.report import Status
 
+FAILURE, RECOVERY, SHORT, SCHEMA = EVENTS
 MOST_NAMED = 10  # tables that are named one by one
 LONGEST_CAUSE = 400
 _WORDS = {Status.FAILED: "failed", Status.REFUSED: "was refused", Status.INTERRUPTED: "was interrupted"}
 
 
 def text_of(event: str, ended: EndedRun, next_at: int | None) -> tuple[str, str]:
-    """The title and the body of a notification; `next_at` is when the task is due next, in unix seconds."""
-    title, lines = {
-        "failure": _failure,
-        "short": _short,
-        "schema": _schema,
-        "recovery": _recovery,
-    }[event](ended)
-    if event != "recovery":
-        due = f"By its schedule it runs next at {_moment(next_at)}." if next_at is not None else ""
-        lines += ["", *([due] if due else [])]
+    """Return the title and the body of a notification; `next_at` is when the task is due next, in unix seconds."""
+    title, lines = _TEXTS[event](ended)
+    if event != RECOVERY:
+        lines.append("")
+        if next_at is not None:
+            lines.append(f"By its schedule it runs next at {_moment(next_at)}.")
     lines.append(f"All about this run: cio-replicate runs show {ended.run_id[:12]}")
     return f"cio-replicate: {title}", "\n".join(lines)
 
@@ -59,20 +56,20 @@ def _failure(ended: EndedRun) -> tuple[str, list[str]]:
 
 def _short(ended: EndedRun) -> tuple[str, list[str]]:
     short = ended.short_tables
-    names = ",".join(one.name for one in short)
-    lines = [f"The proof of the task {ended.task} found that {_tables(len(short))} not what they must be:"]
-    if len(short) == 1:
-        lines = [f"The proof of the task {ended.task} found that a table is not what it must be:"]
-    for one in short[:MOST_NAMED]:
-        why = one.proof.why.partition(" Run ")[0] if one.proof is not None else ""
-        lines.append(f"- {one.name}: {_cut(why)}")
-    lines += _more(len(short))
-    lines += [
+    what = (
+        "a table is not what it must be"
+        if len(short) == 1
+        else f"{counted(len(short), 'table')} are not what they must be"
+    )
+    reasons = [one.proof.why.partition(" Run ")[0] if one.proof is not None else "" for one in short]
+    return f"{ended.task}: {counted(len(short), 'table')} short", [
+        f"The proof of the task {ended.task} found that {what}:",
+        *_each([f"{one.name}: {_cut(why)}" for one, why in zip(short, reasons, strict=True)]),
         "",
         f"Run it again: cio-replicate task run {ended.task}",
-        f"If it stays so, read the table anew: cio-replicate task run {ended.task} --resync {names}",
+        f"If it stays so, read the table anew: cio-replicate task run {ended.task} --resync "
+        + ",".join(one.name for one in short),
     ]
-    return f"{ended.task}: {counted(len(short), 'table')} short", lines
 
 
 def _schema(ended: EndedRun) -> tuple[str, list[str]]:
@@ -97,56 +94,49 @@ def _recovery(ended: EndedRun) -> tuple[str, list[str]]:
 
 
 def _each(texts: list[str]) -> list[str]:
-    return [f"- {text}" for text in texts[:MOST_NAMED]] + _more(len(texts))
+    more = [f"- and {number(len(texts) - MOST_NAMED)} more"] if len(texts) > MOST_NAMED else []
+    return [f"- {text}" for text in texts[:MOST_NAMED]] + more
 
 
-def _more(count: int) -> list[str]:
-    return [f"- and {number(count - MOST_NAMED)} more"] if count > MOST_NAMED else []
-
-
-def _tables(count: int) -> str:
-    return f"{counted(count, 'table')} are"
-
-
-def _cut(text: str) -> str:
+def _cut(text: str, most: int = LONGEST_CAUSE) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_CAUSE else line[: LONGEST_CAUSE - 1] + "…"
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _moment(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+_TEXTS = {FAILURE: _failure, SHORT: _short, SCHEMA: _schema, RECOVERY: _recovery}
+
 # Which notifications the end of a run brings, and to which channels; decided by pure functions, noted in its end.
 
-
-FAILURE, RECOVERY, SHORT, SCHEMA = "failure", "recovery", "short", "schema"
-REMINDED = 86_400  # seconds after which a trouble that lasts is told again
+REMINDED = 86_400  # seconds after which a notification of trouble that lasts is repeated
 _BAD = (Status.FAILED, Status.REFUSED, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationHistory:
-    """What is known of a task's earlier runs, in unix seconds: when one was complete, and when what was told last."""
+    """Earlier runs of a task, in unix seconds: when one was complete, and when each event was last notified."""
 
     complete_at: int | None = None
-    told: Mapping[str, int] = field(default_factory=dict)
+    notified: Mapping[str, int] = field(default_factory=dict)
 
-    def told_since_complete(self, event: str) -> int | None:
-        """When an event was last told, if the task has not been complete since."""
-        at = self.told.get(event)
+    def since_complete(self, event: str) -> int | None:
+        """Return when an event was last notified, if the task has not been complete since."""
+        at = self.notified.get(event)
         return at if at is not None and (self.complete_at is None or at > self.complete_at) else None
 
 
 def events_of(ended: EndedRun, before: NotificationHistory, now: int) -> list[str]:
-    """What is to be told of the end of a run.
+    """Return the events to notify at the end of a run.
 
-    Trouble is told when no other try follows, and again after a day as long as it lasts; that it is over is told once,
-    if it had been told. New columns are told by the run that makes them, unless they come with the first copy.
+    Trouble is notified when no other try follows, and again after a day as long as it lasts; that it is over once, if
+    trouble was notified. New columns are notified by the run that makes them, unless they come with the first copy.
     """
 
     def is_news(event: str) -> bool:
-        at = before.told_since_complete(event)
+        at = before.since_complete(event)
         return not ended.will_retry and (at is None or now - at >= REMINDED)
 
     events = []
@@ -156,21 +146,21 @@ def events_of(ended: EndedRun, before: NotificationHistory, now: int) -> list[st
         events.append(SHORT)
     if (ended.new_columns and before.complete_at is not None) or (ended.frozen_tables and is_news(SCHEMA)):
         events.append(SCHEMA)
-    if ended.status == Status.COMPLETE and any(before.told_since_complete(one) for one in (FAILURE, SHORT, SCHEMA)):
+    if ended.status == Status.COMPLETE and any(before.since_complete(one) for one in (FAILURE, SHORT, SCHEMA)):
         events.append(RECOVERY)
     return events
 
 
-def told_to(wanted: Sequence[str], events: Sequence[str], ended: EndedRun) -> list[str]:
-    """Of these events what a channel gets that wants some: not that a run failed, where what failed it is told."""
+def events_for(wanted: Sequence[str], events: Sequence[str], ended: EndedRun) -> list[str]:
+    """Return the events that a channel gets: not that a run failed, where it also gets what failed it."""
     chosen = [event for event in events if event in wanted]
     if (SHORT in chosen and ended.is_only_short) or (SCHEMA in chosen and ended.is_only_frozen):
-        chosen = [event for event in chosen if event != FAILURE]
+        return [event for event in chosen if event != FAILURE]
     return chosen
 
 
 def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: EndedRun, now: int) -> None:
-    """Note the notifications that the end of a run brings, in the transaction that records the end.
+    """Queue the notifications that the end of a run brings, in the transaction that records the end.
 
     `task` is the row of the task, `names` are the channels that it notifies.
     """
@@ -184,37 +174,27 @@ def note(connection: Connection, task: Row[Any], names: Sequence[str], ended: En
         try:
             wanted = settings_from(channel.settings, ChannelSettings).events
         except InvalidSettings:
-            continue  # kept by another version; the run ends all the same
-        for event in told_to(wanted, events, ended):
+            continue  # stored by another version; the run ends all the same
+        for event in events_for(wanted, events, ended):
             title, body = text_of(event, ended, task.next_at)
-            connection.execute(
-                insert(notices).values(
-                    id=uuid.uuid4().hex,
-                    channel_id=channel.id,
-                    run_id=ended.run_id,
-                    event=event,
-                    title=title,
-                    body=storable(body),
-                    tries=0,
-                    not_before=now,
-                )
-            )
+            values = {"event": event, "title": title, "body": storable(body), "tries": 0, "not_before": now}
+            notice = {"id": uuid.uuid4().hex, "channel_id": channel.id, "run_id": ended.run_id}
+            connection.execute(insert(notices).values(**notice, **values))
 
 
 def _before(connection: Connection, task_id: str, run_id: str) -> NotificationHistory:
     earlier = (runs.c.task_id == task_id) & (runs.c.id != run_id)
     complete_at = connection.scalar(select(func.max(runs.c.ended_at)).where(earlier, runs.c.status == Status.COMPLETE))
-    told = connection.execute(
+    notified = connection.execute(
         select(notices.c.event, func.max(runs.c.ended_at).label("at"))
         .join(runs, runs.c.id == notices.c.run_id)
         .where(earlier)
         .group_by(notices.c.event)
     )
-    return NotificationHistory(complete_at, {row.event: row.at for row in told})
+    return NotificationHistory(complete_at, {row.event: row.at for row in notified})
 
 
 # Sends notifications: each is tried a bounded number of times, with growing pauses, and no secret is in an error.
-
 
 PAUSES = (60, 300, 1_500, 7_200)  # seconds after each try but the last
 MOST_TRIES = len(PAUSES) + 1
@@ -227,16 +207,6 @@ SHORTEST_SECRET = 4  # characters; shorter pieces of an address would mask ordin
 Send = Callable[[Secret, str, str], str | None]
 #: Finds the address of a channel, in a transaction that writes. Raises Refused.
 Find = Callable[[Connection, ChannelSettings], Secret]
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedNotification:
-    """A notification that is to be sent now."""
-
-    id: str
-    title: str
-    body: str
-    address: Secret
 
 
 def send_due(database: Database, find: Find, send: Send, now: int) -> int:
@@ -254,10 +224,10 @@ def send_due(database: Database, find: Find, send: Send, now: int) -> int:
             letter = _take(connection, one, find, now)
         if letter is None:
             continue
-        said = send(letter.address, letter.title, letter.body)
-        error = None if said is None else scrubbed(said, letter.address)
+        notice, address = letter
+        error = send(address, notice.title, notice.body)
         with database.writing() as connection:
-            _note(connection, letter.id, error, now)
+            _note(connection, notice.id, None if error is None else scrubbed(error, address), now)
         sent += error is None
     return sent
 
@@ -285,16 +255,15 @@ def scrubbed(text: str, address: Secret) -> str:
     for piece in sorted(pieces, key=len, reverse=True):
         if len(piece) >= SHORTEST_SECRET:
             text = text.replace(piece, MASK)
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_ERROR else line[: LONGEST_ERROR - 1] + "…"
+    return _cut(text, LONGEST_ERROR)
 
 
 def _due(now: int) -> ColumnElement[bool]:
     return notices.c.sent_at.is_(None) & (notices.c.not_before <= now) & (notices.c.tries < MOST_TRIES)
 
 
-def _take(connection: Connection, notice_id: str, find: Find, now: int) -> QueuedNotification | None:
-    """A notification to be sent, its try counted; None when another has taken it, or its address is not to be had."""
+def _take(connection: Connection, notice_id: str, find: Find, now: int) -> tuple[Row[Any], Secret] | None:
+    """Return a notification to be sent and its address, its try counted; None when it is taken or has no address."""
     row = connection.execute(
         select(notices, channels.c.settings)
         .join(channels, channels.c.id == notices.c.channel_id)
@@ -307,15 +276,12 @@ def _take(connection: Connection, notice_id: str, find: Find, now: int) -> Queue
         update(notices).where(notices.c.id == notice_id).values(tries=row.tries + 1, not_before=now + pause)
     )
     try:
-        address = find(connection, settings_from(row.settings, ChannelSettings))
+        return row, find(connection, settings_from(row.settings, ChannelSettings))
     except Refused as error:
         _note(connection, row.id, str(error), now)
         return None
-    return QueuedNotification(row.id, row.title, row.body, address)
 
 
 def _note(connection: Connection, notice_id: str, error: str | None, now: int) -> None:
-    values: dict[str, object] = {"error": error}
-    if error is None:
-        values["sent_at"] = now
-    connection.execute(update(notices).where(notices.c.id == notice_id).values(**values))
+    sent_at = now if error is None else None
+    connection.execute(update(notices).where(notices.c.id == notice_id).values(error=error, sent_at=sent_at))

@@ -48,43 +48,43 @@ class Probes:
     environment: Mapping[str, str] | None = None
     state_dir: Path | None = None
 
-    def rows(self, kept: StoredConnection, task: StoredTask | None, table: str, count: int, by: Actor) -> Preview:
+    def rows(self, connection: StoredConnection, task: StoredTask | None, table: str, count: int, by: Actor) -> Preview:
         """At most so many rows of a table, as that task would copy them.
 
         Raises Refused, and for a connection with a data gateway says that no row leaves its network; also
         AccessError and ReadError.
         """
         by.require(Role.OPERATOR)
-        if kept.settings.gateway is not None:
+        if connection.settings.gateway is not None:
             raise Conflict(
-                f"The rows of {kept.name} are seen by its data gateway {kept.settings.gateway} alone.",
+                f"The rows of {connection.name} are seen by its data gateway {connection.settings.gateway} alone.",
                 f"On a machine of the gateway: cio-replicate preview {table}.",
             )
-        names = {*stored_names(kept.settings)}
+        names = {*stored_names(connection.settings)}
         if task is not None and task.settings.salt is not None:
             names |= set(stored_names(task.settings))
         seen = f"table {table}" + (f" as task {task.name} has it" if task is not None else "")
-        environment = self._with_secrets(names, by, "connection.preview", kept.name, seen)
+        environment = self._with_secrets(names, by, "connection.preview", connection.name, seen)
         looks = task.settings if task is not None else None
-        return preview(kept.settings, table, max(1, min(count, MOST_ROWS)), looks, self.clock, environment)
+        return preview(connection.settings, table, max(1, min(count, MOST_ROWS)), looks, self.clock, environment)
 
     def verify(
-        self, kept: StoredConnection, task: StoredTask, by: Actor, most_requests: int = MOST_REQUESTS
+        self, connection: StoredConnection, task: StoredTask, by: Actor, most_requests: int = MOST_REQUESTS
     ) -> VerificationReport:
         """Verify a task's copy. Raises Refused, AccessError, LoadError and DestinationUnavailableError."""
         return verify(
-            kept.settings,
+            connection.settings,
             task.settings,
             self.clock,
             most_requests=most_requests,
             state_dir=self.state_dir,
-            environment=self._for_task(kept, task, by, "verify"),
+            environment=self._for_task(connection, task, by, "verify"),
         )
 
-    def plan(self, kept: StoredConnection, task: StoredTask, by: Actor) -> PlanReport:
+    def plan(self, connection: StoredConnection, task: StoredTask, by: Actor) -> PlanReport:
         """Estimate a task's next run. Raises Refused, AccessError and DestinationUnavailableError."""
-        environment = self._for_task(kept, task, by, "plan")
-        return plan(kept.settings, task.settings, self.clock, state_dir=self.state_dir, environment=environment)
+        environment = self._for_task(connection, task, by, "plan")
+        return plan(connection.settings, task.settings, self.clock, state_dir=self.state_dir, environment=environment)
 
     def try_out(self, urls: Sequence[str], dataset: str, by: Actor) -> list[DestinationProbe]:
         """One answer for each address, in their order; what is wrong with one is in its answer."""
@@ -105,15 +105,15 @@ class Probes:
             return DestinationProbe(shown, error.cause, error.fix)
         return DestinationProbe(shown)
 
-    def _for_task(self, kept: StoredConnection, task: StoredTask, by: Actor, what: str) -> Mapping[str, str]:
+    def _for_task(self, connection: StoredConnection, task: StoredTask, by: Actor, what: str) -> Mapping[str, str]:
         """The environment of a task of this machine. Raises Refused for one of a data gateway."""
         by.require(Role.OPERATOR)
-        if kept.settings.gateway is not None:
+        if connection.settings.gateway is not None:
             raise Conflict(
-                f"The copy of {task.name} is reached by its data gateway {kept.settings.gateway} alone.",
+                f"The copy of {task.name} is reached by its data gateway {connection.settings.gateway} alone.",
                 f"On a machine of the gateway, use the command: cio-replicate {what}.",
             )
-        names = {*stored_names(kept.settings), *stored_names(task.settings)}
+        names = {*stored_names(connection.settings), *stored_names(task.settings)}
         return self._with_secrets(names, by, f"task.{what}", task.name)
 
     def _with_secrets(

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, insert, select, update
@@ -25,44 +24,26 @@ from cio_replicate.database.connection import KEY_VARIABLE, Database, key_file
 from cio_replicate.database.rows import documents_of, entries
 from cio_replicate.database.tables import secrets
 
-# The keys that stored secrets are encrypted with: kept in a file of their own, or wherever a reference says.
-
+# The keys that stored secrets are encrypted with: in a file of their own, or wherever a reference says.
 
 NEW_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
 
 
-class EncryptionKeys(Protocol):
-    """Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list."""
-
-    @property
-    def shown(self) -> str:
-        """Where they are, for people."""
-        ...
-
-    def read(self) -> list[bytes]:
-        """The keys. Raises Refused when what is there is no key."""
-        ...
-
-    def replace(self, keys: Sequence[bytes]) -> None:
-        """Keep these keys from now on: after a kill there are these or those of before. Raises Refused."""
-        ...
-
-
+@dataclass
 class KeyFile:
     """Keys in a file that only its user may read, one a line."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    file: Path
 
     @property
     def shown(self) -> str:
         """Where they are, for people."""
-        return f"the file {self._file}"
+        return f"the file {self.file}"
 
     def read(self) -> list[bytes]:
-        """The keys; none when there is no such file."""
+        """Return the keys, the first of which encrypts; none when there is no such file."""
         try:
-            text = self._file.read_text(encoding="ascii")
+            text = self.file.read_text(encoding="ascii")
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
@@ -70,19 +51,19 @@ class KeyFile:
         return _keys(text, self.shown)
 
     def replace(self, keys: Sequence[bytes]) -> None:
-        """Write the file anew beside the old one, and put it in its place."""
+        """Store these keys instead: after a kill there are these or those of before."""
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, name = tempfile.mkstemp(prefix=f"{self._file.name}.", dir=self._file.parent)  # 0600
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(prefix=f"{self.file.name}.", dir=self.file.parent)  # 0600
             try:
                 with os.fdopen(descriptor, "wb") as new:
                     new.write(b"".join(key + b"\n" for key in keys))
                     new.flush()
                     os.fsync(new.fileno())
-                Path(name).replace(self._file)
+                Path(name).replace(self.file)
             finally:
                 Path(name).unlink(missing_ok=True)
-            folder = os.open(self._file.parent, os.O_RDONLY)
+            folder = os.open(self.file.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
@@ -93,49 +74,48 @@ class KeyFile:
     def _refused(self, what: str, error: OSError | ValueError) -> InvalidSettings:
         cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         return InvalidSettings(
-            f"The file {self._file} with the key of stored secrets cannot be {what} ({cause}).",
+            f"The file {self.file} with the key of stored secrets cannot be {what} ({cause}).",
             f"Check its permissions, or name another place by {KEY_VARIABLE}.",
         )
 
 
+@dataclass(frozen=True, slots=True)
 class ReferencedKeys:
-    """Keys at a reference: they can be read there, and only who keeps them can change them."""
+    """Keys at a reference: they can be read there, and only who stores them there can change them."""
 
-    def __init__(self, reference: str, environment: Mapping[str, str]) -> None:
-        self._reference = reference
-        self._environment = environment
+    reference: str
+    environment: Mapping[str, str]
 
     @property
     def shown(self) -> str:
         """Where they are, for people."""
-        return self._reference
+        return self.reference
 
     def read(self) -> list[bytes]:
         """The keys."""
-        text = resolved(self._reference, self._environment, KEY_VARIABLE).reveal()
+        text = resolved(self.reference, self.environment, KEY_VARIABLE).reveal()
         return _keys(text, self.shown)
 
     def replace(self, keys: Sequence[bytes]) -> None:
         """Raises Refused: it cannot be done from here."""
         _ = keys
         raise InvalidSettings(
-            f"The key of stored secrets is kept at {self._reference}, where this program cannot change it.",
+            f"The key of stored secrets is kept at {self.reference}, where this program cannot change it.",
             f"Put a new key, made by `{NEW_KEY}`, and a comma before the one that is there, then rotate.",
         )
 
 
+#: Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list.
+EncryptionKeys = KeyFile | ReferencedKeys
+
+
 def keys_for(address: Address, environment: Mapping[str, str]) -> EncryptionKeys:
-    """The keys of the control database at this address: where the environment says, or in the file for it."""
+    """Return the keys of the control database at this address: where the environment says, or in the file for it."""
     reference = environment.get(KEY_VARIABLE)
     if not reference:
         return KeyFile(key_file(address))
     form, _, path = reference.partition(":")
     return KeyFile(Path(path).expanduser()) if form == "file" and path else ReferencedKeys(reference, environment)
-
-
-def new_key() -> bytes:
-    """A key that there has not been before."""
-    return Fernet.generate_key()
 
 
 def _keys(text: str, shown: str) -> list[bytes]:
@@ -153,16 +133,8 @@ def _keys(text: str, shown: str) -> list[bytes]:
     return keys
 
 
-# What uses which stored secret.
-
-
-def users_of(connection: Connection) -> dict[str, list[str]]:
-    """By the name of a secret, what refers to it: `connection main`."""
-    return users_in(documents_of(connection))
-
-
 def users_in(documents: Documents) -> dict[str, list[str]]:
-    """The same, of what files say."""
+    """Return by the name of a secret what refers to it: `connection main`."""
     users: dict[str, list[str]] = {}
     for kind, name, settings in entries(documents):
         for secret in stored_names(settings):
@@ -170,7 +142,7 @@ def users_in(documents: Documents) -> dict[str, list[str]]:
     return users
 
 
-OWN = "."  # begins the names of what the program keeps for itself; no reference can be written so
+OWN = "."  # begins the names of the program's own secrets; no reference can be written so
 FIX = (
     f"Put it back, or name its place by {KEY_VARIABLE}; if it is lost for good, `cio-replicate secret rotate "
     "--key-lost` goes on without what it had encrypted."
@@ -194,19 +166,19 @@ class Rotation:
     lost: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
 class Secrets:
     """The stored secrets. There is no way to read one back but `revealed`, which what starts a run calls."""
 
-    def __init__(self, database: Database, keys: EncryptionKeys, clock: Clock) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
+    database: Database
+    keys: EncryptionKeys
+    clock: Clock
 
     def all(self) -> list[StoredSecret]:
         """What is stored, by name."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             rows = connection.execute(select(secrets.c.name, secrets.c.changed_at).order_by(secrets.c.name))
-            used = users_of(connection)
+            used = users_in(documents_of(connection))
             return [
                 StoredSecret(row.name, row.changed_at, tuple(used.get(row.name, ())))
                 for row in rows
@@ -215,13 +187,24 @@ class Secrets:
 
     def put(self, name: str, secret: Secret, by: Actor) -> bool:
         """Store a secret; whether it replaced another. Raises Refused."""
-        with self._database.writing() as connection:
-            return put(connection, self._keys, name, secret, int(self._clock.now()), by)
+        with self.database.writing() as connection:
+            return put(connection, self.keys, name, secret, int(self.clock.now()), by)
 
     def remove(self, name: str, by: Actor) -> None:
-        """Forget a secret. Raises NotFound when there is none of that name, or while something refers to it."""
-        with self._database.writing() as connection:
-            remove(connection, name, int(self._clock.now()), by)
+        """Delete a secret. Raises NotFound when there is none of that name, Conflict while something refers to it."""
+        by.require(Role.ADMIN)
+        with self.database.writing() as connection:
+            users = users_in(documents_of(connection)).get(name, [])
+            if users:
+                raise Conflict(
+                    f"The secret {name} is used by {' and '.join(users)}.",
+                    "Edit or delete what uses it, or put another secret.",
+                )
+            mine = secrets.c.name == name
+            if name.startswith(OWN) or not connection.execute(delete(secrets).where(mine)).rowcount:
+                fix = "See what there is: cio-replicate secret list."
+                raise NotFound(f"There is no stored secret {name[:80]!r}.", fix)
+            record(connection, int(self.clock.now()), by, "secret.remove", name)
 
     def rotate(self, by: Actor, *, key_lost: bool = False) -> Rotation:
         """Encrypt everything with a new key, in one transaction, and forget the old one once that is committed.
@@ -230,28 +213,33 @@ class Secrets:
         With `key_lost`, what no key decrypts is removed. Raises Refused.
         """
         by.require(Role.ADMIN)
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             if not key_lost:
-                _cipher(connection, self._keys)  # refuses a key that is missing or another
+                _cipher(connection, self.keys)  # refuses a key that is missing or another
             first = self._begin_rotation(key_lost=key_lost)
-            rotation = _renewed(connection, self._keys, key_lost=key_lost)
+            rotation = _renewed(connection, self.keys, key_lost=key_lost)
             lost = f"lost: {', '.join(rotation.lost)}" if rotation.lost else None
-            record(connection, int(self._clock.now()), by, "secret.rotate", self._keys.shown, lost)
-        if not isinstance(self._keys, ReferencedKeys):
-            with self._database.writing():  # so that no other rotation has begun since
-                if self._keys.read()[:1] == [first]:
-                    self._keys.replace([first])
+            record(connection, int(self.clock.now()), by, "secret.rotate", self.keys.shown, lost)
+        if not isinstance(self.keys, ReferencedKeys):
+            with self.database.writing():  # so that no other rotation has begun since
+                if self.keys.read()[:1] == [first]:
+                    self.keys.replace([first])
         return rotation
 
     def _begin_rotation(self, *, key_lost: bool) -> bytes:
-        """The key that is to encrypt from now on; the others stay until nothing is encrypted with them."""
-        if isinstance(self._keys, ReferencedKeys):
-            there = self._keys.read()
+        """Return the key that is to encrypt from now on; the others stay until nothing is encrypted with them."""
+        try:
+            there = self.keys.read()
+        except InvalidSettings:
+            if not key_lost or isinstance(self.keys, ReferencedKeys):
+                raise
+            there = []
+        if isinstance(self.keys, ReferencedKeys):
             if len(there) < 2 and not key_lost:
-                self._keys.replace(there)  # which says what to do
+                self.keys.replace(there)  # which says what to do
             return there[0]
-        there, first = _at_hand(self._keys) if key_lost else self._keys.read(), new_key()
-        self._keys.replace([first, *there])
+        first = Fernet.generate_key()
+        self.keys.replace([first, *there])
         return first
 
 
@@ -269,20 +257,6 @@ def put(connection: Connection, keys: EncryptionKeys, name: str, secret: Secret,
     replaced = write_own(connection, keys, name, value, now)
     record(connection, now, by, "secret.replace" if replaced else "secret.put", name)
     return replaced
-
-
-def remove(connection: Connection, name: str, now: int, by: Actor) -> None:
-    """As `Secrets.remove`, in a transaction that writes."""
-    by.require(Role.ADMIN)
-    users = users_of(connection).get(name, [])
-    if users:
-        raise Conflict(
-            f"The secret {name} is used by {' and '.join(users)}.",
-            "Edit or delete what uses it, or put another secret.",
-        )
-    if name.startswith(OWN) or not connection.execute(delete(secrets).where(secrets.c.name == name)).rowcount:
-        raise NotFound(f"There is no stored secret {name[:80]!r}.", "See what there is: cio-replicate secret list.")
-    record(connection, now, by, "secret.remove", name)
 
 
 def write_own(connection: Connection, keys: EncryptionKeys, name: str, value: str, now: int) -> bool:
@@ -347,24 +321,14 @@ def _cipher(connection: Connection, keys: EncryptionKeys) -> MultiFernet:
     sample = connection.scalar(select(secrets.c.ciphertext).limit(1))
     if not there:
         if sample is not None:
-            raise InvalidSettings(
-                f"The key that stored secrets are encrypted with is missing: it was in {keys.shown}.",
-                FIX,
-            )
-        there = [new_key()]
+            cause = f"The key that stored secrets are encrypted with is missing: it was in {keys.shown}."
+            raise InvalidSettings(cause, FIX)
+        there = [Fernet.generate_key()]
         keys.replace(there)
     cipher = _cipher_of(there)
     if sample is not None:
         _decrypted(cipher, sample, keys)
     return cipher
-
-
-def _at_hand(keys: EncryptionKeys) -> list[bytes]:
-    """The keys as far as there are any."""
-    try:
-        return keys.read()
-    except InvalidSettings:
-        return []
 
 
 def _cipher_of(keys: list[bytes]) -> MultiFernet:
@@ -379,14 +343,10 @@ def _decrypted(cipher: MultiFernet, ciphertext: str, keys: EncryptionKeys) -> st
 
 
 def _wrong(keys: EncryptionKeys) -> InvalidSettings:
-    return InvalidSettings(
-        f"The stored secrets are encrypted with another key than that in {keys.shown}.",
-        FIX,
-    )
+    return InvalidSettings(f"The stored secrets are encrypted with another key than that in {keys.shown}.", FIX)
 
 
-# What runs on a gateway finds its secrets there: nothing that it needs may be kept by the console.
-
+# What runs on a gateway finds its secrets there: the console may not store any of them.
 
 OWN_SIDE_FIX = (
     "Keep it on the gateway's machines and say where: env:NAME, file:/path or keyring:service/user, as it is called "
@@ -395,7 +355,7 @@ OWN_SIDE_FIX = (
 
 
 def require_own_secrets(connection: ConnectionSettings, tasks: Iterable[tuple[str, TaskSettings]] = ()) -> None:
-    """Raises Refused when a connection with a gateway, or a task of it, names a secret that the console keeps."""
+    """Raises Refused when a connection with a gateway, or a task of it, names a secret that the console stores."""
     if connection.gateway is None:
         return
     wrong = [("The connection", name) for name in stored_names(connection)]

@@ -15,6 +15,7 @@ from cio_replicate.base.runtime import Clock
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import record_of
 from cio_replicate.database.tables import sessions, tokens, users
 
 # Sessions of the console: only the digest of what a browser holds is stored, and each of them ends.
@@ -54,19 +55,16 @@ class Sessions:
     clock: Clock
 
     def begin(self, user_id: str) -> str:
-        """A new session; what the browser keeps of it, which is nowhere else."""
+        """Begin a session; return what the browser holds of it, which is nowhere else."""
         value, now = secrets.token_urlsafe(BYTES), int(self.clock.now())
         with self.database.writing() as connection:
-            connection.execute(
-                insert(sessions).values(
-                    digest=digest(value),
-                    user_id=user_id,
-                    csrf=secrets.token_urlsafe(BYTES),
-                    created_at=now,
-                    seen_at=now,
-                    expires_at=now + ABSOLUTE,
-                )
-            )
+            values = {
+                "csrf": secrets.token_urlsafe(BYTES),
+                "created_at": now,
+                "seen_at": now,
+                "expires_at": now + ABSOLUTE,
+            }
+            connection.execute(insert(sessions).values(digest=digest(value), user_id=user_id, **values))
             connection.execute(update(users).where(users.c.id == user_id).values(seen_at=now))
         return value
 
@@ -134,16 +132,10 @@ class Tokens:
         with self.database.writing() as connection:
             owner = connection.execute(select(users.c.name, users.c.role).where(users.c.id == user_id)).one()
             Actor(owner.name, Role(owner.role)).require(role)
+            expires_at = None if days is None else now + days * DAY
+            values = {"name": name, "role": role.value, "created_at": now, "expires_at": expires_at}
             connection.execute(
-                insert(tokens).values(
-                    id=uuid.uuid4().hex,
-                    name=name,
-                    digest=digest(value),
-                    user_id=user_id,
-                    role=role.value,
-                    created_at=now,
-                    expires_at=None if days is None else now + days * DAY,
-                )
+                insert(tokens).values(id=uuid.uuid4().hex, digest=digest(value), user_id=user_id, **values)
             )
             record(connection, now, by, "token.create", name, f"role {role}")
         return value
@@ -177,18 +169,8 @@ class Tokens:
             .order_by(tokens.c.created_at.desc(), tokens.c.id)
         )
         with self.database.reading() as connection:
-            return [
-                Token(
-                    id=row.id,
-                    name=row.name,
-                    user=row.owner,
-                    role=Role(row.role),
-                    created_at=row.created_at,
-                    expires_at=row.expires_at,
-                    seen_at=row.seen_at,
-                )
-                for row in connection.execute(query)
-            ]
+            found = connection.execute(query)
+            return [record_of(Token, row, user=row.owner, role=Role(row.role)) for row in found]
 
     def revoke(self, token_id: str, by: Actor, user_id: str | None = None) -> bool:
         """End a token at once, if it is that user's where one is named; whether there was one."""

@@ -1,4 +1,4 @@
-"""Settings in files: read from one or a folder of them, compared with what is kept, brought about, and written out."""
+"""Settings in files: read one or a folder of them, compare them with what is stored, apply and write them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_BYTES = 5_000_000
 
 
 def read(place: Path, now: float) -> Documents:
-    """All that a file says, or all `*.toml` of a folder together. Raises Refused, naming the file and the entry.
+    """Return all that a file says, or all `*.toml` of a folder together. Raises Refused, naming the file and the entry.
 
     What comes back can be shown: no setting of it is a secret.
     """
@@ -60,11 +60,11 @@ def apply(
     perform(transaction, shown, means)
 
 
-def written(kept: Documents) -> str:
+def written(stored: Documents) -> str:
     """Settings as a file, which `read` takes back: only what is not as it is by default, and never a secret."""
     document = tomlkit.document()
-    for section in fields(kept):
-        entries: Mapping[str, Any] = getattr(kept, section.name)
+    for section in fields(stored):
+        entries: Mapping[str, Any] = getattr(stored, section.name)
         if not entries:
             continue
         outer = tomlkit.table(is_super_table=True)  # has no heading of its own

@@ -19,10 +19,10 @@ from cio_replicate.console.sessions import BYTES, SessionUser, digest
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import record_of
 from cio_replicate.database.tables import invitations, sessions, tokens, users
 
 # Passwords: which are taken, and their Argon2 hashes, compared in the same time for a user that there is not.
-
 
 SHORTEST, LONGEST = 12, 200  # longer ones only cost time
 DIFFERENT = 5  # characters that a password has at least
@@ -361,13 +361,4 @@ def _require_an_admin(connection: Connection) -> None:
 
 
 def _user(row: Row[tuple[object, ...]]) -> User:
-    return User(
-        id=row.id,
-        name=row.name,
-        role=Role(row.role),
-        zone=row.zone,
-        disabled=row.disabled,
-        has_password=row.password is not None,
-        created_at=row.created_at,
-        seen_at=row.seen_at,
-    )
+    return record_of(User, row, role=Role(row.role), has_password=row.password is not None)

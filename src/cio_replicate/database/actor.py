@@ -16,11 +16,9 @@ class Role(StrEnum):
     ADMIN = "admin"  # everything
 
     def covers(self, other: Role) -> bool:
-        """Whether this role may do what the other may."""
-        return _ORDER.index(self) >= _ORDER.index(other)
-
-
-_ORDER = tuple(Role)
+        """Return whether this role may do what the other may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
 
 
 @dataclass(frozen=True, slots=True)

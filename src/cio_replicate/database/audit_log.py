@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 from cio_replicate.database.actor import Actor
 from cio_replicate.database.tables import audit
 
-LONGEST = 2_000  # characters of a detail that are kept
+LONGEST = 2_000  # characters of a detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class AuditEntry:
 def record(connection: Connection, now: int, by: Actor, did: str, what: str, detail: str | None = None) -> None:
     """Note what is done in this transaction: if that is not committed, this is not either.
 
-    `detail` never holds a secret: settings name only where secrets are kept.
+    `detail` never holds a secret: settings only name the places of secrets.
     """
-    kept = detail[: LONGEST - 1] + "…" if detail is not None and len(detail) > LONGEST else detail
+    if detail is not None and len(detail) > LONGEST:
+        detail = detail[: LONGEST - 1] + "…"
     entry_id = f"{time.time_ns():016x}{secrets.token_hex(8)}"  # in the order in which they are made, also in a second
-    connection.execute(
-        insert(audit).values(id=entry_id, at=now, who=by.name[:200], did=did, what=what[:300], detail=kept)
-    )
+    values = {"at": now, "who": by.name[:200], "did": did, "what": what[:300], "detail": detail}
+    connection.execute(insert(audit).values(id=entry_id, **values))
 
 
 def entries(connection: Connection, limit: int = 100, offset: int = 0, what: str | None = None) -> list[AuditEntry]:

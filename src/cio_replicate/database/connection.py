@@ -26,28 +26,27 @@ from cio_replicate.config.destination_kind import Address
 from cio_replicate.sinks.addresses import destination
 from cio_replicate.sinks.sql.server_kinds import POSTGRESQL
 
-# Brings the tables of the control database up to date, by migrations that come with the program.
-
+# Migrations: they bring the tables of the control database up to date, and come with the program.
 
 SCRIPTS = "cio_replicate.database:migrations"
 _UNRELEASED = "0001"  # tables of versions before the first release
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the tables are those of this version. Raises DatabaseError when they are those of a newer one."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    """Return whether the tables are those of this version. Raises DatabaseError when they are those of a newer one."""
+    revision, known = MigrationContext.configure(connection).get_current_revision(), _revisions()
     if revision == _UNRELEASED:
         raise DatabaseError(
             "The control database was made by a version before the first release, and cannot be brought up to date.",
             "Write its settings to a file with that version (cio-replicate export), and apply them to a new database.",
         )
-    if revision is not None and revision not in _revisions():
+    if revision is not None and revision not in known:
         raise DatabaseError(
             f"The control database was written by a newer version of this program (its tables are {revision}, the "
-            f"newest known here are {_revisions()[0]}).",
+            f"newest known here are {known[0]}).",
             "Install that version again, or go back to a backup of before.",
         )
-    return revision == _revisions()[0]
+    return revision == known[0]
 
 
 def upgrade(connection: Connection) -> None:
@@ -72,7 +71,6 @@ def _config() -> Config:
 
 
 # Where the control database is, and the key that its secrets are encrypted with, which is never beside it.
-
 
 STORE_VARIABLE, KEY_VARIABLE = "CIO_REPLICATE_STORE", "CIO_REPLICATE_KEY"
 SQLITE = "sqlite"
@@ -159,7 +157,7 @@ class Database:
     @contextmanager
     def _writing(self, beginning: str) -> Iterator[Connection]:
         options = {"cio_writes": True}
-        with self._told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._reported(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             if not self.is_file:
                 connection.exec_driver_sql(beginning)
             yield connection
@@ -168,7 +166,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads: all of it sees one state of the database, and no writer waits for it."""
         options: dict[str, Any] = {} if self.is_file else {"isolation_level": "REPEATABLE READ"}
-        with self._told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._reported(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def migrate(self) -> None:
@@ -185,7 +183,7 @@ class Database:
             upgrade(connection)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close all connections."""
         self._engine.dispose()
 
     def _make_file(self) -> None:
@@ -197,8 +195,8 @@ class Database:
             raise self._away(error.strerror or type(error).__name__) from None
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Says what the database itself refuses in our own words; a mistake of ours stays what it is."""
+    def _reported(self) -> Iterator[None]:
+        """Raise DatabaseError for what the database refuses; a defect of this program stays what it is."""
         try:
             yield
         except (IntegrityError, ProgrammingError):
@@ -208,8 +206,8 @@ class Database:
         except PoolTimeoutError:
             raise self._away("too many transactions at once") from None
 
-    def _away(self, said: str) -> DatabaseError:
-        cause = said.strip().partition("\n")[0].strip().rstrip(".")[:LONGEST_CAUSE]
+    def _away(self, message: str) -> DatabaseError:
+        cause = message.strip().partition("\n")[0].strip().rstrip(".")[:LONGEST_CAUSE]
         for secret in self.address.secrets.values():
             cause = secret.scrub(cause)
         if self.is_file:

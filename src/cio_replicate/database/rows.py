@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from cio_replicate.config.documents import ChannelSettings, ConnectionSettings, Documents, TaskSettings, decoded
 from cio_replicate.database.tables import channels, connections, metadata, tasks
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 Settings = ConnectionSettings | TaskSettings | ChannelSettings
 
@@ -92,8 +96,14 @@ def stored(connection: Connection, kind: type[Stored], *where: ColumnElement[boo
     """Return all connections, tasks or channels, or those for which `where` is true, by name."""
     table, settings = _STORED[kind]
     columns = [table.c[one.name] for one in fields(kind)]
-    rows = connection.execute(select(*columns).where(*where).order_by(table.c.name)).mappings()
-    return [kind(**{**row, "settings": settings_from(row["settings"], settings)}) for row in rows]
+    rows = connection.execute(select(*columns).where(*where).order_by(table.c.name))
+    return [record_of(kind, row, settings=settings_from(row.settings, settings)) for row in rows]
+
+
+def record_of(kind: type[Record], row: Row[Any], **others: object) -> Record:  # Any: of every column
+    """Build a dataclass from the columns of a row that have the names of its fields, and from other values."""
+    columns = {one.name: getattr(row, one.name) for one in fields(kind) if one.name not in others}
+    return kind(**columns, **others)
 
 
 def documents_of(connection: Connection) -> Documents:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     text,
 )
@@ -45,6 +46,11 @@ def _document(name: str, *, nullable: bool = False) -> Column[str]:
     return Column(name, Text, nullable=nullable)  # JSON
 
 
+def _one(name: str, *columns: str, where: TextClause) -> Index:
+    """Return an index that lets one row of those with the same columns be so."""
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
 # --- what is replicated ----------------------------------------------------------------------------------------------
 
 connections = Table(
@@ -52,7 +58,7 @@ connections = Table(
     metadata,
     _id(),
     Column("name", String(100), nullable=False, unique=True),
-    _document("settings"),  # ConnectionSettings; never a secret, only where it is kept
+    _document("settings"),  # ConnectionSettings; never a secret, only its place
     Column("gateway", String(100)),  # a copy of the setting, to look for
     Column("workspace", String(200), nullable=False),  # runs with the same value share a request budget: one at a time
     _document("metadata", nullable=True),  # what `open metadata` found last
@@ -122,16 +128,9 @@ runs = Table(
     Column("budget_used", Integer),  # per mille
     # the database itself lets one new run of a task wait for each thing that may be done, one run of it be executed,
     # and one run of a workspace; a run whose worker was lost waits besides
-    Index(
-        "ix_runs_one_queued",
-        "task_id",
-        "action",
-        unique=True,
-        sqlite_where=WAITING,
-        postgresql_where=WAITING,
-    ),
-    Index("ix_runs_one_running", "task_id", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
-    Index("ix_runs_one_per_workspace", "workspace", unique=True, sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    _one("ix_runs_one_queued", "task_id", "action", where=WAITING),
+    _one("ix_runs_one_running", "task_id", where=_RUNNING),
+    _one("ix_runs_one_per_workspace", "workspace", where=_RUNNING),
     Index("ix_runs_task_due", "task_id", "due_at"),
     Index("ix_runs_status", "status", "not_before", "due_at", "id"),
     Index("ix_runs_ended", "ended_at"),

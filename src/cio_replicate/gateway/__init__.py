@@ -1,1 +1,1 @@
-"""A worker in a private network: it asks a console for runs, executes them on its own side, and tells how they go."""
+"""A worker in a private network: it asks a console for runs, executes them there, and reports their progress."""

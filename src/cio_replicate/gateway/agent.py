@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -30,8 +30,7 @@ from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRe
 from cio_replicate.jobs.ports import PROTOCOL, ProbeRequest, ProbeResult, refused
 from cio_replicate.jobs.worker import ProcessStarter, Worker
 
-# How a gateway is: written by itself every few seconds, read by whoever wants to know whether it lives.
-
+# The health file: the gateway writes it every few seconds, and the status command and health checks read it.
 
 HEALTH_FILE = "health.json"
 EVERY = 5.0  # seconds between two notes
@@ -88,29 +87,28 @@ def trouble_of(health: GatewayHealth | None, now: float, *, running: bool) -> st
 
 # Answers what the console asks about connections besides runs: whether a key works, what the tables hold and cost.
 
-
 PAUSE = 3.0  # seconds between two looks for a question
 
 
+@dataclass(frozen=True, slots=True)
 class ProbeRunner:
     """Asks for questions and answers them, one at a time. `step` takes as long as a question does."""
 
-    def __init__(self, name: str, link: GatewayClient, clock: Clock, allowed: GatewayPolicy | None = None) -> None:
-        self._name = name
-        self._link = link
-        self._clock = clock
-        self._allowed = allowed or GatewayPolicy()
+    name: str
+    link: GatewayClient
+    clock: Clock
+    allowed: GatewayPolicy = field(default_factory=GatewayPolicy)
 
     def step(self) -> bool:
         """Answer a question, if there is one; whether there was. Raises nothing: what fails is asked again."""
-        if not self._link.is_open:
+        if not self.link.is_open:
             return False
         try:
-            asked = self._link.ask(wire.INQUIRY, wire.ProbeRequestBody(self._name), wire.ProbeAnswer)
+            asked = self.link.ask(wire.INQUIRY, wire.ProbeRequestBody(self.name), wire.ProbeAnswer)
             if asked.id is None:
                 return False
             found = outbound(self._found(asked))
-            self._link.ask(wire.found_path(asked.id), wire.ProbeResultBody(self._name, found), wire.Acknowledged)
+            self.link.ask(f"inquiries/{asked.id}", wire.ProbeResultBody(self.name, found), wire.Acknowledged)
         except (Unavailable, GatewayRefusedError) as error:
             log.debug("%s", error)  # the queue tells the same
             return False
@@ -125,9 +123,9 @@ class ProbeRunner:
     def _found(self, asked: wire.ProbeAnswer) -> ProbeResult:
         try:
             settings = connection_settings_of(asked.connection)
-            require_allowed(settings, (), self._allowed)
-            connection = connection_of(settings, self._clock, settings.start_date)
-            found = asyncio.run(inquire(connection, ProbeRequest(asked.about), self._clock))
+            require_allowed(settings, (), self.allowed)
+            connection = connection_of(settings, self.clock, settings.start_date)
+            found = asyncio.run(inquire(connection, ProbeRequest(asked.about), self.clock))
         except CioReplicateError as error:
             log.info("A question about a connection: %s", error)
             return refused(error)
@@ -147,72 +145,63 @@ STEP = 0.2  # seconds between two steps of the worker
 IDLE = 3.0  # seconds between two questions for a run, where there was none
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLimits:
-    """How many runs at a time, for how many seconds a run goes on while the console is away, and what may be asked."""
+@dataclass
+class Agent:
+    """Serves under a gateway's name, with the folder and the enrolment of this machine.
 
+    Executes so many runs at a time (`slots`). A run goes on for `alone` seconds while the console is away.
+    """
+
+    folder: GatewayFolder
+    enrolment: Enrolment
+    clock: Clock
     slots: int
     alone: float
-    allowed: GatewayPolicy = GatewayPolicy()  # noqa: RUF009 - a constant
-
-
-class Agent:
-    """Serves under a gateway's name, with the folder and the identity of this machine."""
-
-    def __init__(self, folder: GatewayFolder, identity: Enrolment, limits: AgentLimits, clock: Clock) -> None:
-        self._folder = folder
-        self._identity = identity
-        self._limits = limits
-        self._clock = clock
-        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"  # another one after each start, as are the runs it holds
-        self._started = int(clock.now())
-        self._noted: float | None = None
+    allowed: GatewayPolicy = field(default_factory=GatewayPolicy)
+    # the name and the start are others after each start, as are the runs it holds
+    _name: str = field(default_factory=lambda: f"{os.getpid()}-{secrets.token_hex(4)}", init=False)
+    _started: int = field(default=0, init=False)
+    _noted: float | None = field(default=None, init=False)
 
     def serve(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` says so; then every run ends its page and batch in order and is given back.
 
         Raises GatewayRefusedError when the console shuts this machine out, once its runs have ended.
         """
+        self._started = int(self.clock.now())
         with self._linked() as link, self._linked() as second:
             self._greet(link)
-            outbox = Outbox(self._folder.outbox)
-            limits = self._limits
-            queue = RemoteQueue(link, outbox, self._clock, limits.alone, idle=IDLE, allowed=limits.allowed)
-            worker = Worker(self._name, queue, ProcessStarter(self._folder.tasks), self._clock, self._limits.slots)
+            outbox = Outbox(self.folder.outbox)
+            queue = RemoteQueue(link, outbox, self.clock, self.alone, idle=IDLE, allowed=self.allowed)
+            worker = Worker(self._name, queue, ProcessStarter(self.folder.tasks), self.clock, self.slots)
             done = threading.Event()
-            inquirer = ProbeRunner(self._name, second, self._clock, limits.allowed)
-            answering = threading.Thread(target=inquirer.work, args=(done,), daemon=True)
+            probes = ProbeRunner(self._name, second, self.clock, self.allowed)
+            answering = threading.Thread(target=probes.work, args=(done,), daemon=True)
             answering.start()
             try:
-                self._work(worker, queue, link, outbox, stop)
+                self._work(worker, queue, stop)
             finally:
                 done.set()
             answering.join(timeout=1.0)
             if queue.refusal is not None:
                 raise queue.refusal
 
-    def _work(
-        self, worker: Worker, queue: RemoteQueue, link: GatewayClient, outbox: Outbox, stop: Callable[[], bool]
-    ) -> None:
+    def _work(self, worker: Worker, queue: RemoteQueue, stop: Callable[[], bool]) -> None:
         pause = threading.Event()
-        while not (stop() or queue.is_refused()):
-            worker.step()
-            self._note(queue, link, outbox)
-            pause.wait(STEP)
-        if not worker.idle:
-            log.info("Stopping: each run finishes its page and its batch first.")
-        worker.stop_all()
-        while not worker.idle:
-            worker.step()
-            self._note(queue, link, outbox)
-            pause.wait(STEP)
+        while not (worker.draining and worker.idle):
+            if not worker.draining and (stop() or queue.is_refused()):
+                if not worker.idle:
+                    log.info("Stopping: each run finishes its page and its batch first.")
+                worker.stop_all()
+            else:
+                worker.step()
+                self._note(queue)
+                pause.wait(STEP)
 
     def _linked(self) -> GatewayClient:
-        identity = self._identity
-        ca_file = Path(identity.ca_file) if identity.ca_file is not None else None
-        return GatewayClient(
-            identity.console, read_key(self._folder.path), identity.member, self._clock, ca_file=ca_file
-        )
+        ca_file = Path(self.enrolment.ca_file) if self.enrolment.ca_file is not None else None
+        key = read_key(self.folder.path)
+        return GatewayClient(self.enrolment.console, key, self.enrolment.member, self.clock, ca_file=ca_file)
 
     def _greet(self, link: GatewayClient) -> None:
         """Say who is there. A console that is away is waited for; one that refuses this machine ends it."""
@@ -224,36 +213,35 @@ class Agent:
         log.info(
             "Serving as the gateway %s for %s (version here %s, there %s), %s at a time.",
             standing.gateway,
-            self._identity.console,
+            self.enrolment.console,
             __version__,
             standing.console_version,
-            counted(self._limits.slots, "run"),
+            counted(self.slots, "run"),
         )
 
-    def _note(self, queue: RemoteQueue, link: GatewayClient, outbox: Outbox) -> None:
-        steady, now = self._clock.monotonic(), self._clock.now()
+    def _note(self, queue: RemoteQueue) -> None:
+        steady, now, heard = self.clock.monotonic(), self.clock.now(), queue.link.heard
         if self._noted is not None and steady - self._noted < EVERY:
             return
         self._noted = steady
         note(
-            self._folder.path,
+            self.folder.path,
             GatewayHealth(
                 at=int(now),
                 pid=os.getpid(),
                 version=__version__,
-                console=self._identity.console,
-                gateway=self._identity.gateway,
-                member=self._identity.member,
+                console=self.enrolment.console,
+                gateway=self.enrolment.gateway,
+                member=self.enrolment.member,
                 started_at=self._started,
-                heard_at=int(now - (steady - link.heard)) if link.heard is not None else None,
+                heard_at=int(now - (steady - heard)) if heard is not None else None,
                 running=queue.holding,
-                untold=sum(1 for _ in outbox.waiting()),
+                untold=sum(1 for _ in queue.outbox.waiting()),
             ),
         )
 
 
-# Enrolment: a key pair is made on this machine, and its public half goes to the console, with a one-time code.
-
+# Enrolment: a key pair is made on this machine, and its public half goes to the console with a one-time code.
 
 ATTEMPTS = 4
 
@@ -269,9 +257,9 @@ def enrol(
 ) -> Enrolment:
     """Enrol this machine and remember it. Raises GatewayRefusedError for a code that does not count, Unavailable.
 
-    The key is kept before it is shown to anybody: when the answer is lost, the same command asks again, as the same.
+    The key is stored before it is sent: when the answer is lost, the same command asks again, as the same.
     """
-    key = _kept_key(folder)
+    key = _own_key(folder)
     wish = wire.EnrolRequest(code.strip(), platform.node() or "unnamed", key.public, __version__, PROTOCOL)
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Unavailable),
@@ -292,7 +280,7 @@ def enrol(
     return identity
 
 
-def _kept_key(folder: GatewayFolder) -> MemberKey:
+def _own_key(folder: GatewayFolder) -> MemberKey:
     try:
         return read_key(folder.path)
     except StateFolderError:  # none yet, or one that is worth nothing

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
@@ -70,9 +69,7 @@ class GatewayClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     @property
@@ -182,22 +179,21 @@ def _client(url: str, ca_file: Path | None, transport: httpx2.BaseTransport | No
 
 # Outcomes of runs that could not be sent yet.
 
-
 MOST_FILES = 1_000  # of more the oldest go, whose leases have run out long ago
 
 
+@dataclass(frozen=True, slots=True)
 class Outbox:
     """A folder with a file for each outcome. One that cannot be read is thrown away: its run's lease runs out."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
 
     def put(self, run_id: str, end: wire.EndRequest) -> None:
         """Store the outcome of a run. What the disk does not take is lost, as the run's lease runs out."""
         with suppress(OSError):
-            new = self._folder / f"{run_id}.new"
+            new = self.folder / f"{run_id}.new"
             new.write_bytes(msgspec.json.encode(end))
-            new.replace(self._folder / f"{run_id}.json")
+            new.replace(self.folder / f"{run_id}.json")
             for file in self._files()[:-MOST_FILES]:
                 file.unlink(missing_ok=True)
 
@@ -213,10 +209,10 @@ class Outbox:
 
     def take(self, run_id: str) -> None:
         """Delete an outcome: the console has it, or does not want it any more."""
-        (self._folder / f"{run_id}.json").unlink(missing_ok=True)
+        (self.folder / f"{run_id}.json").unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+        return sorted(self.folder.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
 
 
 # What the console asks for, read as strictly as a file of settings: nothing in it is passed over.
@@ -264,7 +260,6 @@ def _newer(cause: str) -> InvalidSettings:
 
 # The queue: claims, heartbeats and outcomes go out by the client, and wait while the console is away.
 
-
 MOST_LINES = 2_000  # of a run's log, that wait for a console that is away; then the oldest go
 AT_ONCE = 300  # lines in one request
 #: Refusals after which nothing this machine says will be taken: somebody has to fix it first.
@@ -308,6 +303,7 @@ class UnsentEvents:
         self.lines = self.lines[count:]
 
 
+@dataclass
 class RemoteQueue:
     """A `JobQueue`. While the console is away a run goes on for `alone` seconds, and what it reports waits here.
 
@@ -316,25 +312,15 @@ class RemoteQueue:
     and nothing more is claimed.
     """
 
-    def __init__(
-        self,
-        link: GatewayClient,
-        outbox: Outbox,
-        clock: Clock,
-        alone: float,
-        *,
-        idle: float = 0.0,
-        allowed: GatewayPolicy | None = None,
-    ) -> None:
-        self.refusal: GatewayRefusedError | None = None
-        self._link = link
-        self._outbox = outbox
-        self._clock = clock
-        self._alone = alone
-        self._allowed = allowed or GatewayPolicy()
-        self._idle = idle
-        self._nothing: float | None = None  # when the console last had no run
-        self._unsent: dict[str, UnsentEvents] = {}
+    link: GatewayClient
+    outbox: Outbox
+    clock: Clock
+    alone: float
+    idle: float = 0.0
+    allowed: GatewayPolicy = field(default_factory=GatewayPolicy)
+    refusal: GatewayRefusedError | None = field(default=None, init=False)
+    _nothing: float | None = field(default=None, init=False)  # when the console last had no run
+    _unsent: dict[str, UnsentEvents] = field(default_factory=dict, init=False)
 
     def is_refused(self) -> bool:
         """Return whether the console takes nothing from this machine any more."""
@@ -347,20 +333,20 @@ class RemoteQueue:
 
     def claim(self, worker: str) -> Lease | None:
         """Return the next run for this machine. Outcomes that wait are sent first."""
-        now = self._clock.monotonic()
-        recently = self._nothing is not None and now - self._nothing < self._idle
-        if self.is_refused() or not self._link.is_open or recently:
+        now = self.clock.monotonic()
+        recently = self._nothing is not None and now - self._nothing < self.idle
+        if self.is_refused() or not self.link.is_open or recently:
             return None
-        for run_id, end in self._outbox.waiting():
+        for run_id, end in self.outbox.waiting():
             self._deliver(run_id, end)
         answer = self._ask(wire.CLAIM, wire.ClaimRequest(worker, __version__, PROTOCOL), wire.ClaimAnswer)
         self._nothing = now if answer.run_id is None else None
         if answer.run_id is None:
             return None
-        self._unsent[answer.run_id] = UnsentEvents(self._clock.monotonic())
+        self._unsent[answer.run_id] = UnsentEvents(self.clock.monotonic())
         try:
             job = job_of(answer.job)
-            require_allowed(job.connection, job.task.to, self._allowed)
+            require_allowed(job.connection, job.task.to, self.allowed)
             return Lease(job, answer.lease)
         except Refused as error:
             self.end(worker, answer.run_id, Outcome(status=Status.REFUSED, error=str(error)))
@@ -370,7 +356,7 @@ class RemoteQueue:
         self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]
     ) -> HeartbeatReply:
         """Send the progress of a run and all lines that wait, and extend its lease."""
-        unsent = self._unsent.get(run_id) or UnsentEvents(self._clock.monotonic())
+        unsent = self._unsent.get(run_id) or UnsentEvents(self.clock.monotonic())
         unsent.add(run_id, lines)
         if self.is_refused():
             return HeartbeatReply.LOST
@@ -379,11 +365,11 @@ class RemoteQueue:
         except Unavailable:
             if self.is_refused():
                 return HeartbeatReply.LOST
-            if self._clock.monotonic() - unsent.heard < self._alone:
+            if self.clock.monotonic() - unsent.heard < self.alone:
                 return HeartbeatReply.GO_ON
             unsent.forget(len(lines))
             raise
-        unsent.heard = self._clock.monotonic()
+        unsent.heard = self.clock.monotonic()
         if answer is HeartbeatReply.LOST:
             self._unsent.pop(run_id, None)
         return answer
@@ -400,12 +386,12 @@ class RemoteQueue:
             if len(unsent.lines) > AT_ONCE:
                 self._heartbeat(worker, run_id, None, unsent)
             request = wire.EndRequest(worker, msgspec.structs.replace(sent, lines=unsent.written()))
-            return self._ask(wire.end_path(run_id), request, wire.HeartbeatResponse).answer
+            return self._ask(f"runs/{run_id}/end", request, wire.HeartbeatResponse).answer
         except Unavailable:
             if self.is_refused():
                 return HeartbeatReply.LOST
             sent.lines = unsent.written()[-AT_ONCE:]
-            self._outbox.put(run_id, wire.EndRequest(worker, sent))
+            self.outbox.put(run_id, wire.EndRequest(worker, sent))
             return HeartbeatReply.GO_ON
 
     def _heartbeat(self, worker: str, run_id: str, progress: Progress | None, unsent: UnsentEvents) -> HeartbeatReply:
@@ -413,17 +399,17 @@ class RemoteQueue:
         while True:
             lines = unsent.written()[:AT_ONCE]
             beat = wire.HeartbeatRequest(worker, progress, tuple(lines))
-            answer = self._ask(wire.beat_path(run_id), beat, wire.HeartbeatResponse).answer
+            answer = self._ask(f"runs/{run_id}/beat", beat, wire.HeartbeatResponse).answer
             unsent.sent(len(lines))
             if not unsent.lines or answer is HeartbeatReply.LOST:
                 return answer
 
     def _ask(self, path: str, message: msgspec.Struct, kind: type[T]) -> T:
         """Return the console's answer. Every way in which there is none is Unavailable; a final refusal is noted."""
-        if not self._link.is_open:
+        if not self.link.is_open:
             raise Unavailable("The console was away a moment ago.")
         try:
-            return self._link.ask(path, message, kind)
+            return self.link.ask(path, message, kind)
         except GatewayRefusedError as error:
             raise self._refused(error) from None
 
@@ -435,9 +421,9 @@ class RemoteQueue:
 
     def _deliver(self, run_id: str, end: wire.EndRequest) -> None:
         try:
-            self._link.ask(wire.end_path(run_id), end, wire.HeartbeatResponse)
+            self.link.ask(f"runs/{run_id}/end", end, wire.HeartbeatResponse)
         except GatewayRefusedError as error:
             if error.code != "request":
                 raise self._refused(error) from None
             log.warning("%s: its end cannot be told, so its lease runs out. %s", run_id[:8], error)
-        self._outbox.take(run_id)
+        self.outbox.take(run_id)

@@ -6,7 +6,6 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import filelock
@@ -19,8 +18,7 @@ from cio_replicate.base.errors import Conflict, StateFolderError, TaskBusyError
 from cio_replicate.base.runtime import PRIVATE, default_root
 from cio_replicate.jobs.gateway_protocol import ALGORITHM, claims_of
 
-# The key pair of a gateway's machine: made there, kept there, and the only thing that signs what it says.
-
+# The key pair of a gateway's machine: it is made there, never leaves it, and signs its requests.
 
 KEY_FILE = "gateway.key"
 
@@ -52,7 +50,7 @@ class MemberKey:
         return jwt.encode({"alg": ALGORITHM, "kid": issuer}, claims, self._key, algorithms=[ALGORITHM])
 
     def write(self, folder: Path) -> None:
-        """Keep it in a folder, in a file that only its owner may read. Raises StateFolderError."""
+        """Write it to a file that only its owner may read. Raises StateFolderError."""
         target = folder / KEY_FILE
         new = folder / f"{KEY_FILE}.new"
         try:
@@ -71,12 +69,12 @@ class MemberKey:
 
 
 def new_key() -> MemberKey:
-    """A key pair that nobody has had before."""
+    """Make a new key pair."""
     return MemberKey(OKPKey.generate_key("Ed25519", private=True))
 
 
 def read_key(folder: Path) -> MemberKey:
-    """The key pair that `write` has kept. Raises StateFolderError, also when others may read the file."""
+    """Read the key pair that `write` has written. Raises StateFolderError, also when others may read the file."""
     file = folder / KEY_FILE
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
@@ -112,7 +110,7 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 class GatewayFolder:
     """The folder of one gateway on one machine, held by one process. Use as a context manager.
 
-    Holds the identity, the key, what could not be told yet, and below `tasks` the landed pages of runs. Raises
+    Holds the identity, the key, outcomes that could not be sent yet, and below `tasks` the staged pages of runs. Raises
     StateFolderError when it cannot be made, TaskBusyError when another process holds it.
     """
 
@@ -139,9 +137,7 @@ class GatewayFolder:
             ) from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     @property
@@ -168,7 +164,7 @@ class GatewayFolder:
             ) from None
 
     def remember(self, identity: Enrolment) -> None:
-        """Keep what the machine is enrolled as. Raises StateFolderError."""
+        """Store what the machine is enrolled as. Raises StateFolderError."""
         file = self.path / IDENTITY_FILE
         try:
             new = file.with_suffix(".new")

@@ -1,4 +1,4 @@
-"""What a gateway and its console say to each other: addresses, messages, and what the token of a request says."""
+"""The protocol of gateways and their console: addresses, messages, and the claims of a request's token."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cio_replicate.jobs.ports import HeartbeatReply, Outcome, ProbeResult
 from cio_replicate.pipeline.events import LogLine, Progress
 
 ROOT = "/gateway/v1/"
+#: Paths below ROOT. Others are `inquiries/ID` for the answer to a probe, `runs/ID/beat` and `runs/ID/end`.
 ENROL, STANDING, CLAIM, INQUIRY = "enrol", "standing", "claim", "inquiry"
 SCHEME = "Gateway"  # of the Authorization header
 ALGORITHM = "Ed25519"  # of keys and of signatures, which RFC 9864 calls by the same name
@@ -66,11 +67,11 @@ class Enrolled(msgspec.Struct, frozen=True):
 
 
 class StatusRequest(msgspec.Struct, frozen=True):
-    """How do I stand?"""
+    """Ask for the status of this member."""
 
 
 class MemberStatus(msgspec.Struct, frozen=True):
-    """How a member stands with the console."""
+    """The member as the console knows it."""
 
     gateway: str
     machine: str
@@ -94,7 +95,7 @@ class ClaimAnswer(msgspec.Struct, frozen=True):
 
 
 class HeartbeatRequest(msgspec.Struct, frozen=True):
-    """How a worker's run is going on."""
+    """The progress of a worker's run."""
 
     worker: str
     progress: Progress | None = None
@@ -109,7 +110,7 @@ class EndRequest(msgspec.Struct, frozen=True):
 
 
 class HeartbeatResponse(msgspec.Struct, frozen=True):
-    """What becomes of the run."""
+    """What the worker does with the run."""
 
     answer: HeartbeatReply
 
@@ -139,23 +140,8 @@ class Acknowledged(msgspec.Struct, frozen=True):
     """It was taken in."""
 
 
-def found_path(inquiry: str) -> str:
-    """Where a question is answered, below ROOT."""
-    return f"inquiries/{inquiry}"
-
-
-def beat_path(run_id: str) -> str:
-    """Where a run's progress is told, below ROOT."""
-    return f"runs/{run_id}/beat"
-
-
-def end_path(run_id: str) -> str:
-    """Where a run's end is told, below ROOT."""
-    return f"runs/{run_id}/end"
-
-
 def claims_of(issuer: str, host: str, path: str, body: bytes, moment: int, nonce: str) -> dict[str, str | int]:
-    """What the token of one request says: by whom, for which console, what it asks, from when to when, once."""
+    """Return the claims of one request's token: by whom, for which console, what it asks, from when to when, once."""
     return {
         "iss": issuer,
         "aud": host,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -46,31 +47,22 @@ REST = 2  # seconds, whole ones, between two runs of a workspace: no second has 
 MOST_REFUSED = 20  # runs whose settings cannot be used, that one claim looks at
 
 
+@dataclass(frozen=True, slots=True)
 class LocalEngine:
     """Takes requests for runs, and hands out those of connections with this gateway, or with none.
 
     One run at a time is executed of a task, and of a workspace, whoever asks, and a second lies between two runs of a
     workspace, so that its budget is kept. Those that have waited longest come first. No state is held here, so that any
     number of engines may work on one database, from any thread. Secrets are revealed only by `reveal`, which no
-    gateway's engine is given. `ended` is called when a run ends, in the transaction that ends it.
+    gateway's engine is given. `ended` is called when a run ends, in the transaction that ends it. `lease`: in seconds.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        ended: OutcomeHook,
-        *,
-        gateway: str | None = None,
-        reveal: Reveal | None = None,
-        lease: int = LEASE,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._ended = ended
-        self._gateway = gateway
-        self._reveal = reveal
-        self._lease = lease
+    database: Database
+    clock: Clock
+    ended: OutcomeHook
+    gateway: str | None = field(default=None, kw_only=True)
+    reveal: Reveal | None = field(default=None, kw_only=True)
+    lease: int = field(default=LEASE, kw_only=True)
 
     # --- dispatch ----------------------------------------------------------------------------------------------------
 
@@ -143,16 +135,16 @@ class LocalEngine:
         One whose settings cannot be used ends as refused instead.
         """
         now = self._now()
-        with self._database.reading() as connection:  # as most often nothing is due
+        with self.database.reading() as connection:  # as most often nothing is due
             if not connection.scalar(select(exists().where(runs.c.status == QUEUED, runs.c.not_before <= now))):
                 return None
         for _ in range(MOST_REFUSED):
-            with self._database.updating() as connection:
+            with self.database.updating() as connection:
                 row = self._claimed(connection, worker, now)
             if row is None:
                 return None
             try:
-                return Lease(self._job(row), self._lease)
+                return Lease(self._job(row), self.lease)
             except Refused as error:
                 self.end(worker, row.id, Outcome(status=Status.REFUSED, error=str(error)))
         return None
@@ -165,11 +157,11 @@ class LocalEngine:
         A worker that comes back after its lease has run out gets its run back unless another has it, or a run of the
         same workspace has begun: then it is lost.
         """
-        values: dict[str, object] = {"status": RUNNING, "lease_until": self._now() + self._lease}
+        values: dict[str, object] = {"status": RUNNING, "lease_until": self._now() + self.lease}
         if progress is not None:
             values["progress"] = as_text(progress)
         beat = update(runs).where(*self._mine(worker, run_id)).values(values).returning(runs.c.cancelling)
-        with self._database.updating() as connection:
+        with self.database.updating() as connection:
             try:
                 with connection.begin_nested():
                     cancelling = connection.scalar(beat)
@@ -186,7 +178,7 @@ class LocalEngine:
         A run that is given back waits for another worker, unless a user wants it to end.
         """
         now = self._now()
-        with self._database.updating() as connection:
+        with self.database.updating() as connection:
             run = _locked(connection, *self._mine(worker, run_id))
             if run is None:
                 return HeartbeatReply.LOST
@@ -211,15 +203,15 @@ class LocalEngine:
         """
         now = self._now()
         over = (runs.c.status == RUNNING) & (runs.c.lease_until < now)
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             lost = connection.scalars(select(runs.c.id).where(over)).all()
-        if lost and (since is None or since > min(AWAY, self._lease)):
-            with self._database.updating() as connection:
-                connection.execute(update(runs).where(over).values(lease_until=now + self._lease))
+        if lost and (since is None or since > min(AWAY, self.lease)):
+            with self.database.updating() as connection:
+                connection.execute(update(runs).where(over).values(lease_until=now + self.lease))
             return 0
         count = 0
         for run_id in lost:
-            with self._database.updating() as connection:
+            with self.database.updating() as connection:
                 run = _locked(connection, runs.c.id == run_id, over)
                 if run is not None:
                     self._give_up(connection, run, now)
@@ -238,10 +230,10 @@ class LocalEngine:
             )
             self._conclude(connection, run, Outcome(status=Status.FAILED, error=error), now)
             return
-        text = f"The worker {run.worker} was not heard of for {self._lease} seconds."
+        text = f"The worker {run.worker} was not heard of for {self.lease} seconds."
         text = f"{text} The run waits for a worker, and goes on where it was."
         add_lines(connection, run.id, [LogLine(now, WARNING, text)])
-        connection.execute(update(runs).where(runs.c.id == run.id).values(status=QUEUED, lease_until=now + self._lease))
+        connection.execute(update(runs).where(runs.c.id == run.id).values(status=QUEUED, lease_until=now + self.lease))
 
     # --- how a run ends ----------------------------------------------------------------------------------------------
 
@@ -277,7 +269,7 @@ class LocalEngine:
         elif status == Status.COMPLETE and action_of(run.action) == SYNC:
             self._ask_followers(transaction, task.name, now)
         ended = EndedRun(run.id, task.name, status, run.attempt, error, end.report, will_retry=pause is not None)
-        self._ended(transaction, task, settings.notify, ended, now)
+        self.ended(transaction, task, settings.notify, ended, now)
 
     def _ask_followers(self, transaction: Connection, name: str, now: int) -> None:
         """Enqueue the tasks that run after this one."""
@@ -288,7 +280,7 @@ class LocalEngine:
     # --- claims ------------------------------------------------------------------------------------------------------
 
     def _now(self) -> int:
-        return int(self._clock.now())
+        return int(self.clock.now())
 
     def _claimed(self, transaction: Connection, worker: str, now: int) -> Row[Any] | None:  # Any: of every column
         """Take the first run that may begin and that no other worker is just taking; None when there is none."""
@@ -325,7 +317,7 @@ class LocalEngine:
             .where(
                 runs.c.status == QUEUED,
                 runs.c.not_before <= now,
-                _is(connections.c.gateway, self._gateway),
+                _is(connections.c.gateway, self.gateway),
                 free,
                 wanted,
                 *(~one for one in busy),
@@ -341,11 +333,11 @@ class LocalEngine:
             .values(
                 status=RUNNING,
                 worker=worker,
-                gateway=self._gateway,
+                gateway=self.gateway,
                 workspace=run.workspace_now,
                 claims=runs.c.claims + 1,
                 started_at=func.coalesce(runs.c.started_at, now),
-                lease_until=now + self._lease,
+                lease_until=now + self.lease,
             )
         )
 
@@ -354,9 +346,9 @@ class LocalEngine:
         task = settings_from(run.task_settings, TaskSettings)
         names = [*stored_names(reached), *stored_names(task)]
         stored: dict[str, str] = {}
-        if names and self._reveal is not None:
-            with self._database.writing() as connection:
-                stored = self._reveal(connection, names)
+        if names and self.reveal is not None:
+            with self.database.writing() as connection:
+                stored = self.reveal(connection, names)
         return Job(
             run_id=run.id,
             task_id=run.task_id,
@@ -370,7 +362,7 @@ class LocalEngine:
     def _mine(self, worker: str, run_id: str) -> tuple[ColumnElement[bool], ...]:
         """Return what is true of a worker's run: it executes it, or did so until it was lost to nobody else."""
         held = or_(runs.c.status == RUNNING, (runs.c.status == QUEUED) & (runs.c.claims > 0))
-        return runs.c.id == run_id, runs.c.worker == worker, _is(runs.c.gateway, self._gateway), held
+        return runs.c.id == run_id, runs.c.worker == worker, _is(runs.c.gateway, self.gateway), held
 
 
 def _is(column: ColumnElement[str | None], value: str | None) -> ColumnElement[bool]:
@@ -406,7 +398,6 @@ def action_of(text: str) -> RunAction:
 
 
 # The log of a run: lines are added, none twice although they may be sent twice, and bounded in number.
-
 
 LATEST = 32_503_680_000  # the year 3000
 MOST_LINES = 5_000  # of a run; what comes after is left out

@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # a gateway has no control database, and is installed without
 #: What worker and queue must agree on; another is refused by name. To be raised when a struct here changes its sense.
 PROTOCOL = 1
 CANCELLED = "cancelled"  # how a run ends that a user has stopped; other ends are those of a report
-SILENCE = 45.0  # seconds without a sign of life from whoever started it: less than a lease
+SILENCE = 45.0  # seconds without a sign of life from the worker, after which a run stops: less than a lease
 
 
 class ActionKind(StrEnum):
     """What may be done with a task."""
 
     SYNC = "sync"
-    RESYNC = "resync"  # forget tables and read them anew
+    RESYNC = "resync"  # forget tables and read them again
     BACKFILL = "backfill"  # read a stretch of time of a table once more
 
 
@@ -80,15 +80,12 @@ class Dispatch(Protocol):
         If a new run of the task for the same action waits already, it is that one: it counts the further times, begins
         when the earlier of the two may, and is a user's if one of them is. Raises InvalidSettings if the task is gone.
         """
-        ...
 
     def cancel(self, transaction: Connection, run_id: str) -> bool:
         """End a queued run, or ask a running one to end; return False for a run that has ended."""
-        ...
 
     def forget(self, transaction: Connection, task_id: str) -> bool:
         """Delete a task's runs; return False, and delete nothing, while one of them is running."""
-        ...
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +101,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatReply(StrEnum):
-    """What a worker is told when it tells how a run goes on."""
+    """The queue's reply to a heartbeat."""
 
     GO_ON = "go on"
     CANCEL = "cancel"  # a user wants it to end
@@ -112,7 +109,7 @@ class HeartbeatReply(StrEnum):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A run that is this worker's for so many seconds after each beat."""
+    """A run that is this worker's for so many seconds after each heartbeat."""
 
     job: Job
     lease: float
@@ -135,22 +132,19 @@ class JobQueue(Protocol):
     """Hands out runs. Every method raises Unavailable when it cannot be reached; each may be repeated then."""
 
     def claim(self, worker: str) -> Lease | None:
-        """The next run that this worker may execute, now its own; None when there is nothing to do."""
-        ...
+        """Return the next run that this worker may execute, now its own; None when there is nothing to do."""
 
     def heartbeat(
         self, worker: str, run_id: str, progress: Progress | None, lines: Sequence[LogLine]
     ) -> HeartbeatReply:
-        """Tell how a run goes on, and keep it for another lease. Lines that were told before may come again."""
-        ...
+        """Report the progress of a run, and renew its lease. Lines that were reported before may come again."""
 
     def end(self, worker: str, run_id: str, end: Outcome) -> HeartbeatReply:
-        """Tell how a run ended: once; to repeat it, or to end a run that is lost, changes nothing."""
-        ...
+        """Report the outcome of a run, once; to repeat it, or to end a run that is lost, changes nothing."""
 
 
 class ProcessMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the process tells: how the run stands, a line of its log, or its end, of which nothing comes after."""
+    """A message of a run's process: its progress, a line of its log, or its report, which is the last message."""
 
     progress: Progress | None = None
     line: LogLine | None = None

@@ -16,7 +16,7 @@ from cio_replicate.config.documents import TaskSettings
 from cio_replicate.database.actor import Actor, Role
 from cio_replicate.database.audit_log import record
 from cio_replicate.database.connection import Database
-from cio_replicate.database.rows import settings_from
+from cio_replicate.database.rows import record_of, settings_from
 from cio_replicate.database.tables import connections, gateway_members, missed, run_lines, runs, tasks
 from cio_replicate.jobs.local_engine import QUEUED, RUNNING, action_of
 from cio_replicate.jobs.ports import SYNC, ActionKind, Dispatch, RunAction, RunRequest, Trigger
@@ -27,12 +27,11 @@ from cio_replicate.source.catalog.selection import stretch
 
 # What a run that waits is waiting for, in a sentence.
 
-
 QUIET = 60  # seconds after which a gateway's machine counts as away
 
 
 def why_it_waits(connection: Connection, run: Row[Any], now: int) -> str:  # Any: of every column
-    """What keeps a queued run from being executed, as far as the database tells."""
+    """Return what keeps a queued run from being executed, as far as the database shows."""
     if run.not_before > now:
         return f"It begins at {_moment(run.not_before)} at the earliest."
     task = connection.execute(
@@ -111,7 +110,7 @@ class StoredRunSummary:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more becomes of it."""
+        """Whether it is neither queued nor running."""
         return self.status not in (QUEUED, RUNNING)
 
 
@@ -142,35 +141,35 @@ class SkippedTimes:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
 class Runs:
     """What may be done with runs. All raise NotFound for what is not there, DatabaseError when the store is away.
 
-    What changes something needs an operator, and stands in the audit log.
+    What changes something needs an operator, and is noted in the audit log.
     """
 
-    def __init__(self, database: Database, clock: Clock, dispatch: Dispatch) -> None:
-        self._database = database
-        self._clock = clock
-        self._dispatch = dispatch
+    database: Database
+    clock: Clock
+    dispatch: Dispatch
 
     def ask(self, task: str, by: Actor, action: RunAction = SYNC) -> str:
         """Let a run wait for a worker; its id, or that of a run for the same that waits already."""
         by.require(Role.OPERATOR)
-        now = int(self._clock.now())
-        with self._database.updating() as connection:
+        now = int(self.clock.now())
+        with self.database.updating() as connection:
             row = _task(connection, task)
             action = _checked(action, settings_from(row.settings, TaskSettings), now)
-            run_id = self._dispatch.ask(connection, _wish(row.id, action, by, now))
+            run_id = self.dispatch.ask(connection, _wish(row.id, action, by, now))
             record(connection, now, by, "run.ask", task, f"{_shown(action)}, run {run_id[:12]}")
             return run_id
 
     def cancel(self, run_id: str, by: Actor) -> StoredRunSummary:
         """End a run that waits; ask one that is executed to end in order. One that has ended stays as it ended."""
         by.require(Role.OPERATOR)
-        now = int(self._clock.now())
-        with self._database.updating() as connection:
+        now = int(self.clock.now())
+        with self.database.updating() as connection:
             run = _run(connection, run_id)
-            if not self._dispatch.cancel(connection, run.id):
+            if not self.dispatch.cancel(connection, run.id):
                 return _row(run)
             record(connection, now, by, "run.cancel", run.task_name, f"run {run.id[:12]}")
             return _row(_run(connection, run.id))
@@ -178,15 +177,15 @@ class Runs:
     def retry(self, run_id: str, by: Actor) -> str:
         """Do once more what a run that did not end well was to do; the id of the run that waits for a worker."""
         by.require(Role.OPERATOR)
-        now = int(self._clock.now())
-        with self._database.updating() as connection:
+        now = int(self.clock.now())
+        with self.database.updating() as connection:
             run = _run(connection, run_id)
             if run.status in (QUEUED, RUNNING, Status.COMPLETE):
                 raise Conflict(
                     f"The run {run.id[:12]} is {run.status}: there is nothing to retry.",
                     f"cio-replicate task run {run.task_name} asks for another.",
                 )
-            new = self._dispatch.ask(connection, _wish(run.task_id, action_of(run.action), by, now))
+            new = self.dispatch.ask(connection, _wish(run.task_id, action_of(run.action), by, now))
             record(connection, now, by, "run.retry", run.task_name, f"run {run.id[:12]} as {new[:12]}")
             return new
 
@@ -204,7 +203,7 @@ class Runs:
         Several may be due at the same moment, so a list goes on `past` the last run of the one before.
         """
         query = _select().order_by(runs.c.due_at.desc(), runs.c.id).limit(min(limit, MOST_LISTED))
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             if task is not None:
                 query = query.where(runs.c.task_id == _task(connection, task).id)
             if status is not None:
@@ -219,42 +218,29 @@ class Runs:
 
     def show(self, run_id: str) -> StoredRunDetail:
         """One run; its id may be shortened as long as it is the only one."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             run = _run(connection, run_id)
             return StoredRunDetail(
                 run=_row(run),
                 progress=msgspec.json.decode(run.progress, type=Progress) if run.progress else None,
                 report=read_report(run.report) if run.report else None,
-                waits=why_it_waits(connection, run, int(self._clock.now())) if run.status == QUEUED else None,
+                waits=why_it_waits(connection, run, int(self.clock.now())) if run.status == QUEUED else None,
             )
 
     def lines(self, run_id: str, after: int = 0, limit: int = 1_000) -> list[StoredLogLine]:
-        """The log of a run, from the line after this number on."""
-        with self._database.reading() as connection:
-            run = _run(connection, run_id)
-            query = (
-                select(run_lines)
-                .where(run_lines.c.run_id == run.id, run_lines.c.number > after)
-                .order_by(run_lines.c.number)
-                .limit(limit)
-            )
-            return [
-                StoredLogLine(row.number, LogLine(row.at, row.level, row.text)) for row in connection.execute(query)
-            ]
+        """Return the log of a run, from the line after this number on."""
+        with self.database.reading() as connection:
+            query = select(run_lines).where(run_lines.c.number > after).order_by(run_lines.c.number).limit(limit)
+            return _lines(connection, run_id, query)
 
     def last_lines(self, run_id: str, count: int) -> list[StoredLogLine]:
-        """The newest lines of a run's log, the oldest of them first."""
-        with self._database.reading() as connection:
-            here = run_lines.c.run_id == _run(connection, run_id).id
-            query = select(run_lines).where(here).order_by(run_lines.c.number.desc()).limit(count)
-            found = [
-                StoredLogLine(row.number, LogLine(row.at, row.level, row.text)) for row in connection.execute(query)
-            ]
-        return found[::-1]
+        """Return the newest lines of a run's log, the oldest of them first."""
+        with self.database.reading() as connection:
+            return _lines(connection, run_id, select(run_lines).order_by(run_lines.c.number.desc()).limit(count))[::-1]
 
     def history(self, task: str, limit: int = 100) -> list[StoredRunSummary]:
         """The last runs of a task that have ended and were begun, the oldest first, as charts draw them."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             query = (
                 _select()
                 .where(runs.c.task_id == _task(connection, task).id)
@@ -265,15 +251,15 @@ class Runs:
             return sorted(map(_row, connection.execute(query)), key=lambda run: (run.ended_at or 0, run.started_at))
 
     def missed(self, task: str, limit: int = 20) -> list[SkippedTimes]:
-        """The newest times at which a task was due and was not run."""
-        with self._database.reading() as connection:
+        """Return the newest times at which a task was due and was not run."""
+        with self.database.reading() as connection:
             query = (
-                select(missed.c.due_at, missed.c.count.label("times"), missed.c.reason)
+                select(missed.c.due_at, missed.c["count"], missed.c.reason)
                 .where(missed.c.task_id == _task(connection, task).id)
                 .order_by(missed.c.due_at.desc())
                 .limit(limit)
             )
-            return [SkippedTimes(row.due_at, row.times, row.reason) for row in connection.execute(query)]
+            return [SkippedTimes(*row) for row in connection.execute(query).tuples()]
 
 
 def _wish(task_id: str, action: RunAction, by: Actor, now: int) -> RunRequest:
@@ -283,7 +269,7 @@ def _wish(task_id: str, action: RunAction, by: Actor, now: int) -> RunRequest:
 
 
 def _checked(action: RunAction, task: TaskSettings, now: int) -> RunAction:
-    """The action as it is kept: its tables those of the task, in the order of the list. Raises Refused."""
+    """Return the action as it is stored: its tables those of the task, in the order of the list. Raises Refused."""
     if action.kind is ActionKind.SYNC:
         return SYNC
     chosen = connection_options.selected(catalog.names(), task.tables, task.exclude)
@@ -329,14 +315,11 @@ def _run(connection: Connection, run_id: str) -> Row[Any]:  # Any: of every colu
     return found[0]
 
 
+def _lines(connection: Connection, run_id: str, query: Select[Any]) -> list[StoredLogLine]:  # Any: of every column
+    found = connection.execute(query.where(run_lines.c.run_id == _run(connection, run_id).id))
+    return [StoredLogLine(row.number, LogLine(row.at, row.level, row.text)) for row in found]
+
+
 def _row(run: Row[Any]) -> StoredRunSummary:  # Any: of every column
-    same = {
-        one: getattr(run, one) for one in StoredRunSummary.__dataclass_fields__ if one in runs.c and one != "action"
-    }
-    used = same.pop("budget_used")
-    return StoredRunSummary(
-        **same,
-        task=run.task_name,
-        action=action_of(run.action),
-        budget_used=used / 1_000 if used is not None else None,
-    )
+    used = run.budget_used / 1_000 if run.budget_used is not None else None
+    return record_of(StoredRunSummary, run, task=run.task_name, action=action_of(run.action), budget_used=used)

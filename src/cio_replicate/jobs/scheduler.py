@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -238,8 +238,7 @@ def _moment(text: str | None, zone: ZoneInfo, called: str, *, ends: bool = False
     raise InvalidSettings(f"{text[:60]!r} is no moment ({called}).", "Write it like 2026-01-31 or 2026-01-31T06:00.")
 
 
-# The scheduler: lets what is due wait for a worker, each time once, whoever ticks and however often it is killed.
-
+# The scheduler enqueues each due time exactly once, also with several schedulers and after crashes.
 
 GRACE = 60.0  # seconds after which a time counts as missed
 TOGETHER = 50  # tasks that are looked at in one transaction
@@ -254,34 +253,32 @@ class TickResult:
     lost: int = 0
 
 
+@dataclass(slots=True)
 class Scheduler:
-    """Lets every task wait for a worker whose time has come, and every run wait again whose worker was lost.
+    """Enqueues a run of every task that is due, and every run whose worker was lost.
 
     Several schedulers may tick at once, and one may die at any moment: the time of a task moves on in the transaction
-    in which its run begins to wait.
+    in which its run is enqueued.
     """
 
-    def __init__(
-        self, database: Database, clock: Clock, dispatch: Dispatch, recover: Callable[[float | None], int]
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._dispatch = dispatch
-        self._recover = recover
-        self._ticked: float | None = None
+    database: Database
+    clock: Clock
+    dispatch: Dispatch
+    recover: Callable[[float | None], int]
+    _ticked: float | None = field(default=None, init=False)
 
     def tick(self) -> TickResult:
         """To be called about every second. Raises DatabaseError; what was not done then is done by the next tick."""
-        now = int(self._clock.now())
-        since = None if self._ticked is None else self._clock.monotonic() - self._ticked
+        now = int(self.clock.now())
+        since = None if self._ticked is None else self.clock.monotonic() - self._ticked
         fired = self._fire_all(now)
-        lost = self._recover(since)
-        self._ticked = self._clock.monotonic()
+        lost = self.recover(since)
+        self._ticked = self.clock.monotonic()
         return TickResult(fired, lost)
 
     def _fire_all(self, now: int) -> int:
         time_has_come = (tasks.c.next_at <= now) & ~tasks.c.paused
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             found = connection.scalars(
                 select(tasks.c.id).where(time_has_come).order_by(tasks.c.next_at, tasks.c.name)
             ).all()
@@ -289,27 +286,27 @@ class Scheduler:
         for start in range(0, len(found), TOGETHER):
             some = found[start : start + TOGETHER]
             come = select(tasks).where(tasks.c.id.in_(some) & time_has_come).order_by(tasks.c.name)
-            with self._database.updating() as connection:
+            with self.database.updating() as connection:
                 for row in connection.execute(come.with_for_update(key_share=True, skip_locked=True)).all():
                     self._fire(connection, row, now)
                     fired += 1
         return fired
 
     def _fire(self, connection: Connection, task: Row[Any], now: int) -> None:  # Any: of every column
-        """Let the run of a task wait, note what was missed, and move on to the time after."""
+        """Enqueue a run of a task, note what was missed, and move on to the time after."""
         first, upcoming = int(task.next_at), None
         try:
             settings = settings_from(task.settings, TaskSettings).schedule
             if settings is not None:
                 come = due(schedule(settings), first, now, GRACE)
                 upcoming = come.next
-                self._let_wait(connection, task.id, come, skips=settings.missed == "skip", now=now)
+                self._enqueue(connection, task.id, come, skips=settings.missed == "skip", now=now)
         except InvalidSettings as error:  # an earlier version let it pass; the other tasks go on
             _note_missed(connection, task.id, first, 1, f"Its schedule cannot be read. {error}")
         mine = tasks.c.id == task.id, tasks.c.next_at == first
         connection.execute(update(tasks).where(*mine).values(next_at=upcoming))
 
-    def _let_wait(self, connection: Connection, task_id: str, come: DueTimes, *, skips: bool, now: int) -> None:
+    def _enqueue(self, connection: Connection, task_id: str, come: DueTimes, *, skips: bool, now: int) -> None:
         late = come.late
         if late and skips and come.newest_late is not None:
             _note_missed(connection, task_id, come.newest_late, late, REASON)
@@ -318,7 +315,7 @@ class Scheduler:
         due_at = come.on_time if come.on_time is not None else come.newest_late
         if times and due_at is not None:
             request = RunRequest(task_id=task_id, cause=Trigger.SCHEDULE, due_at=due_at, not_before=now, times=times)
-            self._dispatch.ask(connection, request)
+            self.dispatch.ask(connection, request)
 
 
 def _note_missed(connection: Connection, task_id: str, due_at: int, count: int, reason: str) -> None:

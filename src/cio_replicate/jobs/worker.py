@@ -34,42 +34,34 @@ from cio_replicate.jobs.ports import (
 from cio_replicate.pipeline.events import ERROR, LONGEST, LogLine, Progress
 from cio_replicate.pipeline.report import Report, Status
 
-# Starts the process of a run, hands it its job, and takes in what it tells.
+# The process of a run: it gets its job by standard input, and its messages are read from standard output.
 
-
-MOST_WAITING = 10_000  # messages that a process may have told and nobody has taken in; more make it wait
+MOST_WAITING = 10_000  # messages of a process that wait to be read; more make it wait
 
 
 class RunProcess(Protocol):
     """A run that was started. Nothing here waits."""
 
     def messages(self) -> list[ProcessMessage]:
-        """What it has told since it was last asked."""
-        ...
+        """Return the messages since the last call."""
 
     def exit_code(self) -> int | None:
-        """How it ended; None while it goes on, or while it has told what nobody has taken in."""
-        ...
+        """Return the exit code; None while running or while unread messages remain."""
 
     def keep(self) -> None:
-        """Give it a sign of life; without one for long it ends in order."""
-        ...
+        """Send a sign of life; without one for long the run stops in order."""
 
     def stop(self) -> None:
         """Ask it to end in order: the page and the batch under way are finished first."""
-        ...
 
     def kill(self) -> None:
         """End it at once."""
-        ...
 
     def last_words(self) -> str:
-        """The end of what it said of its own defects."""
-        ...
+        """Return the last lines of its standard error."""
 
     def close(self) -> None:
-        """Let go of what it held here, once it has ended."""
-        ...
+        """Close the pipes, once it has ended."""
 
 
 class Launcher(Protocol):
@@ -77,19 +69,18 @@ class Launcher(Protocol):
 
     def start(self, job: Job) -> RunProcess:
         """Start one. Raises OSError when no process can be started."""
-        ...
 
 
+@dataclass(frozen=True, slots=True)
 class ProcessStarter:
     """Starts each run as a process of its own, so that one that dies, or takes much memory, takes no other with it."""
 
-    def __init__(self, state_dir: Path, silence: float = SILENCE) -> None:
-        self._state_dir = state_dir
-        self._silence = silence
+    state_dir: Path
+    silence: float = SILENCE
 
     def start(self, job: Job) -> RunProcess:
         """Start one."""
-        return _Process(job, self._state_dir, self._silence)
+        return _Process(job, self.state_dir, self.silence)
 
 
 class _Process:
@@ -103,7 +94,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C at a terminal is for whoever started it, who then stops it in order
             env=dict(os.environ),
         )
-        self._told: queue.Queue[ProcessMessage] = queue.Queue(MOST_WAITING)
+        self._received: queue.Queue[ProcessMessage] = queue.Queue(MOST_WAITING)
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         self._input = self._process.stdin
@@ -114,17 +105,17 @@ class _Process:
             self._input.flush()
 
     def messages(self) -> list[ProcessMessage]:
-        told: list[ProcessMessage] = []
-        while len(told) < MOST_WAITING:
+        received: list[ProcessMessage] = []
+        while len(received) < MOST_WAITING:
             try:
-                told.append(self._told.get_nowait())
+                received.append(self._received.get_nowait())
             except queue.Empty:
                 break
-        return told
+        return received
 
     def exit_code(self) -> int | None:
         code = self._process.poll()
-        return None if code is None or self._reader.is_alive() or not self._told.empty() else code
+        return None if code is None or self._reader.is_alive() or not self._received.empty() else code
 
     def keep(self) -> None:
         with suppress(BrokenPipeError):  # it has ended
@@ -150,7 +141,7 @@ class _Process:
     def _read(self, out: IO[bytes]) -> None:
         for line in out:
             try:
-                self._told.put(msgspec.json.decode(line, type=ProcessMessage))
+                self._received.put(msgspec.json.decode(line, type=ProcessMessage))
             except msgspec.MsgspecError:
                 continue  # a library has printed something
         out.close()
@@ -161,7 +152,7 @@ log = logging.getLogger(__name__)
 BEAT = 2.0  # seconds between two beats of a run
 CLAIM = 1.0  # seconds between two looks for a run
 PATIENCE = 120.0  # seconds that a run may take to end in order
-MARGIN = 10.0  # seconds before the end of a lease at which a run that cannot be told of is stopped, a quarter at most
+MARGIN = 10.0  # seconds before the end of a lease at which a run that cannot be reported is stopped, a quarter at most
 MOST_LINES = 2_000  # of a log, that wait for a queue that is away; then the oldest go
 
 
@@ -172,15 +163,15 @@ class ActiveRun:
     claim: Lease
     child: RunProcess
     beaten: float  # when the queue last heard of it
-    tried: float  # when it was last tried to tell
+    tried: float  # when the queue was last called
     progress: Progress | None = None
-    untold: bool = False  # whether there is progress that the queue has not heard of
+    unsent: bool = False  # whether there is progress that the queue has not got
     lines: list[LogLine] = field(default_factory=list)
     report: Report | None = None
     stopping: float | None = None
     cancelled: bool = False
     lost: bool = False
-    ended: Outcome | None = None  # what is still to be told
+    ended: Outcome | None = None  # still to be sent
 
     @property
     def run_id(self) -> str:
@@ -188,6 +179,7 @@ class ActiveRun:
         return self.claim.job.run_id
 
 
+@dataclass
 class Worker:
     """Holds up to `slots` runs at a time. `step` is to be called often, from one thread; it never waits long.
 
@@ -195,15 +187,14 @@ class Worker:
     begins it meanwhile.
     """
 
-    def __init__(self, name: str, jobs: JobQueue, launcher: Launcher, clock: Clock, slots: int) -> None:
-        self.name = name
-        self._queue = jobs
-        self._launcher = launcher
-        self._clock = clock
-        self._slots = slots
-        self._held: list[ActiveRun] = []
-        self._looked: float | None = None
-        self.draining = False  # takes no further run
+    name: str
+    jobs: JobQueue
+    launcher: Launcher
+    clock: Clock
+    slots: int
+    draining: bool = field(default=False, init=False)  # takes no further run
+    _held: list[ActiveRun] = field(default_factory=list, init=False)
+    _looked: float | None = field(default=None, init=False)
 
     @property
     def idle(self) -> bool:
@@ -211,14 +202,14 @@ class Worker:
         return not self._held
 
     def step(self) -> None:
-        """Take in what the runs have told, tell the queue, and begin what is due."""
+        """Read the messages of runs, report them to the queue, and begin what is due."""
         for held in list(self._held):
             self._tend(held)
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if self.draining or (self._looked is not None and now - self._looked < CLAIM):
             return
         self._looked = now
-        while len(self._held) < self._slots and self._begin():
+        while len(self._held) < self.slots and self._begin():
             pass
 
     def stop_all(self) -> None:
@@ -228,40 +219,40 @@ class Worker:
             self._stop(held)
 
     def _begin(self) -> bool:
-        """Claim a run and start it; whether there was one."""
+        """Claim a run and start it; return whether there was one."""
         try:
-            claim = self._queue.claim(self.name)
+            claim = self.jobs.claim(self.name)
         except Unavailable as error:
             log.warning("%s", error)
             return False
         if claim is None:
             return False
         try:
-            child = self._launcher.start(claim.job)
+            child = self.launcher.start(claim.job)
         except OSError as error:
             said = f"No process could be started for the run ({error.strerror or type(error).__name__})."
             self._give_back(claim, Outcome(status=Status.FAILED, error=said))
             return False
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         self._held.append(ActiveRun(claim, child, now, now))
         return True
 
     def _give_back(self, claim: Lease, end: Outcome) -> None:
         try:
-            self._queue.end(self.name, claim.job.run_id, end)
+            self.jobs.end(self.name, claim.job.run_id, end)
         except Unavailable as error:
             log.warning("%s", error)  # its lease runs out
 
     def _tend(self, held: ActiveRun) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         _take_in(held)
         if held.ended is None and (code := held.child.exit_code()) is not None:
             held.ended, held.tried = self._end_of(held, code), now - BEAT
         due = now - held.tried >= BEAT
         if held.ended is not None:
-            told = due and self._told(held, self._end)
-            if told or now - held.beaten >= held.claim.lease:
-                if not told:
+            sent = due and self._report(held, self._end)
+            if sent or now - held.beaten >= held.claim.lease:
+                if not sent:
                     log.error("%s: its end could not be told; it is handed out again.", held.claim.job.task_name)
                 held.child.close()
                 self._held.remove(held)
@@ -271,16 +262,16 @@ class Worker:
             held.child.kill()
         if due:
             held.child.keep()
-            self._told(held, self._beat)
+            self._report(held, self._beat)
         if now - held.beaten >= lease - min(MARGIN, lease / 4):
             held.lost = True
             self._stop(held)
 
-    def _told(self, held: ActiveRun, tell: Callable[[ActiveRun], None]) -> bool:
-        """Tell the queue; whether it could be reached."""
-        held.tried = self._clock.monotonic()
+    def _report(self, held: ActiveRun, call: Callable[[ActiveRun], None]) -> bool:
+        """Call the queue; return whether it could be reached."""
+        held.tried = self.clock.monotonic()
         try:
-            tell(held)
+            call(held)
         except Unavailable as error:
             log.warning("%s: %s", held.claim.job.task_name, error)
             return False
@@ -288,53 +279,54 @@ class Worker:
 
     def _beat(self, held: ActiveRun) -> None:
         lines = list(held.lines)
-        answer = self._queue.heartbeat(self.name, held.run_id, held.progress, lines)
-        held.lines, held.untold = held.lines[len(lines) :], False
+        answer = self.jobs.heartbeat(self.name, held.run_id, held.progress, lines)
+        held.lines, held.unsent = held.lines[len(lines) :], False
         if answer is HeartbeatReply.LOST:
             held.lost = True
             self._stop(held)
             return
-        held.beaten = self._clock.monotonic()
+        held.beaten = self.clock.monotonic()
         if answer is HeartbeatReply.CANCEL:
             held.cancelled = True
             self._stop(held)
 
     def _end(self, held: ActiveRun) -> None:
         if held.ended is not None and not held.lost:
-            if held.untold:  # the last numbers, of a short run the only ones
+            if held.unsent:  # the last numbers, of a short run the only ones
                 with suppress(Unavailable):  # a queue that is away may still take the end in
-                    self._queue.heartbeat(self.name, held.run_id, held.progress, ())
-                held.untold = False
-            self._queue.end(self.name, held.run_id, held.ended)
+                    self.jobs.heartbeat(self.name, held.run_id, held.progress, ())
+                held.unsent = False
+            self.jobs.end(self.name, held.run_id, held.ended)
 
     def _stop(self, held: ActiveRun) -> None:
         if held.stopping is None:
-            held.stopping = self._clock.monotonic()
+            held.stopping = self.clock.monotonic()
             held.child.stop()
 
     def _end_of(self, held: ActiveRun, code: int) -> Outcome:
-        lines = list(held.lines)
-        if held.report is None:
-            said = held.child.last_words()
-            if said:
-                lines.append(LogLine(int(self._clock.now()), ERROR, quoted(said, LONGEST)))
+        lines, report = list(held.lines), held.report
+        if report is not None:
+            status, error = str(report.status), report.error
+        else:
+            words = held.child.last_words()
+            if words:
+                lines.append(LogLine(int(self.clock.now()), ERROR, quoted(words, LONGEST)))
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             stopped = held.stopping is not None and code < 0  # before it watched for signals, or it took too long
-            status = CANCELLED if held.cancelled else Status.INTERRUPTED if stopped else Status.FAILED
+            status = str(Status.INTERRUPTED if stopped else Status.FAILED)
             error = f"The process of the run ended without a report ({how}). The downloaded rows are kept."
-            given_back = self.draining and status == Status.INTERRUPTED
-            return Outcome(status=status, error=None if held.cancelled else error, lines=lines, given_back=given_back)
-        stopped = held.report.status is Status.INTERRUPTED
-        status = CANCELLED if held.cancelled and stopped else str(held.report.status)
+            error = None if held.cancelled else error
+        if held.cancelled and (report is None or status == Status.INTERRUPTED):
+            status = CANCELLED
         given_back = self.draining and status == Status.INTERRUPTED
-        return Outcome(status=status, report=held.report, error=held.report.error, lines=lines, given_back=given_back)
+        return Outcome(status=status, report=report, error=error, lines=lines, given_back=given_back)
 
 
 def _take_in(held: ActiveRun) -> None:
-    """What a run has told since."""
+    """Read the messages of a run."""
     for message in held.child.messages():
         if message.progress is not None:
-            held.progress, held.untold = message.progress, True
+            held.progress, held.unsent = message.progress, True
         held.report = message.report or held.report
         if message.line is not None:
             held.lines = [*held.lines, message.line][-MOST_LINES:]

@@ -10,6 +10,9 @@ VENV := .venv/pyvenv.cfg
 RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
 
+# Compiled modules are kept, whatever the environment says: the tests start some hundred processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo console check release-check lint test test-long test-destinations test-gateway test-web screenshots bench pages format lock clean

@@ -15,10 +15,10 @@ from pathlib import Path
 import uvicorn
 
 from cio_replicate.base.runtime import SystemClock
-from cio_replicate.console.api.gateway_api import desk_over, gateway_router
+from cio_replicate.console.api.gateway_api import gateway_endpoint, gateway_router
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
-from cio_replicate.console.web.services import services_over
+from cio_replicate.console.web.services import WebServices
 from cio_replicate.jobs.scheduler import Scheduler
 from tests.control.stage import Stage, stage
 from tests.gateway.certificates import Authority
@@ -125,8 +125,8 @@ def served_console(folder: Path, host: str = "127.0.0.1", lease: int = 6) -> Ite
     authority = Authority(folder)
     with stage("sqlite", folder, clock) as made:  # type: ignore[arg-type] # time goes by itself here
         here = site("127.0.0.1", 0, f"https://{host}", (), tls=False)
-        services = services_over(made.database, made.keys, clock, here, environment=made.variables)
-        desk = desk_over(made.database, here.hosts, clock, lease)
+        services = WebServices(made.database, made.keys, clock, here, environment=made.variables)
+        desk = gateway_endpoint(made.database, here.hosts, clock, lease)
         server = uvicorn.Server(
             uvicorn.Config(
                 application(services, [gateway_router(desk)]), "127.0.0.1", 0, log_level="warning", lifespan="off"

@@ -63,14 +63,14 @@ def address(kind: str, folder: Path) -> Address:
 
 
 @cache
-def missing_ducklake() -> str:
-    """Why no DuckLake can be made here; empty when one can."""
+def has_ducklake() -> bool:
+    """Whether a DuckLake can be made here."""
     try:
         with duckdb.connect() as connection:
             connection.execute("LOAD ducklake; LOAD sqlite")
     except duckdb.Error:
-        return "needs DuckDB's extensions ducklake and sqlite, in the version of DuckDB that is installed"
-    return ""
+        return False
+    return True
 
 
 def _shared_database(made: list[str] = []) -> str:  # noqa: B006 - made once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,22 @@ from tests.pipeline.copies import copies, copy, differences, truth
 from tests.pipeline.syncs import ALL, SETTLING, sync
 
 DAY = 86_400
+SMALL = WorkspaceSpec(seed=3)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sync of the workspace that `simulator` serves."""
+    folder = tmp_path_factory.mktemp("first")
+    with Simulator(SMALL) as simulator:
+        sync(simulator, folder)
+    return folder
+
+
+@pytest.fixture
+def synced(first: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of that workspace."""
+    return Path(shutil.copytree(first, tmp_path / "synced"))
 
 
 def _of(report: Report, name: str) -> TableReport:
@@ -50,25 +67,23 @@ def test_activities_of_deleted_people_arrive_whatever_the_parameter_means(delete
         assert asked <= pages + 2
 
 
-def test_a_second_sync_of_the_same_writes_nothing(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_second_sync_of_the_same_writes_nothing(simulator: Simulator, synced: Path) -> None:
     """When nothing changed, nothing is inserted, updated or deleted."""
-    sync(simulator, tmp_path)
-    report = sync(simulator, tmp_path)
+    report = sync(simulator, synced)
     assert {(one.inserted, one.updated, one.deleted) for one in report.tables} == {(0, 0, 0)}
 
 
-def test_a_second_sync_brings_exactly_the_edits(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_second_sync_brings_exactly_the_edits(simulator: Simulator, synced: Path) -> None:
     """Each edit, new record and removal at the source is one in the copy; rows that went are marked, not removed.
 
     However old what changed is, when everything is read again.
     """
-    sync(simulator, tmp_path)
-    before = copies(tmp_path / "copy.duckdb", ALL)
+    before = copies(synced / "copy.duckdb", ALL)
     changes = simulator.evolve(11)
-    report = sync(simulator, tmp_path, refresh=SETTLING)
+    report = sync(simulator, synced, refresh=SETTLING)
     kept = {"activities"}  # the log forgets, the copy does not
-    assert differences(simulator, tmp_path / "copy.duckdb", tuple(name for name in ALL if name not in kept)) == {}
-    activities = copy(tmp_path / "copy.duckdb", "activities")
+    assert differences(simulator, synced / "copy.duckdb", tuple(name for name in ALL if name not in kept)) == {}
+    activities = copy(synced / "copy.duckdb", "activities")
     assert activities == before["activities"] | truth(simulator, "activities")
     for name in ALL:
         if name not in changes:
@@ -76,7 +91,7 @@ def test_a_second_sync_brings_exactly_the_edits(simulator: Simulator, tmp_path: 
         got = _of(report, name)
         expected = changes[name]
         assert (got.inserted, got.deleted) == (len(expected.inserted), len(expected.deleted)), name
-        gone = copy(tmp_path / "copy.duckdb", name, deleted=True)
+        gone = copy(synced / "copy.duckdb", name, deleted=True)
         assert gone.total() == len(expected.deleted), name
         assert gone <= before[name], name
 
@@ -148,28 +163,26 @@ def test_no_second_of_deliveries_is_missed_and_no_delivery_comes_twice(simulator
     assert all(last - first <= 181 * DAY - 1 for first, last in windows)
 
 
-def test_a_fresh_state_folder_goes_on_from_the_destination(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_fresh_state_folder_goes_on_from_the_destination(simulator: Simulator, synced: Path) -> None:
     """Positions travel with the data: with an empty state folder the next sync still only writes what changed."""
-    sync(simulator, tmp_path, state="first")
-    before = _query(tmp_path, "SELECT table_name, position FROM customerio._cio_positions ORDER BY 1")
+    before = _query(synced, "SELECT table_name, position FROM customerio._cio_positions ORDER BY 1")
     assert len(before) == len(ALL)
-    report = sync(simulator, tmp_path, state="second")
+    report = sync(simulator, synced, state="second")
     assert {(one.inserted, one.updated, one.deleted) for one in report.tables} == {(0, 0, 0)}
-    after = _query(tmp_path, "SELECT table_name, position FROM customerio._cio_positions ORDER BY 1")
+    after = _query(synced, "SELECT table_name, position FROM customerio._cio_positions ORDER BY 1")
     for (_, old), (_, new) in zip(before, after, strict=True):
         assert json.loads(new)["through"] >= json.loads(old)["through"]
         assert json.loads(new)["start"] == json.loads(old)["start"]
 
 
-def test_a_destination_that_was_removed_is_filled_anew(simulator: Simulator, tmp_path: Path) -> None:
+def test_a_destination_that_was_removed_is_filled_anew(simulator: Simulator, synced: Path) -> None:
     """When the file is gone, the state folder's memory of it counts for nothing."""
-    sync(simulator, tmp_path)
-    (tmp_path / "copy.duckdb").unlink()
+    (synced / "copy.duckdb").unlink()
     told: list[Event] = []
-    report = sync(simulator, tmp_path, told=told)
+    report = sync(simulator, synced, told=told)
     assert report.status is Status.COMPLETE
     assert any(isinstance(event, NoteAdded) for event in told)
-    assert differences(simulator, tmp_path / "copy.duckdb", ALL) == {}
+    assert differences(simulator, synced / "copy.duckdb", ALL) == {}
 
 
 def test_people_left_out_of_the_answer_are_counted_and_not_deleted(simulator: Simulator, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _ends_like_one_that_was_not(spec: WorkspaceSpec, point: str, number: int, fo
     ("point", "number"),
     [
         pytest.param("event", 5, marks=pytest.mark.slow),
-        ("page on disk", 4),
+        pytest.param("page on disk", 4, marks=pytest.mark.slow),
         pytest.param("before commit", 10, marks=pytest.mark.slow),
         ("after commit", 11),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from math import ceil
 from pathlib import Path
@@ -52,13 +53,28 @@ def _slices(simulator: Simulator) -> int:
     return len({window for window in windows if window})
 
 
-def test_a_first_sync_costs_hardly_more_than_the_fewest_requests_there_can_be(tmp_path: Path) -> None:
-    """Full pages everywhere, none asked for twice, three more than the fewest; and that was foreseen."""
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report, Simulator]:
+    """The folder of a first sync, its report, and the simulator that was asked."""
+    folder = tmp_path_factory.mktemp("first")
     with Simulator(SPEC) as simulator:
-        report = sync(simulator, tmp_path, start=SPEC.start)
-        assert _sent(report) == FIRST | _children(simulator)
-        assert simulator.log.summary()["asked_again"] == {}
-        assert _slices(simulator) == 4
+        return folder, sync(simulator, folder, start=SPEC.start, now=SPEC.now), simulator
+
+
+@pytest.fixture
+def synced(first: tuple[Path, Report, Simulator], tmp_path: Path) -> Path:
+    """A folder as a first sync left it."""
+    return Path(shutil.copytree(first[0], tmp_path / "synced"))
+
+
+def test_a_first_sync_costs_hardly_more_than_the_fewest_requests_there_can_be(
+    first: tuple[Path, Report, Simulator],
+) -> None:
+    """Full pages everywhere, none asked for twice, three more than the fewest; and that was foreseen."""
+    _, report, simulator = first
+    assert _sent(report) == FIRST | _children(simulator)
+    assert simulator.log.summary()["asked_again"] == {}
+    assert _slices(simulator) == 4
     known = {table.name: table.predicted for table in report.tables if table.predicted is not None}
     assert {name: known[name] for name in LISTS if name in known and name != "newsletters"} == {
         name: LISTS[name] for name in LISTS if name != "newsletters"
@@ -87,14 +103,11 @@ def test_a_long_list_by_offset_is_read_in_ranges(tmp_path: Path) -> None:
         (CHANGES, 3 + 1),  # the list, and a request for those whom the log names and for those who are new
     ],
 )
-def test_a_later_sync_costs_what_may_have_changed(rules: RereadPolicy, customers: int, tmp_path: Path) -> None:
+def test_a_later_sync_costs_what_may_have_changed(rules: RereadPolicy, customers: int, synced: Path) -> None:
     """Thirty days of deliveries and four ages at which older ones settle, two pages of the log, the lists."""
     with Simulator(SPEC) as simulator:
-        now = SPEC.now
-        sync(simulator, tmp_path, start=SPEC.start, rules=rules, now=now)
         simulator.evolve(1, edits=5, metrics_within=RECENT_DAYS * DAY, backdated_within=LOOKBACK)
-        simulator.log.reset()
-        report = sync(simulator, tmp_path, start=SPEC.start, rules=rules, now=now + DAY)
+        report = sync(simulator, synced, start=SPEC.start, rules=rules, now=SPEC.now + DAY)
         assert _sent(report) == LISTS | _children(simulator) | {
             "customers": customers,
             "messages": 2 + 3,
@@ -107,12 +120,10 @@ def test_a_later_sync_costs_what_may_have_changed(rules: RereadPolicy, customers
     assert all(abs((one.predicted or 0) - one.requests) <= 2 for one in foreseen), report.tables
 
 
-def test_a_sync_that_finds_nothing_new_costs_as_much(tmp_path: Path) -> None:
+def test_a_sync_that_finds_nothing_new_costs_as_much(synced: Path) -> None:
     """What has changed costs nothing beyond what it takes to look; people named in the hour before count."""
     with Simulator(SPEC) as simulator:
-        now = SPEC.now
-        sync(simulator, tmp_path, start=SPEC.start, rules=CHANGES, now=now)
-        report = sync(simulator, tmp_path, start=SPEC.start, rules=CHANGES, now=now + 3_600)
+        report = sync(simulator, synced, start=SPEC.start, rules=CHANGES, now=SPEC.now + 3_600)
         assert _sent(report) == LISTS | _children(simulator) | {
             "customers": 3 + 1,
             "messages": 2 + 3,

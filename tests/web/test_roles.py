@@ -11,7 +11,7 @@ import pytest
 from litestar import Litestar, get
 from litestar.exceptions import ImproperlyConfiguredException
 
-from cio_replicate.console.api.gateway_api import desk_over, gateway_router
+from cio_replicate.console.api.gateway_api import gateway_endpoint, gateway_router
 from cio_replicate.console.web.application import inner
 from cio_replicate.console.web.authorization import require_declared
 from cio_replicate.database.actor import Role
@@ -74,7 +74,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 @pytest.fixture(scope="module")
 def doors(console: Console) -> list[Door]:
     """Every way to call it, gateways' too."""
-    desk = desk_over(console.stage.database, {"127.0.0.1"}, console.stage.clock, 60)
+    desk = gateway_endpoint(console.stage.database, {"127.0.0.1"}, console.stage.clock, 60)
     app = inner(console.services, [gateway_router(desk)])
     handlers = [(route.path, handler) for route in app.routes for handler in getattr(route, "route_handlers", ())]
     return [

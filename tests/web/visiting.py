@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import httpx
+from litestar import Litestar
+from litestar.datastructures import State
 from litestar.testing import TestClient
 from sqlalchemy import select, update
 
 from cio_replicate.console.oidc import Oidc
 from cio_replicate.console.users import hashed
-from cio_replicate.console.web.application import application
-from cio_replicate.console.web.http_security import site
-from cio_replicate.console.web.services import WebServices, services_over
+from cio_replicate.console.web.application import inner
+from cio_replicate.console.web.http_security import SecurityHeaders, site
+from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.database.tables import invitations, users
 from tests.control.stage import Stage, stage
@@ -83,12 +86,12 @@ class Console:
     def __init__(self, made: Stage, services: WebServices) -> None:
         self.stage = made
         self.services = services
-        self.app = application(services)
+        self.app = SecurityHeaders(_shared(services), services.site)
 
     def twin(self) -> Console:
         """Another console over the same control database, as another machine has it."""
         database, mine = self.stage.another(), self.services
-        return Console(self.stage, services_over(database, mine.keys, mine.clock, mine.site, mine.oidc))
+        return Console(self.stage, WebServices(database, mine.keys, mine.clock, mine.site, mine.oidc))
 
     def browser(self) -> Browser:
         """Another browser, which has never been here."""
@@ -129,6 +132,18 @@ class Console:
         return client
 
 
+_PREPARED: list[Litestar] = []
+
+
+def _shared(services: WebServices) -> Litestar:
+    """The console for these services; its handlers, whose preparation takes half a second, are those of all tests."""
+    if not _PREPARED:
+        _PREPARED.append(inner(services))
+    made = copy(_PREPARED[0])
+    made.state = State({**_PREPARED[0].state.dict(), "services": services})
+    return made
+
+
 @cache
 def _usual_hash() -> str:
     return hashed(PASSWORD, "somebody")
@@ -139,7 +154,7 @@ def console_of(folder: Path, url: str = ORIGIN, oidc: Oidc | None = None, kind: 
     """A console with an empty database."""
     with stage(kind, folder) as made:
         here = site("127.0.0.1", 8765, url if url != ORIGIN else None, (), tls=False)
-        services = services_over(
+        services = WebServices(
             made.database, made.keys, made.clock, here, oidc, environment=made.variables, state_dir=folder / "state"
         )
         yield Console(made, services)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from cio_replicate.app.settings import IMPATIENT, connected, connection_of, names_among, tables_of
 from cio_replicate.base.runtime import Clock
-from cio_replicate.config.connection_options import Connection
 from cio_replicate.config.options import AccessOptions, ColumnOptions
 from cio_replicate.schema.table import KnownColumns, Table
 from cio_replicate.source.client import Client
@@ -44,15 +43,16 @@ def preview(
 ) -> Preview:
     """At most so many of the first rows of a table. Raises Refused, AccessError and ReadError."""
     table = tables_of(names_among([name]), looks, environment)[0]
-    return asyncio.run(_preview(connection_of(access, clock, environment=environment), table, rows, clock))
+    connection = connection_of(access, clock, environment=environment)
+
+    async def asked() -> list[dict[str, Any]]:
+        async with connected(connection, clock, IMPATIENT) as client:
+            return await _first_rows(client, table, rows, int(clock.now()))
+
+    return Preview(table, asyncio.run(asked()))
 
 
-async def _preview(connection: Connection, table: Table, rows: int, clock: Clock) -> Preview:
-    async with connected(connection, clock, IMPATIENT) as client:
-        return Preview(table, await first_rows(client, table, rows, int(clock.now())))
-
-
-async def first_rows(client: Client, table: Table, rows: int, now: int) -> list[dict[str, Any]]:
+async def _first_rows(client: Client, table: Table, rows: int, now: int) -> list[dict[str, Any]]:
     """At most so many of the first rows: column to value, JSON as its text. Raises AccessError and ReadError."""
     strategy = strategy_of(table, ReadScope(now - WINDOW + 1, now))
     counter = RequestCounter()
@@ -66,7 +66,10 @@ async def first_rows(client: Client, table: Table, rows: int, now: int) -> list[
         waiting += step.partitions[:MOST_PARENTS]
         if not step.items:
             continue
-        send = partial(_sent, client, counter)
+
+        def send(request: Request, read: Callable[[bytes], T], priority: int) -> Awaitable[T]:
+            return client.send(request, read, counter, priority)
+
         content = await strategy.complete(partition, step.items[:rows], send, None)
         decoder = RowDecoder(table, KnownColumns(table), 0)
         found = decoder.decode(content, strategy.declared(partition), now).rows.to_pylist()
@@ -75,9 +78,3 @@ async def first_rows(client: Client, table: Table, rows: int, now: int) -> list[
             for row in found
         ]
     return []
-
-
-async def _sent(
-    client: Client, counter: RequestCounter, request: Request, read: Callable[[bytes], T], priority: int
-) -> T:
-    return await client.send(request, read, counter, priority)

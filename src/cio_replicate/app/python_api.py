@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self
 
-from cio_replicate.app.settings import ResolvedTask, connected, connection_of, names_among, opened, resolve, tables_of
+from cio_replicate.app.settings import connected, connection_of, names_among, resolve, tables_of
+from cio_replicate.app.sync import execute
 from cio_replicate.base.errors import CioReplicateError, InvalidSettings
 from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import worded
@@ -19,7 +20,6 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import AccessOptions
 from cio_replicate.pipeline.events import Event
 from cio_replicate.pipeline.report import Report
-from cio_replicate.pipeline.run import Run
 from cio_replicate.schema.table import KnownColumns
 from cio_replicate.source.client import Client
 from cio_replicate.source.strategies import strategy_of
@@ -76,15 +76,7 @@ def replicate(  # noqa: PLR0913 - each is an option of the command
     root = Path(state_dir) if state_dir is not None else None
     with _naming_arguments():
         resolved = resolve(connection, task, SystemClock(), state_dir=root, environment=environment)
-        return asyncio.run(_replicate(resolved, on_event or (lambda _event: None)))
-
-
-async def _replicate(task: ResolvedTask, on_event: Callable[[Event], None]) -> Report:
-    clock = SystemClock()
-    with opened(task.copy) as (staging, sink):
-        async with connected(task.connection, clock) as client:
-            run = Run(task.spec, client, sink, staging, clock, on_event, destination_name=task.copy.shown)
-            return await run.execute()
+        return asyncio.run(execute(resolved, SystemClock(), on_event or (lambda _event: None)))
 
 
 class Workspace:

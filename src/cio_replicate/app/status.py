@@ -6,8 +6,8 @@ The journal may be read while a run writes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ JOURNAL = "journal.sqlite"
 NEWEST_RUNS, LOOKED_AT = 5, 20
 
 
-class Unfinished(msgspec.Struct, kw_only=True):
+class Unfinished(msgspec.Struct):
     """A read that has begun and is not closed: what the next run goes on with."""
 
     table: str
@@ -114,33 +114,32 @@ def _look(found: CopyStatus, copy: Copy, tables: Sequence[Table], judged: Mappin
 
 def past_runs(folder: Path, newest: int) -> list[Report]:
     """The reports of the newest runs, newest first; none when the task has never run."""
-    file = folder / JOURNAL
-    if not file.exists():
-        return []
-    with closing(Journal(file)) as journal:
-        return [read_report(text) for text in journal.runs(newest)]
+    with _journal(folder) as journal:
+        return [read_report(text) for text in journal.runs(newest)] if journal is not None else []
 
 
 def unfinished(folder: Path, tables: Iterable[str]) -> list[Unfinished]:
     """The reads that are not finished."""
-    file = folder / JOURNAL
-    if not file.exists():
-        return []
-    found = []
-    with closing(Journal(file)) as journal:
+    found: list[Unfinished] = []
+    with _journal(folder) as journal:
+        if journal is None:
+            return found
         for table in tables:
             read = journal.read_of(table)
-            if read is None:
-                continue
-            waiting = [page for page in journal.pages(read) if not page.loaded]
-            found.append(
-                Unfinished(
-                    table=table,
-                    rows=read.tally.rows,
-                    parts=len(read.parts),
-                    parts_done=sum(part.cursor.done for part in read.parts),
-                    pages_waiting=len(waiting),
-                    rows_waiting=sum(page.rows for page in waiting),
-                )
-            )
+            if read is not None:
+                waiting = [page.rows for page in journal.pages(read) if not page.loaded]
+                done = sum(part.cursor.done for part in read.parts)
+                counts = (read.tally.rows, len(read.parts), done, len(waiting), sum(waiting))
+                found.append(Unfinished(table, *counts))
     return found
+
+
+@contextmanager
+def _journal(folder: Path) -> Iterator[Journal | None]:
+    """The journal of a task; None when the task has never run."""
+    file = folder / JOURNAL
+    if not file.exists():
+        yield None
+        return
+    with closing(Journal(file)) as journal:
+        yield journal

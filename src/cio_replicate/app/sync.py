@@ -14,7 +14,7 @@ from cio_replicate.app.settings import ResolvedTask, connected, copy_of, names_o
 from cio_replicate.base.errors import CioReplicateError, InvalidSettings, Refused, Unavailable
 from cio_replicate.base.runtime import Clock
 from cio_replicate.config.documents import TaskSettings
-from cio_replicate.pipeline.events import Renderer
+from cio_replicate.pipeline.events import Event, Renderer
 from cio_replicate.pipeline.replay import reload
 from cio_replicate.pipeline.report import EXIT_CODES, Report, Status, iso, recorded
 from cio_replicate.pipeline.run import Run
@@ -30,15 +30,20 @@ def sync(task: ResolvedTask, clock: Clock, show: Renderer) -> Report:
         return _ended(report, Status.INTERRUPTED, None, clock)
 
 
+async def execute(
+    task: ResolvedTask, clock: Clock, on_event: Callable[[Event], None], begun: Callable[[Run], None] | None = None
+) -> Report:
+    """Run the task once, on the running event loop. `begun` is called with the run before its first request."""
+    with opened(task.copy) as (staging, sink):
+        async with connected(task.connection, clock) as client:
+            run = Run(task.spec, client, sink, staging, clock, on_event, destination_name=task.copy.shown)
+            if begun is not None:
+                begun(run)
+            return await run.execute()
+
+
 async def _sync(task: ResolvedTask, clock: Clock, show: Renderer, report: Report) -> Report:
     runs: list[Run] = []
-
-    async def work() -> None:
-        with opened(task.copy) as (staging, sink):
-            async with connected(task.connection, clock) as client:
-                run = Run(task.spec, client, sink, staging, clock, show.tell, destination_name=task.copy.shown)
-                runs.append(run)
-                await run.execute()
 
     def latest() -> Report:
         return runs[0].report if runs else report
@@ -50,7 +55,7 @@ async def _sync(task: ResolvedTask, clock: Clock, show: Renderer, report: Report
 
     with show:
         try:
-            stopped = await _until_stopped(work(), show, beat)
+            stopped = await _until_stopped(execute(task, clock, show.tell, runs.append), show, beat)
         except CioReplicateError as error:
             refused = _ended(latest(), Status.REFUSED, recorded(error), clock)
             refused.passing = isinstance(error, Unavailable) or not isinstance(error, Refused)
@@ -86,7 +91,7 @@ def _ended(report: Report, status: Status, error: str | None, clock: Clock) -> R
     return report
 
 
-async def _until_stopped(work: Coroutine[object, object, None], show: Renderer, beat: Callable[[], None]) -> bool:
+async def _until_stopped(work: Coroutine[object, object, object], show: Renderer, beat: Callable[[], None]) -> bool:
     """Do the work; whether a signal ended it. The first asks it to stop, a second ends the process at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)

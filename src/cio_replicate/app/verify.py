@@ -53,9 +53,9 @@ class VerificationReport(msgspec.Struct, kw_only=True):
         """What was found in one sentence."""
         verdicts = [one.proof.verdict for one in self.tables if one.proof is not None]
         counts = ", ".join(f"{verdicts.count(one)} {one}" for one in VerificationStatus if one in verdicts)
-        told = "is not true" if self.is_short else "holds what was loaded into it"
+        state = "is not true" if self.is_short else "holds what was loaded into it"
         every, requests = counted(len(self.tables), "table"), counted(self.requests, "request")
-        return f"The copy {told}: {every}, {counts or 'nothing to verify'}; it took {requests}."
+        return f"The copy {state}: {every}, {counts or 'nothing to verify'}; it took {requests}."
 
     @property
     def remarks(self) -> list[tuple[TableReport, str]]:
@@ -92,7 +92,9 @@ def verify(
         copied = [one for one in tables if one.name in positions]
         reports = [TableReport(name=one.name, status=Status.COMPLETE) for one in copied]
         people: list[int] = []
-        chosen, count_people = _to_count(sink, copied, most_requests)
+        count_people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
+        rows = {one.name: count_rows(sink, one) for one in copied}
+        chosen = countable(copied, rows, most_requests - count_people)
         requests = 0
         if chosen or count_people:
             connection = connection_of(access, clock, environment=environment)
@@ -124,13 +126,6 @@ def countable(tables: Sequence[Table], rows: Mapping[str, int], most_requests: i
             chosen.append(one)
             left -= cost[one.name]
     return chosen
-
-
-def _to_count(sink: Sink, copied: Sequence[Table], most_requests: int) -> tuple[list[Table], bool]:
-    """The lists to count at the source, and whether people are counted too."""
-    people = most_requests > 0 and any(strategy_class(one).counted_by_account for one in copied)
-    rows = {one.name: count_rows(sink, one) for one in copied}
-    return countable(copied, rows, most_requests - people), people
 
 
 async def _count(

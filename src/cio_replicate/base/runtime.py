@@ -47,9 +47,6 @@ class SystemClock:
             await asyncio.sleep(seconds)
 
 
-# Calls that block, carried out on a thread of their own.
-
-
 T = TypeVar("T")
 
 
@@ -59,9 +56,6 @@ class OnThread(Protocol):
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]:
         """Run it."""
         ...
-
-
-# Several calls at once, of which the first failure ends all.
 
 
 @asynccontextmanager

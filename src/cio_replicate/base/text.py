@@ -6,10 +6,7 @@ import re
 from collections.abc import Mapping
 
 # What others said, inside of our own sentences: always in quotation marks, so that it can be left out again.
-#
 # An API, a database or a library may quote rows in what it says. Our own sentences never do, and have no such marks.
-
-
 LONGEST = 200
 LEFT_OUT = "“…”"
 
@@ -61,8 +58,6 @@ class Secret:
 
 
 # Half characters: `\ud800` alone is allowed in JSON text but is no Unicode character and fits no database.
-
-
 # an escape counts only after an even number of backslashes; a high half followed by a low one is a whole character
 _HALVES = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -77,9 +72,6 @@ def with_literal_surrogates(text: bytes) -> bytes:
 def _mend(match: re.Match[bytes]) -> bytes:
     escape = match[2]
     return match[0] if len(escape) > len(b"\\ud800") else match[1] + b"\\" + escape
-
-
-# How numbers and times look to people.
 
 
 def number(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ import msgspec
 from rich.text import Text
 
 from cio_replicate.base.errors import NotFound, Unavailable
-from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.editing import acting, change_lines, edited, settings_shown
 from cio_replicate.cli.failure import COMPLETE, REFUSED
@@ -190,22 +189,17 @@ def _found(store: ControlServices, kept: StoredConnection, about: ProbeRequest) 
     """What is found out of a connection, here or by its gateway."""
     if kept.settings.gateway is None:
         return store.connections.inquire(kept.settings, about, acting())
-    return asyncio.run(_answered(store, kept.settings, about))
-
-
-async def _answered(store: ControlServices, settings: ConnectionSettings, about: ProbeRequest) -> ProbeResult:
-    clock = SystemClock()
-    asked = gateways.ask(store.database, settings, about, int(clock.now()))
+    asked = gateways.ask(store.database, kept.settings, about, int(time.time()))
     while True:
-        reply = gateways.reply(store.database, asked, int(clock.now()))
+        reply = gateways.reply(store.database, asked, int(time.time()))
         if reply.found is not None:
             return reply.found
         if not reply.waiting:
             raise Unavailable(
-                f"No machine of the gateway {settings.gateway} has answered.",
+                f"No machine of the gateway {kept.settings.gateway} has answered.",
                 "See whether one is running: cio-replicate gateway list.",
             )
-        await clock.sleep(1.0)
+        time.sleep(1.0)
 
 
 def _print_tables(found: Metadata) -> None:

@@ -68,11 +68,7 @@ class ConsoleUrlOptions:
     "cio-replicate console --host 0.0.0.0 --url https://console.example.com --trusted-proxy 10.0.0.5",
     "cio-replicate console --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --allowed-host console.example.com",
 )
-def console(
-    *,
-    reached: ConsoleUrlOptions,
-    at: StoreOptions,
-) -> int:
+def console(*, reached: ConsoleUrlOptions, at: StoreOptions) -> int:
     """Serve the web console: connections, tasks, schedules, runs, proofs; until Ctrl-C.
 
     The first start prints a link, with which the first user becomes the admin; there is no default password. Tasks run

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from cio_replicate.app.drop import removal
+from cio_replicate.app.drop import drop as dropped
 from cio_replicate.app.plan import PeopleCosts, PlanReport
 from cio_replicate.app.plan import plan as planned
 from cio_replicate.app.preview import preview as first_rows
@@ -296,8 +296,10 @@ def drop(
 ) -> int:
     """Remove tables of a copy, with their changes and positions, or the whole copy. Asks first, unless --yes."""
     task = gathered(TaskSettings, copy, looks, connection="")
-    with removal(names or [], task, everything=everything, state_dir=copy.state_dir) as wanted:
-        require_meant(f"Remove {wanted.what} in {wanted.where}?", "Nothing was removed.", yes=yes)
-        wanted.execute()
-    say(product(), f"Removed: {wanted.what}. A later sync copies anew what it selects.")
+
+    def confirm(what: str) -> None:
+        require_meant(f"Remove {what}?", "Nothing was removed.", yes=yes)
+
+    what = dropped(names or [], task, confirm, everything=everything, state_dir=copy.state_dir)
+    say(product(), f"Removed: {what}. A later sync copies anew what it selects.")
     return COMPLETE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 from rich.console import Console
 from rich.padding import Padding
@@ -51,6 +51,13 @@ JOIN customerio.campaigns ON campaigns.id = messages.campaign_id
 GROUP BY campaigns.id, campaigns.name
 ORDER BY sent DESC
 LIMIT 8"""
+NEXT = """\
+Look around:    duckdb {file}
+                (or in Python: duckdb.connect({file!r}))
+Your own data:  export CIO_ACCESS_TOKEN=…   (an App API key of Customer.io)
+                cio-replicate check
+                cio-replicate sync --start-date 2024-01-31 \\
+                    --to duckdb:///customerio.duckdb"""
 STAGES = ("clicked", "opened", "delivered", "sent")
 BLOCKS, LETTERS = "█▓▒░", "#=-."
 STYLES = ("bright_cyan", "cyan", "blue", "dim")
@@ -91,8 +98,8 @@ def demo(
             return first.exit_code
         _heading(console, "3. A day goes by in the workspace")
         edits = {
-            name: SourceEdits(len(told.inserted), len(told.updated), len(told.deleted), len(told.expired))
-            for name, told in simulator.evolve(
+            name: SourceEdits(len(one.inserted), len(one.updated), len(one.deleted), len(one.expired))
+            for name, one in simulator.evolve(
                 seed=1,
                 edits=EDITS,
                 seconds=DAY,
@@ -100,7 +107,7 @@ def demo(
                 backdated_within=LOOKBACK,
             ).items()
         }
-        _paragraph(console, _told(edits))
+        _paragraph(console, _edits_in_words(edits))
         _heading(console, "4. The second sync brings exactly that")
         second = _run(console, task, clock)
         if second.status is not Status.COMPLETE:
@@ -145,7 +152,7 @@ def _prove_and_ask(
     reader = DuckDBSink(task.copy.destinations[0].file, task.copy.dataset, read_only=True)
     reader.open()
     copy = {table.name: count_rows(reader, table) for table in TABLES}
-    funnel = campaigns(reader.backend.ask(QUERY).rows)
+    funnel = [Campaign(*row) for row in reader.backend.ask(QUERY).rows]
     reader.close()
     every = proofs(runs[0].tables, runs[1].tables, copy=copy, source=source, edits=edits)
     _heading(console, "5. The copy equals the workspace")
@@ -158,7 +165,7 @@ def _prove_and_ask(
     console.print(Padding(Text(QUERY, "cyan"), (0, 0, 1, 2), expand=False))
     console.print(Padding(chart(funnel, unicode=console.encoding.startswith("utf")), (0, 0, 0, 2), expand=False))
     _heading(console, "Next")
-    for line in next_steps(task.copy.destinations[0].file):
+    for line in NEXT.format(file=_shown(task.copy.destinations[0].file)).splitlines():
         say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
 
@@ -171,20 +178,7 @@ def verdict(every: list[EditCheck]) -> str:
     return f"{tables} equal, {counted(rows, 'row')}: the second sync brought every change and nothing else."
 
 
-def next_steps(file: Path) -> list[str]:
-    """What to do after the demo."""
-    shown = _shown(file)
-    return [
-        f"Look around:    duckdb {shown}",
-        f"                (or in Python: duckdb.connect({shown!r}))",
-        "Your own data:  export CIO_ACCESS_TOKEN=…   (an App API key of Customer.io)",
-        "                cio-replicate check",
-        "                cio-replicate sync --start-date 2024-01-31 \\",
-        "                    --to duckdb:///customerio.duckdb",
-    ]
-
-
-def _told(edits: Mapping[str, SourceEdits]) -> str:
+def _edits_in_words(edits: Mapping[str, SourceEdits]) -> str:
     inserted, updated, deleted, expired = (
         sum(getattr(one, what) for one in edits.values()) for what in ("inserted", "updated", "deleted", "expired")
     )
@@ -226,27 +220,25 @@ class SourceEdits:
 
 @dataclass(frozen=True, slots=True)
 class EditCheck:
-    """One table: rows of the first run, changes by the second, rows in the copy and at the source."""
+    """One table: rows of the first run, the report of the second, rows in the copy and at the source, the edits."""
 
     table: str
     first: int
-    inserted: int
-    updated: int
-    deleted: int
+    second: TableReport
     copy: int
     source: int
-    kept: int  # rows that the copy holds and the source no longer does
     edits: SourceEdits
+
+    @property
+    def brought(self) -> tuple[int, int, int]:
+        """What the second run inserted, updated and deleted."""
+        return self.second.inserted, self.second.updated, self.second.deleted
 
     @property
     def holds(self) -> bool:
         """Whether the copy has what the source has, and the second run brought exactly the edits."""
-        brought = (self.inserted, self.updated, self.deleted)
-        return self.copy == self.source + self.kept and brought == (
-            self.edits.inserted,
-            self.edits.updated,
-            self.edits.deleted,
-        )
+        edits = (self.edits.inserted, self.edits.updated, self.edits.deleted)
+        return self.copy == self.source + self.edits.expired and self.brought == edits
 
 
 def proofs(
@@ -258,20 +250,11 @@ def proofs(
     edits: Mapping[str, SourceEdits],
 ) -> list[EditCheck]:
     """One proof per table, in the order of the reports."""
-    again = {one.name: one for one in second}
+    again, none = {one.name: one for one in second}, SourceEdits()
     return [
-        EditCheck(
-            table=one.name,
-            first=one.inserted,
-            inserted=again[one.name].inserted,
-            updated=again[one.name].updated,
-            deleted=again[one.name].deleted,
-            copy=copy.get(one.name, 0),
-            source=source[one.name],
-            kept=edits.get(one.name, SourceEdits()).expired,
-            edits=edits.get(one.name, SourceEdits()),
-        )
+        EditCheck(name, one.inserted, again[name], copy.get(name, 0), source[name], edits.get(name, none))
         for one in first
+        for name in [one.name]
     ]
 
 
@@ -280,34 +263,25 @@ def proof_grid(every: Sequence[EditCheck]) -> Grid:
     numbers = ("first", "new", "changed", "deleted", "copy", "source")
     rows = []
     for one in every:
-        counts = (one.first, one.inserted, one.updated, one.deleted, one.copy, one.source)
+        counts = (one.first, *one.brought, one.copy, one.source)
         rows.append((one.table, *map(number, counts), Text("equal", "green") if one.holds else Text("differs", "red")))
     return grid_of(("table", *numbers, ""), rows, numbers, wrapped=())
 
 
 def remarks(every: Sequence[EditCheck]) -> list[str]:
     """What the table of proofs does not explain by itself."""
-    return [
-        f"{one.table}: {number(one.kept)} of the rows in the copy are too old for the source, which has dropped them."
-        for one in every
-        if one.kept
-    ]
+    why = "of the rows in the copy are too old for the source, which has dropped them."
+    return [f"{one.table}: {number(one.edits.expired)} {why}" for one in every if one.edits.expired]
 
 
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """One campaign's messages, by how far they got."""
+class Campaign(NamedTuple):
+    """One campaign's messages, by how far they got: a row of the query's answer."""
 
     name: str
     sent: int
     delivered: int
     opened: int
     clicked: int
-
-
-def campaigns(rows: Iterable[Sequence[Any]]) -> list[Campaign]:
-    """The rows of the query's answer."""
-    return [Campaign(str(row[0]), *map(int, row[1:5])) for row in rows]
 
 
 def bar(one: Campaign, most: int, width: int = WIDTH) -> list[int]:

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -18,7 +18,10 @@ from cio_replicate.console.apply_settings import FieldChange, changed_fields, sh
 from cio_replicate.database.actor import LOCAL, Actor, Role
 from cio_replicate.database.rows import Settings
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 _EITHER = ("cron", "every")  # a schedule has one of them: to give one takes the place of the other
 
 
@@ -32,7 +35,16 @@ def acting() -> Actor:
 
 def edited(settings: T, given: Mapping[str, Any]) -> T:
     """Return the settings with what was given in its place; an empty text takes away a setting that is optional."""
-    return _edited(settings, type(settings), dict(given))
+    hints, values = get_type_hints(type(settings)), {}
+    for one in fields(settings):
+        inner = inner_group(hints[one.name])
+        if inner is not None:
+            within = {field.name: given[field.name] for field in fields(inner) if field.name in given}
+            if within:
+                values[one.name] = edited(getattr(settings, one.name) or inner(), within)
+        elif one.name in given:
+            values[one.name] = _taken(given[one.name], hints[one.name])
+    return replace(settings, **values)
 
 
 def edited_task(settings: TaskSettings, given: Mapping[str, Any]) -> TaskSettings:
@@ -64,19 +76,6 @@ def change_lines(what: str, changes: Sequence[FieldChange], besides: str = "") -
 def field_line(one: FieldChange) -> str:
     """Return the line of a setting that changed."""
     return f"  {one.name}: {shown(one.old)} → {shown(one.new)}"
-
-
-def _edited(settings: Any, kind: type[T], given: dict[str, Any]) -> T:  # noqa: ANN401 - a dataclass of settings
-    hints, values = get_type_hints(kind), {}
-    for one in fields(kind):  # type: ignore[arg-type] # it is a dataclass
-        there, inner = getattr(settings, one.name), inner_group(hints[one.name])
-        if inner is not None:
-            within = {name: value for name, value in given.items() if name in {field.name for field in fields(inner)}}
-            if within:
-                values[one.name] = _edited(inner() if there is None else there, inner, within)
-        elif one.name in given:
-            values[one.name] = _taken(given[one.name], hints[one.name])
-    return replace(settings, **values)  # type: ignore[no-any-return] # it is of that kind
 
 
 def _taken(value: Any, hint: Any) -> Any:  # noqa: ANN401 - a setting's value, and its type

@@ -75,13 +75,8 @@ def _columns(columns: Iterable[Column], key: tuple[str, ...] = ()) -> Grid:
 
 
 def _listed_table(one: Table) -> dict[str, object]:
-    return {
-        "name": one.name,
-        "method": one.method,
-        "key": list(one.key),
-        "replication_key": one.replication_key,
-        "about": one.about,
-    }
+    about = {"replication_key": one.replication_key, "about": one.about}
+    return {"name": one.name, "method": one.method, "key": list(one.key), **about}
 
 
 def _described(one: Table) -> dict[str, object]:
@@ -90,10 +85,7 @@ def _described(one: Table) -> dict[str, object]:
         "reads": f"{one.http_method} {one.path}",
         "reference": one.reference,
         "notes": [*one.notes, *facts_of(one)],
-        "columns": [
-            {"name": column.name, "type": column.type, "about": column.about}
-            for column in (*one.columns, *SYSTEM_COLUMNS)
-        ],
+        "columns": [{"name": c.name, "type": c.type, "about": c.about} for c in (*one.columns, *SYSTEM_COLUMNS)],
     }
 
 

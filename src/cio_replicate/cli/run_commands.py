@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from cio_replicate.app.settings import state_root
 from cio_replicate.base.errors import InvalidSettings
-from cio_replicate.base.runtime import Clock, SystemClock
+from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
@@ -71,7 +70,7 @@ def run_task(
     with _runs(shown) as runs:
         run_id = runs.ask(name, acting(), action)
         if wait:
-            asyncio.run(_watched(runs, run_id, SystemClock()))
+            _watch(runs, run_id)
         found = runs.show(run_id)
     if shown.json:
         as_json(_document(found))
@@ -198,7 +197,7 @@ def _action_of(resync: str | None, backfill: str | None, first: str | None, unti
     return RunAction()
 
 
-async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
+def _watch(runs: Runs, run_id: str) -> None:
     """Tell what a run waits for and what it writes to its log, until it has ended."""
     console, told, waited = messages(), 0, None
     while True:
@@ -211,7 +210,7 @@ async def _watched(runs: Runs, run_id: str, clock: Clock) -> None:
             told = one.number
         if found.run.has_ended:
             return
-        await clock.sleep(LOOK)
+        time.sleep(LOOK)
 
 
 def _status(run: StoredRunSummary) -> Text:

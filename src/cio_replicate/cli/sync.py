@@ -93,9 +93,8 @@ def resync(
     Mends a table that somebody else has changed: what the copy holds is taken as it is, read rows are put in its place
     where they differ, and rows that a list does not have are deleted.
     """
-    names = list(names_among(names))
-    action = RunAction(kind=ActionKind.RESYNC, tables=tuple(names))
-    return _run_tables(names, action, since, copy, access, shaping, output, keep_landed=keep_landed)
+    action = RunAction(kind=ActionKind.RESYNC, tables=names_among(names))
+    return _run_tables(action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @command(
@@ -118,7 +117,7 @@ def backfill(
     """
     action = RunAction(kind=ActionKind.BACKFILL, tables=(table,), first=first, until=until)
     since = StartDateOptions(start_date=first)
-    return _run_tables([table], action, since, copy, access, shaping, output, keep_landed=keep_landed)
+    return _run_tables(action, since, copy, access, shaping, output, keep_landed=keep_landed)
 
 
 @command(
@@ -148,7 +147,6 @@ def load(
 
 
 def _run_tables(
-    names: list[str],
     action: RunAction,
     since: StartDateOptions,
     copy: DestinationOptions,
@@ -158,9 +156,9 @@ def _run_tables(
     *,
     keep_landed: bool,
 ) -> int:
-    """Do something with these tables alone; the exit code. Raises Refused."""
+    """Run an action with its tables alone; return the exit code. Raises Refused."""
     connection = gathered(ConnectionSettings, since, access)
-    task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(names), keep_landed=keep_landed)
+    task = gathered(TaskSettings, copy, shaping, connection="", tables=",".join(action.tables), keep_landed=keep_landed)
     clock = SystemClock()
     return run(resolve(connection, task, clock, action, state_dir=copy.state_dir), clock, output)
 

@@ -177,9 +177,6 @@ def _names(names: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
     return given
 
 
-# The access token of the API, found where a reference says.
-
-
 USUAL = f"env:{TOKEN_VARIABLE}"
 
 
@@ -195,9 +192,6 @@ def access_token_from(reference: str | None, environment: Mapping[str, str]) -> 
             f"What {reference} holds is no access token: it has characters that no App API key has.",
             "Copy it again, whole.",
         ) from None
-
-
-# The address of a console, as a gateway is told it.
 
 
 def console_url(text: str) -> str:

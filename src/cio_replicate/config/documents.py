@@ -174,9 +174,6 @@ def _cause(error: msgspec.ValidationError) -> str:
     return f"{path}: {said}" if path else said
 
 
-# Which secrets of the control database settings refer to, and in which form addresses say so; pure.
-
-
 PREFIX = "stored:"
 
 

@@ -10,9 +10,6 @@ from enum import StrEnum
 
 from cio_replicate.base.errors import InvalidSettings
 
-# What later runs read again, each setting checked once, with one sentence for what is wrong.
-
-
 RECENT_DAYS = 30
 FULL_EVERY_DAYS = 7
 LONGEST_RECENT, LONGEST_BETWEEN = 180, 30  # days; the log of activities is kept for 30
@@ -158,9 +155,6 @@ def _listed(values: Sequence[str]) -> str:
     return f"{', '.join(values[:-1])} or {values[-1]}"
 
 
-# What tables and columns are called in the copy: a prefix, and upper or lower case.
-
-
 RESERVED = "_cio_"  # begins the names of our own
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,29}|")
 
@@ -222,9 +216,6 @@ def naming(table_prefix: str = "", column_prefix: str = "", case: str = LetterCa
     if case not in list(LetterCase):
         raise InvalidSettings(f"There is no naming rule {case!r}.", f"Choose ‹column_case› {', '.join(LetterCase)}.")
     return Naming(table_prefix, column_prefix, LetterCase(case))
-
-
-# What becomes of fields that a table does not know yet, for all tables or for each.
 
 
 class SchemaChanges(StrEnum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import delete, get, post, put
 from litestar.params import JSONBody, QueryParameter
 
 from cio_replicate.base.errors import NotFound
@@ -13,101 +12,125 @@ from cio_replicate.base.text import Secret
 from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import ChannelSettings
 from cio_replicate.console import gateways
-from cio_replicate.console.api.api_models import EditedChannel, NewChannel, SecretBody
+from cio_replicate.console.api.workspace_api import BodyName, BodySecret, secret_of
 from cio_replicate.console.gateways import EnrolmentCode, Gateway
 from cio_replicate.console.secrets import StoredSecret
 from cio_replicate.console.sessions import Token
 from cio_replicate.console.users import User
-from cio_replicate.console.web.authorization import ADMIN, VIEWER, AnyRequest, Id, Name, actor_of, taking
-from cio_replicate.console.web.services import WebServices, With
+from cio_replicate.console.web.authorization import Id, Name
+from cio_replicate.console.web.routes import By, Routes
+from cio_replicate.console.web.services import With
 from cio_replicate.database import audit_log
 from cio_replicate.database.actor import Role
 from cio_replicate.database.audit_log import AuditEntry
 from cio_replicate.database.rows import StoredChannel
+
+CHANNELS = Routes("/api/v1/channels", "Channels")
+SECRETS = Routes("/api/v1/secrets", "Secrets")
+GATEWAYS = Routes("/api/v1/gateways", "Gateways")
+AUDIT = Routes("/api/v1/audit", "Audit")
+ME, USERS = Routes("/api/v1/me", "Users"), Routes("/api/v1/users", "Users")
+TOKENS = Routes("/api/v1/tokens", "Tokens")
+ROUTES = (CHANNELS, SECRETS, GATEWAYS, AUDIT, ME, USERS, TOKENS)
 
 SecretName = Annotated[
     str, QueryParameter(name="name", pattern=r"^[a-z0-9][a-z0-9/-]{0,199}$", description="The secret's name.")
 ]
 
 
-@get("/api/v1/channels", tags=["Channels"], **ADMIN)
+class EditedChannel(msgspec.Struct, forbid_unknown_fields=True):
+    """All settings of a channel. `address` takes the place of the one that is stored for it."""
+
+    settings: ChannelSettings
+    address: BodySecret | None = None
+
+
+class NewChannel(EditedChannel, kw_only=True):
+    """A channel to be made. `address` is stored, encrypted, and named in the settings by itself."""
+
+    name: BodyName
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A secret to be stored."""
+
+    value: BodySecret
+
+
+@CHANNELS("GET", Role.ADMIN)
 def list_channels(services: With) -> list[StoredChannel]:
     """List all channels; an address that is stored is not shown."""
     return services.channels.all()
 
 
-@post("/api/v1/channels", tags=["Channels"], **taking(ChannelSettings, ADMIN))
-def create_channel(request: AnyRequest, services: With, data: JSONBody[NewChannel]) -> StoredChannel:
+@CHANNELS("POST", Role.ADMIN, settings=ChannelSettings)
+def create_channel(services: With, by: By, data: JSONBody[NewChannel]) -> StoredChannel:
     """Make a channel."""
-    address = Secret(data.address) if data.address is not None else None
-    return services.channels.create(data.name, data.settings, actor_of(request), address)
+    return services.channels.create(data.name, data.settings, by, secret_of(data.address))
 
 
-@put("/api/v1/channels/{name:str}", tags=["Channels"], **taking(ChannelSettings, ADMIN))
-def edit_channel(request: AnyRequest, services: With, name: Name, data: JSONBody[EditedChannel]) -> StoredChannel:
+@CHANNELS("PUT /{name:str}", Role.ADMIN, settings=ChannelSettings)
+def edit_channel(services: With, by: By, name: Name, data: JSONBody[EditedChannel]) -> StoredChannel:
     """Give a channel these settings."""
-    services.channels.named(name)
-    address = Secret(data.address) if data.address is not None else None
-    services.channels.edit(name, data.settings, actor_of(request), address)
+    services.channels.edit(name, data.settings, by, secret_of(data.address))
     return services.channels.named(name)
 
 
-@delete("/api/v1/channels/{name:str}", tags=["Channels"], **ADMIN)
-def delete_channel(request: AnyRequest, services: With, name: Name) -> None:
+@CHANNELS("DELETE /{name:str}", Role.ADMIN)
+def delete_channel(services: With, by: By, name: Name) -> None:
     """Delete a channel that no task names."""
-    services.channels.named(name)
-    services.channels.delete(name, actor_of(request))
+    services.channels.delete(name, by)
 
 
-@get("/api/v1/secrets", tags=["Secrets"], **ADMIN)
+@SECRETS("GET", Role.ADMIN)
 def list_secrets(services: With) -> list[StoredSecret]:
     """List the stored secrets by name, and what uses them; never what they are."""
     return services.secrets.all()
 
 
-@put("/api/v1/secrets", tags=["Secrets"], status_code=204, **ADMIN)
-def put_secret(request: AnyRequest, services: With, name: SecretName, data: JSONBody[SecretBody]) -> None:
+@SECRETS("PUT", Role.ADMIN, status_code=204)
+def put_secret(services: With, by: By, name: SecretName, data: JSONBody[SecretBody]) -> None:
     """Store a secret, or replace one; it cannot be read back."""
-    services.secrets.put(name, Secret(data.value), actor_of(request))
+    services.secrets.put(name, Secret(data.value), by)
 
 
-@delete("/api/v1/secrets", tags=["Secrets"], **ADMIN)
-def remove_secret(request: AnyRequest, services: With, name: SecretName) -> None:
+@SECRETS("DELETE", Role.ADMIN)
+def remove_secret(services: With, by: By, name: SecretName) -> None:
     """Forget a secret that nothing uses."""
-    services.secrets.remove(name, actor_of(request))
+    services.secrets.remove(name, by)
 
 
-@get("/api/v1/gateways", tags=["Gateways"], **ADMIN)
+@GATEWAYS("GET", Role.ADMIN)
 def list_gateways(services: With) -> list[Gateway]:
     """List all data gateways with their machines."""
     return gateways.listed(services.database, services.now)
 
 
-@post("/api/v1/gateways/{name:str}", tags=["Gateways"], **ADMIN)
-def create_gateway(request: AnyRequest, services: With, name: Name) -> EnrolmentCode:
+@GATEWAYS("POST /{name:str}", Role.ADMIN)
+def create_gateway(services: With, by: By, name: Name) -> EnrolmentCode:
     """Make a gateway; the answer has the code for its first machine, this once."""
-    return gateways.create(services.database, name, services.now, actor_of(request))
+    return gateways.create(services.database, name, services.now, by)
 
 
-@post("/api/v1/gateways/{name:str}/codes", tags=["Gateways"], **ADMIN)
-def create_code(request: AnyRequest, services: With, name: Name) -> EnrolmentCode:
+@GATEWAYS("POST /{name:str}/codes", Role.ADMIN)
+def create_code(services: With, by: By, name: Name) -> EnrolmentCode:
     """Make a code for one more machine, within the hour."""
-    return gateways.new_code(services.database, name, services.now, actor_of(request))
+    return gateways.new_code(services.database, name, services.now, by)
 
 
-@delete("/api/v1/gateways/{name:str}", tags=["Gateways"], **ADMIN)
-def remove_gateway(request: AnyRequest, services: With, name: Name) -> None:
+@GATEWAYS("DELETE /{name:str}", Role.ADMIN)
+def remove_gateway(services: With, by: By, name: Name) -> None:
     """Forget a gateway that no connection names."""
-    gateways.remove(services.database, name, services.now, actor_of(request))
+    gateways.remove(services.database, name, services.now, by)
 
 
-@delete("/api/v1/gateways/{name:str}/machines/{member:str}", tags=["Gateways"], **ADMIN)
-def revoke_machine(request: AnyRequest, services: With, name: Name, member: Id) -> None:
+@GATEWAYS("DELETE /{name:str}/machines/{member:str}", Role.ADMIN)
+def revoke_machine(services: With, by: By, name: Name, member: Id) -> None:
     """Shut out a machine of a gateway at once."""
-    gateways.revoke(services.database, member, services.now, actor_of(request), of=name)
+    gateways.revoke(services.database, member, services.now, by, of=name)
 
 
-@get("/api/v1/audit", tags=["Audit"], **ADMIN)
+@AUDIT("GET", Role.ADMIN)
 def list_audit(
     services: With,
     limit: Annotated[int, QueryParameter(ge=1, le=1_000)] = 100,
@@ -116,9 +139,6 @@ def list_audit(
     """List who did what, the newest first."""
     with services.database.reading() as connection:
         return audit_log.entries(connection, limit, offset)
-
-
-# The API of users and tokens, and of who calls.
 
 
 class CurrentUser(msgspec.Struct, kw_only=True):
@@ -149,87 +169,54 @@ class PasswordLink(msgspec.Struct, kw_only=True):
     link: str
 
 
-@get("/api/v1/me", tags=["Users"], **VIEWER)
-def show_caller(request: AnyRequest) -> CurrentUser:
+@ME("GET", Role.VIEWER)
+def show_caller(by: By) -> CurrentUser:
     """Show who calls, and what they may do."""
-    actor = actor_of(request)
-    return CurrentUser(name=actor.name, role=actor.role, version=__version__)
+    return CurrentUser(name=by.name, role=by.role, version=__version__)
 
 
-@get("/api/v1/users", tags=["Users"], **ADMIN)
+@USERS("GET", Role.ADMIN)
 def list_users(services: With) -> list[User]:
     """List all users."""
     return services.people.all()
 
 
-@post("/api/v1/users", tags=["Users"], **ADMIN)
-def invite_user(request: AnyRequest, services: With, data: JSONBody[InvitationBody]) -> PasswordLink:
+@USERS("POST", Role.ADMIN)
+def invite_user(services: With, by: By, data: JSONBody[InvitationBody]) -> PasswordLink:
     """Make a user; the answer has the link by which they choose a password."""
-    return _link(services, services.people.invite(data.name, data.role, actor_of(request)))
+    return PasswordLink(link=services.password_link(services.people.invite(data.name, data.role, by)))
 
 
-@post("/api/v1/users/{user_id:str}/link", tags=["Users"], **ADMIN)
-def make_link(request: AnyRequest, services: With, user_id: Id) -> PasswordLink:
+@USERS("POST /{user_id:str}/link", Role.ADMIN)
+def make_link(services: With, by: By, user_id: Id) -> PasswordLink:
     """Make a link by which a user chooses a new password; those made before no longer count."""
-    services.people.user(user_id)
-    return _link(services, services.people.invite_again(user_id, actor_of(request)))
+    return PasswordLink(link=services.password_link(services.people.invite_again(user_id, by)))
 
 
-@put("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
-def change_user(request: AnyRequest, services: With, user_id: Id, data: JSONBody[UserPatch]) -> User:
+@USERS("PUT /{user_id:str}", Role.ADMIN)
+def change_user(services: With, by: By, user_id: Id, data: JSONBody[UserPatch]) -> User:
     """Give a user another role, shut them out, or let them in again."""
-    services.people.user(user_id)
     if data.role is not None:
-        services.people.change_role(user_id, data.role, actor_of(request))
+        services.people.change_role(user_id, data.role, by)
     if data.disabled is not None:
-        services.people.disable(user_id, actor_of(request), disabled=data.disabled)
+        services.people.disable(user_id, by, disabled=data.disabled)
     return services.people.user(user_id)
 
 
-@delete("/api/v1/users/{user_id:str}", tags=["Users"], **ADMIN)
-def remove_user(request: AnyRequest, services: With, user_id: Id) -> None:
+@USERS("DELETE /{user_id:str}", Role.ADMIN)
+def remove_user(services: With, by: By, user_id: Id) -> None:
     """Remove a user with sessions and tokens; the audit log keeps the name."""
-    services.people.user(user_id)
-    services.people.remove(user_id, actor_of(request))
+    services.people.remove(user_id, by)
 
 
-@get("/api/v1/tokens", tags=["Tokens"], **ADMIN)
+@TOKENS("GET", Role.ADMIN)
 def list_tokens(services: With) -> list[Token]:
     """List the tokens of all users; never what they are. They are made on the page of one's account."""
     return services.tokens.all()
 
 
-@delete("/api/v1/tokens/{token_id:str}", tags=["Tokens"], **ADMIN)
-def revoke_token(request: AnyRequest, services: With, token_id: Id) -> None:
+@TOKENS("DELETE /{token_id:str}", Role.ADMIN)
+def revoke_token(services: With, by: By, token_id: Id) -> None:
     """End a token at once."""
-    if not services.tokens.revoke(token_id, actor_of(request)):
+    if not services.tokens.revoke(token_id, by):
         raise NotFound("There is no such token.", "It may have ended already.")
-
-
-def _link(services: WebServices, value: str) -> PasswordLink:
-    return PasswordLink(link=f"{services.site.url}/welcome/{value}")
-
-
-HANDLERS = [
-    list_channels,
-    create_channel,
-    edit_channel,
-    delete_channel,
-    list_secrets,
-    put_secret,
-    remove_secret,
-    list_gateways,
-    create_gateway,
-    create_code,
-    remove_gateway,
-    revoke_machine,
-    list_audit,
-    show_caller,
-    list_users,
-    invite_user,
-    make_link,
-    change_user,
-    remove_user,
-    list_tokens,
-    revoke_token,
-]

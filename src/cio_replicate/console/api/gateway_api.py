@@ -24,7 +24,6 @@ from cio_replicate.base.errors import CioReplicateError, GatewayRefusedError, Un
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
 from cio_replicate.console import gateways
-from cio_replicate.console import gateways as inquiries
 from cio_replicate.console.notifications import note
 from cio_replicate.console.web.authorization import GATEWAY, AnyRequest
 from cio_replicate.database.connection import Database, keep_latest
@@ -58,7 +57,7 @@ class VerifiedMember:
 
 
 def verified(database: Database, request: SignedRequest, hosts: Collection[str], now: int) -> VerifiedMember:
-    """Who sent it. A request is taken once, within a minute, by the console that it is for.
+    """Return who sent the request. A request is taken once, within a minute, by the console that it is for.
 
     `hosts` are the names of this console. Notes that the member was seen. Raises GatewayRefusedError.
     """
@@ -89,7 +88,7 @@ def verified(database: Database, request: SignedRequest, hosts: Collection[str],
 def proven_key(
     database: Database, request: SignedRequest, public_key: Mapping[str, str], hosts: Collection[str], now: int
 ) -> str:
-    """The public key that a machine brings along, as it is kept, if the request is signed by its other half.
+    """Return the public key that a machine sends, as it is stored, if the request is signed by its private key.
 
     Raises GatewayRefusedError.
     """
@@ -179,32 +178,27 @@ def _apart(seconds: int) -> str:
     return f"{said} {'ahead of' if seconds > 0 else 'behind'}"
 
 
-# What the console answers a gateway: every request is proven first, and reaches only what belongs to its gateway.
-
-
 LONGEST_WORKER, LONGEST_MACHINE, LONGEST_VERSION = 60, 200, 50
 
-_RUN = re.compile(r"runs/([0-9a-f]{32})/(beat|end)")
+_BEAT, _END = re.compile(r"runs/([0-9a-f]{32})/beat"), re.compile(r"runs/([0-9a-f]{32})/end")
 _INQUIRY = re.compile(r"inquiries/([0-9a-f]{32})")
 
 
+@dataclass(frozen=True, slots=True)
 class GatewayEndpoint:
     """Answers requests of gateways. `queue_of` gives the queue that hands out the runs of one gateway, and no others.
 
     `hosts` are the names that the console answers to: a token for another host is not for it.
     """
 
-    def __init__(
-        self, database: Database, queue_of: Callable[[str], JobQueue], hosts: Collection[str], clock: Clock
-    ) -> None:
-        self._database = database
-        self._queue_of = queue_of
-        self._hosts = hosts
-        self._clock = clock
+    database: Database
+    queue_of: Callable[[str], JobQueue]
+    hosts: Collection[str]
+    clock: Clock
 
     def respond(self, request: SignedRequest) -> tuple[int, bytes]:
-        """The status and the body of the answer, whatever becomes of the request."""
-        now = int(self._clock.now())
+        """Return the status and the body of the answer, also to a request that is refused."""
+        now = int(self.clock.now())
         try:
             return 200, wire.encoded(self._answer(request, now))
         except GatewayRefusedError as error:
@@ -218,7 +212,7 @@ class GatewayEndpoint:
     def _answer(self, request: SignedRequest, now: int) -> msgspec.Struct:
         if request.path == wire.ENROL:
             return self._enrol(request, now)
-        sender = verified(self._database, request, self._hosts, now)
+        sender = verified(self.database, request, self.hosts, now)
         if request.path == wire.STANDING:
             return wire.MemberStatus(sender.gateway, sender.machine, __version__)
         if request.path == wire.CLAIM:
@@ -226,12 +220,18 @@ class GatewayEndpoint:
         if request.path == wire.INQUIRY:
             return self._inquiry(sender, wire.decoded(request.body, wire.ProbeRequestBody), now)
         if (asked := _INQUIRY.fullmatch(request.path)) is not None:
-            told = wire.decoded(request.body, wire.ProbeResultBody)
-            with self._database.updating() as connection:
-                inquiries.answer(connection, asked[1], _worker(sender, told.worker), told.found, now)
+            result = wire.decoded(request.body, wire.ProbeResultBody)
+            with self.database.updating() as connection:
+                gateways.answer(connection, asked[1], _worker(sender, result.worker), result.found, now)
             return wire.Acknowledged()
-        if (run := _RUN.fullmatch(request.path)) is not None:
-            return self._told(sender, run[1], run[2], request.body)
+        queue = self.queue_of(sender.gateway)
+        if (run := _BEAT.fullmatch(request.path)) is not None:
+            beat = wire.decoded(request.body, wire.HeartbeatRequest)
+            worker = _worker(sender, beat.worker)
+            return wire.HeartbeatResponse(queue.heartbeat(worker, run[1], beat.progress, beat.lines))
+        if (run := _END.fullmatch(request.path)) is not None:
+            ended = wire.decoded(request.body, wire.EndRequest)
+            return wire.HeartbeatResponse(queue.end(_worker(sender, ended.worker), run[1], ended.end))
         raise GatewayRefusedError(
             "The console has no such address.", "Bring the gateway and the console to the same version.", code="request"
         )
@@ -239,46 +239,37 @@ class GatewayEndpoint:
     def _enrol(self, request: SignedRequest, now: int) -> wire.Enrolled:
         wish = wire.decoded(request.body, wire.EnrolRequest)
         _require_protocol(wish.protocol, wish.version)
-        gateways.require_code(self._database, wish.code, now)
-        key = proven_key(self._database, request, wish.public_key, self._hosts, now)
+        gateways.require_code(self.database, wish.code, now)
+        key = proven_key(self.database, request, wish.public_key, self.hosts, now)
         machine = _plain(wish.machine, LONGEST_MACHINE) or "unnamed"
         member, gateway = gateways.enrol(
-            self._database, wish.code, machine, key, _plain(wish.version, LONGEST_VERSION), now
+            self.database, wish.code, machine, key, _plain(wish.version, LONGEST_VERSION), now
         )
         return wire.Enrolled(member, gateway)
 
     def _claim(self, sender: VerifiedMember, wish: wire.ClaimRequest) -> wire.ClaimAnswer:
         version = _plain(wish.version, LONGEST_VERSION)
         if version != sender.version:
-            with self._database.updating() as connection:
+            with self.database.updating() as connection:
                 mine = gateway_members.c.id == sender.member
                 connection.execute(gateway_members.update().where(mine).values(version=version))
         _require_protocol(wish.protocol, wish.version)
-        claim = self._queue_of(sender.gateway).claim(_worker(sender, wish.worker))
+        claim = self.queue_of(sender.gateway).claim(_worker(sender, wish.worker))
         if claim is None:
             return wire.ClaimAnswer()
         job = msgspec.structs.replace(claim.job, stored={})
         return wire.ClaimAnswer(job.run_id, msgspec.Raw(msgspec.json.encode(job)), claim.lease)
 
-    def _told(self, sender: VerifiedMember, run_id: str, what: str, body: bytes) -> wire.HeartbeatResponse:
-        queue = self._queue_of(sender.gateway)
-        if what == "beat":
-            beat = wire.decoded(body, wire.HeartbeatRequest)
-            worker = _worker(sender, beat.worker)
-            return wire.HeartbeatResponse(queue.heartbeat(worker, run_id, beat.progress, beat.lines))
-        ended = wire.decoded(body, wire.EndRequest)
-        return wire.HeartbeatResponse(queue.end(_worker(sender, ended.worker), run_id, ended.end))
-
     def _inquiry(self, sender: VerifiedMember, wish: wire.ProbeRequestBody, now: int) -> wire.ProbeAnswer:
-        with self._database.updating() as connection:
-            taken = inquiries.take(connection, sender.gateway, _worker(sender, wish.worker), now)
+        with self.database.updating() as connection:
+            taken = gateways.take(connection, sender.gateway, _worker(sender, wish.worker), now)
         if taken is None:
             return wire.ProbeAnswer()
         return wire.ProbeAnswer(taken.id, taken.about.value, msgspec.Raw(msgspec.json.encode(taken.connection)))
 
 
-def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayEndpoint:
-    """The desk of a console that answers to these hosts. No queue of a gateway is given a secret to reveal."""
+def gateway_endpoint(database: Database, hosts: Collection[str], clock: Clock, lease: int = LEASE) -> GatewayEndpoint:
+    """Return the endpoint of a console that answers to these hosts. No queue of a gateway can reveal a secret."""
 
     def queue_of(gateway: str) -> LocalEngine:
         return LocalEngine(database, clock, note, gateway=gateway, lease=lease)
@@ -287,7 +278,7 @@ def desk_over(database: Database, hosts: Collection[str], clock: Clock, lease: i
 
 
 def _worker(sender: VerifiedMember, name: str) -> str:
-    """What a member calls a worker, as nobody else's can be called."""
+    """Return the name of a member's worker, made unique by the member's id."""
     if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{LONGEST_WORKER}}}", name):
         raise GatewayRefusedError("A worker cannot be called so.", "Update the gateway.", code="request")
     return f"{sender.member}/{name}"
@@ -306,21 +297,18 @@ def _require_protocol(theirs: int, version: str) -> None:
 
 
 def _plain(text: str, most: int) -> str:
-    """A text that somebody else chose, as it may be shown."""
+    """Return a text that a gateway chose as it may be shown."""
     return "".join(one for one in text if one.isprintable())[:most].strip()
 
 
-# Where gateways call: one address, signed requests, answers in JSON; all that is decided is decided by the desk.
+def gateway_router(endpoint: GatewayEndpoint) -> Router:
+    """Return the routes for gateways, which have no session: each request proves by itself who sends it."""
 
-
-def gateway_router(desk: GatewayEndpoint) -> Router:
-    """The addresses of gateways. They know no session: each request proves by itself who sends it."""
-
-    @post("/{path:path}", opt=dict(GATEWAY), include_in_schema=False, request_max_body_size=MOST_BYTES)
+    @post("/{path:path}", opt={"needs": GATEWAY}, include_in_schema=False, request_max_body_size=MOST_BYTES)
     async def answer(request: AnyRequest, path: FromPath[str]) -> Response[Any]:
         """Answer a gateway."""
         signed = SignedRequest(path.strip("/"), request.headers.get("authorization"), await request.body())
-        status, body = await sync_to_thread(desk.respond, signed)
+        status, body = await sync_to_thread(endpoint.respond, signed)
         return Response(body, status_code=status, media_type=MediaType.JSON)
 
     return Router(ROOT, route_handlers=[answer])

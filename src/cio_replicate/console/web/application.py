@@ -13,6 +13,7 @@ from litestar import Litestar, Response, Router, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import MediaType
+from litestar.exceptions import ClientException, SerializationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -24,30 +25,29 @@ from sqlalchemy import Connection, func, select, text
 from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.base.runtime import Clock
 from cio_replicate.base.version import __version__
+from cio_replicate.config.documents import decoded
 from cio_replicate.console.api import admin_api, workspace_api
-from cio_replicate.console.api.api_models import require_known
-from cio_replicate.console.api.gateway_api import desk_over, gateway_router
+from cio_replicate.console.api.gateway_api import gateway_endpoint, gateway_router
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.oidc import oidc_of
 from cio_replicate.console.secrets import EncryptionKeys
-from cio_replicate.console.web import admin_pages, connection_pages, http_errors, run_pages, sign_in_pages, task_pages
-from cio_replicate.console.web.authorization import ANYBODY, OPEN, guard, needs, require_declared
-from cio_replicate.console.web.forms import form_of
+from cio_replicate.console.web import admin_pages, connection_pages, http_errors, sign_in_pages, task_pages
+from cio_replicate.console.web.authorization import ANYBODY, AnyRequest, actor_of, guard, require_declared, services_of
 from cio_replicate.console.web.http_security import SecurityHeaders, Site
 from cio_replicate.console.web.rendering import FOR_GOOD, Asset, environment, read_assets
-from cio_replicate.console.web.services import WebServices, With, services_over
+from cio_replicate.console.web.routes import Routes, visit_of
+from cio_replicate.console.web.services import WebServices, With
 from cio_replicate.database.actor import Role
 from cio_replicate.database.connection import Database
 from cio_replicate.database.tables import connections, gateway_members, notices, runs, tasks
 from cio_replicate.jobs.worker import ProcessStarter
 
-# What others watch the console by: whether it works, and its numbers for Prometheus.
-
+route = Routes()
 
 SEEN = 120  # seconds since a machine of a gateway was heard of in which it counts as there
 
 
-@get("/healthz", include_in_schema=False, **ANYBODY)
+@route("GET /healthz", None)
 def healthz(services: With) -> Response[str]:
     """Whether the console, its database and its scheduler work."""
     with services.database.reading() as connection:
@@ -58,7 +58,7 @@ def healthz(services: With) -> Response[str]:
     return Response("ok\n", media_type=MediaType.TEXT)
 
 
-@get("/metrics", include_in_schema=False, opt={**needs(Role.VIEWER), "bearer": True}, sync_to_thread=True)
+@route("GET /metrics", Role.VIEWER, bearer=True)
 def metrics(services: With) -> Response[bytes]:
     """Numbers for Prometheus."""
     found = numbers(services.database, services.now)
@@ -66,43 +66,37 @@ def metrics(services: With) -> Response[bytes]:
 
 
 def numbers(database: Database, now: int) -> bytes:
-    """What there is to count, as Prometheus reads it. Names of tasks are labels; nothing else of theirs is told."""
+    """Return counts as Prometheus reads them. Names of tasks are labels; no other setting is shown."""
     registry = CollectorRegistry()
-    about = Gauge("cio_replicate_info", "The version that runs.", ["version"], registry=registry)
-    about.labels(__version__).set(1)
+
+    def gauge(name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"cio_replicate_{name}", about, labels, registry=registry)
+
+    gauge("info", "The version that runs.", "version").labels(__version__).set(1)
+    alive = gateway_members.c.revoked_at.is_(None), gateway_members.c.seen_at > now - SEEN
+    counts = (
+        ("connections", "Connections.", select(func.count()).select_from(connections)),
+        ("tasks", "Tasks.", select(func.count()).select_from(tasks)),
+        ("notices_unsent", "Notifications that are not sent.", select(func.count()).where(notices.c.sent_at.is_(None))),
+        ("gateway_machines", "Machines of gateways that are there.", select(func.count()).where(*alive)),
+    )
     with database.reading() as connection:
-        for name, table, said in (
-            ("connections", connections, "Connections."),
-            ("tasks", tasks, "Tasks."),
-        ):
-            count = connection.scalar(select(func.count()).select_from(table)) or 0
-            Gauge(f"cio_replicate_{name}", said, registry=registry).set(count)
-        by_status = Gauge("cio_replicate_runs", "Runs that are kept, by state.", ["status"], registry=registry)
+        for name, about, query in counts:
+            gauge(name, about).set(connection.scalar(query) or 0)
+        by_status = gauge("runs", "Runs that are kept, by state.", "status")
         for status, count in connection.execute(select(runs.c.status, func.count()).group_by(runs.c.status)):
             by_status.labels(status).set(count)
-        _last_runs(connection, registry)
-        unsent = select(func.count()).select_from(notices).where(notices.c.sent_at.is_(None))
-        waiting = Gauge("cio_replicate_notices_unsent", "Notifications that are not sent.", registry=registry)
-        waiting.set(connection.scalar(unsent) or 0)
-        alive = select(func.count()).select_from(gateway_members)
-        alive = alive.where(gateway_members.c.revoked_at.is_(None), gateway_members.c.seen_at > now - SEEN)
-        machines = Gauge("cio_replicate_gateway_machines", "Machines of gateways that are there.", registry=registry)
-        machines.set(connection.scalar(alive) or 0)
+        _last_runs(connection, gauge)
     return generate_latest(registry)
 
 
-def _last_runs(connection: Connection, registry: CollectorRegistry) -> None:
-    """Of each task its last run that has ended: when, how long, rows and requests, and whether it went well."""
-    gauges = {
-        name: Gauge(f"cio_replicate_last_run_{name}", said, ["task"], registry=registry)
-        for name, said in (
-            ("ended_timestamp_seconds", "When the last run of a task ended."),
-            ("seconds", "How long the last run of a task took."),
-            ("rows", "Rows that the last run of a task changed."),
-            ("requests", "Requests that the last run of a task sent."),
-            ("complete", "1 when the last run of a task was complete, else 0."),
-        )
-    }
+def _last_runs(connection: Connection, gauge: Callable[[str, str, str], Gauge]) -> None:
+    """Count each task's last run that has ended: when, how long, rows and requests, and whether it went well."""
+    ended = gauge("last_run_ended_timestamp_seconds", "When the last run of a task ended.", "task")
+    seconds = gauge("last_run_seconds", "How long the last run of a task took.", "task")
+    rows = gauge("last_run_rows", "Rows that the last run of a task changed.", "task")
+    requests = gauge("last_run_requests", "Requests that the last run of a task sent.", "task")
+    complete = gauge("last_run_complete", "1 when the last run of a task was complete, else 0.", "task")
     newest = (
         select(runs.c.task_id, func.max(runs.c.ended_at).label("ended"))
         .where(runs.c.ended_at.is_not(None))
@@ -115,17 +109,11 @@ def _last_runs(connection: Connection, registry: CollectorRegistry) -> None:
         .join(tasks, tasks.c.id == runs.c.task_id)
     )
     for row in connection.execute(query):
-        gauges["ended_timestamp_seconds"].labels(row.task).set(row.ended_at)
-        gauges["seconds"].labels(row.task).set(row.ended_at - (row.started_at or row.ended_at))
-        gauges["rows"].labels(row.task).set(row.rows or 0)
-        gauges["requests"].labels(row.task).set(row.requests or 0)
-        gauges["complete"].labels(row.task).set(row.status == "complete")
-
-
-HANDLERS = (healthz, metrics)
-
-
-# The console as one application: every handler, what they work with, and what stands around them.
+        ended.labels(row.task).set(row.ended_at)
+        seconds.labels(row.task).set(row.ended_at - (row.started_at or row.ended_at))
+        rows.labels(row.task).set(row.rows or 0)
+        requests.labels(row.task).set(row.requests or 0)
+        complete.labels(row.task).set(row.status == "complete")
 
 
 LARGEST_BODY = 1_000_000  # bytes of a request
@@ -135,30 +123,32 @@ DESCRIPTION = (
 )
 
 
-#: Every page, by the module that has it.
-PAGES = (sign_in_pages, run_pages, connection_pages, task_pages, admin_pages)
-#: The API, the same way.
-API = (workspace_api, admin_api)
+PAGES = (route, sign_in_pages.ROUTES, connection_pages.ROUTES, task_pages.ROUTES, admin_pages.ROUTES)
+API = (*workspace_api.ROUTES, *admin_api.ROUTES)
 
 
 def application(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> SecurityHeaders:
-    """The whole console, to be served. `more` are handlers of others, such as the gateways'."""
+    """Return the whole console, to be served. `more` are other handlers, such as those of the gateways."""
     return SecurityHeaders(inner(services, more), services.site)
 
 
 def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """The console without what stands around it. Fails to be made when a handler does not say who may call it."""
+    """Return the console without the security headers. Raises when a handler does not say who may call it."""
     assets = read_assets()
-    pages = [*(handler for module in PAGES for handler in module.HANDLERS), *HANDLERS]
-    api = [handler for module in API for handler in module.HANDLERS]
+    pages = [handler for routes in PAGES for handler in routes.handlers]
+    api = [handler for routes in API for handler in routes.handlers]
     # a router for all of them: Litestar prepares a handler once more for each later one of the same path that is
     # given by itself, which a handler that runs in a thread does not survive
-    shown = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
-    told = Router("/", route_handlers=api, before_request=require_known)
+    for_people = Router("/", route_handlers=[*pages, _served(assets)], include_in_schema=False)
+    for_programs = Router("/", route_handlers=api, before_request=require_known)
     made = Litestar(
-        [shown, told, *more],
+        [for_people, for_programs, *more],
         guards=[guard],
-        dependencies={"services": Provide(lambda: services, sync_to_thread=False), "form": Provide(form_of)},
+        dependencies={
+            "services": Provide(services_of, sync_to_thread=False),
+            "visit": Provide(visit_of),
+            "by": Provide(actor_of, sync_to_thread=False),
+        },
         exception_handlers={Exception: http_errors.answer},
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,
@@ -169,8 +159,27 @@ def inner(services: WebServices, more: Sequence[ControllerRouterHandler] = ()) -
     return made
 
 
+async def require_known(request: AnyRequest) -> None:
+    """Raise InvalidSettings for a setting in a body that there is not, with the one that may be meant.
+
+    Handlers declare the kind of settings that their bodies hold. A body that is nested too deeply is refused here; what
+    else is wrong with a body is found where it is decoded.
+    """
+    if request.method not in ("POST", "PUT"):
+        return
+    try:
+        sent = await request.json()
+        kind = request.route_handler.opt.get("settings")
+        if kind is not None and isinstance(sent, dict) and isinstance(sent.get("settings"), dict):
+            decoded(sent["settings"], kind)
+    except RecursionError:
+        raise ClientException("The request is nested too deeply.") from None
+    except SerializationException:
+        return
+
+
 def _served(assets: dict[str, Asset]) -> ControllerRouterHandler:
-    @get("/static/{name:str}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    @get("/static/{name:str}", opt={"needs": ANYBODY}, include_in_schema=False, sync_to_thread=False)
     def static(name: FromPath[str]) -> Response[bytes]:
         """One of the console's own files."""
         asset = assets.get(name)
@@ -190,7 +199,7 @@ def _openapi() -> OpenAPIConfig:
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"token": []}],
         render_plugins=[JsonRenderPlugin()],
-        openapi_router=Router("/api/v1/schema", route_handlers=[], include_in_schema=False, opt=dict(OPEN)),
+        openapi_router=Router("/api/v1/schema", route_handlers=[], include_in_schema=False, opt={"needs": ANYBODY}),
     )
 
 
@@ -217,7 +226,7 @@ class ListenAddress:
 
 
 def listening(host: str, port: int, certificate: Path | None, key: Path | None, proxy: str | None) -> ListenAddress:
-    """Take the port. Raises Refused, also for a certificate without its key."""
+    """Take the port. Raises InvalidSettings, also for a certificate without its key."""
     if (certificate is None) != (key is None):
         raise InvalidSettings("A certificate and its key belong together.", "Give both --tls-cert and --tls-key.")
     for file in (certificate, key):
@@ -236,7 +245,7 @@ def listening(host: str, port: int, certificate: Path | None, key: Path | None, 
 
 
 def _require_addresses(proxy: str | None) -> None:
-    """Raises Refused for a proxy that could not be told from others by its address, or would be anybody."""
+    """Raise InvalidSettings for a proxy that no single address or network names."""
     for one in proxy.split(",") if proxy is not None else ():
         try:
             ipaddress.ip_network(one.strip())
@@ -260,14 +269,14 @@ def serve(
 ) -> None:
     """Serve until a signal; runs then end in order, and go on when the console is started again.
 
-    `ready` is told what the link of the first user holds, or None once there is one. Raises Refused.
+    `ready` is called with the value in the first user's link, or None once there is a user. Raises InvalidSettings.
     """
     engine = BackgroundServices(database, keys, clock, ProcessStarter(state_dir), environment=environment)
     provider = oidc_of(environment, clock)
-    services = services_over(database, keys, clock, site, provider, environment, engine.health, state_dir)
-    desk = desk_over(database, site.hosts, clock)
+    services = WebServices(database, keys, clock, site, provider, environment, engine.health, state_dir)
+    endpoint = gateway_endpoint(database, site.hosts, clock)
     config = uvicorn.Config(
-        application(services, [gateway_router(desk)]),
+        application(services, [gateway_router(endpoint)]),
         log_config=None,
         access_log=False,  # an address may hold a one-time link
         server_header=False,

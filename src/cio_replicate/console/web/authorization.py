@@ -1,15 +1,15 @@
-"""Roles that handlers require, the guard that checks them, and lookups that answer "not found"."""
+"""Roles that handlers require, the guard that checks them, and the patterns of names in addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar, Request
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.exceptions import (
     ClientException,
     ImproperlyConfiguredException,
@@ -56,10 +56,10 @@ PROBLEMS = {status: ResponseSpec(Problem, description=said, generate_examples=Fa
 
 
 AnyRequest = Request[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
-#: What a handler that anybody may call declares, and one that only data gateways may, which sign their requests.
-OPEN: Final[Mapping[str, Any]] = {"needs": "nobody"}
-GATEWAY: Final[Mapping[str, Any]] = {"needs": "gateway"}
+#: What a handler that anybody may call needs, and one that only data gateways may, which sign their requests.
+ANYBODY, GATEWAY = "nobody", "gateway"
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 FORM = "application/x-www-form-urlencoded"
@@ -67,32 +67,15 @@ CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 API = "/api/"
 
 
-def needs(role: Role) -> Mapping[str, Any]:
-    """What a handler declares that only this role, and those that may do more, may call."""
-    return {"needs": role}
-
-
-#: How the handlers of pages and of the API are declared: in a thread, as the database is asked, and for whom.
-ANYBODY: Final[dict[str, Any]] = {"opt": OPEN, "sync_to_thread": True}
-VIEWER: Final[dict[str, Any]] = {"opt": needs(Role.VIEWER), "sync_to_thread": True, "responses": PROBLEMS}
-OPERATOR: Final[dict[str, Any]] = {"opt": needs(Role.OPERATOR), "sync_to_thread": True, "responses": PROBLEMS}
-ADMIN: Final[dict[str, Any]] = {"opt": needs(Role.ADMIN), "sync_to_thread": True, "responses": PROBLEMS}
-
-
-def taking(kind: type, declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a handler of the API whose body holds settings of that kind: no name in them may be unknown."""
-    return {**declared, "opt": {**declared["opt"], "settings": kind}}
-
-
-async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let in whoever may call the handler. Raises NotAuthorizedException and PermissionDeniedException.
+async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Let in a user or program that may call the handler. Raises NotAuthorizedException and PermissionDeniedException.
 
     A handler that declares nothing is for admins. The API takes bearer tokens and no cookies, so that no page of
     others can use it; pages take the session's cookie, and everything that changes something also the session's token,
     from this site alone.
     """
-    needed, services = handler.opt.get("needs", Role.ADMIN), services_of(connection.app)
-    if needed == GATEWAY["needs"]:
+    needed, services = handler.opt.get("needs", Role.ADMIN), services_of(connection.app.state)
+    if needed == GATEWAY:
         return
     if connection.url.path.startswith(API) or handler.opt.get("bearer"):
         await _let_in_program(connection, needed, services)
@@ -100,20 +83,20 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         await _let_in_visitor(connection, needed, services)
 
 
-def services_of(app: Litestar) -> WebServices:
-    """What the handlers of this application work with."""
-    services: WebServices = app.state.services
+def services_of(state: State) -> WebServices:
+    """Return what the handlers of an application with this state work with."""
+    services: WebServices = state.services
     return services
 
 
 def actor_of(request: AnyRequest) -> Actor:
-    """Who calls, once the guard has let them in."""
+    """Return who calls, once the guard has let them in."""
     actor: Actor = request.state.actor
     return actor
 
 
 def visitor_of(request: AnyRequest) -> SessionUser | None:
-    """Who looks at a page, if they are logged in."""
+    """Return who looks at a page, if they are logged in."""
     visitor: SessionUser | None = getattr(request.state, "visitor", None)
     return visitor
 
@@ -126,10 +109,8 @@ def require_declared(app: Litestar) -> None:
                 raise ImproperlyConfiguredException(f"{route.path} does not say who may call it")
 
 
-async def _let_in_program(
-    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: WebServices
-) -> None:
-    if needed == OPEN["needs"]:
+async def _let_in_program(connection: AnyConnection, needed: Role | str, services: WebServices) -> None:
+    if needed == ANYBODY:
         return
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     actor = None
@@ -141,9 +122,7 @@ async def _let_in_program(
     _require(actor, Role(needed))
 
 
-async def _let_in_visitor(
-    connection: ASGIConnection[Any, Any, Any, Any], needed: Role | str, services: WebServices
-) -> None:
+async def _let_in_visitor(connection: AnyConnection, needed: Role | str, services: WebServices) -> None:
     visitor, cookie = None, connection.cookies.get(services.site.session_cookie)
     if cookie:
         visitor = await sync_to_thread(services.sessions.visitor, cookie)
@@ -151,7 +130,7 @@ async def _let_in_visitor(
     changes = connection.scope.get("method") not in SAFE
     if changes:
         _require_from_here(connection, services)
-    if needed == OPEN["needs"]:
+    if needed == ANYBODY:
         return
     if visitor is None:
         raise NotAuthorizedException("Log in first.")
@@ -166,7 +145,7 @@ def _require(actor: Actor, role: Role) -> None:
         raise PermissionDeniedException(f"Only the role {role} may do that; yours is {actor.role}. Ask an admin.")
 
 
-def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services: WebServices) -> None:
+def _require_from_here(connection: AnyConnection, services: WebServices) -> None:
     """Raises PermissionDeniedException for a form that another site sent, as the browser says."""
     if connection.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise ClientException("A form is sent as the browser sends it.")
@@ -177,7 +156,7 @@ def _require_from_here(connection: ASGIConnection[Any, Any, Any, Any], services:
         raise PermissionDeniedException("This form was not sent by the console. Open its page here, and send it again.")
 
 
-async def _require_token(connection: ASGIConnection[Any, Any, Any, Any], visitor: SessionUser) -> None:
+async def _require_token(connection: AnyConnection, visitor: SessionUser) -> None:
     """Raises PermissionDeniedException for a form that was not made for this session."""
     token = connection.headers.get(CSRF_HEADER, "")
     if not token and isinstance(connection, Request):

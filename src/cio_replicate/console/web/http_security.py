@@ -40,7 +40,7 @@ class Site:
 
 
 def site(host: str, port: int, url: str | None, allowed: Sequence[str], *, tls: bool) -> Site:
-    """The site of a server that listens there. Raises Refused for one that would be reached unprotected."""
+    """Return the site of a server that listens there. Raises InvalidSettings for one without protection."""
     loopback = _is_loopback(host)
     if url is None and not tls and not loopback:
         raise InvalidSettings(
@@ -62,7 +62,7 @@ def site(host: str, port: int, url: str | None, allowed: Sequence[str], *, tls: 
 
 
 def host_of(header: str) -> str:
-    """The name in a `Host` header, without its port, in lower case; empty when it is none."""
+    """Return the name in a `Host` header, without its port, in lower case; empty when it is none."""
     try:
         name = (urlsplit(f"//{header}").hostname or "").rstrip(".")
     except ValueError:
@@ -95,9 +95,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-# What stands around all of the console: only its own hosts are answered, and every answer has the same headers.
 
 
 POLICY = (
@@ -162,17 +159,13 @@ async def _refuse(send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-# How often somebody may try to log in: a handful at once, then ever so often, and never not at all.
-
-
 MOST_KEPT = 10_000
 
 
 class LoginThrottle:
-    """Lets a few tries of a key through at once, and then one per `pause` seconds, at whichever console it tries.
+    """Allows a few tries of a key at once, and then one per `pause` seconds, counted over all consoles.
 
-    How often `most` keys tried is kept, in the control database; of more, those that may soonest try again are
-    forgotten.
+    The control database holds the tries of `most` keys; of more, those that may soonest try again are forgotten.
     """
 
     def __init__(
@@ -186,7 +179,7 @@ class LoginThrottle:
         self._credit = at_once * self._pause
 
     def wait(self, key: str) -> float:
-        """Seconds until this key may try again; zero means that it may now, and that this counts as a try."""
+        """Return the seconds until this key may try again; zero counts as a try."""
         now, digest, free_at = round(self._clock.now() * 1_000), self._digest(key), login_attempts.c.free_at
         later = case((free_at < now, now), else_=free_at) + self._pause
         with self._database.updating() as transaction:
@@ -207,7 +200,7 @@ class LoginThrottle:
         return (late or 0) / 1_000
 
     def give_back(self, key: str) -> None:
-        """The last try of this key does not count: it was the right one, of however many others."""
+        """Do not count the last try of this key: it was the right one."""
         this = login_attempts.c.key == self._digest(key)
         with self._database.updating() as transaction:
             transaction.execute(
@@ -215,7 +208,7 @@ class LoginThrottle:
             )
 
     def forget(self, key: str) -> None:
-        """No try of this key counts any more: it was the right one."""
+        """Count no try of this key any more: it was the right one."""
         with self._database.updating() as transaction:
             transaction.execute(delete(login_attempts).where(login_attempts.c.key == self._digest(key)))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -17,16 +18,12 @@ from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 from markupsafe import Markup, escape
 
 from cio_replicate.base.errors import CioReplicateError
-from cio_replicate.base.version import __version__
 from cio_replicate.config.documents import as_labels
 from cio_replicate.console.web.authorization import AnyRequest, services_of, visitor_of
 from cio_replicate.database.actor import Role
 from cio_replicate.jobs.ports import ActionKind
 from cio_replicate.jobs.runs import StoredRunSummary
 from cio_replicate.pipeline.events import Progress
-
-# How numbers, times and states read on a page: English, in the visitor's time zone.
-
 
 NONE = "–"
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -63,12 +60,12 @@ STATES = {
 
 
 def state(name: str | None) -> StatusLabel:
-    """How a state is shown; one that is not known by its own name."""
+    """Return how a state is shown; one that is not known by its own name."""
     return STATES.get(name or "none") or StatusLabel(str(name), "•", "calm")
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """A time zone; UTC when this machine does not know it."""
+    """Return a time zone; UTC when this machine does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -76,30 +73,29 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def moment(seconds: float | None, zone: str, *, with_seconds: bool = False) -> Markup | str:
-    """A moment as `<time>`: 31 January 2026, 14:05."""
+    """Return a moment as `<time>`: 31 January 2026, 14:05."""
     if seconds is None:
         return NONE
     there = datetime.fromtimestamp(seconds, zone_of(zone))
-    exact = iso(seconds)
-    clock = there.strftime("%H:%M:%S" if with_seconds else "%H:%M")
-    text = f"{there.day} {there.strftime('%B %Y')}, {clock}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, f"{exact}, {there.tzname()} shown", text)
+    text = f"{there.day} {there:%B %Y}, {there:{'%H:%M:%S' if with_seconds else '%H:%M'}}"
+    return _time(seconds, f"{iso(seconds)}, {there.tzname()} shown", text)
 
 
 def since(seconds: float | None, now: float, zone: str) -> Markup | str:
-    """A moment by how long ago it is, or how soon it comes; its `title` has it in full."""
+    """Return a moment by how long ago it is, or how soon it comes; its `title` has it in full."""
     if seconds is None:
         return NONE
-    there = datetime.fromtimestamp(seconds, zone_of(zone))
-    exact = iso(seconds)
-    full = f"{there.day} {there.strftime('%B %Y')}, {there.strftime('%H:%M')} {there.tzname()}"
-    away = now - seconds
+    there, away = datetime.fromtimestamp(seconds, zone_of(zone)), now - seconds
     text = "now" if abs(away) < 5 else f"{span(away)} ago" if away > 0 else f"in {span(-away)}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, full, text)
+    return _time(seconds, f"{there.day} {there:%B %Y}, {there:%H:%M} {there.tzname()}", text)
+
+
+def _time(seconds: float, title: str, text: str) -> Markup:
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(seconds), title, text)
 
 
 def span(seconds: float | None) -> str:
-    """A length of time in its two largest units: 2 h 05 min."""
+    """Return a length of time in its two largest units: 2 h 05 min."""
     if seconds is None:
         return NONE
     whole = round(seconds)
@@ -114,59 +110,49 @@ def span(seconds: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with commas; whole ones without a fraction."""
+    """Return a number with commas; whole ones without a fraction."""
     if value is None:
         return NONE
     return f"{int(value):,}" if value == int(value) else f"{value:,.1f}"
 
 
 def round_number(value: float | None) -> str:
-    """A number without its fraction."""
+    """Return a number without its fraction."""
     return NONE if value is None else f"{round(value):,}"
 
 
 def iso(seconds: float) -> str:
-    """A moment for a `datetime` attribute."""
+    """Return a moment for a `datetime` attribute."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def hour(seconds: float, zone: str) -> str:
-    """The time of day of a moment, to the second."""
+    """Return the time of day of a moment, to the second."""
     return datetime.fromtimestamp(seconds, zone_of(zone)).strftime("%H:%M:%S")
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1 in percent."""
+    """Return a share from 0 to 1 in percent."""
     return NONE if share is None else f"{100 * share:.0f} %"
 
 
 def counted(count: int, word: str, many: str = "") -> str:
-    """A number and its word, in the right number: 1 table, 2 tables."""
+    """Return a number and its word, in the right number: 1 table, 2 tables."""
     return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
 def codes(text: str) -> Markup:
-    """A sentence with what stands in backquotes as code. What is markup already stays as it is."""
+    """Return a sentence with what is in backquotes as code. What is markup already stays as it is."""
     if isinstance(text, Markup):
         return text
-    pieces = text.split("`")
-    marked = [Markup("<code>{}</code>").format(piece) if odd else escape(piece) for odd, piece in _odd(pieces)]
-    return Markup("").join(marked)
-
-
-def _odd(pieces: list[str]) -> Iterator[tuple[bool, str]]:
-    for number, piece in enumerate(pieces):
-        yield number % 2 == 1 and number < len(pieces) - 1, piece
-
-
-# What is said of runs on several pages.
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped above
 
 
 CAUSES = {"schedule": "by schedule", "user": "by hand", "after": "after another task", "retry": "a retry"}
 
 
 def doing(run: StoredRunSummary) -> str:
-    """What a run does, and why: sync, by schedule."""
+    """Return what a run does, and why: sync, by schedule."""
     action = run.action
     what = f"{action.kind} of {', '.join(action.tables)}" if action.tables else str(action.kind)
     if action.kind is ActionKind.BACKFILL:
@@ -175,12 +161,9 @@ def doing(run: StoredRunSummary) -> str:
 
 
 def time_left(progress: Progress) -> str:
-    """How long reading still takes, by the table that takes longest; a dash while that cannot be told."""
+    """Return how long reading still takes, by the table that takes longest; a dash while that is not known."""
     known = [one.left for one in progress.tables if one.left is not None]
     return span(max(known)) if known else NONE
-
-
-# The console's own files, read once and served under names that change with what they hold.
 
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
@@ -197,57 +180,22 @@ class Asset:
 
 
 def read_assets() -> dict[str, Asset]:
-    """Every file that may be served, by name: nothing else is looked for, so no name leads out of the folder."""
-    folder = resources.files("cio_replicate.console.web") / "static"
+    """Return every file that may be served, by name: nothing else is looked for, so no name leads out of the folder."""
     assets: dict[str, Asset] = {}
-    for file in folder.iterdir():
+    for file in (resources.files("cio_replicate.console.web") / "static").iterdir():
         kind = TYPES.get(file.name.rpartition(".")[2])
         if kind is not None:
             content = file.read_bytes()
-            version = hashlib.sha256(content).hexdigest()[:12]
-            assets[file.name] = Asset(content, kind, version)
+            assets[file.name] = Asset(content, kind, hashlib.sha256(content).hexdigest()[:12])
     return assets
 
 
 THEMES = ("auto", "light", "dark")
-THEME_COOKIE, TOLD_COOKIE = "cio-theme", "cio-told"
-
-
-@dataclass(frozen=True, slots=True)
-class MenuEntry:
-    """An entry of the menu."""
-
-    path: str
-    label: str
-    role: Role = Role.VIEWER
-
-
-MENU: tuple[tuple[str, tuple[MenuEntry, ...]], ...] = (
-    (
-        "",
-        (
-            MenuEntry("/", "Overview"),
-            MenuEntry("/connections", "Connections"),
-            MenuEntry("/tasks", "Tasks"),
-            MenuEntry("/runs", "Runs"),
-        ),
-    ),
-    (
-        "Settings",
-        (
-            MenuEntry("/gateways", "Data gateways", Role.ADMIN),
-            MenuEntry("/channels", "Notifications", Role.ADMIN),
-            MenuEntry("/secrets", "Secrets", Role.ADMIN),
-            MenuEntry("/users", "Users", Role.ADMIN),
-            MenuEntry("/audit", "Audit log", Role.ADMIN),
-            MenuEntry("/about", "About"),
-        ),
-    ),
-)
+THEME_COOKIE, NOTICE_COOKIE = "cio-theme", "cio-told"
 
 
 def environment(assets: Mapping[str, Asset]) -> Environment:
-    """What the templates are rendered with. A name that a template misspells is an error, and all text is escaped."""
+    """Return what renders the templates: a name that a template misspells is an error, and all text is escaped."""
     made = Environment(
         loader=PackageLoader("cio_replicate.console.web"),
         autoescape=True,
@@ -255,45 +203,25 @@ def environment(assets: Mapping[str, Asset]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(
-        codes=codes,
-        hour=hour,
-        iso=iso,
-        labels=as_labels,
-        number=number,
-        percent=percent,
-        round_number=round_number,
-        span=span,
-        state=state,
-        doing=doing,
-        time_left=time_left,
-        pairs=_pairs,
-        same=_same,
-    )
-    made.globals.update(
-        counted=counted,
-        asset=lambda name: f"/static/{name}?v={assets[name].version}",
-        version=__version__,
-        menu=MENU,
-        roles=list(Role),
-    )
+    filters = (codes, doing, hour, iso, number, pairs, percent, round_number, same, span, state, time_left)
+    made.filters.update({one.__name__: one for one in filters}, labels=as_labels)
+    made.globals.update(counted=counted, asset=lambda name: f"/static/{name}?v={assets[name].version}")
     return made
 
 
 def page(request: AnyRequest, template: str, status: int = HTTP_200_OK, **context: Any) -> Response[str]:  # noqa: ANN401 - what a template shows
-    """A page, for whoever looks at it."""
-    services, visitor = services_of(request.app), visitor_of(request)
+    """Return a page for the user who looks at it."""
+    services, visitor = services_of(request.app.state), visitor_of(request)
     zone = visitor.zone if visitor is not None else "UTC"
     now = services.clock.now()
     theme = request.cookies.get(THEME_COOKIE, "")
-    told = request.cookies.get(TOLD_COOKIE, "")
+    notice = request.cookies.get(NOTICE_COOKIE, "")
     known: dict[str, Any] = {
         "visitor": visitor,
         "may": lambda role: visitor is not None and visitor.role.covers(Role(role)),
         "path": request.url.path,
         "theme": theme if theme in THEMES else "auto",
-        "themes": THEMES,
-        "told": TOLD.get(told, ""),
+        "notice": notice,
         "zone": zone,
         "now": now,
         "moment": lambda seconds, **options: moment(seconds, zone, **options),
@@ -302,52 +230,35 @@ def page(request: AnyRequest, template: str, status: int = HTTP_200_OK, **contex
     }
     text = request.app.state.templates.get_template(template).render({**known, **context})
     response = Response(text, media_type=MediaType.HTML, status_code=status)
-    if told:
-        response.delete_cookie(TOLD_COOKIE)
+    if notice:
+        response.delete_cookie(NOTICE_COOKIE)
     return response
 
 
-#: What a page says after something was done, by the short word that a cookie carries to it.
-TOLD = {
-    "saved": "Saved.",
-    "created": "Created.",
-    "deleted": "Deleted.",
-    "asked": "The run is waiting for its turn.",
-    "merged": "A run of this task waits already; it does for this as well.",
-    "cancelling": "The run is being stopped: what is under way is finished first.",
-    "paused": "Paused: the task does not run until it is resumed.",
-    "resumed": "Resumed.",
-    "revoked": "Revoked at once.",
-    "changed": "Changed.",
-    "sent": "A test notification is on its way.",
-    "password": "Your password is changed; your other sessions have ended.",
-}
-
-
-def go(path: str, told: str = "") -> Redirect:
-    """Go to a page of the console after something was done, which then says so."""
+def go(path: str, notice: str = "") -> Redirect:
+    """Go to a page of the console after something was done; the page shows the notice of that name."""
     response = Redirect(path, status_code=HTTP_303_SEE_OTHER)
-    if told:
-        response.set_cookie(key=TOLD_COOKIE, value=told, max_age=60, httponly=True, samesite="lax")
+    if notice:
+        response.set_cookie(key=NOTICE_COOKIE, value=notice, max_age=60, httponly=True, samesite="lax")
     return response
 
 
 def path_within(text: str) -> str:
-    """The path, if it is one of this console; else the first page. No other host, scheme or trick of slashes passes."""
+    """Return the path if it is one of this console, else the first page: no other host, scheme or trick of slashes."""
     inside = text.startswith("/") and not text.startswith(("//", "/\\"))
     return text if inside and text.isprintable() and "\\" not in text and len(text) < 500 else "/"
 
 
-def said(error: CioReplicateError) -> dict[str, str]:
-    """An error as a form shows it."""
+def error_shown(error: CioReplicateError) -> dict[str, str]:
+    """Return an error as a form shows it."""
     return {"message": as_labels(error.cause), "fix": as_labels(error.fix)}
 
 
-def _pairs(values: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Values with their labels, as a choice shows them."""
+def pairs(values: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return values with their labels, as a choice shows them."""
     return [(value, labels.get(value, value)) for value in values]
 
 
-def _same(values: Iterable[str]) -> list[tuple[str, str]]:
-    """Values that are their own labels."""
+def same(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Return values that are their own labels."""
     return [(value, value) for value in values]

@@ -19,6 +19,7 @@ from cio_replicate.console.stored_settings import Channels, Connections, Tasks
 from cio_replicate.console.users import Users
 from cio_replicate.console.web.http_security import LoginThrottle, Site
 from cio_replicate.database.connection import Database
+from cio_replicate.database.rows import StoredConnection, StoredTask
 from cio_replicate.jobs.local_engine import LocalEngine
 from cio_replicate.jobs.runs import Runs
 
@@ -26,65 +27,52 @@ TRIES_OF_A_NAME, PAUSE_OF_A_NAME = 10, 30.0  # at once, and then one per so many
 TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS = 30, 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass
 class WebServices:
-    """What the handlers work with."""
+    """What the handlers work with, over one control database.
 
-    site: Site
-    clock: Clock
+    References to secrets are looked up in `environment`, or in our own. `health` is that of what runs tasks, where that
+    is done beside the pages.
+    """
+
     database: Database
     keys: EncryptionKeys
-    oidc: Oidc | None
-    people: Users
-    sessions: Sessions
-    tokens: Tokens
-    connections: Connections
-    tasks: Tasks
-    runs: Runs
-    channels: Channels
-    secrets: Secrets
-    probes: Probes
-    by_name: LoginThrottle
-    by_address: LoginThrottle
-    health: Callable[[], ServiceHealth] | None  # of what runs tasks, where that is done beside the pages
+    clock: Clock
+    site: Site
+    oidc: Oidc | None = None
+    environment: Mapping[str, str] | None = None
+    health: Callable[[], ServiceHealth] | None = None
+    state_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Put the services together."""
+        database, keys, clock = self.database, self.keys, self.clock
+        engine = LocalEngine(database, clock, note)
+        self.people = Users(database, clock)
+        self.sessions = Sessions(database, clock)
+        self.tokens = Tokens(database, clock)
+        self.connections = Connections(database, keys, clock, engine, self.environment)
+        self.tasks = Tasks(database, keys, clock, engine, self.environment)
+        self.channels = Channels(database, keys, clock, engine, self.environment)
+        self.runs = Runs(database, clock, engine)
+        self.secrets = Secrets(database, keys, clock)
+        self.probes = Probes(database, keys, clock, self.environment, self.state_dir)
+        self.by_name = LoginThrottle(database, clock, "name", TRIES_OF_A_NAME, PAUSE_OF_A_NAME)
+        self.by_address = LoginThrottle(database, clock, "address", TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS)
 
     @property
     def now(self) -> int:
         """Unix time."""
         return int(self.clock.now())
 
+    def task_and_connection(self, name: str) -> tuple[StoredTask, StoredConnection]:
+        """Return a task, and the connection that it reads. Raises NotFound."""
+        task = self.tasks.named(name)
+        return task, self.connections.named(task.settings.connection)
 
-def services_over(
-    database: Database,
-    keys: EncryptionKeys,
-    clock: Clock,
-    site: Site,
-    oidc: Oidc | None = None,
-    environment: Mapping[str, str] | None = None,
-    health: Callable[[], ServiceHealth] | None = None,
-    state_dir: Path | None = None,
-) -> WebServices:
-    """All services over one control database. References to secrets are looked up in `environment`, or in our own."""
-    engine = LocalEngine(database, clock, note)
-    return WebServices(
-        site=site,
-        clock=clock,
-        database=database,
-        keys=keys,
-        oidc=oidc,
-        people=Users(database, clock),
-        sessions=Sessions(database, clock),
-        tokens=Tokens(database, clock),
-        connections=Connections(database, keys, clock, engine, environment),
-        tasks=Tasks(database, keys, clock, engine, environment),
-        runs=Runs(database, clock, engine),
-        channels=Channels(database, keys, clock, engine, environment),
-        secrets=Secrets(database, keys, clock),
-        probes=Probes(database, keys, clock, environment, state_dir),
-        by_name=LoginThrottle(database, clock, "name", TRIES_OF_A_NAME, PAUSE_OF_A_NAME),
-        by_address=LoginThrottle(database, clock, "address", TRIES_OF_AN_ADDRESS, PAUSE_OF_AN_ADDRESS),
-        health=health,
-    )
+    def password_link(self, value: str) -> str:
+        """Return the address of a one-time link by which a user chooses a password."""
+        return f"{self.site.url}/welcome/{value}"
 
 
 #: How a handler asks for them.

@@ -24,7 +24,6 @@ from cio_replicate.base.errors import StagingFailed, StateFolderError, TaskBusyE
 from cio_replicate.base.runtime import PRIVATE, Clock, OnThread
 from cio_replicate.pipeline.journal import Journal, StagedGroup, TableRead
 from cio_replicate.source.pages import Cursor
-from cio_replicate.source.strategies.base import ReadStats
 from cio_replicate.source.stream import Chunk
 
 GROUP, GROUP_ROWS, GROUP_SECONDS = 32, 5_000, 1.0
@@ -148,7 +147,9 @@ class Staging:
         groups = []
         for read in {id(read): read for read, _ in chunks}.values():
             own = [chunk for of, chunk in chunks if of is read]
-            stats = copy_stats(read.tally)
+            stats = msgspec.structs.replace(
+                read.tally, skipped=list(read.tally.skipped), ignored=dict(read.tally.ignored)
+            )
             cursors: dict[str, Cursor] = {}
             places = {part.name: part.cursor for part in read.parts}
             for chunk in own:
@@ -254,11 +255,6 @@ class ChunkStager:
                 self._failed = True
                 raise
             self._staged(group)
-
-
-def copy_stats(stats: ReadStats) -> ReadStats:
-    """A copy that can be added to."""
-    return msgspec.structs.replace(stats, skipped=list(stats.skipped), ignored=dict(stats.ignored))
 
 
 def _page(table: pa.Table) -> memoryview:

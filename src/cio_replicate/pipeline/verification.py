@@ -16,10 +16,11 @@ from cio_replicate.pipeline.report import (
     VerificationStatus,
     recorded,
 )
-from cio_replicate.schema.system_tables import PROOF, RECORDS, RUN_TABLES, RUNS, Record
+from cio_replicate.schema.system_tables import PROOF, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import NOT_DELETED, StoredTable, at_least, one_of
+from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of
 from cio_replicate.sinks.fan_out import members_of
+from cio_replicate.sinks.merge.change_sets import record_shape
 from cio_replicate.sinks.port import Digests, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG
 from cio_replicate.source.strategies import strategy_class
@@ -35,8 +36,6 @@ ORDER = (
     VerificationStatus.CONSISTENT,
     VerificationStatus.PROVED,
 )  # the worst first
-
-_SHAPES = {record.name: StoredTable(record.name, record.columns, record.key) for record in RECORDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +245,17 @@ class Verifier:
                 "run_id": self.run_id,
                 "table_name": report.name,
                 "proved_at": datetime.fromtimestamp(self.now, UTC),
-                "verdict": found[report.name].verdict.value,
-                "why": found[report.name].why,
-                "source_rows": found[report.name].source,
-                "source_basis": found[report.name].basis or None,
+                "verdict": one.verdict.value,
+                "why": one.why,
+                "source_rows": one.source,
+                "source_basis": one.basis or None,
                 "rows_read": report.read,
-                "live_rows": found[report.name].rows,
-                "key_digest": found[report.name].digest or None,
-                "landed_digest": found[report.name].landed,
+                "live_rows": one.rows,
+                "key_digest": one.digest or None,
+                "landed_digest": one.landed,
             }
             for report in reports
+            for one in (found[report.name],)
         ]
         if rows:
             record(copy, PROOF, rows)
@@ -275,7 +275,7 @@ def verify_run(destination: Sink, tables: Sequence[Table], report: Report, now: 
 
 def record(destination: Sink, table: Record, rows: Sequence[Mapping[str, object]]) -> None:
     """Put rows about a run into a table of the copy."""
-    destination.write(RunRows(_SHAPES[table.name], rows))
+    destination.write(RunRows(record_shape(table), rows))
 
 
 def record_run(destination: Sink, report: Report, modes: Mapping[str, str]) -> None:
@@ -288,9 +288,7 @@ def record_run(destination: Sink, report: Report, modes: Mapping[str, str]) -> N
         "requests": report.requests,
         "throttled": report.throttled,
         "rows_read": sum(table.read for table in report.tables),
-        "inserted": sum(table.inserted for table in report.tables),
-        "updated": sum(table.updated for table in report.tables),
-        "deleted": sum(table.deleted for table in report.tables),
+        **{name: sum(getattr(one, name) for one in report.tables) for name in ("inserted", "updated", "deleted")},
         "error": report.error,
         "version": __version__,
     }

@@ -19,9 +19,6 @@ API_REFERENCE = "https://docs.customer.io/api/app/#operation/"
 #: The columns of the program's own that may hold values of others.
 BLANKED = frozenset({"_cio_extra", "_cio_before"})
 
-#: One record as received: field name to the raw JSON of its value.
-RawRecord = Mapping[str, msgspec.Raw]
-
 
 class ColumnType(StrEnum):
     """The types a column can have."""

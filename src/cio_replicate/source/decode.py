@@ -248,9 +248,10 @@ class RowEncoder:
             extra, count = self._place(record, (), row)
             row["_cio_key"] = key_text(record, self._fields.table.key) or "#" + hashlib.sha256(raw).hexdigest()[:32]
             row["_cio_extra"] = msgspec.json.encode(extra).decode() if extra else None
+            row["_cio_synced_at"] = read_at * 1_000_000
             rows.append(row)
             misfits += count
-        return _assemble(rows, self._fields.all, read_at), misfits
+        return pa.Table.from_pylist(rows, schema=schema_of(self._fields.all)), misfits
 
     def _place(
         self, record: Mapping[str, msgspec.Raw], at: tuple[str, ...], row: dict[str, Any]
@@ -303,18 +304,6 @@ def _changed(table: str, path: tuple[str, ...], what: str) -> SchemaChangedError
         f"The field {shown!r} of {table} {what}, and the schema is frozen.",
         f"Let it in by ‹schema_changes› {table}=evolve, or leave new fields out by {table}=ignore.",
     )
-
-
-def _assemble(rows: list[dict[str, Any]], columns: Sequence[Column], read_at: int) -> pa.Table:
-    schema = schema_of(columns)
-    moments = [read_at * 1_000_000] * len(rows)
-    arrays = []
-    for one in schema:
-        values = moments if one.name == "_cio_synced_at" else [row.get(one.name) for row in rows]
-        storage = pa.int64() if pa.types.is_timestamp(one.type) else one.type
-        array = pa.array(values, storage)
-        arrays.append(array if storage == one.type else array.cast(one.type))
-    return pa.table(arrays, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)

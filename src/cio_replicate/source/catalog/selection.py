@@ -80,11 +80,6 @@ def named(table: Table, naming: Naming) -> Table:
     return chosen(table, NO_RULES, naming)
 
 
-def kept_besides(table: Table, rules: ColumnRules) -> tuple[str, ...]:
-    """The columns that stay though `include` does not name them: reading the declared `table` needs them."""
-    return tuple(name for name in _needed(table) if rules.include is not None and name not in rules.include)
-
-
 def require_readable_changes(tables: Iterable[Table], rules: Mapping[str, ColumnRules]) -> None:
     """Raise InvalidSettings when rules take from the copy what ‹customers› changes finds changed people by.
 

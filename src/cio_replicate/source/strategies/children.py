@@ -88,11 +88,9 @@ class ChildrenStrategy(Strategy):
         if partition.name != PARENTS:
             self._found = True
             return Step(page.items, following)
-        keys = dict.fromkeys(key for key in map(self._key_of, page.items) if key)
+        key = self._parents.table.key
+        keys = dict.fromkeys(filter(None, (key_text(record_of(item), key) for item in page.items)))
         return Step((), following, tuple(Partition(key, path={self._field: key}) for key in keys))
-
-    def _key_of(self, item: msgspec.Raw) -> str:
-        return key_text(record_of(item), self._parents.table.key)
 
     async def complete(
         self, partition: Partition, items: Sequence[msgspec.Raw], send: Send, state: ReadState | None

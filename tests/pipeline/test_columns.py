@@ -116,7 +116,7 @@ def test_a_rule_that_a_copy_cannot_follow_says_what_to_do(rule: str, simulator: 
     before = sync(simulator, tmp_path, tables=(wanted("messages"),)).tables[0].inserted
     failed = sync(simulator, tmp_path, tables=(wanted("messages", rule),)).tables[0]
     assert failed.status is Status.FAILED
-    assert str(failed.error).endswith("Give ‹columns› as before, or `cio-replicate drop messages` and sync it anew.")
+    assert str(failed.error).endswith("Give --columns as before, or `cio-replicate drop messages` and sync it anew.")
     assert _ask(tmp_path, "SELECT count(type) FROM customerio.messages") == [(before,)]
 
 

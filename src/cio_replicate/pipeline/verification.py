@@ -18,9 +18,8 @@ from cio_replicate.pipeline.report import (
 )
 from cio_replicate.schema.system_tables import PROOF, RUN_TABLES, RUNS, Record
 from cio_replicate.schema.table import Table
-from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of
+from cio_replicate.sinks.backend import NOT_DELETED, at_least, one_of, record_shape
 from cio_replicate.sinks.fan_out import members_of
-from cio_replicate.sinks.merge.change_sets import record_shape
 from cio_replicate.sinks.port import Digests, RunRows, Sink, count_rows
 from cio_replicate.source.catalog import ACCOUNT, ACTIVITY_LOG
 from cio_replicate.source.strategies import strategy_class

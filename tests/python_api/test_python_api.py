@@ -82,6 +82,18 @@ def test_a_refused_key_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "a.duckdb").exists()
 
 
+def test_errors_of_a_read_name_arguments() -> None:
+    """A caller in Python knows `region`, and neither `--region` nor a placeholder."""
+
+    async def scenario(url: str) -> None:
+        async with cio.Workspace("wrong", api_url=url) as workspace:
+            async for _ in workspace.read("topics", since="2020-01-01"):
+                pass
+
+    with Simulator(SPEC) as simulator, pytest.raises(cio.AccessError, match=r"\(else region us or eu\)"):
+        asyncio.run(scenario(simulator.url))
+
+
 def test_tables_are_read_as_record_batches() -> None:
     """Every row of the tables that are named comes once, typed, and nothing touches a disk."""
 

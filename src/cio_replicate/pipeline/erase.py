@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import msgspec
 
@@ -12,6 +11,7 @@ from cio_replicate.base.errors import DestinationUnavailableError, LoadError
 from cio_replicate.config.column_rules import RedactionKind
 from cio_replicate.config.table_options import WriteOptions
 from cio_replicate.pipeline.journal import Journal
+from cio_replicate.pipeline.read_state import seconds_of
 from cio_replicate.pipeline.report import Report, Status, recorded
 from cio_replicate.pipeline.run_plan import RunSpec
 from cio_replicate.schema.system_tables import ERASURES, KEY, MERGES
@@ -174,7 +174,7 @@ class DeletedPeople:
         columns = [kind, at, who, self.log.name_of("id"), self.log.name_of("data")]
         rows = self.copy.read(self.log, columns, [NOT_DELETED, since, one_of(kind, (DELETED, MERGED))])
         people = [
-            departure(LogEntry(type_, _seconds(time), cio_id, None), str(entry), data, self._as_copied)
+            departure(LogEntry(type_, seconds_of(time), cio_id, None), str(entry), data, self._as_copied)
             for type_, time, cio_id, entry, data in rows
         ]
         return [one for one in people if one is not None]
@@ -183,7 +183,7 @@ class DeletedPeople:
         kind, at, who = self._log_columns()
         names = [name for one in people for name in (one, PREFIX + one)]
         rows = self.copy.read(self.log, [kind, at, who], [NOT_DELETED, at_least(at, since), one_of(who, names)])
-        return [LogEntry(type_, _seconds(time), cio_id, None) for type_, time, cio_id in rows]
+        return [LogEntry(type_, seconds_of(time), cio_id, None) for type_, time, cio_id in rows]
 
     def _as_copied(self, cio_id: str) -> str:
         """What the copy has of a person's `cio_id` that stands somewhere in the log: its hash where that is hashed."""
@@ -203,10 +203,6 @@ def last_of(person: str, into: Mapping[str, str]) -> str:
     while (person := into.get(person, person)) not in seen:
         seen.add(person)
     return person
-
-
-def _seconds(at: datetime | None) -> int | None:
-    return None if at is None else int(at.timestamp())
 
 
 # What a run does about deleted people in each destination, and what it reports of it: a step between loading and proof.

@@ -109,7 +109,7 @@ def log_columns(log: Table) -> tuple[str, ...]:
 
 def people_named(rows: Iterable[tuple[Any, ...]]) -> ChangedPeople:
     """The people whom entries of the log name as changed; of each entry the `log_columns`."""
-    return changed_people(LogEntry(kind, _seconds(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
+    return changed_people(LogEntry(kind, seconds_of(at), cio_id, own or other) for kind, at, cio_id, own, other in rows)
 
 
 def _identifiers(entry: msgspec.Raw) -> tuple[str, ...]:
@@ -118,5 +118,6 @@ def _identifiers(entry: msgspec.Raw) -> tuple[str, ...]:
     return tuple(key_text(record, (name,)) for name in LISTED_FIELDS)
 
 
-def _seconds(at: datetime | None) -> int | None:
+def seconds_of(at: datetime | None) -> int | None:
+    """A moment of the copy in unix seconds."""
     return None if at is None else int(at.timestamp())

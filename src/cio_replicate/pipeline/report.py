@@ -100,9 +100,7 @@ class EstimateCheck(msgspec.Struct, kw_only=True):
     tables: int
     requests: int
     sent: int  # by the same tables
-    seconds: (
-        float  # that these tables need at least, at the allowed rate and with answers that take as long as they did
-    )
+    seconds: float  # that these tables need at least, at the allowed rate and if answers take as long as they did
 
 
 class Report(msgspec.Struct, kw_only=True):

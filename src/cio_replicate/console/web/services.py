@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from cio_replicate.base.runtime import Clock
 from cio_replicate.console.background import ServiceHealth
@@ -76,4 +77,4 @@ class WebServices:
 
 
 #: How a handler asks for them.
-With = NamedDependency[WebServices]
+With = NamedDependency[SkipValidation[WebServices]]

@@ -17,7 +17,7 @@ from cio_replicate.pipeline.report import Report, TableReport, Verification, Ver
 
 SOURCES = Path(__file__).parents[2] / "src" / "cio_replicate"
 #: Where errors are made that may reach a run's report; the settings' own are about what a user wrote.
-FOLDERS = ("api", "extract", "landing", "load", "replication", "execution")
+FOLDERS = ("source", "sinks", "pipeline", "app", "jobs", "gateway")
 #: What may be said of an error that others have raised: its kind, or what the operating system calls it.
 HARMLESS = {"strerror", "sqlstate", "__class__", "message", "fix", "name"}
 QUOTING = {"quoted", "_cause", "type", "getattr"}  # `_cause` of the HTTP client quotes what it adds to the kind
@@ -66,8 +66,9 @@ def test_what_is_found_of_a_connection_is_told_without_quotations() -> None:
 
 def test_whoever_repeats_what_others_said_quotes_it() -> None:
     """No message of ours holds the words of a foreign error as they are: each goes through `quoted`."""
-    found = [place for folder in FOLDERS for path in sorted((SOURCES / folder).rglob("*.py")) for place in _loose(path)]
-    assert found == []
+    files = {folder: sorted((SOURCES / folder).rglob("*.py")) for folder in FOLDERS}
+    assert all(files.values())
+    assert [place for paths in files.values() for path in paths for place in _loose(path)] == []
 
 
 @pytest.mark.parametrize(

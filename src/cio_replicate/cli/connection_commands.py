@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -14,9 +14,9 @@ from cio_replicate.base.errors import NotFound, Unavailable
 from cio_replicate.base.text import counted, number
 from cio_replicate.cli.editing import acting, change_lines, edited, settings_shown
 from cio_replicate.cli.failure import COMPLETE, REFUSED
-from cio_replicate.cli.listings import print_table
+from cio_replicate.cli.listings import table_lines
 from cio_replicate.cli.options import Edits, StoreOutputOptions, Yes, argument, command, flag
-from cio_replicate.cli.terminal import answer, as_json, grid_of, product, require_meant, say, secret_from_input
+from cio_replicate.cli.terminal import Line, answer, grid_of, require_meant, secret_from_input
 from cio_replicate.config.documents import ConnectionSettings, plain
 from cio_replicate.console import gateways
 from cio_replicate.console.installation import ControlServices, opened
@@ -95,18 +95,14 @@ def test_connection(name: Name, *, shown: StoreOutputOptions) -> int:
         found = _found(store, store.connections.named(name), ProbeRequest.ACCESS)
     refused = [one for one in found.tables if not one.readable]
     ready = found.works and not refused
-    console = product()
-    if shown.json:
-        as_json({"status": "ready" if ready else "refused", **msgspec.to_builtins(found)})
-    elif not found.works:
-        say(console, f"{name} does not work. {found.cause} {found.fix}".rstrip(), "red")
-    else:
-        for one in refused:
-            say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
-        where = f"{found.api} ({found.region})" if found.region else found.api
-        every = counted(len(found.tables), "table")
-        what = f"{len(refused)} of {every} cannot be read" if refused else f"{every} can be read"
-        say(console, f"{name} works: {what} from {where}.", "bold")
+    lines: list[Line] = [(f"{one.name}: {one.cause} {one.fix}".rstrip(), "red") for one in refused]
+    where = f"{found.api} ({found.region})" if found.region else found.api
+    every = counted(len(found.tables), "table")
+    what = f"{len(refused)} of {every} cannot be read" if refused else f"{every} can be read"
+    lines.append((f"{name} works: {what} from {where}.", "bold"))
+    if not found.works:
+        lines = [(f"{name} does not work. {found.cause} {found.fix}".rstrip(), "red")]
+    answer(shown, {"status": "ready" if ready else "refused", **msgspec.to_builtins(found)}, *lines)
     return COMPLETE if ready else REFUSED
 
 
@@ -135,12 +131,10 @@ def open_metadata(
     one = found.table(table) if table is not None else None
     if table is not None and one is None:
         raise NotFound(f"There is no table {table!r}.", "See what there is: cio-replicate tables.")
-    if shown.json:
-        as_json(msgspec.to_builtins(one if one is not None else found))
-    elif one is not None:
-        _print_table(one)
+    if one is not None:
+        answer(shown, one, *_table_lines(one))
     else:
-        _print_tables(found)
+        answer(shown, found, *_tables_lines(found))
     return REFUSED if found.cause else COMPLETE
 
 
@@ -204,30 +198,29 @@ def _found(store: ControlServices, stored: StoredConnection, about: ProbeRequest
         time.sleep(1.0)
 
 
-def _print_tables(found: Metadata) -> None:
-    console = product()
+def _tables_lines(found: Metadata) -> Iterator[Line]:
     if found.cause:
-        say(console, f"Nothing could be found out. {found.cause} {found.fix}".rstrip(), "red")
+        yield f"Nothing could be found out. {found.cause} {found.fix}".rstrip(), "red"
     readable = {None: Text("?"), True: Text("yes", "green"), False: Text("no", "red")}
     rows = []
     for one in found.tables:
         about = (one.name, one.method, ", ".join(one.key), one.replication_key or "", readable[one.readable])
         rows.append((*about, number(one.rows) if one.rows is not None else "", _requests(one)))
     names = ("table", "method", "key", "replication key", "readable", "rows", "requests")
-    console.print(grid_of(names, rows, numbers=("rows", "requests")))
-    console.print()
+    yield grid_of(names, rows, numbers=("rows", "requests"))
+    yield ""
     for one in found.tables:
         if one.readable is False:
-            say(console, f"{one.name}: {one.cause} {one.fix}".rstrip(), "red")
+            yield f"{one.name}: {one.cause} {one.fix}".rstrip(), "red"
     when = f"Opened {iso(found.at)} with {counted(found.requests, 'request')}" if found.at is not None else "Not opened"
-    say(console, f"{when}; rows and requests of a whole read are approximate.")
+    yield f"{when}; rows and requests of a whole read are approximate."
 
 
 def _requests(one: TableMetadata) -> str:
     return span(number(one.least), one.most and number(one.most)) if one.least is not None else ""
 
 
-def _print_table(one: TableMetadata) -> None:
+def _table_lines(one: TableMetadata) -> Iterator[Line]:
     facts = {
         "reads": one.reads,
         "method": one.method,
@@ -239,4 +232,4 @@ def _print_table(one: TableMetadata) -> None:
         "requests of a whole read": _requests(one) or "not known",
     }
     rows = [(column.name, f"{column.type}{', key' * column.key}", column.about) for column in one.columns]
-    print_table(one.name, one.about, facts, one.notes, grid_of(("column", "type", "holds"), rows))
+    return table_lines(one.name, one.about, facts, one.notes, grid_of(("column", "type", "holds"), rows))

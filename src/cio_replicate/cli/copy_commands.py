@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -24,7 +23,7 @@ from cio_replicate.base.text import counted, duration, number
 from cio_replicate.cli.failure import COMPLETE, FAILED, REFUSED
 from cio_replicate.cli.options import AsJson, argument, command, option
 from cio_replicate.cli.run_display import PROOF_STYLES, STYLES, outcome
-from cio_replicate.cli.terminal import as_json, grid_of, product, require_meant, say
+from cio_replicate.cli.terminal import Line, answer, grid_of, product, require_meant, say
 from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.config.options import (
     AccessOptions,
@@ -54,31 +53,27 @@ def check_access(*, source: SourceOptions, copy: OptionalDestinationOptions, out
     makes, writes, reads back and drops a small table there. Ends with 0 when all is well, else with 2.
     """
     found = check(source, copy.to or [], copy.dataset, SystemClock())
-    if output.json:
-        as_json(found)
-    else:
-        _print_access(found)
+    answer(output, found, *_access_lines(found))
     return COMPLETE if found.status == "ready" else REFUSED
 
 
-def _print_access(found: AccessReport) -> None:
-    console = product()
+def _access_lines(found: AccessReport) -> Iterator[Line]:
     refused = [one for one in found.tables if not one.readable]
     marks = {True: Text("yes", "green"), False: Text("no", "red")}
     rows = [(one.table, marks[one.readable], f"{one.cause} {one.fix}".strip()) for one in found.tables]
     names = ("table", "readable", "cause and fix")[: 3 if refused else 2]
-    console.print(grid_of(names, [row[: len(names)] for row in rows], wrapped=names[2:]))
-    console.print()
+    yield grid_of(names, [row[: len(names)] for row in rows], wrapped=names[2:])
+    yield ""
     where = f"{found.api} ({found.region})" if found.region else found.api
     every = counted(len(found.tables), "table")
     if refused:
-        say(console, f"{len(refused)} of {every} cannot be read from {where}.", "bold")
+        yield f"{len(refused)} of {every} cannot be read from {where}.", "bold"
     else:
-        say(console, f"{every} can be read from {where}.", "bold")
+        yield f"{every} can be read from {where}.", "bold"
     if found.destination_error is not None:
-        say(console, found.destination_error, "red")
+        yield found.destination_error, "red"
     elif found.destination is not None:
-        say(console, f"{found.destination} can be written.")
+        yield f"{found.destination} can be written."
 
 
 @command("plan", "cio-replicate plan --start-date 2024-01-31")
@@ -99,29 +94,25 @@ def plan(
     connection = gathered(ConnectionSettings, since, source)
     task = gathered(TaskSettings, copy, source, shaping, reread, connection="", to=copy.to or [])
     made = planned(connection, task, SystemClock(), state_dir=copy.state_dir)
-    if output.json:
-        as_json(made)
-    else:
-        _print_plan(made)
+    answer(output, made, *_plan_lines(made))
     if any(one.refused for one in made.tables):
         return REFUSED
     return FAILED if any(one.error is not None for one in made.tables) else COMPLETE
 
 
-def _print_plan(made: PlanReport) -> None:
-    console = product()
+def _plan_lines(made: PlanReport) -> Iterator[Line]:
     failed = ("", "", "", Text("cannot be read", "red"))
     rows = [(one.table, *(failed if one.error is not None else (*made.row(one), one.basis))) for one in made.tables]
     numbers = ("requests", "rows", "time")
-    console.print(grid_of(("table", *numbers, "how it is known"), rows, numbers, wrapped=("how it is known",), gap=1))
-    console.print()
-    say(console, made.sentence, "bold")
+    yield grid_of(("table", *numbers, "how it is known"), rows, numbers, wrapped=("how it is known",), gap=1)
+    yield ""
+    yield made.sentence, "bold"
     if made.customers is not None:
-        say(console, people_costs(made.customers, made.max_rps))
-    say(console, f"It took {counted(made.asked, 'request')} to find out; nothing was written.")
+        yield people_costs(made.customers, made.max_rps)
+    yield f"It took {counted(made.asked, 'request')} to find out; nothing was written."
     for one in made.tables:
         if one.error is not None:
-            say(console, f"{one.table}: {one.error}", "red")
+            yield f"{one.table}: {one.error}", "red"
 
 
 def people_costs(modes: PeopleCosts, rps: float) -> str:
@@ -141,32 +132,28 @@ def status(*, copy: DestinationOptions, looks: ColumnOptions, output: AsJson) ->
     Asks only this machine, never the API, and may be used while a sync runs.
     """
     found = looked(gathered(TaskSettings, copy, looks, connection=""), state_dir=copy.state_dir)
-    if output.json:
-        as_json(found)
-    else:
-        _print_status(product(), found)
-    return 0
+    return answer(output, found, *_status_lines(found))
 
 
-def _print_status(console: Console, found: CopyStatus) -> None:
-    say(console, f"{found.destination}, dataset {found.dataset}", "bold")
-    console.print()
+def _status_lines(found: CopyStatus) -> Iterator[Line]:
+    yield f"{found.destination}, dataset {found.dataset}", "bold"
+    yield ""
     if found.problem is not None:
-        say(console, found.problem)
-        console.print()
+        yield found.problem
+        yield ""
     elif found.tables:
-        console.print(_positions(found.tables, roomy=console.width >= ROOMY))
+        yield _positions(found.tables, roomy=product().width >= ROOMY)
         if any(one.called for one in found.tables):
-            say(console, "Rows are not counted of tables that have other names in the copy. " + OTHER_NAMES)
-        console.print()
+            yield "Rows are not counted of tables that have other names in the copy. " + OTHER_NAMES
+        yield ""
     elif not found.runs:
-        say(console, "Nothing has been copied here yet: `cio-replicate sync` does it.")
+        yield "Nothing has been copied here yet: `cio-replicate sync` does it."
     for one in found.unfinished:
-        say(console, waiting(one))
+        yield waiting(one)
     if found.unfinished:
-        console.print()
+        yield ""
     if found.runs:
-        console.print(_runs(found.runs))
+        yield _runs(found.runs)
 
 
 def waiting(one: Unfinished) -> str:
@@ -224,26 +211,22 @@ def verify(
     """
     task = gathered(TaskSettings, copy, source, looks, connection="")
     found = verified(source, task, SystemClock(), most_requests=most_requests, state_dir=copy.state_dir)
-    if output.json:
-        as_json(found)
-    else:
-        _print_verification(found)
+    answer(output, found, *_verification_lines(found))
     return FAILED if found.is_short else COMPLETE
 
 
-def _print_verification(found: VerificationReport) -> None:
-    console = product()
+def _verification_lines(found: VerificationReport) -> Iterator[Line]:
     rows = [
         (one.name, number(proof.source) if proof.source is not None else "", number(proof.rows), outcome(one))
         for one in found.tables
         if (proof := one.proof) is not None
     ]
-    console.print(grid_of(("table", "source", "copy", "verdict"), rows, ("source", "copy"), wrapped=()))
-    console.print()
-    say(console, found.sentence, "bold red" if found.is_short else "bold")
+    yield grid_of(("table", "source", "copy", "verdict"), rows, ("source", "copy"), wrapped=())
+    yield ""
+    yield found.sentence, "bold red" if found.is_short else "bold"
     for one, text in found.remarks:
         style = PROOF_STYLES[one.proof.verdict] if one.proof is not None and text == one.proof.why else ""
-        say(console, f"{one.name}: {text}", style)
+        yield f"{one.name}: {text}", style
 
 
 @command("preview", "cio-replicate preview campaigns", "cio-replicate preview customers --rows 3 --json")
@@ -257,22 +240,17 @@ def preview(
 ) -> int:
     """Show the first rows of a table as a copy would have them, with one request or two; nothing is written."""
     found = first_rows(access, name, rows, looks, SystemClock())
-    if output.json:
-        as_json(found.rows)
-    else:
-        _print_rows(found.table, found.rows)
-    return COMPLETE
+    return answer(output, found.rows, *_row_lines(found.table, found.rows))
 
 
-def _print_rows(table: Table, found: Sequence[dict[str, Any]]) -> None:
+def _row_lines(table: Table, found: Sequence[dict[str, Any]]) -> Iterator[Line]:
     """One block per row: a table of so many columns fits no terminal."""
-    console = product()
     for place, row in enumerate(found, 1):
-        say(console, f"{table.target} {place}", "bold")
+        yield f"{table.target} {place}", "bold"
         facts = [(f"  {name}", shortened(value)) for name, value in row.items() if value is not None]
-        console.print(grid_of((), facts, wrapped=("",)))
-        console.print()
-    say(console, f"{counted(len(found), 'row')}; columns without a value are left out. Nothing was written.")
+        yield grid_of((), facts, wrapped=("",))
+        yield ""
+    yield f"{counted(len(found), 'row')}; columns without a value are left out. Nothing was written."
 
 
 def shortened(value: object) -> str:

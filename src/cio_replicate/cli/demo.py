@@ -165,7 +165,10 @@ def _prove_and_ask(
     _heading(console, "5. The copy equals the workspace")
     console.print(Padding(proof_grid(every), (0, 0, 0, 2), expand=False))
     console.print()
-    _paragraph(console, verdict(every))
+    equal, tables = sum(one.holds for one in every), counted(len(every), "table")
+    which = tables if equal == len(every) else f"{equal} of {tables}"
+    rows = counted(sum(one.copy for one in every), "row")
+    _paragraph(console, f"{which} equal, {rows}: the second sync brought every change and nothing else.")
     for line in remarks(every):
         _paragraph(console, line)
     _heading(console, "6. Ask it")
@@ -175,14 +178,6 @@ def _prove_and_ask(
     for line in NEXT.format(file=_shown(task.copy.destinations[0].file)).splitlines():
         say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
-
-
-def verdict(every: list[EditCheck]) -> str:
-    """The proof in one sentence."""
-    equal = sum(one.holds for one in every)
-    rows = sum(one.copy for one in every)
-    tables = counted(len(every), "table") if equal == len(every) else f"{equal} of {counted(len(every), 'table')}"
-    return f"{tables} equal, {counted(rows, 'row')}: the second sync brought every change and nothing else."
 
 
 def _shown(file: Path) -> str:

@@ -8,11 +8,8 @@ from dataclasses import fields, replace
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from cio_replicate.cli.options import inner_group
-from cio_replicate.cli.terminal import grid_of
+from cio_replicate.cli.terminal import Line, grid_of
 from cio_replicate.config.documents import TaskSettings
 from cio_replicate.console.apply_settings import FieldChange, changed_fields, shown
 from cio_replicate.database.actor import LOCAL, Actor, Role
@@ -60,10 +57,10 @@ def edited_task(settings: TaskSettings, given: Mapping[str, Any]) -> TaskSetting
     return made
 
 
-def settings_shown(name: str, settings: Settings, facts: Mapping[str, str]) -> list[RenderableType]:
+def settings_shown(name: str, settings: Settings, facts: Mapping[str, str]) -> list[Line]:
     """Return settings, those that are not as they are by default, and what else is known, for people."""
     changed = [(one.name, shown(one.new)) for one in changed_fields(None, settings)]
-    return [Text(name, "bold"), grid_of((), changed), "", grid_of((), facts.items())]
+    return [(name, "bold"), grid_of((), changed), "", grid_of((), facts.items())]
 
 
 def change_lines(what: str, changes: Sequence[FieldChange], besides: str = "") -> list[str]:

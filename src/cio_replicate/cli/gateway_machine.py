@@ -19,7 +19,7 @@ from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.version import __version__
 from cio_replicate.cli.failure import COMPLETE, FAILED
 from cio_replicate.cli.options import AsJson, command, option
-from cio_replicate.cli.terminal import StopSignal, as_json, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import Line, StopSignal, answer, log_to_stderr, messages, say
 from cio_replicate.config.connection_options import console_url
 from cio_replicate.config.secret_references import is_reference, resolved
 from cio_replicate.gateway.agent import Agent, enrol, noted, trouble_of
@@ -130,20 +130,12 @@ def status(*, state_dir: StateDir = None, output: AsJson) -> int:
         raise Conflict("This machine is not enrolled as a gateway.", "Start it with --console and --code first.")
     health = noted(folder.path)
     trouble = trouble_of(health, SystemClock().now(), running=folder.is_held)
-    if output.json:
-        document = {
-            "status": "healthy" if trouble is None else "unhealthy",
-            "trouble": trouble,
-            **msgspec.to_builtins(identity),
-            "health": msgspec.to_builtins(health),
-        }
-        as_json(document)
-    else:
-        console = product()
-        say(console, f"The gateway {identity.gateway} of {identity.console}, machine {identity.member[:12]}.")
-        if health is not None and folder.is_held:
-            say(console, f"Version {health.version}, process {health.pid}, {health.running} running.")
-        say(console, trouble or "It runs, and the console answers.", "red" if trouble else "green")
+    lines: list[Line] = [f"The gateway {identity.gateway} of {identity.console}, machine {identity.member[:12]}."]
+    if health is not None and folder.is_held:
+        lines.append(f"Version {health.version}, process {health.pid}, {health.running} running.")
+    lines.append((trouble or "It runs, and the console answers.", "red" if trouble else "green"))
+    state = {"status": "healthy" if trouble is None else "unhealthy", "trouble": trouble}
+    answer(output, {**state, **msgspec.to_builtins(identity), "health": msgspec.to_builtins(health)}, *lines)
     return COMPLETE if trouble is None else FAILED
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from rich.console import Console
@@ -10,8 +10,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.base.errors import NotFound
+from cio_replicate.cli.failure import COMPLETE
 from cio_replicate.cli.options import AsJson, argument, command
-from cio_replicate.cli.terminal import as_json, grid_of, product, say, say_as_is
+from cio_replicate.cli.terminal import Line, answer, grid_of, product, say, say_as_is
 from cio_replicate.config.destination_kind import DestinationKind
 from cio_replicate.schema.system_tables import SYSTEM_COLUMNS
 from cio_replicate.schema.table import Column, Table
@@ -30,50 +31,44 @@ def tables(
     """List the tables that can be copied, or the columns of one of them."""
     if name is not None and name not in names():
         raise NotFound(f"There is no table {name!r}.", f"The tables are: {', '.join(names())}.")
-    if output.json:
-        described = _described(table(name)) if name is not None else {"tables": [_listed_table(one) for one in TABLES]}
-        as_json(described)
-    elif name is None:
-        _print_tables(product(), TABLES)
-    else:
-        _print_table(product(), table(name))
-    return 0
+    if name is None:
+        return answer(output, {"tables": [_listed_table(one) for one in TABLES]}, *_list_lines(TABLES))
+    return answer(output, _described(table(name)), *_table_lines(table(name)))
 
 
-def _print_tables(console: Console, every: Iterable[Table]) -> None:
-    roomy = console.width >= ROOMY
+def _list_lines(every: Iterable[Table]) -> Iterator[Line]:
+    roomy = product().width >= ROOMY
     rows = [
         (one.name, one.method, ", ".join(one.key), *([one.replication_key or ""] if roomy else []), one.about)
         for one in every
     ]
     names = ("table", "method", "key", *(["replication key"] if roomy else []), "holds")
-    console.print(grid_of(names, rows, wrapped=("holds",)))
-    console.print()
-    say(console, "`cio-replicate tables NAME` shows the columns of one and how it is read.")
+    yield grid_of(names, rows, wrapped=("holds",))
+    yield ""
+    yield "`cio-replicate tables NAME` shows the columns of one and how it is read."
 
 
-def _print_table(console: Console, one: Table) -> None:
+def _table_lines(one: Table) -> Iterator[Line]:
     facts = {"reads": f"{one.http_method} {one.path}", "method": one.method, "key": ", ".join(one.key)}
     if one.replication_key:
         facts["replication key"] = one.replication_key
     facts["API page"] = one.reference
-    print_table(one.name, one.about, facts, (*one.notes, *facts_of(one)), _columns(one.columns, one.key))
-    console.print()
-    say(console, "and in every table", "bold")
-    console.print(_columns(SYSTEM_COLUMNS))
+    yield from table_lines(one.name, one.about, facts, (*one.notes, *facts_of(one)), _columns(one.columns, one.key))
+    yield ""
+    yield "and in every table", "bold"
+    yield _columns(SYSTEM_COLUMNS)
 
 
-def print_table(name: str, about: str, facts: Mapping[str, str], notes: Sequence[str], columns: Grid) -> None:
-    """Print all that is known of one table."""
-    console = product()
-    say(console, name, "bold")
-    console.print(Text(about))
-    console.print()
-    console.print(grid_of((), facts.items()))
-    console.print()
-    console.print(grid_of((), [("-", sentence) for sentence in notes], gap=1))
-    console.print()
-    console.print(columns)
+def table_lines(name: str, about: str, facts: Mapping[str, str], notes: Sequence[str], columns: Grid) -> Iterator[Line]:
+    """Yield all that is known of one table, for people."""
+    yield name, "bold"
+    yield Text(about)
+    yield ""
+    yield grid_of((), facts.items())
+    yield ""
+    yield grid_of((), [("-", sentence) for sentence in notes], gap=1)
+    yield ""
+    yield columns
 
 
 def _columns(columns: Iterable[Column], key: tuple[str, ...] = ()) -> Grid:
@@ -106,22 +101,20 @@ def destinations(
     if name is not None and name not in schemes():
         raise NotFound(f"There is no kind of destination {name!r}.", f"Choose from: {', '.join(schemes())}.")
     kinds = KINDS if name is None else (schemes()[name],)
-    if output.json:
-        facts = ("scheme", "title", "form", "extra")
-        as_json([{**{name: getattr(one, name) for name in facts}, "tested": one.proved} for one in kinds])
-    elif name is None:
-        _print_kinds(product())
-    else:
-        _print_kind(product(), kinds[0])
-    return 0
+    facts = ("scheme", "title", "form", "extra")
+    listed = [{**{fact: getattr(one, fact) for fact in facts}, "tested": one.proved} for one in kinds]
+    if name is None or output.json:
+        return answer(output, listed, *_kinds_lines())
+    _print_kind(product(), kinds[0])
+    return COMPLETE
 
 
-def _print_kinds(console: Console) -> None:
+def _kinds_lines() -> Iterator[Line]:
     rows = [(one.title, one.form, one.extra or "", "yes" if one.proved else "") for one in KINDS]
-    console.print(grid_of(("kind", "--to", "needs", "tested"), rows, wrapped=("--to",)))
-    console.print()
-    say(console, "What stands under `needs` is an extra: pip install 'cio-replicate[EXTRA]'. Those that are not tested")
-    say(console, "by us are configured as dlt documents them. `cio-replicate destinations KIND` shows one in full.")
+    yield grid_of(("kind", "--to", "needs", "tested"), rows, wrapped=("--to",))
+    yield ""
+    yield "What stands under `needs` is an extra: pip install 'cio-replicate[EXTRA]'. Those that are not tested"
+    yield "by us are configured as dlt documents them. `cio-replicate destinations KIND` shows one in full."
 
 
 def _print_kind(console: Console, kind: DestinationKind) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from cio_replicate.cli.failure import COMPLETE, FAILED, INTERRUPTED, REFUSED
 from cio_replicate.cli.options import StoreOptions, StoreOutputOptions, argument, command, flag, option
 from cio_replicate.cli.run_display import STYLES
 from cio_replicate.cli.task_commands import Name
-from cio_replicate.cli.terminal import StopSignal, answer, as_json, grid_of, log_to_stderr, messages, product, say
+from cio_replicate.cli.terminal import Line, StopSignal, answer, grid_of, log_to_stderr, messages, say
 from cio_replicate.config.options import as_options
 from cio_replicate.console.background import BackgroundServices
 from cio_replicate.console.installation import opened
@@ -72,13 +72,8 @@ def run_task(
         if wait:
             _watch(runs, run_id)
         found = runs.show(run_id)
-    if shown.json:
-        as_json(_document(found))
-    elif wait:
-        _print(found, [])
-    else:
-        waits = f" {found.waits}" if found.waits is not None else ""
-        say(product(), f"Asked for run {run_id[:12]} of {name}.{waits}")
+    asked = f"Asked for run {run_id[:12]} of {name}. {found.waits or ''}".rstrip()
+    answer(shown, _document(found), *(_run_lines(found) if wait else [asked]))
     return EXIT_CODES.get(found.run.status, FAILED) if wait else COMPLETE
 
 
@@ -121,12 +116,8 @@ def show_run(run_id: RunId, *, shown: StoreOutputOptions) -> int:
     with _runs(shown) as runs:
         found = runs.show(run_id)
         lines = [one.line for one in runs.last_lines(run_id, LINES)]
-    if shown.json:
-        document = {**_document(found), "lines": [{**msgspec.to_builtins(one), "at": iso(one.at)} for one in lines]}
-        as_json(document)
-    else:
-        _print(found, [f"{iso(one.at)[11:19]} {one.text}" for one in lines])
-    return COMPLETE
+    document = {**_document(found), "lines": [{**msgspec.to_builtins(one), "at": iso(one.at)} for one in lines]}
+    return answer(shown, document, *_run_lines(found, [f"{iso(one.at)[11:19]} {one.text}" for one in lines]))
 
 
 @command("runs cancel", "cio-replicate runs cancel 3f2a9c51")
@@ -223,9 +214,9 @@ def _status(run: StoredRunSummary) -> Text:
     return Text(f"{run.status}{asked}", STYLES.get(run.status, ""))
 
 
-def _print(found: StoredRunDetail, lines: list[str]) -> None:
+def _run_lines(found: StoredRunDetail, lines: Sequence[str] = ()) -> Iterator[Line]:
     """One run, for people."""
-    run, console = found.run, product()
+    run = found.run
     facts: list[tuple[str, Any]] = [
         ("run", run.id),
         ("task", run.task),
@@ -242,9 +233,9 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
         facts.append(("waits", found.waits))
     if run.error is not None:
         facts.append(("error", Text(as_options(run.error), "red")))
-    console.print(grid_of((), facts))
+    yield grid_of((), facts)
     if found.report is not None and found.report.tables:
-        console.print()
+        yield ""
         rows = [
             (
                 one.name,
@@ -255,11 +246,10 @@ def _print(found: StoredRunDetail, lines: list[str]) -> None:
             for one in found.report.tables
         ]
         numbers = ("read", "new", "changed", "deleted")
-        console.print(grid_of(("table", "status", *numbers, "proof"), rows, numbers))
+        yield grid_of(("table", "status", *numbers, "proof"), rows, numbers)
     if lines:
-        console.print()
-        for line in lines:
-            say(console, line)
+        yield ""
+        yield from lines
 
 
 def _document(found: StoredRunDetail) -> dict[str, Any]:

@@ -212,9 +212,8 @@ def apply(
             with store.database.writing() as transaction:
                 settings_files.apply(transaction, changes, wanted, means, prune=prune)
     if shown.json:
-        as_json(
-            {"status": "changed" if changes else "unchanged", "changes": [_change_document(one) for one in changes]}
-        )
+        listed = [{"what": one.what, "kind": one.kind, "name": one.name, "fields": one.fields} for one in changes]
+        as_json({"status": "changed" if changes else "unchanged", "changes": listed})
     elif changes:
         say(product(), f"Applied {counted(len(changes), 'change')}.", "bold")
     return COMPLETE
@@ -245,12 +244,3 @@ def _print_changes(changes: Sequence[Change]) -> None:
         for one in change.fields:
             new = change.what is ChangeKind.CREATE
             say(console, f"  {one.name}: {shown_value(one.new)}" if new else field_line(one))
-
-
-def _change_document(change: Change) -> dict[str, Any]:
-    return {
-        "what": change.what.value,
-        "kind": change.kind.value,
-        "name": change.name,
-        "fields": [{"name": one.name, "old": one.old, "new": one.new} for one in change.fields],
-    }

@@ -24,6 +24,7 @@ from cio_replicate.cli.options import AsJson
 from cio_replicate.config.options import as_options
 
 IN_A_FILE = 160  # columns
+Line = RenderableType | tuple[str, str]  # what a command shows: a grid, a sentence, or a sentence with its style
 
 
 class ProductConsole(Console):
@@ -68,7 +69,7 @@ def as_json(document: Any) -> None:  # noqa: ANN401 - whatever a command has to 
     write_json(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
-def answer(output: AsJson, document: Any, *shown: RenderableType) -> int:  # noqa: ANN401 - whatever a command has to say
+def answer(output: AsJson, document: Any, *shown: Line) -> int:  # noqa: ANN401 - whatever a command has to say
     """Write what a command found or did: as JSON if asked for, else as sentences and grids. Return `COMPLETE`."""
     if output.json:
         as_json(document)
@@ -77,6 +78,8 @@ def answer(output: AsJson, document: Any, *shown: RenderableType) -> int:  # noq
     for one in shown:
         if isinstance(one, str):
             say(console, one)
+        elif isinstance(one, tuple):
+            say(console, *one)
         else:
             console.print(one)
     return COMPLETE

@@ -12,6 +12,7 @@ from litestar import Response
 from litestar.di import NamedDependency
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import HTTPRouteHandler, delete, get, post, put
+from litestar.params import SkipValidation
 
 from cio_replicate.base.errors import CioReplicateError
 from cio_replicate.console.sessions import SessionUser
@@ -73,7 +74,7 @@ class Visit:
 
 
 #: How a handler asks for the visit, and one of the API for who calls.
-Visiting = NamedDependency[Visit]
+Visiting = NamedDependency[SkipValidation[Visit]]
 By = NamedDependency[Actor]
 
 

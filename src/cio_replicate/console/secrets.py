@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, insert, select, update
@@ -27,6 +28,20 @@ from cio_replicate.database.tables import secrets
 # The keys that stored secrets are encrypted with: in a file of their own, or wherever a reference says.
 
 NEW_KEY = "openssl rand -base64 32 | tr '+/' '-_'"
+
+
+class EncryptionKeys(Protocol):
+    """Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list."""
+
+    @property
+    def shown(self) -> str:
+        """Where they are, for people."""
+
+    def read(self) -> list[bytes]:
+        """Return the keys. Raises Refused when what is there is no key."""
+
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Store these keys instead: after a kill there are these or those of before. Raises Refused."""
 
 
 @dataclass
@@ -103,10 +118,6 @@ class ReferencedKeys:
             f"The key of stored secrets is kept at {self.reference}, where this program cannot change it.",
             f"Put a new key, made by `{NEW_KEY}`, and a comma before the one that is there, then rotate.",
         )
-
-
-#: Where the keys are. The first one encrypts, all of them decrypt; none at all is an empty list.
-EncryptionKeys = KeyFile | ReferencedKeys
 
 
 def keys_for(address: Address, environment: Mapping[str, str]) -> EncryptionKeys:

@@ -89,11 +89,6 @@ class PlanReport(msgspec.Struct, kw_only=True):
     customers: PeopleCosts | None = None  # what each way to read people costs; none when that is not known
 
     @property
-    def speed(self) -> RequestSpeed:
-        """How fast requests can be sent."""
-        return RequestSpeed(self.max_rps, self.answer_seconds or 0.0)
-
-    @property
     def sentence(self) -> str:
         """The plan in one sentence."""
         requests, time = number(self.least), duration(self.seconds_least)
@@ -109,7 +104,7 @@ class PlanReport(msgspec.Struct, kw_only=True):
     def row(self, one: Estimate) -> tuple[str, str, str]:
         """The requests, rows and time of a table, each as well as it is known."""
         rows = f"{number(one.rows)}{'' if one.most is not None else '+'}" if one.rows is not None else ""
-        needs = partial(self.speed.seconds, table_named(one.table))
+        needs = partial(RequestSpeed(self.max_rps, self.answer_seconds or 0.0).seconds, table_named(one.table))
         time = span(duration(needs(one.least)), one.most and duration(needs(one.most)))
         return span(number(one.least), one.most and number(one.most)), rows, time
 

@@ -73,7 +73,14 @@ def check(
     """Check that each table can be read, and each destination written. Raises Refused and AccessError."""
     connection, tables = connection_of(source, clock, environment=environment), tables_of(names_of(source))
     addresses, name = addresses_of(to, environment), dataset_named(dataset)
-    found = asyncio.run(_check(connection, tables, clock))
+
+    async def ask() -> AccessReport:
+        async with connected(connection, clock, IMPATIENT) as client:
+            tested = await check_tables(client, tables, int(clock.now()))
+            requests = client.totals.requests
+            return AccessReport(status="", api=client.url, region=_region(client), requests=requests, tables=tested)
+
+    found = asyncio.run(ask())
     if addresses:
         found.destination = " and ".join(one.shown for one in addresses)
         problems = []
@@ -86,14 +93,6 @@ def check(
     readable = all(one.readable for one in found.tables)
     found.status = "ready" if readable and found.destination_error is None else "refused"
     return found
-
-
-async def _check(connection: Connection, tables: Sequence[Table], clock: Clock) -> AccessReport:
-    async with connected(connection, clock, IMPATIENT) as client:
-        findings = await check_tables(client, tables, int(clock.now()))
-        return AccessReport(
-            status="", api=client.url, region=_region(client), requests=client.totals.requests, tables=findings
-        )
 
 
 def _region(client: Client) -> str | None:

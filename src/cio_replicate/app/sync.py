@@ -95,7 +95,13 @@ async def _until_stopped(work: Coroutine[object, object, object], show: Renderer
     """Do the work; whether a signal ended it. The first asks it to stop, a second ends the process at once."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
-    beats = asyncio.ensure_future(_beat(beat, show.seconds))
+
+    async def beat_often() -> None:
+        while True:
+            await asyncio.sleep(show.seconds)
+            beat()
+
+    beats = asyncio.ensure_future(beat_often())
 
     def stop() -> None:
         if task.cancelling():
@@ -117,9 +123,3 @@ async def _until_stopped(work: Coroutine[object, object, object], show: Renderer
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(one)
     return False
-
-
-async def _beat(beat: Callable[[], None], seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        beat()

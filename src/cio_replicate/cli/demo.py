@@ -85,14 +85,14 @@ def demo(
         copy = copy_at((address,), DATASET, default_root() / "demo")
         task = ResolvedTask(connection, copy, RunSpec(TABLES, spec.start))
         make_room(task)
-        _heading(console, "1. A made-up workspace")
+        say(console, "\n1. A made-up workspace", "bold")
         _paragraph(
             console,
             f"{spec.name}: {counted(spec.people, 'person').replace('persons', 'people')}, "
             f"{counted(spec.messages, 'message')} in {counted(spec.campaigns, 'campaign')} and "
             f"{counted(spec.newsletters, 'newsletter')}, served by this process. No key, no network.",
         )
-        _heading(console, "2. The first sync copies everything")
+        say(console, "\n2. The first sync copies everything", "bold")
         day = datetime.fromtimestamp(spec.start, UTC).date()
         say_as_is(
             console, f"  $ cio-replicate sync --start-date {day} --to duckdb:///{_shown(address.file)} \\", "cyan"
@@ -101,7 +101,7 @@ def demo(
         first = _run(console, task, clock)
         if first.status is not Status.COMPLETE:
             return first.exit_code
-        _heading(console, "3. A day goes by in the workspace")
+        say(console, "\n3. A day goes by in the workspace", "bold")
         edits = {
             name: SourceEdits(len(one.inserted), len(one.updated), len(one.deleted), len(one.expired))
             for name, one in simulator.evolve(
@@ -121,7 +121,7 @@ def demo(
             f"{inserted} records came, {updated} were edited, {deleted} were deleted, in "
             f"{counted(len(edits), 'table')}; {expired} fell off the far end of the activity log.",
         )
-        _heading(console, "4. The second sync brings exactly that")
+        say(console, "\n4. The second sync brings exactly that", "bold")
         second = _run(console, task, clock)
         if second.status is not Status.COMPLETE:
             return second.exit_code
@@ -162,7 +162,7 @@ def _prove_and_ask(
     funnel = [Campaign(*row) for row in reader.backend.ask(QUERY)]
     reader.close()
     every = proofs(runs[0].tables, runs[1].tables, copy=copy, source=source, edits=edits)
-    _heading(console, "5. The copy equals the workspace")
+    say(console, "\n5. The copy equals the workspace", "bold")
     console.print(Padding(proof_grid(every), (0, 0, 0, 2), expand=False))
     console.print()
     equal, tables = sum(one.holds for one in every), counted(len(every), "table")
@@ -171,10 +171,10 @@ def _prove_and_ask(
     _paragraph(console, f"{which} equal, {rows}: the second sync brought every change and nothing else.")
     for line in remarks(every):
         _paragraph(console, line)
-    _heading(console, "6. Ask it")
+    say(console, "\n6. Ask it", "bold")
     console.print(Padding(Text(QUERY, "cyan"), (0, 0, 1, 2), expand=False))
     console.print(Padding(chart(funnel, unicode=console.encoding.startswith("utf")), (0, 0, 0, 2), expand=False))
-    _heading(console, "Next")
+    say(console, "\nNext", "bold")
     for line in NEXT.format(file=_shown(task.copy.destinations[0].file)).splitlines():
         say_as_is(console, f"  {line}")
     return 0 if all(one.holds for one in every) else 1
@@ -183,10 +183,6 @@ def _prove_and_ask(
 def _shown(file: Path) -> str:
     """A file as it is named from here."""
     return file.name if file.parent == Path.cwd() else str(file)
-
-
-def _heading(console: Console, text: str) -> None:
-    say(console, f"\n{text}", "bold")
 
 
 def _paragraph(console: Console, text: str) -> None:

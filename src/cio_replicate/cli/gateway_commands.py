@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import msgspec
 
-from cio_replicate.base.runtime import SystemClock
 from cio_replicate.base.text import counted
 from cio_replicate.cli.editing import acting
 from cio_replicate.cli.failure import COMPLETE
@@ -25,7 +25,7 @@ Yes = Annotated[bool, option("--yes", None, "Do not ask.")]
 def create_gateway(name: Name, *, shown: StoreOutputOptions) -> int:
     """Make a gateway, and a code with which one machine can serve under its name, once and within the hour."""
     with opened(shown.store) as store:
-        code = gateways.create(store.database, name, _now(), acting())
+        code = gateways.create(store.database, name, int(time.time()), acting())
     return _show(code, shown, "created")
 
 
@@ -33,14 +33,14 @@ def create_gateway(name: Name, *, shown: StoreOutputOptions) -> int:
 def create_code(name: Name, *, shown: StoreOutputOptions) -> int:
     """Make a code for one more machine: several of one name share the work, and one takes over when another dies."""
     with opened(shown.store) as store:
-        code = gateways.new_code(store.database, name, _now(), acting())
+        code = gateways.new_code(store.database, name, int(time.time()), acting())
     return _show(code, shown, "waiting")
 
 
 @command("gateway list", "cio-replicate gateway list")
 def list_gateways(*, shown: StoreOutputOptions) -> int:
     """List all gateways with their machines: version, when each was seen, what it is for."""
-    now = _now()
+    now = int(time.time())
     with opened(shown.store) as store:
         found = gateways.listed(store.database, now)
     rows = []
@@ -65,7 +65,7 @@ def revoke(
     """Shut out machines: from their next request on, nothing that they say is taken, and their runs stop."""
     with opened(shown.store) as store:
         require_meant(f"Shut out {target} at once?", "Nobody was shut out.", yes=yes)
-        out = gateways.revoke(store.database, target, _now(), acting())
+        out = gateways.revoke(store.database, target, int(time.time()), acting())
     said = f"Shut out {counted(len(out), 'machine')}; it takes effect with their next request."
     return answer(shown, {"status": "revoked", "members": [one.id for one in out]}, said)
 
@@ -75,7 +75,7 @@ def remove_gateway(name: Name, *, yes: Yes = False, shown: StoreOutputOptions) -
     """Forget a gateway that no connection names any more."""
     with opened(shown.store) as store:
         require_meant(f"Remove the gateway {name} with its machines?", "Nothing was removed.", yes=yes)
-        gateways.remove(store.database, name, _now(), acting())
+        gateways.remove(store.database, name, int(time.time()), acting())
     return answer(shown, {"status": "removed", "gateway": name}, f"Removed the gateway {name}.")
 
 
@@ -113,7 +113,3 @@ def _ago(moment: int | None, now: int) -> str:
     if seconds < 120:
         return f"{seconds} s ago"
     return f"{seconds // 60} min ago" if seconds < 7_200 else iso(moment)
-
-
-def _now() -> int:
-    return int(SystemClock().now())

@@ -112,7 +112,11 @@ class TableRenderer(QuietRenderer):
         self._clock = clock
         self._standing = new_standing(tables, clock.monotonic())
         self._live = Live(
-            console=console, get_renderable=self._picture, refresh_per_second=5, transient=True, redirect_stdout=False
+            console=console,
+            get_renderable=lambda: picture(self._standing, clock.monotonic(), console.height),
+            refresh_per_second=5,
+            transient=True,
+            redirect_stdout=False,
         )
 
     def __enter__(self) -> Self:
@@ -126,9 +130,6 @@ class TableRenderer(QuietRenderer):
         """Change the picture; a note stays above it."""
         self._standing = after(self._standing, event, self._clock.monotonic())
         super().tell(event)
-
-    def _picture(self) -> RenderableType:
-        return picture(self._standing, self._clock.monotonic(), self._console.height)
 
 
 def totals(standing: RunProgress, now: float) -> str:

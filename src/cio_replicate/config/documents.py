@@ -6,7 +6,6 @@ import difflib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from dataclasses import Field as DataclassField
 from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import unquote
 
@@ -109,8 +108,12 @@ def plain(settings: Any) -> Any:  # noqa: ANN401 - any dataclass of settings, an
         return {name: plain(value) for name, value in settings.items()}
     if not is_dataclass(settings):
         return settings
-    values = [(one, getattr(settings, one.name)) for one in fields(settings)]
-    return {one.name: plain(value) for one, value in values if value != _default(one)}
+    return {
+        one.name: plain(value)
+        for one in fields(settings)
+        if (value := getattr(settings, one.name))
+        != (one.default if one.default_factory is MISSING else one.default_factory())
+    }
 
 
 def json_schema() -> dict[str, Any]:
@@ -137,10 +140,6 @@ def as_labels(text: str) -> str:
 
 
 _SECTIONS: dict[str, type] = {"connections": ConnectionSettings, "tasks": TaskSettings, "channels": ChannelSettings}
-
-
-def _default(one: DataclassField[Any]) -> Any:  # noqa: ANN401 - of any kind
-    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def _require_known(data: Any, kind: Any, called: str) -> None:  # noqa: ANN401 - what a file holds, and a type

@@ -140,7 +140,9 @@ def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequ
         table, separator, value = text.partition("=")
         table, value = (table.strip(), value.strip()) if separator else (_FOR_ALL, text)
         if value not in values:
-            raise InvalidSettings(f"Unknown value {text!r} for {option}.", f"Use {_listed(values)}.")
+            raise InvalidSettings(
+                f"Unknown value {text!r} for {option}.", f"Use {', '.join(values[:-1])} or {values[-1]}."
+            )
         if table != _FOR_ALL and table not in names:
             near = difflib.get_close_matches(table, names, 1)
             fix = f"Perhaps {near[0]} is meant." if near else f"The tables are: {', '.join(names)}."
@@ -149,10 +151,6 @@ def _given(texts: Sequence[str], names: Sequence[str], option: str, values: Sequ
             about = "all tables" if table == _FOR_ALL else table
             raise InvalidSettings(f"{option} names two ways for {about}: {given[table]} and {value}.", "Leave one out.")
     return given
-
-
-def _listed(values: Sequence[str]) -> str:
-    return f"{', '.join(values[:-1])} or {values[-1]}"
 
 
 RESERVED = "_cio_"  # begins the names of our own

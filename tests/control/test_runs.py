@@ -97,8 +97,8 @@ def test_different_things_to_do_wait_side_by_side(one: Stage) -> None:
         (RunAction(kind=ActionKind.RESYNC, tables=("topics", "campaigns")), "The task has no table 'campaigns'"),
         (RunAction(kind=ActionKind.BACKFILL, tables=("segments",), first="2024-01-01"), "cannot be read by time"),
         (RunAction(kind=ActionKind.BACKFILL, tables=("messages", "topics"), first="2024-01-01"), "reads one table"),
-        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="soon"), "--from"),
-        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",)), "--from"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",), first="soon"), "‹first›"),
+        (RunAction(kind=ActionKind.BACKFILL, tables=("messages",)), "‹first›"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_it_waits(one: Stage, action: RunAction, cause: str) -> None:

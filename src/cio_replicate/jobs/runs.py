@@ -259,7 +259,7 @@ class Runs:
                 .order_by(missed.c.due_at.desc())
                 .limit(limit)
             )
-            return [SkippedTimes(*row) for row in connection.execute(query).tuples()]
+            return [SkippedTimes(*row) for row in connection.execute(query)]
 
 
 def _wish(task_id: str, action: RunAction, by: Actor, now: int) -> RunRequest:

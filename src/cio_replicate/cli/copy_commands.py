@@ -10,11 +10,11 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from cio_replicate.app.drop import drop as dropped
-from cio_replicate.app.plan import PeopleCosts, PlanReport
+from cio_replicate.app.plan import PlanReport
 from cio_replicate.app.plan import plan as planned
 from cio_replicate.app.preview import preview as first_rows
 from cio_replicate.app.probe import AccessReport, check
-from cio_replicate.app.status import CopyStatus, TableStatus, Unfinished
+from cio_replicate.app.status import CopyStatus, TableStatus
 from cio_replicate.app.status import status as looked
 from cio_replicate.app.verify import VerificationReport
 from cio_replicate.app.verify import verify as verified
@@ -107,22 +107,18 @@ def _plan_lines(made: PlanReport) -> Iterator[Line]:
     yield grid_of(("table", *numbers, "how it is known"), rows, numbers, wrapped=("how it is known",), gap=1)
     yield ""
     yield made.sentence, "bold"
-    if made.customers is not None:
-        yield people_costs(made.customers, made.max_rps)
+    if (people := made.customers) is not None:
+        about = "about " if people.changed is not None else "at least "
+        yield (
+            f"People: --customers full {counted(people.full, 'request')} ({duration(people.full / made.max_rps)}) on "
+            f"every run; --customers changes {about}{counted(people.changes, 'request')} "
+            f"({duration(people.changes / made.max_rps)}), and {number(people.full)} every "
+            f"{counted(people.full_every_days, 'day')}."
+        )
     yield f"It took {counted(made.asked, 'request')} to find out; nothing was written."
     for one in made.tables:
         if one.error is not None:
             yield f"{one.table}: {one.error}", "red"
-
-
-def people_costs(modes: PeopleCosts, rps: float) -> str:
-    """What each way to read people costs, in one sentence."""
-    about = "about " if modes.changed is not None else "at least "
-    return (
-        f"People: --customers full {counted(modes.full, 'request')} ({duration(modes.full / rps)}) on every run; "
-        f"--customers changes {about}{counted(modes.changes, 'request')} ({duration(modes.changes / rps)}), and "
-        f"{number(modes.full)} every {counted(modes.full_every_days, 'day')}."
-    )
 
 
 @command("status", "cio-replicate status --to duckdb:///customerio.duckdb")
@@ -149,18 +145,13 @@ def _status_lines(found: CopyStatus) -> Iterator[Line]:
     elif not found.runs:
         yield "Nothing has been copied here yet: `cio-replicate sync` does it."
     for one in found.unfinished:
-        yield waiting(one)
+        parts = f"{one.parts_done} of {counted(one.parts, 'part')} read"
+        staged = f"{counted(one.pages_waiting, 'landed page')} ({counted(one.rows_waiting, 'row')}) wait to be loaded"
+        yield f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {staged}."
     if found.unfinished:
         yield ""
     if found.runs:
         yield _runs(found.runs)
-
-
-def waiting(one: Unfinished) -> str:
-    """An unfinished read in one line."""
-    parts = f"{one.parts_done} of {counted(one.parts, 'part')} read"
-    staged = f"{counted(one.pages_waiting, 'landed page')} ({counted(one.rows_waiting, 'row')}) wait to be loaded"
-    return f"{one.table}: not finished, {counted(one.rows, 'row')} received, {parts}, {staged}."
 
 
 def _positions(tables: Sequence[TableStatus], *, roomy: bool) -> Grid:

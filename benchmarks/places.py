@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.load import servers
+from tests.sinks import servers
 
 IN_A_FOLDER = {"duckdb": "copy.duckdb", "sqlite": "copy.db", "parquet": "lake", "delta": "lake", "iceberg": "lake"}
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.load import s3, servers
+from tests.sinks import s3, servers
 
 
 @dataclass(frozen=True)

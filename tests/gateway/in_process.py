@@ -17,7 +17,7 @@ from cio_replicate.gateway.gateway_client import GatewayClient, Outbox, RemoteQu
 from cio_replicate.gateway.identity import MemberKey, new_key
 from cio_replicate.jobs import gateway_protocol as wire
 from cio_replicate.jobs.ports import PROTOCOL
-from tests.control.stage import Stage, stage
+from tests.console.stage import Stage, stage
 
 HOST = "console.example"
 URL = f"https://{HOST}"

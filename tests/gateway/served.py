@@ -20,7 +20,7 @@ from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import site
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.jobs.scheduler import Scheduler
-from tests.control.stage import Stage, stage
+from tests.console.stage import Stage, stage
 from tests.gateway.certificates import Authority
 
 TICK = 0.2

@@ -27,7 +27,7 @@ from cio_replicate.database.audit_log import entries
 from cio_replicate.database.tables import gateway_codes, gateway_nonces
 from cio_replicate.gateway.identity import KEY_FILE, new_key, read_key
 from cio_replicate.jobs.gateway_protocol import STANDING, MemberStatus, StatusRequest
-from tests.control.stage import STORES, Stage, stage
+from tests.console.stage import STORES, Stage, stage
 from tests.gateway.in_process import Machine
 
 

@@ -24,7 +24,7 @@ from tests.gateway.machines import GatewayProcess, until
 from tests.gateway.networks import Network, missing, networks
 from tests.gateway.served import Front, ServedConsole, served_console
 from tests.gateway.values import found_in, values_of
-from tests.load import servers
+from tests.sinks import servers
 
 pytestmark = [
     pytest.mark.gateway,

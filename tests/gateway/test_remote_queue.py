@@ -24,7 +24,7 @@ from cio_replicate.jobs.local_engine import LEASE, REST
 from cio_replicate.jobs.ports import HeartbeatReply, Outcome, ProbeRequest
 from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport
-from tests.control.stage import ended, run_of
+from tests.console.stage import ended, run_of
 from tests.gateway.in_process import Machine, another_machine, machine_of
 
 

@@ -15,7 +15,7 @@ from cio_replicate.schema.table import Column, ColumnType
 from cio_replicate.source.catalog import table as declared
 from customerio_simulator import Simulator
 from tests.duckdb_files import duckdb_file
-from tests.extract.rebuild import EPOCH, overruled, without_nothing
+from tests.source.rebuild import EPOCH, overruled, without_nothing
 
 MASKED = {"reporting_webhooks"}
 

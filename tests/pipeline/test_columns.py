@@ -16,8 +16,8 @@ from cio_replicate.sinks.kinds import destination_at
 from cio_replicate.sinks.port import Sink
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.duckdb_files import duckdb_file
-from tests.extract.landings import wanted
 from tests.pipeline.syncs import sync
+from tests.source.landings import wanted
 
 
 def _ask(folder: Path, query: str) -> list[tuple[Any, ...]]:

@@ -32,8 +32,8 @@ from cio_replicate.source.catalog import TABLES, table
 from cio_replicate.source.client import Client
 from cio_replicate.source.rate_limiter import RateLimiter
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
-from tests.load.twin import TwinStore
 from tests.pipeline.syncs import QUICK, ShiftedClock
+from tests.sinks.twin import TwinStore
 
 NOW = WorkspaceSpec().now
 ADDRESS, OWN_ID = "marked-5c1d@example.com", "marked-id-77"

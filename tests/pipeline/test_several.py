@@ -26,9 +26,9 @@ from cio_replicate.source.catalog.selection import chosen
 from cio_replicate.source.strategies.log import LOOKBACK
 from customerio_simulator import Fault, Faults, Simulator, WorkspaceSpec
 from tests.duckdb_files import duckdb_file
-from tests.load.twin import TwinStore
 from tests.pipeline import syncs
 from tests.pipeline.copies import copy, differences, truth
+from tests.sinks.twin import TwinStore
 
 DAY = 86_400
 SPEC = WorkspaceSpec(seed=4, messages=400, activities=150, people=60)

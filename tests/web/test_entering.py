@@ -142,7 +142,7 @@ def test_a_login_gets_a_session_of_its_own(console: Console) -> None:
 
 def test_only_a_digest_of_the_cookie_is_kept(console: Console) -> None:
     """Who reads the database cannot go on with anybody's session, token or link."""
-    from tests.control.stores import everything  # noqa: PLC0415 - of another kind of store
+    from tests.console.stores import everything  # noqa: PLC0415 - of another kind of store
 
     token = console.token(Role.ADMIN)
     link = console.services.people.invite("vera", Role.VIEWER, LOCAL)

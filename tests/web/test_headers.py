@@ -16,7 +16,7 @@ from cio_replicate.config.documents import ConnectionSettings, TaskSettings
 from cio_replicate.console.web.application import application
 from cio_replicate.console.web.http_security import POLICY
 from cio_replicate.database.actor import LOCAL, Role
-from tests.control.stage import STORES
+from tests.console.stage import STORES
 from tests.web.visiting import ORIGIN, Console, console_of
 
 PAGES = (

@@ -15,7 +15,7 @@ from cio_replicate.console.oidc import ISSUER, NEWCOMERS, oidc_of
 from cio_replicate.console.oidc import SECRET as SECRET_VARIABLE
 from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.database.tables import logins
-from tests.control.stage import START
+from tests.console.stage import START
 from tests.manual_clock import ManualClock
 from tests.web.provider import CLIENT, SECRET, Provider, provider
 from tests.web.visiting import Answer, Browser, Console, console_of, error_of

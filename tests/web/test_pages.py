@@ -17,7 +17,7 @@ from cio_replicate.pipeline.events import LogLine, Progress, TableProgressEvent
 from cio_replicate.pipeline.report import Report, Status, TableReport, Verification, VerificationStatus
 from cio_replicate.source.catalog import TABLES
 from customerio_simulator import Simulator, WorkspaceSpec
-from tests.control.stage import run_of
+from tests.console.stage import run_of
 from tests.web.visiting import Browser, Console, error_of, title_of
 
 TOKEN = "marked-7f3a9c51-token"

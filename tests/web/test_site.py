@@ -11,7 +11,7 @@ from cio_replicate.base.errors import InvalidSettings
 from cio_replicate.console.web import rendering
 from cio_replicate.console.web.application import listening
 from cio_replicate.console.web.http_security import LoginThrottle, host_of, site
-from tests.control.stage import STORES, Stage, stage
+from tests.console.stage import STORES, Stage, stage
 
 
 def test_on_loopback_it_answers_to_this_machine_alone() -> None:

@@ -24,7 +24,7 @@ from cio_replicate.console.web.http_security import SecurityHeaders, site
 from cio_replicate.console.web.services import WebServices
 from cio_replicate.database.actor import LOCAL, Role
 from cio_replicate.database.tables import invitations, users
-from tests.control.stage import Stage, stage
+from tests.console.stage import Stage, stage
 
 ORIGIN = "http://127.0.0.1:8765"
 PASSWORD = "four odd words here"

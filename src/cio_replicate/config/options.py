@@ -1,4 +1,4 @@
-"""The settings that a user may give, each declared once, and the groups in which commands and forms take them."""
+"""The options of a run: what one setting is, and every group of settings, each declared once."""
 
 from __future__ import annotations
 

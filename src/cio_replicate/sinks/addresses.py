@@ -1,4 +1,4 @@
-"""Parse the address of a destination, its options and secrets, and name the cause and the fix when it is wrong."""
+"""Parse a destination address (`--to`), its options and secrets, and name the cause and the fix when it is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roles that handlers require, the guard that checks them, and the patterns of names in addresses."""
+"""Roles that handlers require, the guard that checks them, and lookups that answer "not found"."""
 
 from __future__ import annotations
 

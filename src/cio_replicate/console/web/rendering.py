@@ -1,4 +1,4 @@
-"""Render pages: templates, formatted values, and static files."""
+"""Render pages: templates, formatted values, texts about runs, and static files."""
 
 from __future__ import annotations
 

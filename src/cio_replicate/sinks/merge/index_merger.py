@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from cio_replicate.base.errors import StagingFailed
-from cio_replicate.base.text import quoted as quoted_text
+from cio_replicate.base.text import quoted
 from cio_replicate.config.table_options import WriteMode
 from cio_replicate.schema.system_tables import ERASURES
 from cio_replicate.schema.table import Column, Table
@@ -386,7 +386,7 @@ class IndexMerger(Merger):
                 self._index = DigestIndex(self._file)
             except duckdb.Error as error:
                 raise StagingFailed(
-                    f"The ledger {self._file} cannot be written ({quoted_text(str(error).splitlines()[0])}).",
+                    f"The ledger {self._file} cannot be written ({quoted(str(error).splitlines()[0])}).",
                     "Make room or choose another ‹state_dir›, then run again.",
                 ) from None
         return self._index

@@ -80,3 +80,4 @@ def until(done: Callable[[], bool], step: Callable[[], None], seconds: float = 6
     while not done():
         assert time.monotonic() < end, "it took too long"
         step()
+        time.sleep(0.01)  # else this process takes the time that the other needs

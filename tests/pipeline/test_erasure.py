@@ -200,7 +200,7 @@ def _said(value: object) -> str:
 
 
 TREATMENTS = [
-    ("duckdb", WriteOptions(WriteMode.APPLY)),
+    pytest.param("duckdb", WriteOptions(WriteMode.APPLY), marks=pytest.mark.slow),
     ("duckdb", WriteOptions(WriteMode.APPLY, Deletes.HARD)),
     pytest.param("duckdb", WriteOptions(WriteMode.CHANGES), marks=pytest.mark.slow),
     pytest.param("duckdb", WriteOptions(WriteMode.CHANGES, Deletes.HARD), marks=pytest.mark.slow),
@@ -337,9 +337,9 @@ def test_a_merged_person_is_told_and_is_erased_with_whom_it_lives_on_in(simulato
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        ("duckdb", WriteMode.APPLY),
+        pytest.param("duckdb", WriteMode.APPLY, marks=pytest.mark.slow),
         ("duckdb", WriteMode.CHANGES),
-        ("duckdb", WriteMode.HISTORY),
+        pytest.param("duckdb", WriteMode.HISTORY, marks=pytest.mark.slow),
         ("twin", WriteMode.HISTORY),
         ("several", WriteMode.APPLY),
     ],

@@ -75,7 +75,13 @@ def _pages(folder: Path) -> int:
     return len(list((folder / "state" / "pages").iterdir()))
 
 
-@pytest.mark.parametrize("rules", [RereadPolicy(), CHANGES], ids=["everybody", "some people"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(RereadPolicy(), id="everybody", marks=pytest.mark.slow),
+        pytest.param(CHANGES, id="some people"),
+    ],
+)
 def test_another_copy_is_equal_and_goes_on(rules: RereadPolicy, tmp_path: Path) -> None:
     """After a first run and after later ones, with deletions among them: equal, proved, and read on from there."""
     with Simulator(SPEC) as simulator:

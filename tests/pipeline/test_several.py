@@ -163,10 +163,10 @@ def test_an_odd_empty_list_is_asked_for_again_though_one_destination_is_new(tmp_
 @pytest.mark.parametrize(
     ("mode", "error", "after", "first"),
     [
-        (WriteMode.APPLY, LoadError, 0, True),
+        pytest.param(WriteMode.APPLY, LoadError, 0, True, marks=pytest.mark.slow),
         (WriteMode.APPLY, LoadError, 1, False),
         (WriteMode.APPLY, DestinationUnavailableError, 1, True),
-        (WriteMode.FULL, LoadError, 0, False),
+        pytest.param(WriteMode.FULL, LoadError, 0, False, marks=pytest.mark.slow),
         (WriteMode.FULL, DestinationUnavailableError, 0, True),
     ],
 )

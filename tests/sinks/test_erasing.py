@@ -233,7 +233,11 @@ def test_who_has_returned_has_values_again(copy: Copy, messages: Pages) -> None:
 
 @pytest.mark.parametrize("kind", tried(STORES, "twin"))
 @pytest.mark.parametrize(
-    "treatment", [WriteOptions(WriteMode.CHANGES), WriteOptions(WriteMode.HISTORY)], ids=lambda one: one.mode
+    "treatment",
+    [
+        pytest.param(WriteOptions(WriteMode.CHANGES), id="changes"),
+        pytest.param(WriteOptions(WriteMode.HISTORY), id="history", marks=pytest.mark.slow),
+    ],
 )
 def test_a_blanking_that_is_broken_off_is_done_again(tmp_path: Path, kind: str, treatment: WriteOptions) -> None:
     """Killed before any of its writes, or just after it, a store is as it must be once all was done again."""

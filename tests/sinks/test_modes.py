@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from _pytest.mark import ParameterSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +103,32 @@ QUICK = ("duckdb", "twin")
 KINDS = tried(COPIES, *QUICK)
 
 
+#: Of the matrix those that are tried each time, so that each kind and each mode is among them.
+OFTEN = {
+    ("duckdb", "apply-hard"), ("duckdb", "changes"), ("duckdb", "history-hard"),
+    ("twin", "full"), ("twin", "apply"), ("twin", "changes-hard"), ("twin", "history"),
+}  # fmt: skip
+
+
+def matrix(treatments: Iterable[str]) -> list[ParameterSet]:
+    """Each kind in each mode; those of the twins that are not tried often are slow together."""
+    return [
+        pytest.param(
+            kind,
+            treatment,
+            id=f"{kind}-{treatment}",
+            marks=[*one.marks, *([pytest.mark.slow] if kind in QUICK and (kind, treatment) not in OFTEN else [])],
+        )
+        for one in KINDS
+        for kind in [str(one.values[0])]
+        for treatment in treatments
+    ]
+
+
+def _less_often(one: ParameterSet) -> list[Any]:
+    return [*one.marks, *([pytest.mark.slow] if one.values[0] == "twin" else [])]
+
+
 @pytest.fixture(params=KINDS)
 def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Copy:
     """An empty copy of each kind."""
@@ -113,14 +141,14 @@ def play(copy: Copy, tmp_path: Path) -> Play:
     return Play(copy, tmp_path)
 
 
-@pytest.mark.parametrize("treatment", TREATMENTS)
+@pytest.mark.parametrize(("copy", "treatment"), matrix(TREATMENTS), indirect=["copy"])
 def test_whatever_befalls_a_row(play: Play, treatment: str) -> None:
     """After each read rows, versions, changes, counts and proof are right, and the same read again changes nothing."""
     play.names = dict(enumerate(ROWS))
     play.play(*map(life, range(6)), treatment=TREATMENTS[treatment], twice=True)
 
 
-@pytest.mark.parametrize("treatment", ["apply", "changes-hard", "history"])
+@pytest.mark.parametrize(("copy", "treatment"), matrix(["apply", "changes-hard", "history"]), indirect=["copy"])
 def test_whatever_befalls_a_table(play: Play, treatment: str) -> None:
     """A read is no deletion before it is whole, and the whole of nothing deletes all."""
     for steps in TABLES.values():
@@ -130,6 +158,9 @@ def test_whatever_befalls_a_table(play: Play, treatment: str) -> None:
 MODES = [name for name in TREATMENTS if name != "history-hard"]
 
 
+@pytest.mark.parametrize(
+    "copy", [pytest.param(*one.values, marks=_less_often(one), id=str(one.values[0])) for one in KINDS], indirect=True
+)
 def test_each_mode_can_follow_each_other(play: Play) -> None:
     """The next batch brings the table into its mode: what was marked deleted, and what was noted, is kept or goes."""
     rows: list[Fields] = [{"id": one, **NEW} for one in range(6)]

@@ -30,7 +30,7 @@ def _message(**more: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", [one.name for one in OBJECT_TABLES])
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_every_record_comes_back_whole(name: str, data: st.DataObject) -> None:
     """Whatever the API sends, allowed by its schemas or not, the record can be rebuilt from its row, value by value."""

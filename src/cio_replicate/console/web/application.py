@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -294,6 +295,7 @@ def serve(
             f"The certificate cannot be used ({error.strerror or type(error).__name__}).", "Give both in PEM."
         ) from None
     engine.start()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else one that comes now is lost where a shell ignores it
     try:
         ready(services.people.first_link())
         uvicorn.Server(config).run(sockets=[taken.server])

@@ -86,7 +86,8 @@ def test_columns_of_any_name(copy: Copy, pages: Pages) -> None:
 def test_json_in_a_column_of_any_name(copy: Copy, pages: Pages) -> None:
     """A JSON column whose name stands in the statements is still only a column."""
     names = ["t", "s", "select", 'a"b', "filename", "merge_action"]
-    one, other = {name: {"_cio_key": [name]} for name in names}, {name: [] for name in names}
+    one: dict[str, object] = {name: {"_cio_key": [name]} for name in names}
+    other: dict[str, object] = {name: [] for name in names}
     rows = _written(copy, pages, {"id": 1, **one}, {"id": 2, **other})
     assert {name: json.loads(rows["1"][name]) for name in names} == one
 

@@ -291,12 +291,17 @@ class Worker:
             self._stop(held)
 
     def _end(self, held: ActiveRun) -> None:
-        if held.ended is not None and not held.lost:
-            if held.unsent:  # the last numbers, of a short run the only ones
-                with suppress(Unavailable):  # a queue that is away may still take the end in
-                    self.jobs.heartbeat(self.name, held.run_id, held.progress, ())
-                held.unsent = False
-            self.jobs.end(self.name, held.run_id, held.ended)
+        if held.ended is None:
+            return
+        if held.lost:
+            said = "%s: ended, %s, when it was no longer this worker's; it is handed out again."
+            log.warning(said, held.claim.job.task_name, held.ended.status)
+            return
+        if held.unsent:  # the last numbers, of a short run the only ones
+            with suppress(Unavailable):  # a queue that is away may still take the end in
+                self.jobs.heartbeat(self.name, held.run_id, held.progress, ())
+            held.unsent = False
+        self.jobs.end(self.name, held.run_id, held.ended)
 
     def _stop(self, held: ActiveRun) -> None:
         if held.stopping is None:

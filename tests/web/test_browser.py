@@ -163,10 +163,12 @@ def test_the_look_can_be_chosen_and_stays(console: Served, chromium: Browser, wa
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
     page.get_by_role("button", name="Dark look").click()
+    expect(page.get_by_role("button", name="Dark look")).to_have_attribute("aria-pressed", "true")
     assert page.evaluate(ground) != light
     page.goto(f"{console.url}/tasks")
     assert page.evaluate(ground) != light
     page.get_by_role("button", name="Light look").click()
+    expect(page.get_by_role("button", name="Light look")).to_have_attribute("aria-pressed", "true")
     assert page.evaluate(ground) == light
     window.close()
 

@@ -80,7 +80,7 @@ class Nowhere:
         """Do nothing: there is nothing to drop."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 class VerificationReport(msgspec.Struct, kw_only=True):

@@ -316,8 +316,8 @@ def workspace_of(
     """Return the same text for settings with the same access token at the same API.
 
     Where the token cannot be found from here, as on a data gateway, it is known by where it is kept there, unless it
-    was found once at that place: `before` is the connection as it was. The text reveals nothing of a token to somebody who
-    has the database alone. To be called in a transaction that writes.
+    was found once at that place: `before` is the connection as it was. The text reveals no token
+    to somebody who has the database alone. To be called in a transaction that writes.
     """
     try:
         token = None if settings.gateway is not None else _token(transaction, settings, means)

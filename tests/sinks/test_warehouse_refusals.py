@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from cio_replicate.base.errors import CioReplicateError, DestinationUnavailableE
 from cio_replicate.base.text import Secret
 from cio_replicate.config.destination_kind import Address
 from cio_replicate.schema.table import ColumnType
+from cio_replicate.sinks.addresses import destination
+from cio_replicate.sinks.kinds import store_at
 from cio_replicate.sinks.sql.sql_backend import SqlBackend
 from cio_replicate.sinks.sql.sqlite import SqliteBackend
 from cio_replicate.sinks.warehouse.warehouse_kinds import package_store, warehouse_store
@@ -200,3 +203,27 @@ def test_a_foreign_table(tmp_path: Path) -> None:
             edit(shape(_cio_key=ColumnType.STRING, number=ColumnType.INTEGER), [{"_cio_key": "a", "number": 1}])
         )
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("to", "modules", "extra"),
+    [
+        ("mysql://u@127.0.0.1/d", ["pymysql", "pymysql.err", "pymysql.converters"], "mysql"),
+        ("postgresql://u@127.0.0.1/d", ["adbc_driver_postgresql", "adbc_driver_manager"], "postgres"),
+        ("delta:////nowhere/lake", ["deltalake"], "delta"),
+        ("iceberg:////nowhere/lake", ["pyiceberg"], "iceberg"),
+        ("snowflake://u@account/db?warehouse=w&password=env:PASSWORD", ["dlt"], "snowflake"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_by_its_extra(
+    to: str, modules: list[str], extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal holds the command that installs it, whatever of the library is asked for first."""
+    for name in list(sys.modules):
+        if name.split(".")[0] in {one.split(".")[0] for one in modules} or name.startswith("cio_replicate.sinks.lake"):
+            monkeypatch.delitem(sys.modules, name)
+    for name in modules:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DestinationUnavailableError) as refusal:
+        store_at(destination(to, {"PASSWORD": HIDDEN}), "d", tmp_path)[0].open()
+    assert f"pip install 'cio-replicate[{extra}]'" in str(refusal.value)

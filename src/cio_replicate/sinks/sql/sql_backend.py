@@ -511,6 +511,8 @@ class DbapiBackend(SqlBackend):
     def _translated(self, table: str | None = None) -> Iterator[None]:
         try:
             yield
+        except CioReplicateError:
+            raise
         except Exception as error:
             ours = self._ours(error, table)
             if ours is None:
